@@ -1,0 +1,1 @@
+"""The HTTP API and the page: `create_app` over a library, `run` to serve it."""

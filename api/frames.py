@@ -1,0 +1,108 @@
+"""Frames decoded on request, in a program of their own, and remembered while there is room."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from encoders.errors import NotFoundError
+from search.types import Video
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    video_id: int
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    time_seconds: float
+    size: int
+
+
+class FrameReader:
+    """Decodes single frames; safe to share between threads, which then take turns.
+
+    Args:
+        cache_bytes: Memory for JPEGs that were decoded before.
+    """
+
+    def __init__(self, cache_bytes: int) -> None:
+        from indexer.worker import DecodeWorker
+
+        self._worker = DecodeWorker(stall_seconds=20.0)
+        self._decoding = threading.Lock()
+        self._cache: OrderedDict[_Key, bytes] = OrderedDict()
+        self._cache_bytes = cache_bytes
+        self._cached_bytes = 0
+        self._cache_lock = threading.Lock()
+
+    def jpeg(self, video: Video, time_seconds: float, size: int) -> bytes:
+        """The frame of a video that is shown at a time, as JPEG of short side `size` at most.
+
+        Raises:
+            NotFoundError: The file is not there now, or shows nothing at this time.
+            DecodeError: It cannot be decoded.
+        """
+        stat = stat_file(video)
+        key = _Key(video.id, video.path, stat.st_size, stat.st_mtime_ns, time_seconds, size)
+        found = self._cached(key)
+        if found is not None:
+            return found
+        with self._decoding:
+            found = self._cached(key)
+            if found is None:
+                found = self._worker.frame(video.path, time_seconds, size)
+                self._remember(key, found)
+        return found
+
+    def forget(self, video_id: int) -> None:
+        """Drops what is remembered of a video."""
+        with self._cache_lock:
+            for key in [key for key in self._cache if key.video_id == video_id]:
+                self._cached_bytes -= len(self._cache.pop(key))
+
+    def close(self) -> None:
+        """Ends the decoding program."""
+        self._worker.close()
+
+    def _cached(self, key: _Key) -> bytes | None:
+        with self._cache_lock:
+            found = self._cache.get(key)
+            if found is not None:
+                self._cache.move_to_end(key)
+            return found
+
+    def _remember(self, key: _Key, jpeg: bytes) -> None:
+        with self._cache_lock:
+            self._cache[key] = jpeg
+            self._cached_bytes += len(jpeg)
+            while self._cached_bytes > self._cache_bytes:
+                _, dropped = self._cache.popitem(last=False)
+                self._cached_bytes -= len(dropped)
+
+
+def stat_file(video: Video) -> os.stat_result:
+    """The state of a video's file, which must be there and readable.
+
+    Raises:
+        NotFoundError: It is not; says where its key frames are.
+    """
+    instead = f"its key frames are still at /v1/videos/{video.id}/key-frames"
+    try:
+        descriptor = os.open(video.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFoundError(
+            f"the file of video {video.id} is missing: it was indexed from {video.path} and has been "
+            f"moved or removed since, or its drive is offline; {instead}"
+        ) from None
+    except OSError as error:
+        raise NotFoundError(f"{video.path} cannot be read now ({error.strerror}); {instead}") from None
+    try:
+        stat = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    if not os.path.isfile(video.path):
+        raise NotFoundError(f"{video.path} is not a file any more; {instead}")
+    return stat

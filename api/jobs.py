@@ -1,0 +1,143 @@
+"""Background ingests: one thread that runs queued jobs one after the other."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from encoders.errors import InvalidQueryError, LibraryBusyError, ReelseekError
+from search.catalog import Job
+from search.library import Library
+
+if TYPE_CHECKING:
+    from indexer.pipeline import IngestProgress
+
+logger = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 1.0
+RETRY_SECONDS = 1.0
+
+
+class JobRunner:
+    """Runs the catalog's queued jobs. What a crash or a stop leaves unfinished is queued again.
+
+    Args:
+        library: What the jobs write to.
+        device: For the encoder, should a job be the library's first ingest.
+    """
+
+    def __init__(self, library: Library, device: str = "auto") -> None:
+        self._library = library
+        self._device = device
+        self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
+
+    def start(self) -> None:
+        """Queues again what was running when the last server died, and starts the thread."""
+        with self._library.write() as catalog:
+            for job in catalog.jobs_with_status("running"):
+                catalog.update_job(job.id, status="queued")
+        self._thread.start()
+
+    def stop(self, wait_seconds: float = 30.0) -> None:
+        """Parks the running job and ends the thread."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join(wait_seconds)
+
+    def submit(self, paths: list[str], *, prune: bool) -> Job:
+        """Queues an ingest.
+
+        Raises:
+            InvalidQueryError: A path neither exists nor was indexed before.
+        """
+        job_id = uuid.uuid4().hex
+        with self._library.write() as catalog:
+            for path in paths:
+                if not os.path.lexists(path) and not catalog.videos_below(os.path.abspath(path)):
+                    raise InvalidQueryError(f"{path} does not exist on the server")
+            catalog.create_job(job_id, {"paths": paths, "prune": prune})
+            job = catalog.job(job_id)
+        self._wake.set()
+        return job
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                with self._library.read() as catalog:
+                    queued = catalog.jobs_with_status("queued")
+                if queued:
+                    self._run_job(queued[0])
+                    continue
+            except Exception:  # a full disk must not end the thread: the next round may do better
+                logger.exception("the job queue could not be served; trying again")
+                self._stopping.wait(RETRY_SECONDS)
+                continue
+            self._wake.wait()
+
+    def _run_job(self, job: Job) -> None:
+        from indexer.pipeline import IngestOptions, ingest
+
+        self._update(job, status="running")
+        if not self._wait_for_turn():
+            self._update(job, status="queued")
+            return
+        options = IngestOptions(device=self._device, prune=bool(job.request["prune"]))
+        try:
+            summary = ingest(
+                self._library,
+                job.request["paths"],
+                options,
+                on_progress=_Throttled(self._library, job.id),
+                should_stop=self._stopping.is_set,
+            )
+        except ReelseekError as error:
+            self._update(job, status="failed", error=str(error), finished_at=time.time())
+        except Exception:
+            logger.exception("an ingest job failed")
+            reason = "something went wrong inside the server; its log says what"
+            self._update(job, status="failed", error=reason, finished_at=time.time())
+        else:
+            if self._stopping.is_set():  # it may have ended early: the next server goes on
+                self._update(job, status="queued")
+                return
+            self._update(job, status="done", result=summary.as_json(), finished_at=time.time())
+
+    def _wait_for_turn(self) -> bool:
+        """Waits while another program ingests; False when the server stops meanwhile."""
+        while not self._stopping.is_set():
+            with suppress(LibraryBusyError), self._library.ingest_lock(wait=False):
+                return True
+            self._stopping.wait(RETRY_SECONDS)
+        return False
+
+    def _update(self, job: Job, **values: object) -> None:
+        with self._library.write() as catalog:
+            catalog.update_job(job.id, **values)
+
+
+class _Throttled:
+    """Writes progress to the job's row, at most once a second, and at the end."""
+
+    def __init__(self, library: Library, job_id: str) -> None:
+        self._library = library
+        self._job_id = job_id
+        self._written_at = float("-inf")
+
+    def __call__(self, progress: IngestProgress) -> None:
+        now = time.monotonic()
+        finished = progress.files_done == progress.files_total
+        if now - self._written_at < PROGRESS_SECONDS and not finished:
+            return
+        self._written_at = now
+        with suppress(ReelseekError), self._library.write() as catalog:
+            catalog.update_job(self._job_id, progress=asdict(progress))

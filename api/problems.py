@@ -1,0 +1,193 @@
+"""Errors as RFC 9457 problem details; the one table that maps an error's class to a status."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from encoders.errors import (
+    DecodeError,
+    EncoderError,
+    EncoderMismatchError,
+    EncoderUnavailableError,
+    IndexFileError,
+    InvalidQueryError,
+    LibraryBusyError,
+    LibraryError,
+    NotAVideoError,
+    NotFoundError,
+    ReelseekError,
+    SchemaError,
+    UnsupportedQueryError,
+)
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemKind:
+    """A kind of problem: its status, the end of its type URI, and its title."""
+
+    status: int
+    slug: str
+    title: str
+
+
+# The nearest class up the error's tree decides.
+KINDS: dict[type[ReelseekError], ProblemKind] = {
+    NotFoundError: ProblemKind(404, "not-found", "Not found"),
+    InvalidQueryError: ProblemKind(422, "invalid-query", "The query makes no sense"),
+    UnsupportedQueryError: ProblemKind(
+        422, "unsupported-query", "The library's encoder cannot encode this kind of query"
+    ),
+    NotAVideoError: ProblemKind(415, "not-a-video", "The file holds no picture"),
+    DecodeError: ProblemKind(422, "undecodable", "The file cannot be decoded"),
+    EncoderUnavailableError: ProblemKind(503, "encoder-unavailable", "The encoder cannot be loaded"),
+    EncoderMismatchError: ProblemKind(
+        503, "encoder-mismatch", "The encoder is not the one that the library was made with"
+    ),
+    EncoderError: ProblemKind(500, "encoder", "The encoder failed"),
+    LibraryBusyError: ProblemKind(503, "library-busy", "The library is busy"),
+    SchemaError: ProblemKind(503, "schema", "The catalog is of another version"),
+    IndexFileError: ProblemKind(503, "index", "The index cannot be read"),
+    LibraryError: ProblemKind(409, "library", "The library is not ready for this"),
+    ReelseekError: ProblemKind(500, "error", "It did not work"),
+}
+
+INVALID_REQUEST = ProblemKind(422, "invalid-request", "The request is not valid")
+INTERNAL = ProblemKind(500, "internal", "Internal error")
+
+
+def kind_of(error: ReelseekError) -> ProblemKind:
+    """The kind of the nearest class in `KINDS`."""
+    return next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
+
+
+def kind_of_status(status: int) -> ProblemKind:
+    """The kind for a plain HTTP status."""
+    try:
+        title = HTTPStatus(status).phrase
+    except ValueError:
+        title = "Error"
+    return ProblemKind(status, title.lower().replace(" ", "-").replace("'", ""), title)
+
+
+def problem_response(
+    kind: ProblemKind,
+    detail: str,
+    instance: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> Response:
+    """A problem document; `members` are added to it."""
+    document = {
+        "type": f"urn:reelseek:problem:{kind.slug}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "instance": instance,
+        **members,
+    }
+    # ASCII, because what was sent may hold lone surrogates, which UTF-8 cannot carry.
+    body = json.dumps(document, ensure_ascii=True).encode()
+    common = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(body, kind.status, {**(headers or {}), **common}, MEDIA_TYPE)
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Makes every error of the app a problem document."""
+    app.add_exception_handler(ReelseekError, _reelseek_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _disconnected)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _reelseek_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ReelseekError)
+    kind = kind_of(error)
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.status == 503 else None
+    return problem_response(kind, str(error), request.url.path, headers=headers)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        {"location": [str(step) for step in entry["loc"]], "message": str(entry["msg"])}
+        for entry in error.errors()
+    ]
+    first = errors[0] if errors else {"location": [], "message": "the request is not valid"}
+    detail = f"{'.'.join(first['location'])}: {first['message']}"
+    return problem_response(INVALID_REQUEST, detail, request.url.path, errors=errors)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = kind_of_status(error.status_code)
+    detail = error.detail
+    if error.status_code == 404 and detail == kind.title:
+        detail = "there is nothing at this address; /v1/openapi.json lists what there is"
+    elif error.status_code == 405:
+        detail = f"{request.method} is not possible here"
+    return problem_response(kind, detail, request.url.path, headers=error.headers)
+
+
+async def _disconnected(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)  # nobody is there to read it
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    # The server logs the traceback; the client learns nothing about the inside.
+    detail = "something went wrong inside the server; its log says what"
+    return problem_response(INTERNAL, detail, request.url.path)
+
+
+def problem_schema() -> dict[str, Any]:
+    """The JSON schema of a problem document."""
+    return {
+        "title": "Problem",
+        "description": "RFC 9457 problem details.",
+        "type": "object",
+        "required": ["type", "title", "status", "detail", "instance"],
+        "properties": {
+            "type": {"type": "string", "format": "uri"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string", "description": "What is wrong and what to do next."},
+            "instance": {"type": "string", "description": "The path that was asked for."},
+            "errors": {
+                "description": "Each field that is not valid; with status 422 only.",
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["location", "message"],
+                    "properties": {
+                        "location": {"type": "array", "items": {"type": "string"}},
+                        "message": {"type": "string"},
+                    },
+                },
+            },
+        },
+        "examples": [
+            {
+                "type": "urn:reelseek:problem:not-found",
+                "title": "Not found",
+                "status": 404,
+                "detail": "there is no video 7 in this library",
+                "instance": "/v1/videos/7",
+            }
+        ],
+    }

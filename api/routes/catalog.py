@@ -1,0 +1,129 @@
+"""What the library holds: status, videos, clips, key frames."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+
+from api.cursors import decode_cursor, encode_cursor
+from api.schemas import (
+    ClipsAnswer,
+    Id,
+    KeyFramesAnswer,
+    Length,
+    PathPrefix,
+    RemovedAnswer,
+    StatusAnswer,
+    VideoAnswer,
+    VideosAnswer,
+)
+from api.services import ServicesOf
+from search.types import Filters
+from search.wire import clip_document, key_frame_document, video_document
+
+router = APIRouter(prefix="/v1", tags=["library"])
+
+PageSize = Annotated[int, Query(ge=1, le=1000, description="Most entries in this page.")]
+Cursor = Annotated[
+    str | None, Query(max_length=32_768, description="`next_cursor` of the page before this one.")
+]
+VideoId = Annotated[Id, Path(description="A video's id.", examples=[3])]
+
+
+@router.get("/status", response_model=StatusAnswer)
+def status(services: ServicesOf) -> dict[str, object]:
+    """Counts and names, as `indexer status --json`."""
+    return services.library.status()
+
+
+@router.get("/clips", response_model=ClipsAnswer)
+def clips(
+    services: ServicesOf,
+    path_prefix: Annotated[PathPrefix | None, Query(examples=["/archive/2024/"])] = None,
+    min_duration_seconds: Annotated[Length | None, Query(examples=[1.5])] = None,
+    max_duration_seconds: Length | None = None,
+    video_id: Id | None = None,
+    limit: PageSize = 100,
+    cursor: Cursor = None,
+) -> dict[str, Any]:
+    """Stored clips that pass all filters, by id."""
+    filters = Filters(
+        path_prefix=path_prefix,
+        min_duration_seconds=min_duration_seconds,
+        max_duration_seconds=max_duration_seconds,
+        video_ids=None if video_id is None else (video_id,),
+    )
+    after = 0 if cursor is None else decode_cursor("clips", cursor)
+    with services.library.read() as catalog:
+        total = catalog.count_clips(filters)
+        found = catalog.list_clips(filters, after_id=after, limit=limit + 1)
+        page = found[:limit]
+        frames = catalog.key_frames([clip.id for clip in page])
+    return {
+        "clips": [clip_document(clip, frames[clip.id]) for clip in page],
+        "total": total,
+        "next_cursor": encode_cursor("clips", page[-1].id) if len(found) > limit else None,
+    }
+
+
+@router.get("/videos", response_model=VideosAnswer)
+def videos(
+    services: ServicesOf,
+    status: Literal["indexed", "failed", "missing"] | None = None,
+    limit: PageSize = 100,
+    cursor: Cursor = None,
+) -> dict[str, Any]:
+    """Catalogued files, by path; those that failed say why."""
+    after = None if cursor is None else decode_cursor("videos", cursor)
+    with services.library.read() as catalog:
+        total = catalog.count_videos(status)
+        found = catalog.list_videos(status=status, after=after, limit=limit + 1)
+    page = found[:limit]
+    return {
+        "videos": [video_document(video) for video in page],
+        "total": total,
+        "next_cursor": encode_cursor("videos", page[-1].path) if len(found) > limit else None,
+    }
+
+
+@router.get("/videos/{video_id}", response_model=VideoAnswer)
+def video(video_id: VideoId, services: ServicesOf) -> dict[str, Any]:
+    """One catalogued file."""
+    with services.library.read() as catalog:
+        return video_document(catalog.video(video_id))
+
+
+@router.delete("/videos/{video_id}", response_model=RemovedAnswer)
+def remove_video(video_id: VideoId, services: ServicesOf) -> dict[str, int]:
+    """Forgets a video: its clips, vectors and key frames. The file itself is not touched."""
+    with services.library.write() as catalog:
+        catalog.video(video_id)
+        clips = catalog.remove_videos([video_id])
+        record = catalog.library_record()
+    services.frames.forget(video_id)
+    if record is not None:
+        services.library.save_index()
+    return {"videos": 1, "clips": clips}
+
+
+@router.get("/videos/{video_id}/key-frames", response_model=KeyFramesAnswer)
+def key_frames(
+    video_id: VideoId,
+    services: ServicesOf,
+    most: Annotated[
+        int | None, Query(alias="max", ge=1, le=10_000, description="Most key frames, spread evenly.")
+    ] = None,
+) -> dict[str, Any]:
+    """A video's key frames in order of time."""
+    with services.library.read() as catalog:
+        catalog.video(video_id)
+        by_clip = catalog.key_frames([clip.id for clip in catalog.clips_of_video(video_id)])
+    frames = sorted(
+        (frame for found in by_clip.values() for frame in found),
+        key=lambda frame: (frame.time_seconds, frame.id),
+    )
+    if most is not None and len(frames) > most:
+        # The middle of each of `most` equal stretches.
+        frames = [frames[(2 * number + 1) * len(frames) // (2 * most)] for number in range(most)]
+    return {"video_id": video_id, "key_frames": [key_frame_document(frame) for frame in frames]}

@@ -1,0 +1,31 @@
+"""Ingest in the background."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Response
+
+from api.schemas import IngestRequest, JobAnswer
+from api.services import ServicesOf
+from search.wire import job_document
+
+router = APIRouter(prefix="/v1", tags=["ingest"])
+
+
+@router.post("/ingest", status_code=202, response_model=JobAnswer)
+def ingest(body: IngestRequest, services: ServicesOf, response: Response) -> dict[str, Any]:
+    """Queues files and folders of the server for indexing; `Location` tells where to follow it."""
+    job = services.jobs.submit(body.paths, prune=body.prune)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return job_document(job)
+
+
+@router.get("/jobs/{job_id}", response_model=JobAnswer)
+def job(
+    job_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")], services: ServicesOf, response: Response
+) -> dict[str, Any]:
+    """How far an ingest is, and what came out of it."""
+    response.headers["Cache-Control"] = "no-store"
+    with services.library.read() as catalog:
+        return job_document(catalog.job(job_id))

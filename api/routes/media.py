@@ -1,0 +1,121 @@
+"""Pictures and footage: key frames, decoded frames, the files themselves."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Response
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from api.frames import stat_file
+from api.routes.catalog import VideoId
+from api.schemas import Id
+from api.services import Services, ServicesOf
+from search.types import Video
+
+router = APIRouter(prefix="/v1", tags=["media"])
+
+_JPEG: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
+}
+_FOOTAGE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"video/*": {"schema": {"type": "string", "format": "binary"}}}},
+    206: {"description": "The asked-for bytes", "content": {"video/*": {}}},
+}
+# By extension, and only these: a name never makes a browser take a file for a page.
+_MEDIA_TYPES = {
+    ".avi": "video/x-msvideo",
+    ".gif": "image/gif",
+    ".m4v": "video/mp4",
+    ".mkv": "video/x-matroska",
+    ".mov": "video/quicktime",
+    ".mp4": "video/mp4",
+    ".mpeg": "video/mpeg",
+    ".mpg": "video/mpeg",
+    ".mts": "video/mp2t",
+    ".ogv": "video/ogg",
+    ".ts": "video/mp2t",
+    ".webm": "video/webm",
+}
+
+
+@router.get("/key-frames/{key_frame_id}", response_class=Response, responses=_JPEG)
+def key_frame(
+    key_frame_id: Annotated[Id, Path(description="From a hit's `key_frames`.")], services: ServicesOf
+) -> Response:
+    """A stored key frame, as JPEG; there even when the archive is offline."""
+    with services.library.read() as catalog:
+        jpeg = catalog.key_frame_jpeg(key_frame_id)
+    # Ids are never used twice, so what an id shows never changes.
+    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+    return Response(jpeg, media_type="image/jpeg", headers=headers)
+
+
+@router.get("/frames/{video_id}", response_class=Response, responses=_JPEG)
+async def frame(
+    video_id: VideoId,
+    services: ServicesOf,
+    t: Annotated[float, Query(allow_inf_nan=False, description="Time in seconds.", examples=[12.5])],
+    size: Annotated[int, Query(ge=16, le=2160, description="Short side in pixels, at most.")] = 720,
+) -> Response:
+    """The frame that is shown at a time, decoded from the file, as JPEG."""
+    jpeg = await services.decode(_decoded, services, video_id, t, size)
+    return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, no-cache"})
+
+
+def _decoded(services: Services, video_id: int, time_seconds: float, size: int) -> bytes:
+    with services.library.read() as catalog:
+        video = catalog.video(video_id)
+    return services.frames.jpeg(video, time_seconds, size)
+
+
+@router.head("/videos/{video_id}/file", include_in_schema=False)
+@router.get("/videos/{video_id}/file", response_class=FileResponse, responses=_FOOTAGE)
+def file(video_id: VideoId, services: ServicesOf) -> Response:
+    """The file itself, whole or by Range."""
+    with services.library.read() as catalog:
+        video = catalog.video(video_id)
+    return FootageResponse(video, stat_file(video))
+
+
+class FootageResponse(FileResponse):
+    """A file by Range, as Starlette serves it, with refusals as problem details."""
+
+    def __init__(self, video: Video, stat: os.stat_result) -> None:
+        path = PurePosixPath(video.path)
+        super().__init__(
+            video.path,
+            media_type=_MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream"),
+            filename=path.name,
+            stat_result=stat,
+            content_disposition_type="inline",
+            headers={"Cache-Control": "private, no-cache"},
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the file, or the part of it that was asked for."""
+
+        async def send_file(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in (400, 416):
+                headers = {key.decode(): value.decode() for key, value in message["headers"]}
+                kept = {key: value for key, value in headers.items() if key == "content-range"}
+                detail = "the Range header cannot be satisfied: expected bytes=FIRST-LAST inside the file"
+                raise HTTPException(message["status"], detail, kept)
+            await send(message)
+
+        await super().__call__(_with_known_range_unit(scope), receive, send_file)
+
+
+def _with_known_range_unit(scope: Scope) -> Scope:
+    """Without a Range header of another unit than bytes, which has to be ignored (RFC 9110)."""
+    headers = [
+        (name, value)
+        for name, value in scope["headers"]
+        if name != b"range" or re.match(rb"\s*bytes\s*=", value, re.IGNORECASE)
+    ]
+    return {**scope, "headers": headers}

@@ -1,0 +1,298 @@
+"""What requests must look like, and what answers do: the wire documents, typed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from search.types import ClipPart, Filters, Query, QueryPart, SpanPart, TextPart
+
+MAX_PARTS = 32
+MAX_LIMIT = 1000
+
+Id = Annotated[int, Field(ge=1, lt=2**63)]
+Seconds = Annotated[float, Field(allow_inf_nan=False)]
+Length = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = Annotated[
+    float,
+    Field(
+        ge=-100,
+        le=100,
+        allow_inf_nan=False,
+        description="How much this part counts; a negative weight pushes away. Not 0.",
+    ),
+]
+PathPrefix = Annotated[
+    str, Field(max_length=4096, description="Only videos whose absolute path starts with this.")
+]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Most hits to return.")]
+GroupBy = Annotated[
+    Literal["clip", "moment", "video"],
+    Field(description="moment merges neighbouring clips of one video; video gives one hit a video."),
+]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class QueryPartRequest(_Request):
+    """One part of a query: words, or a stored clip, or a span of a catalogued video."""
+
+    text: str | None = Field(default=None, min_length=1, max_length=1000)
+    clip_id: Id | None = None
+    video_id: Id | None = None
+    start_seconds: Seconds | None = None
+    end_seconds: Seconds | None = None
+    weight: Weight = 1.0
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> QueryPartRequest:
+        span = (self.video_id, self.start_seconds, self.end_seconds)
+        whole_span = all(value is not None for value in span)
+        if whole_span != any(value is not None for value in span):
+            raise ValueError("a span needs video_id, start_seconds and end_seconds")
+        if sum((self.text is not None, self.clip_id is not None, whole_span)) != 1:
+            raise ValueError("give exactly one of text, clip_id, or video_id with start and end_seconds")
+        return self
+
+    def to_part(self) -> QueryPart:
+        """The part as the search engine takes it."""
+        if self.text is not None:
+            return TextPart(self.text, self.weight)
+        if self.clip_id is not None:
+            return ClipPart(self.clip_id, self.weight)
+        assert self.video_id is not None
+        assert self.start_seconds is not None and self.end_seconds is not None
+        return SpanPart(self.video_id, self.start_seconds, self.end_seconds, self.weight)
+
+
+class FiltersRequest(_Request):
+    """What every hit must satisfy; all of it."""
+
+    path_prefix: PathPrefix | None = None
+    min_duration_seconds: Length | None = None
+    max_duration_seconds: Length | None = None
+    video_ids: list[Id] | None = Field(default=None, max_length=10_000)
+
+    def to_filters(self) -> Filters:
+        """The filters as the search engine takes them."""
+        return Filters(
+            path_prefix=self.path_prefix,
+            min_duration_seconds=self.min_duration_seconds,
+            max_duration_seconds=self.max_duration_seconds,
+            video_ids=None if self.video_ids is None else tuple(self.video_ids),
+        )
+
+
+_FILTERS_EXAMPLE: dict[str, Any] = {"path_prefix": "/archive/2024/", "min_duration_seconds": 1.5}
+
+
+class SearchRequest(_Request):
+    """What to look for and where."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"query": [{"text": "a cockatoo on a branch"}], "limit": 10},
+                {
+                    "query": [{"clip_id": 17}, {"text": "at night", "weight": -0.5}],
+                    "filters": _FILTERS_EXAMPLE,
+                    "group_by": "moment",
+                },
+                {"query": [{"video_id": 3, "start_seconds": 12.0, "end_seconds": 15.5}]},
+            ]
+        },
+    )
+
+    query: list[QueryPartRequest] = Field(min_length=1, max_length=MAX_PARTS)
+    filters: FiltersRequest = FiltersRequest()
+    limit: Limit = 10
+    group_by: GroupBy = "clip"
+
+    def to_query(self) -> Query:
+        """The query. Raises InvalidQueryError."""
+        return Query(tuple(part.to_part() for part in self.query))
+
+
+class ExampleOptions(_Request):
+    """The form field `options` of a search by example, as JSON."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"limit": 10, "group_by": "moment"},
+                {
+                    "query": [{"text": "in the snow", "weight": 0.5}],
+                    "filters": _FILTERS_EXAMPLE,
+                },
+            ]
+        },
+    )
+
+    weight: Weight = 1.0
+    query: list[QueryPartRequest] = Field(
+        default=[], max_length=MAX_PARTS - 1, description="Further parts beside the example."
+    )
+    filters: FiltersRequest = FiltersRequest()
+    limit: Limit = 10
+    group_by: GroupBy = "clip"
+
+
+class IngestRequest(_Request):
+    """Which files and folders of the server to index."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"paths": ["/archive/2024"], "prune": False}]}
+    )
+
+    paths: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(
+        min_length=1, max_length=1000, description="Absolute paths on the server."
+    )
+    prune: bool = Field(default=False, description="Remove videos whose file has vanished.")
+
+    @model_validator(mode="after")
+    def _absolute(self) -> IngestRequest:
+        for path in self.paths:
+            if not path.startswith("/") or "\0" in path:
+                raise ValueError(f"a path must be absolute, got {path!r}")
+        return self
+
+
+class _Answer(BaseModel):
+    # What the wire documents hold and nothing else: both must change together.
+    model_config = ConfigDict(extra="forbid")
+
+
+class KeyFrameAnswer(_Answer):
+    """A stored key frame; `url` gives its JPEG."""
+
+    id: int
+    time_seconds: float
+    url: str
+
+
+class MatchAnswer(_Answer):
+    """Which part of the example the hit's span shows, how much faster, and whether mirrored."""
+
+    query_start_seconds: float
+    query_end_seconds: float
+    speed: float
+    mirrored: bool
+
+
+class HitAnswer(_Answer):
+    """A moment that was found; `weak` when unrelated queries score as well in this library."""
+
+    clip_id: int
+    video_id: int
+    path: str
+    start_seconds: float
+    end_seconds: float
+    score: float = Field(ge=-1, le=1, description="Cosine with the query.")
+    weak: bool
+    actions: list[dict[str, Any]]
+    key_frames: list[KeyFrameAnswer]
+    match: MatchAnswer | None
+
+
+class SearchAnswer(_Answer):
+    """Hits, best first; `exact` when every allowed clip was compared."""
+
+    hits: list[HitAnswer]
+    encoder: str
+    exact: bool
+    took_ms: float
+
+
+class ClipAnswer(_Answer):
+    """A stored clip."""
+
+    clip_id: int
+    video_id: int
+    path: str
+    start_seconds: float
+    end_seconds: float
+    key_frames: list[KeyFrameAnswer]
+
+
+class ClipsAnswer(_Answer):
+    """A page of clips, `total` of all pages."""
+
+    clips: list[ClipAnswer]
+    total: int
+    next_cursor: str | None
+
+
+class VideoAnswer(_Answer):
+    """A catalogued file; `error` says why it failed."""
+
+    id: int
+    path: str
+    status: Literal["indexed", "failed", "missing"]
+    error: str | None
+    duration_seconds: float | None
+    width: int | None
+    height: int | None
+    average_fps: float | None
+    codec: str | None
+    size_bytes: int
+    digest: str | None
+    clips: int
+
+
+class VideosAnswer(_Answer):
+    """A page of videos, `total` of all pages."""
+
+    videos: list[VideoAnswer]
+    total: int
+    next_cursor: str | None
+
+
+class KeyFramesAnswer(_Answer):
+    """Key frames of a video in order of time."""
+
+    video_id: int
+    key_frames: list[KeyFrameAnswer]
+
+
+class RemovedAnswer(_Answer):
+    """How much was removed."""
+
+    videos: int
+    clips: int
+
+
+class JobAnswer(_Answer):
+    """A background ingest; `result` has the shape of `indexer ingest --json`."""
+
+    id: str
+    status: Literal["queued", "running", "done", "failed"]
+    request: dict[str, Any]
+    progress: dict[str, Any] | None
+    result: dict[str, Any] | None
+    error: str | None
+
+
+class StatusAnswer(_Answer):
+    """What the library holds, as `indexer status --json`."""
+
+    library: str
+    database: str
+    videos: dict[str, int]
+    clips: int
+    encoder: str | None
+    sampling: str | None
+    index: dict[str, Any]
+
+
+class ReadyAnswer(_Answer):
+    """Whether searches are answered."""
+
+    ready: bool
+    index_loaded: bool
+    encoder_loaded: bool
+    reason: str | None

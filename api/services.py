@@ -1,0 +1,119 @@
+"""What the routes work with: the library and everything that lives as long as the server."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, TypeVar
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from fastapi import Depends, Request
+
+from api.frames import FrameReader
+from api.jobs import JobRunner
+from api.settings import ServerSettings
+from encoders.errors import ReelseekError
+from search.engine import SearchEngine
+from search.library import Library
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+WARM_RETRY_SECONDS = 30.0
+DECODES_AT_ONCE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether searches are answered at once."""
+
+    index_loaded: bool
+    encoder_loaded: bool
+    reason: str | None
+
+    @property
+    def ready(self) -> bool:
+        return self.index_loaded and self.encoder_loaded
+
+
+class Services:
+    """The library, the engine, the jobs, the frames; started and closed with the app."""
+
+    def __init__(self, library: Library, device: str, settings: ServerSettings) -> None:
+        self.library = library
+        self.settings = settings
+        self.engine = SearchEngine(library)
+        self.jobs = JobRunner(library, device)
+        self.frames = FrameReader(settings.frame_cache_bytes)
+        self._readiness = Readiness(False, False, "the server is starting")
+        self._stopping = threading.Event()
+        self._warmer = threading.Thread(target=self._warm, name="warm", daemon=True)
+        # One query at a time encodes: a second one beside it would only slow both down. The
+        # others wait here and not in threads, so that the rest of the server goes on.
+        self._encoding: CapacityLimiter | None = None
+        self._decoding: CapacityLimiter | None = None
+
+    def start(self) -> None:
+        """Starts the background threads; to be called on the event loop."""
+        self._encoding = CapacityLimiter(1)
+        self._decoding = CapacityLimiter(DECODES_AT_ONCE)
+        self.jobs.start()
+        self._warmer.start()
+
+    def close(self) -> None:
+        """Parks the running job and ends every thread and program."""
+        self._stopping.set()
+        self.jobs.stop()
+        self.frames.close()
+
+    async def encode(self, work: Callable[..., Answer], *args: object, **options: object) -> Answer:
+        """Runs something that encodes in a thread, one at a time."""
+        return await run_sync(partial(work, *args, **options), limiter=self._encoding)
+
+    async def decode(self, work: Callable[..., Answer], *args: object, **options: object) -> Answer:
+        """Runs something that decodes (in a program of its own) in a thread, a few at a time."""
+        return await run_sync(partial(work, *args, **options), limiter=self._decoding)
+
+    # --- readiness -------------------------------------------------------------------------
+
+    def readiness(self) -> Readiness:
+        """Whether the index and the encoder are loaded, and if not, why."""
+        return self._readiness
+
+    def _warm(self) -> None:
+        """Loads index and encoder, so that the first query does not wait for them."""
+        index_loaded = False
+        while not self._stopping.is_set():
+            try:
+                with self.library.read() as catalog:
+                    empty = catalog.library_record() is None
+                if empty:  # nothing to load yet, and nothing to find
+                    self._readiness = Readiness(True, True, None)
+                    return
+                with self.library.index():
+                    index_loaded = True
+                self._readiness = Readiness(True, False, "the encoder is loading")
+                self.library.encoder()
+                self.library.calibration()
+                self._readiness = Readiness(True, True, None)
+                return
+            except ReelseekError as error:
+                logger.warning("not ready: %s", error)
+                self._readiness = Readiness(index_loaded, False, str(error))
+            except Exception:
+                logger.exception("not ready")
+                reason = "something went wrong inside the server; its log says what"
+                self._readiness = Readiness(index_loaded, False, reason)
+            self._stopping.wait(WARM_RETRY_SECONDS)
+
+
+async def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesOf = Annotated[Services, Depends(_services)]

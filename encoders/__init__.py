@@ -1,0 +1,23 @@
+"""Pixels or words in, vectors out.
+
+Importing this package is cheap: torch and the models load when an encoder first needs them.
+"""
+
+from encoders.encoder import POOLINGS, Encoder, Pooling, pool_features
+from encoders.listing import EncoderInfo, list_encoders
+from encoders.registry import open_encoder, resolve_spec
+from encoders.types import EmbeddingBatch, FrameBatch, normalise
+
+__all__ = [
+    "POOLINGS",
+    "EmbeddingBatch",
+    "Encoder",
+    "EncoderInfo",
+    "FrameBatch",
+    "Pooling",
+    "list_encoders",
+    "normalise",
+    "open_encoder",
+    "pool_features",
+    "resolve_spec",
+]

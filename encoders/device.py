@@ -1,0 +1,78 @@
+"""Which device the encoders run on."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from encoders.errors import EncoderUnavailableError
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICE_KINDS = ("auto", "cpu", "cuda", "mps")
+
+
+def check_device_name(name: str) -> None:
+    """Refuses what can be no device, without importing torch.
+
+    Raises:
+        EncoderUnavailableError: `name` is not "auto", "cpu", "cuda", "cuda:N" or "mps".
+    """
+    kind, colon, index = name.partition(":")
+    if kind not in DEVICE_KINDS or (colon and (kind != "cuda" or not index.isdecimal())):
+        raise EncoderUnavailableError(
+            f"no device is called {name!r}; expected auto, cpu, cuda, cuda:N (N = 0, 1, ...) or mps"
+        )
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The torch device for a name.
+
+    Args:
+        name: "auto" (CUDA, else Apple MPS, else CPU), "cpu", "cuda", "cuda:N" or "mps".
+
+    Raises:
+        EncoderUnavailableError: The device does not exist here; the message names those that do.
+    """
+    check_device_name(name)
+    import torch
+
+    cuda_count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    has_mps = torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda:0" if cuda_count else "mps" if has_mps else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        device = torch.device("cuda", device.index or 0)
+        missing = (device.index or 0) >= cuda_count
+    else:
+        missing = device.type == "mps" and not has_mps
+    if missing:
+        present = [f"cuda:{index}" for index in range(cuda_count)] + ["mps"] * has_mps + ["cpu"]
+        raise EncoderUnavailableError(
+            f"the device {name} does not exist here; there is {', '.join(present)}. "
+            "Choose one of these, or auto"
+        )
+    return device
+
+
+def mixed_precision(device: torch.device, dtype: torch.dtype | None = None) -> AbstractContextManager[object]:
+    """Half precision where it pays and is exact enough: on CUDA; elsewhere nothing changes.
+
+    Args:
+        device: Where the network runs.
+        dtype: Half-precision type; by default bfloat16 where the GPU has it, else float16.
+    """
+    if device.type != "cuda":
+        return nullcontext()
+    import torch
+
+    if dtype is None:
+        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.autocast("cuda", dtype=dtype)
+
+
+def batch_frames(device: torch.device) -> int:
+    """Frames encoded at a time: what keeps the device busy and the CPU's caches warm."""
+    return {"cuda": 256, "mps": 32}.get(device.type, 16)

@@ -1,0 +1,86 @@
+"""Every error that Reelseek raises on purpose.
+
+    ReelseekError
+    ├── EncoderError
+    │   ├── EncoderUnavailableError     weights or package not to be had here
+    │   ├── EncoderMismatchError        vectors of another encoder than the library's
+    │   └── UnsupportedQueryError       e.g. text for an encoder without a text tower
+    ├── DecodeError                     a file that cannot be read as video
+    │   ├── NotAVideoError              holds no video stream (text, audio, picture)
+    │   ├── DamagedVideoError           truncated or broken
+    │   └── DecoderDiedError            crashed, hung or ran out of memory
+    ├── LibraryError
+    │   ├── LibraryNotFoundError        nothing has been indexed here yet
+    │   ├── LibraryBusyError            another process is writing
+    │   ├── SchemaError                 catalog newer than this program, or not ours
+    │   └── IndexFileError              the index cache is broken (it can be rebuilt)
+    ├── NotFoundError                   no such video, clip, frame or job
+    └── InvalidQueryError               a query or filter that makes no sense
+
+A message says what was got, what was expected and what to do next. The lower layers know no HTTP;
+`api/` maps a class to a status in one table.
+"""
+
+
+class ReelseekError(Exception):
+    """Root of every error raised on purpose; `str(error)` is fit to show to a user."""
+
+
+class EncoderError(ReelseekError):
+    """An encoder could not do what was asked."""
+
+
+class EncoderUnavailableError(EncoderError):
+    """Weights, architecture or package cannot be had on this machine."""
+
+
+class EncoderMismatchError(EncoderError):
+    """Vectors come from another encoder than the one that the library was made with."""
+
+
+class UnsupportedQueryError(EncoderError):
+    """The encoder has no way to encode this kind of query."""
+
+
+class DecodeError(ReelseekError):
+    """A file could not be decoded."""
+
+
+class NotAVideoError(DecodeError):
+    """The file holds no video stream."""
+
+
+class DamagedVideoError(DecodeError):
+    """The file is truncated or its stream is broken."""
+
+
+class DecoderDiedError(DecodeError):
+    """The decoding process crashed, made no progress or ran out of memory."""
+
+
+class LibraryError(ReelseekError):
+    """The library on disk cannot be used as asked."""
+
+
+class LibraryNotFoundError(LibraryError):
+    """There is no library at this place."""
+
+
+class LibraryBusyError(LibraryError):
+    """Another process holds the library's write lock."""
+
+
+class SchemaError(LibraryError):
+    """The catalog's schema is not one that this program knows."""
+
+
+class IndexFileError(LibraryError):
+    """The saved vector index cannot be read or does not fit the catalog."""
+
+
+class NotFoundError(ReelseekError):
+    """What was asked for does not exist (any more)."""
+
+
+class InvalidQueryError(ReelseekError):
+    """A query or filter contradicts itself or is out of range."""

@@ -1,0 +1,94 @@
+"""The model hub, asked in such a way that nothing waits long for an answer.
+
+Left to itself a loader takes most of a minute to give up when the hub is out of reach. So we look
+into the local cache first, ask the hub one question with a time limit, and load without network
+whatever is in the cache.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+HUB_TIMEOUT_SECONDS = 3.0
+WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+
+def hub_url() -> str:
+    """Where the hub is: `HF_ENDPOINT`, or the public one."""
+    from huggingface_hub import constants
+
+    return str(constants.ENDPOINT)
+
+
+def hub_answers(timeout_seconds: float = HUB_TIMEOUT_SECONDS) -> bool:
+    """Whether the hub answers within the limit; name resolution and proxies included.
+
+    The question is asked on a thread of its own, because a hanging name server ignores the time
+    limits of a socket.
+    """
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            request = Request(constants.ENDPOINT, method="HEAD")
+            with urlopen(request, timeout=timeout_seconds):
+                answered.set()
+        except (URLError, OSError, ValueError):
+            pass
+        finally:
+            finished.set()
+
+    finished = threading.Event()
+    threading.Thread(target=ask, name="hub-probe", daemon=True).start()
+    finished.wait(timeout_seconds)
+    return answered.is_set()
+
+
+def cached_file(repository: str, names: Sequence[str] = WEIGHT_FILES) -> Path | None:
+    """The first of these files of a hub repository that the local cache holds."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in names:
+        found = try_to_load_from_cache(repository, name)
+        if isinstance(found, str) and Path(found).is_file():
+            return Path(found)
+    return None
+
+
+def download_file(repository: str, names: Sequence[str] = WEIGHT_FILES) -> Path:
+    """Downloads the first of these files that the repository has into the local cache.
+
+    Raises:
+        OSError: The hub has none of them, or broke off.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    for name in names[:-1]:
+        try:
+            return Path(hf_hub_download(repository, name))
+        except EntryNotFoundError:
+            continue
+    return Path(hf_hub_download(repository, names[-1]))
+
+
+@contextmanager
+def without_network() -> Iterator[None]:
+    """Libraries of the hub see only the local cache."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before

@@ -1,0 +1,250 @@
+"""Encoders of open_clip: any of its architectures, with any weights that fit.
+
+The models follow Radford et al. (2021, arXiv:2103.00020); open_clip is described by Cherti et al.
+(2022, arXiv:2212.07143). This is the only module that imports it. How frames are scaled, cropped
+and normalised belongs to the weights and comes with them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import pickle
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from encoders.device import batch_frames, choose_device, mixed_precision
+from encoders.encoder import Pooling, check_pooling, clean_texts, pool_features
+from encoders.errors import EncoderError, EncoderUnavailableError
+from encoders.hub import hub_answers, hub_url, without_network
+from encoders.openclip_weights import CONFIG_FILE, WeightsSource, find_weights
+from encoders.preprocessing import limit_aspect
+from encoders.quiet import quiet_loading
+from encoders.types import EmbeddingBatch, FrameBatch, normalise
+from encoders.weights import file_digest, first_line
+
+with quiet_loading():
+    import open_clip
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+BATCH_TEXTS = 256
+PREPROCESSING_KEYS = ("mean", "std", "interpolation", "resize_mode", "fill_color")
+_Loaded = TypeVar("_Loaded")
+
+
+class OpenClipEncoder:
+    """One open_clip model with its weights, tokenizer and preprocessing.
+
+    Args:
+        architecture: As open_clip names it, or "hf-hub:<org>/<name>" or "local-dir:<folder>".
+        weights: Tag or path of a checkpoint; None with "hf-hub:" and "local-dir:".
+        device: As `choose_device` takes it.
+        pooling: How features become one embedding.
+
+    Raises:
+        EncoderUnavailableError: No such architecture, tag or file; the weights do not fit, hold
+            code, or cannot be had here.
+    """
+
+    has_text = True
+
+    def __init__(
+        self,
+        architecture: str,
+        weights: str | None,
+        *,
+        device: str = "auto",
+        pooling: Pooling = "mean",
+    ) -> None:
+        self._pooling = check_pooling(pooling)
+        self._device = choose_device(device)
+        self.spec = f"openclip:{architecture}" + (f"/{weights}" if weights else "")
+        self._architecture = architecture
+        source = _find(architecture, weights)
+        self._model: Any = _load_model(source).to(self._device)
+        preprocessing = PreprocessCfg(**open_clip.get_model_preprocess_cfg(self._model))
+        # The last two steps make a tensor of one image and normalise it: done for a batch instead.
+        self._geometry = image_transform_v2(preprocessing, is_train=False).transforms[:-2]
+        self._mean, self._std = (
+            torch.tensor(values, device=self._device).reshape(1, 3, 1, 1) * 255.0
+            for values in (preprocessing.mean, preprocessing.std)
+        )
+        self.dim = int(source.config["embed_dim"])
+        self.frame_size = max(preprocessing.input_size[1:])
+        how = json.dumps([source.config, source.quick_gelu, vars(preprocessing)], sort_keys=True)
+        self.encoder_id = (
+            f"openclip/{source.public_name}/{file_digest(source.file)[:16]}"
+            f"/{hashlib.sha256(how.encode()).hexdigest()[:8]}/{pooling}"
+        )
+        self._tokenizer: Any = None
+        self._lock = threading.Lock()
+
+    @property
+    def device(self) -> str:
+        """Where it runs, e.g. "cpu" or "cuda:0"."""
+        return str(self._device)
+
+    def encode_frames(self, batch: FrameBatch) -> NDArray[np.float32]:
+        """Features h_t: float32 (T, D), each of L2 norm 1."""
+        step = batch_frames(self._device)
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(batch), step):
+                frames = batch.frames[start : start + step]
+                pixels = np.stack([self._scale(frame) for frame in frames])
+                images = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2).float()
+                images = images.sub_(self._mean).div_(self._std)
+                with mixed_precision(self._device):
+                    features = self._model.encode_image(images, normalize=True)
+                parts.append(features.float().cpu().numpy())
+        return _unit_vectors(np.concatenate(parts))
+
+    def pool(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
+        """One embedding for a clip: (T, D), T >= 1 -> float32 (D,), of L2 norm 1."""
+        return pool_features(features, self._pooling)
+
+    def encode_text(self, texts: list[str]) -> EmbeddingBatch:
+        """One embedding per text; what exceeds the model's context is cut off.
+
+        Raises:
+            InvalidQueryError: A text is empty or blank.
+            EncoderUnavailableError: The model's tokenizer cannot be had here.
+        """
+        cleaned = clean_texts(texts)
+        parts = [np.empty((0, self.dim), dtype=np.float32)]
+        tokenizer = self._load_tokenizer()
+        with torch.inference_mode(), mixed_precision(self._device):
+            for start in range(0, len(cleaned), BATCH_TEXTS):
+                tokens = tokenizer(cleaned[start : start + BATCH_TEXTS]).to(self._device)
+                features = self._model.encode_text(tokens, normalize=True)
+                parts.append(features.float().cpu().numpy())
+        return EmbeddingBatch(_unit_vectors(np.concatenate(parts)), self.encoder_id)
+
+    def _scale(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        image: Any = Image.fromarray(limit_aspect(frame))
+        for transform in self._geometry:
+            image = transform(image)
+        return np.asarray(image)
+
+    def _load_tokenizer(self) -> Any:
+        with self._lock:
+            if self._tokenizer is None:
+                name = self._architecture
+                try:
+                    self._tokenizer = _from_cache_or_hub(
+                        lambda: open_clip.get_tokenizer(name), f"the tokenizer files of {name}"
+                    )
+                except EncoderUnavailableError:
+                    raise
+                except Exception as error:  # the tokenizer libraries raise kinds of their own
+                    raise EncoderUnavailableError(
+                        f"the tokenizer of {name} cannot be loaded: {first_line(error)}; delete it "
+                        "from the local cache to have it downloaded again, or choose the encoder "
+                        "`offline`"
+                    ) from error
+            return self._tokenizer
+
+
+def _find(architecture: str, weights: str | None) -> WeightsSource:
+    """Checks names against open_clip's lists, then has the files found."""
+    if architecture.startswith(("hf-hub:", "local-dir:")):
+        return find_weights(architecture, None, {}, {})
+    config = open_clip.get_model_config(architecture)
+    if config is None:
+        close = difflib.get_close_matches(architecture, open_clip.list_models(), n=4)
+        raise EncoderUnavailableError(
+            f"open_clip has no architecture {architecture!r}; "
+            + (f"close to it: {', '.join(close)}" if close else "`indexer encoders` lists some")
+        )
+    tags = {
+        tag: open_clip.get_pretrained_cfg(architecture, tag)
+        for tag in open_clip.list_pretrained_tags_by_model(architecture)
+    }
+    return find_weights(architecture, weights, config, tags)
+
+
+def _load_model(source: WeightsSource) -> torch.nn.Module:
+    """The model with its weights, on the CPU, ready for inference."""
+
+    def create() -> torch.nn.Module:
+        return open_clip.create_model(
+            source.load_name,
+            load_weights=False,
+            pretrained_text=False,
+            force_quick_gelu=source.quick_gelu,
+            force_preprocess_cfg={
+                key: source.preprocessing[key] for key in PREPROCESSING_KEYS if key in source.preprocessing
+            },
+        )
+
+    try:
+        model = _from_cache_or_hub(create, f"files that {source.public_name} is made of")
+    except EncoderUnavailableError:
+        raise
+    except Exception as error:  # whatever a configuration makes the network's constructors raise
+        raise EncoderUnavailableError(
+            f"open_clip cannot build {source.public_name}: {first_line(error)}; check "
+            f"{CONFIG_FILE}, or choose another model"
+        ) from error
+    try:
+        with quiet_loading():
+            open_clip.load_checkpoint(model, str(source.file), strict=True, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise EncoderUnavailableError(
+            f"the checkpoint {source.file} holds something other than tensors, or is damaged; got: "
+            f"{first_line(error)}; expected: weights alone. Code inside it was not run; save the "
+            "state dict as safetensors"
+        ) from error
+    except Exception as error:  # each library raises its own kinds on damaged files
+        raise EncoderUnavailableError(
+            f"the checkpoint {source.file} does not load into {source.public_name}; got: "
+            f"{first_line(error)}; expected: a complete file with the weights of this "
+            "architecture. Name the architecture that it was trained with, or fetch it again"
+        ) from error
+    return model.eval().requires_grad_(False)
+
+
+def _from_cache_or_hub(load: Callable[[], _Loaded], what: str) -> _Loaded:
+    """Loads from the local cache alone; goes to the hub only for what is not there."""
+    with quiet_loading():
+        try:
+            with without_network():
+                return load()
+        except Exception as error:
+            if not _is_missing_file(error):
+                raise
+        if not hub_answers():
+            raise EncoderUnavailableError(
+                f"{what} are not in the local cache, and {hub_url()} does not answer; connect to "
+                "it once, or choose the encoder `offline`"
+            )
+        return load()
+
+
+def _is_missing_file(error: BaseException) -> bool:
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    link: BaseException | None = error
+    for _ in range(10):
+        if link is None:
+            break
+        if isinstance(link, LocalEntryNotFoundError | OfflineModeIsEnabled):
+            return True
+        link = link.__cause__ or link.__context__
+    return False
+
+
+def _unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not np.isfinite(vectors).all():
+        raise EncoderError(
+            "the model gave features that are no numbers; its weights are broken, or half "
+            "precision is too little for it: try --device cpu"
+        )
+    return normalise(vectors)

@@ -1,0 +1,372 @@
+"""The `indexer` command. Each command parses, calls, shows; the work is done elsewhere.
+
+Nothing here imports torch: a command that encodes loads it when it gets there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from encoders.errors import InvalidQueryError, NotFoundError, ReelseekError
+from indexer import show
+
+if TYPE_CHECKING:
+    from indexer.settings import Settings
+    from indexer.types import SamplingOptions
+    from search.library import Library
+
+app = typer.Typer(
+    name="indexer",
+    help="Find any moment in a video archive: by words, by an image, by an example clip.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+LibraryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--library",
+        "-L",
+        metavar="DIR",
+        help="The library's folder. Default: $REELSEEK_LIBRARY, else the user's data folder.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout; all else goes to stderr.")
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1 or mps. Default: the best there is."),
+]
+
+
+class Sampling(StrEnum):
+    uniform = "uniform"
+    keyframes = "keyframes"
+
+
+class Pooling(StrEnum):
+    mean = "mean"
+    max = "max"
+    attention = "attention"
+
+
+class Group(StrEnum):
+    clip = "clip"
+    moment = "moment"
+    video = "video"
+
+
+def main() -> None:
+    """Entry point: errors of ours become one line on stderr and an exit status."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        app(standalone_mode=True)
+    except InvalidQueryError as error:
+        _fail(str(error), 2)
+    except ReelseekError as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        _fail("interrupted; run the same command again to go on", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def _fail(message: str, status: int) -> None:
+    show.error(message)
+    sys.exit(status)
+
+
+def _settings() -> Settings:
+    from indexer.settings import Settings
+
+    return Settings()
+
+
+@contextmanager
+def _library(folder: Path | None, device: str | None = None, *, create: bool = False) -> Iterator[Library]:
+    from search.library import Library
+
+    settings = _settings()
+    library = Library(
+        folder or settings.library,
+        database_url=settings.database_url,
+        device=device or settings.device,
+        create=create,
+    )
+    try:
+        yield library
+    finally:
+        library.close()
+
+
+def _print_json(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
+    library: LibraryOption = None,
+    clip_seconds: Annotated[
+        float | None,
+        typer.Option(min=0.5, max=3600, help="Longest clip; default 4, then what was used before."),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=240, help="Frames encoded per second; default 2, then as before."),
+    ] = None,
+    sampling: Annotated[
+        Sampling | None,
+        typer.Option(help="keyframes decodes key frames only: faster, coarser times and no cuts."),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="See `indexer encoders`. Fixed by the first ingest."),
+    ] = None,
+    pooling: Annotated[Pooling | None, typer.Option(help="Frames to clip; fixed by the first.")] = None,
+    device: DeviceOption = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove videos whose file vanished.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Decoding programs; default: cores / 2.")
+    ] = None,
+    stall_seconds: Annotated[
+        float, typer.Option(min=1, help="Give a file up when its decoder makes no progress.")
+    ] = 60.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Index files and folders, or bring them up to date.
+
+    Exit status: 0 all well, 1 something failed (each file named on stderr), 2 wrong usage.
+    """
+    from indexer.pipeline import IngestOptions
+    from indexer.pipeline import ingest as run_ingest
+
+    with _library(library, device, create=True) as opened:
+        names = [_existing(path, opened) for path in paths]
+        options = IngestOptions(
+            sampling=_changed_sampling(
+                opened, clip_seconds=clip_seconds, fps=fps, sampling=sampling and sampling.value
+            ),
+            encoder=encoder,
+            pooling=pooling.value if pooling else None,
+            device=device or _settings().device,
+            prune=prune,
+            workers=workers,
+            stall_seconds=stall_seconds,
+        )
+        with show.ingest_progress() as on_progress:
+            summary = run_ingest(opened, names, options, on_progress=on_progress, say=show.note)
+    show.ingest_summary(summary)
+    if as_json:
+        _print_json(summary.as_json())
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def _existing(path: Path, library: Library) -> str:
+    """The path as text; refused when it neither exists nor was indexed before."""
+    name = str(path.expanduser())
+    if not path.expanduser().exists():
+        with library.read() as catalog:
+            if not catalog.videos_below(str(path.expanduser().absolute())):
+                raise typer.BadParameter(f"{name} does not exist", param_hint="PATH")
+    return name
+
+
+def _changed_sampling(library: Library, **changes: Any) -> SamplingOptions | None:
+    """The library's sampling with what was asked for; None when nothing was."""
+    from indexer.types import SamplingOptions
+
+    if all(value is None for value in changes.values()):
+        return None
+    with library.read() as catalog:
+        record = catalog.library_record()
+    sampling = SamplingOptions.from_json(record.sampling) if record else SamplingOptions()
+    return sampling.changed(**changes)
+
+
+@app.command()
+def search(
+    text: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="Words to look for.")] = None,
+    image: Annotated[
+        list[Path] | None, typer.Option(exists=True, dir_okay=False, help="Like this picture.")
+    ] = None,
+    clip: Annotated[
+        list[Path] | None, typer.Option(exists=True, dir_okay=False, help="Like this footage.")
+    ] = None,
+    like: Annotated[list[int] | None, typer.Option(metavar="CLIP_ID", help="Like this stored clip.")] = None,
+    avoid: Annotated[
+        list[str] | None, typer.Option("--not", metavar="TEXT", help="Away from these words.")
+    ] = None,
+    path_prefix: Annotated[
+        str | None, typer.Option(metavar="P", help="Only videos whose path starts so.")
+    ] = None,
+    min_duration: Annotated[
+        float | None, typer.Option(metavar="S", min=0, help="Only clips at least this long.")
+    ] = None,
+    limit: Annotated[int, typer.Option("-k", "--limit", min=1, max=10_000, help="Most hits.")] = 10,
+    group: Annotated[
+        Group, typer.Option(help="moment: merge neighbouring clips; video: one hit a video.")
+    ] = Group.clip,
+    contact_sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, help="Also write the hits' key frames as a picture."),
+    ] = None,
+    library: LibraryOption = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find moments by words, pictures, footage or stored clips; parts combine into one query."""
+    from search.engine import SearchEngine
+    from search.types import ClipPart, Filters, Query, TextPart
+    from search.wire import result_document
+
+    parts: list[Any] = []
+    if text is not None:
+        parts.append(TextPart(text))
+    parts += [ClipPart(clip_id) for clip_id in like or []]
+    parts += [TextPart(words, -0.5) for words in avoid or []]
+    with _library(library, device) as opened:
+        with show.status("loading the encoder"):
+            parts += _examples(opened, image or [], clip or [])
+            query = Query(tuple(parts))
+            filters = Filters(path_prefix=_absolute_prefix(path_prefix), min_duration_seconds=min_duration)
+            result = SearchEngine(opened).search(query, filters, limit=limit, group_by=group.value)
+            opened.save_index()
+        if contact_sheet is not None:
+            from indexer.contact_sheet import write_contact_sheet
+
+            with opened.read() as catalog:
+                write_contact_sheet(contact_sheet, result.hits, catalog.key_frame_jpeg)
+            show.note(f"key frames written to {contact_sheet}")
+    if as_json:
+        _print_json(result_document(result))
+    else:
+        show.search_result(result)
+
+
+def _examples(library: Library, images: list[Path], clips: list[Path]) -> list[Any]:
+    if not images and not clips:
+        return []
+    from indexer.example import read_example
+
+    record = library.record()
+    frame_size = library.encoder().frame_size
+    found = []
+    for path in images + clips:
+        found.append(read_example(str(path), record.sampling, frame_size))
+    return found
+
+
+def _absolute_prefix(prefix: str | None) -> str | None:
+    """A relative prefix counts from here, as every other path on a command line does."""
+    if prefix is None or prefix.startswith("/"):
+        return prefix
+    absolute = str(Path(prefix).expanduser().absolute())
+    return absolute + "/" if prefix.endswith("/") else absolute
+
+
+@app.command()
+def status(library: LibraryOption = None, as_json: JsonOption = False) -> None:
+    """Show what the library holds."""
+    with _library(library) as opened:
+        document = opened.status()
+        failed = []
+        if not as_json:
+            with opened.read() as catalog:
+                failed = catalog.list_videos(status="failed", limit=20)
+    if as_json:
+        _print_json(document)
+    else:
+        show.library_status(document, failed)
+
+
+@app.command()
+def remove(
+    targets: Annotated[list[str], typer.Argument(metavar="PATH|ID...", help="Files, folders or video ids.")],
+    library: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget videos: their clips, vectors and key frames. The files themselves are not touched."""
+    with _library(library) as opened:
+        with opened.write() as catalog:
+            ids: set[int] = set()
+            for target in targets:
+                below = catalog.videos_below(str(Path(target).expanduser().absolute()))
+                if below:
+                    ids.update(video.id for video in below)
+                elif target.isdecimal():
+                    ids.add(catalog.video(int(target)).id)
+                else:
+                    raise NotFoundError(f"nothing in this library is called {target}")
+            clips = catalog.remove_videos(ids)
+            empty = catalog.library_record() is None
+        if not empty:
+            opened.save_index()
+    document = {"videos": len(ids), "clips": clips}
+    if as_json:
+        _print_json(document)
+    else:
+        show.note(f"removed {len(ids)} videos, {clips} clips")
+
+
+@app.command()
+def rebuild(library: LibraryOption = None, as_json: JsonOption = False) -> None:
+    """Make the vector index anew from the catalog."""
+    with _library(library) as opened:
+        with show.status("reading vectors"):
+            opened.rebuild_index()
+        document = opened.status()
+    if as_json:
+        _print_json(document)
+    else:
+        show.library_status(document, [])
+
+
+@app.command()
+def encoders(as_json: JsonOption = False) -> None:
+    """List encoders: size, licence, paper, and whether they can be loaded here."""
+    from dataclasses import asdict
+
+    from encoders import list_encoders
+
+    with show.status("asking the model hub"):
+        found = list_encoders()
+    if as_json:
+        _print_json({"encoders": [asdict(info) for info in found]})
+    else:
+        show.encoders(found)
+
+
+@app.command()
+def serve(
+    library: LibraryOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    device: DeviceOption = None,
+) -> None:
+    """Serve the HTTP API and the page on this machine."""
+    import importlib
+
+    settings = _settings()
+    # By name, because `indexer` lies below `api` and does not import it.
+    importlib.import_module("api.server").run(
+        folder=library or settings.library,
+        database_url=settings.database_url,
+        device=device or settings.device,
+        host=host,
+        port=port,
+    )

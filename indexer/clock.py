@@ -1,0 +1,94 @@
+"""Presentation times out of the timestamps that containers really hold."""
+
+from __future__ import annotations
+
+import math
+
+_MAX_JUMP_SECONDS = 10.0
+_MAX_STEP_BACK_SECONDS = 1.0
+
+
+class FrameClock:
+    """Gives each frame of a stream, in the order of the decoder's output, its time in seconds.
+
+    Times strictly ascend; a frame whose time does not is refused rather than moved.
+
+    Attributes:
+        step_seconds: What a frame lasts where nothing says so.
+        last_seconds: Time of the last accepted frame, -inf before the first.
+    """
+
+    def __init__(
+        self,
+        time_base_seconds: float,
+        *,
+        fps: float | None,
+        offset_seconds: float = 0.0,
+        is_discontinuous: bool = False,
+        has_only_dts: bool = False,
+    ) -> None:
+        """Makes a clock.
+
+        Args:
+            time_base_seconds: One tick of the timestamps.
+            fps: Average frame rate where known.
+            offset_seconds: Subtracted from every time.
+            is_discontinuous: The container's clock may restart within the file (MPEG-TS, -PS).
+            has_only_dts: The container stores decoding times only (AVI); what passes for its
+                presentation times is a guess that B-frames make wrong.
+        """
+        self.step_seconds = 1.0 / (fps or 25.0)
+        self.last_seconds = -math.inf
+        self._time_base_seconds = time_base_seconds
+        self._offset_seconds = offset_seconds
+        self._is_discontinuous = is_discontinuous
+        self._has_only_dts = has_only_dts
+        self._faults = {"pts": 0, "dts": 0}
+        self._latest: dict[str, float] = {"pts": -math.inf, "dts": -math.inf}
+
+    @property
+    def offset_seconds(self) -> float:
+        """What is subtracted from times at this place in the file."""
+        return self._offset_seconds
+
+    def restart(self) -> None:
+        """Forgets the last frame, as after a seek."""
+        self.last_seconds = -math.inf
+        self._latest = {"pts": -math.inf, "dts": -math.inf}
+
+    def time_of(self, pts: int | None, dts: int | None) -> float | None:
+        """The time of the next frame in seconds, or None where it does not ascend.
+
+        Args:
+            pts: Presentation timestamp in ticks, where there is one.
+            dts: Decoding timestamp of the packet that made the decoder give the frame out.
+        """
+        seconds = self._seconds(self._more_credible(pts, dts))
+        last = self.last_seconds
+        if self._is_discontinuous and last > -math.inf:
+            jump = seconds - last
+            if jump < -_MAX_STEP_BACK_SECONDS or jump > _MAX_JUMP_SECONDS:
+                expected = last + self.step_seconds
+                self._offset_seconds += seconds - expected
+                seconds = expected
+        if not math.isfinite(seconds) or seconds <= last:
+            return None
+        self.last_seconds = seconds
+        return seconds
+
+    def _more_credible(self, pts: int | None, dts: int | None) -> int | None:
+        """Whichever of the two has gone backwards less often so far."""
+        for kind, stamp in (("pts", pts), ("dts", dts)):
+            if stamp is not None:
+                self._faults[kind] += stamp <= self._latest[kind]
+                self._latest[kind] = stamp
+        if pts is None or dts is None:
+            return dts if pts is None else pts
+        if self._has_only_dts and not self._faults["dts"]:
+            return dts
+        return pts if self._faults["pts"] <= self._faults["dts"] else dts
+
+    def _seconds(self, stamp: int | None) -> float:
+        if stamp is not None:
+            return stamp * self._time_base_seconds - self._offset_seconds
+        return 0.0 if self.last_seconds == -math.inf else self.last_seconds + self.step_seconds

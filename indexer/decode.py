@@ -1,0 +1,434 @@
+"""Video files to frames: the only module that imports `av` (PyAV, so FFmpeg).
+
+A decoder streams the frames of one file in presentation order, in one pass, however damaged the
+file is: broken packets are skipped and counted, and what that means for the file is said once, by
+an error at the end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, Self
+
+import av
+import av.logging
+from av.video.reformatter import VideoReformatter
+
+from encoders.errors import DamagedVideoError, DecodeError, NotAVideoError, NotFoundError
+from indexer.clock import FrameClock
+from indexer.containers import (
+    allowed_formats,
+    check_readable,
+    declares_duration,
+    is_picture_format,
+    refusal,
+)
+from indexer.frame import DecodedFrame, Orientation, PictureGeometry
+from indexer.types import VideoInfo
+
+av.logging.set_level(None)  # damage is reported by our errors; FFmpeg's own lines are noise
+av.logging.set_libav_level(av.logging.PANIC)
+
+__all__ = ["Skip", "VideoDecoder", "VideoInfo", "frame_at", "probe"]
+
+Skip = Literal["none", "nonref", "nonkey"]
+
+_OPEN_OPTIONS = {
+    "protocol_whitelist": "file",
+    "format_whitelist": allowed_formats(av.formats_available),
+}
+_MAX_PIXELS = 2**27  # 16K by 8K; a header that claims more is broken or hostile
+_MAX_DURATION_SECONDS = 10 * 365 * 86400.0
+_MAX_FPS = 1000.0
+_TS_DISCONTINUOUS = 0x0200  # AVFMT_TS_DISCONT
+_MAX_DEMUX_ERRORS_IN_A_ROW = 64
+
+
+def probe(path: str) -> VideoInfo:
+    """What the file says about its video; one frame is decoded to make sure that it is one.
+
+    Raises:
+        NotAVideoError: No video in the file.
+        DamagedVideoError: Nothing of it can be decoded.
+        DecodeError: It cannot be read.
+    """
+    with VideoDecoder(path) as decoder:
+        return decoder.info
+
+
+def frame_at(
+    path: str, time_seconds: float, *, on_progress: Callable[[float], None] | None = None
+) -> DecodedFrame:
+    """The frame that is shown at a time.
+
+    Args:
+        path: A video file.
+        time_seconds: Presentation time, as in `DecodedFrame.pts_seconds`.
+        on_progress: As for `VideoDecoder`.
+
+    Raises:
+        NotFoundError: The time is before the first frame or after the last.
+        DecodeError: As `probe`.
+    """
+    if not math.isfinite(time_seconds):
+        raise NotFoundError(f"a frame's time must be a finite number, got {time_seconds}")
+    with VideoDecoder(path, on_progress=on_progress) as decoder:
+        start = decoder.info.start_seconds
+        # The index of a damaged file may lead past the wanted frame: then start further back.
+        for back_seconds in (0.0, 10.0, math.inf):
+            decoder.seek(max(start, time_seconds - back_seconds))
+            shown: DecodedFrame | None = None
+            end = -math.inf
+            for frame in decoder.frames():
+                if frame.pts_seconds > time_seconds:
+                    end = math.inf
+                    break
+                shown, end = frame, frame.pts_seconds + decoder.shown_seconds(frame)
+            if shown is not None and time_seconds < end:
+                return shown
+            if time_seconds < start or end < math.inf:
+                break
+        ends = f" to {end:.3f}" if math.isfinite(end) else ""
+        raise NotFoundError(
+            f"there is no frame at {time_seconds:.3f} s: the video runs from {start:.3f}{ends} s"
+        )
+
+
+class VideoDecoder:
+    """Streams the frames of one file. A context manager; `frames` can be run through once.
+
+    Attributes:
+        info: What the file says about its video.
+        broken_packets: How many packets could not be decoded, or only with holes, so far.
+        dropped_frames: How many frames had a time that does not ascend, so far.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        threads: int | None = None,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> None:
+        """Opens the file and decodes its first frame.
+
+        Args:
+            path: A video file.
+            threads: Of the codec; None lets FFmpeg choose by the cores it sees.
+            on_progress: Called for every packet with the time of the last frame in seconds, also
+                while nothing can be decoded.
+
+        Raises:
+            NotAVideoError: No video in the file.
+            DamagedVideoError: Nothing of it can be decoded.
+            DecodeError: It cannot be read.
+        """
+        check_readable(path)
+        self.broken_packets = 0
+        self.dropped_frames = 0
+        self._packets_read = 0
+        self._on_progress = on_progress
+        self._checks_end = True
+        self._skip: Skip = "none"
+        try:
+            self._container: Any = av.open(path, options=dict(_OPEN_OPTIONS), metadata_errors="replace")
+        except MemoryError:
+            raise DamagedVideoError("the header asks for absurd amounts of memory") from None
+        except (av.FFmpegError, UnicodeError, ValueError) as error:
+            raise refusal(path, _plain(error)) from None
+        try:
+            self._stream = self._choose_stream()
+            self._set_up(threads)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file; idempotent."""
+        self._head: deque[Any] = deque()
+        self._source: Iterator[Any] = iter(())
+        self._container.close()
+
+    def frames(self, skip: Skip = "none") -> Iterator[DecodedFrame]:
+        """The frames in presentation order; times strictly ascend.
+
+        Args:
+            skip: "nonref" leaves out frames that no other needs (faster), "nonkey" all but key
+                frames (much faster).
+
+        Raises:
+            DamagedVideoError: At the end: too much was broken, or the file is truncated.
+        """
+        self._skip = skip
+        self._codec.skip_frame = {"none": "DEFAULT", "nonref": "NONREF", "nonkey": "NONKEY"}[skip]
+        delivered = 0
+        for picture in self._pictures():
+            frame = self._timed(picture)
+            if frame is None:
+                self.dropped_frames += 1
+            elif skip != "nonkey" or frame.is_key:
+                delivered += 1
+                yield frame
+        if self._checks_end:
+            self._check_end(delivered)
+
+    def seek(self, time_seconds: float) -> None:
+        """Goes to the key frame at or before a time; `frames` then starts there."""
+        target = round((time_seconds + self._clock.offset_seconds) / self._time_base_seconds)
+        self._checks_end = False  # what came before is not seen, so nothing can be concluded
+        self._head.clear()
+        self._clock.restart()
+        try:
+            self._container.seek(target, stream=self._stream, backward=True)
+        except (av.FFmpegError, OverflowError):
+            self._container.seek(0, stream=self._stream, backward=True)
+        self._source = self._decoded()
+
+    def shown_seconds(self, frame: DecodedFrame) -> float:
+        """How long a frame is shown when no other follows."""
+        return frame.duration_seconds or self._clock.step_seconds
+
+    # Opening
+
+    def _choose_stream(self) -> Any:
+        """FFmpeg's best video stream that is not cover art."""
+
+        def is_film(stream: Any) -> bool:
+            still = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+            return not (stream.disposition & still)
+
+        container = self._container
+        films = [stream for stream in container.streams.video if is_film(stream)]
+        if not films:
+            kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
+            art = " with cover art" if container.streams.video else ""
+            held = ", ".join(kind for kind in kinds if kind != "video") or "pictures"
+            raise NotAVideoError(f"no video stream: the file holds {held}{art} only")
+        best = container.streams.best("video")
+        if best is None or best not in films or best.codec_context is None:
+            best = max(films, key=lambda s: (s.codec_context is not None, s.frames))
+        if best.codec_context is None:
+            raise DecodeError("the video's codec is not known to FFmpeg here")
+        return best
+
+    def _set_up(self, threads: int | None) -> None:
+        stream, container = self._stream, self._container
+        self._codec = stream.codec_context
+        width, height = self._codec.width, self._codec.height
+        if width * height > _MAX_PIXELS:
+            raise DamagedVideoError(f"the header claims {width} x {height} pixels: it is broken")
+        self._codec.thread_type = "AUTO"
+        if threads is not None:
+            self._codec.thread_count = threads
+        self._time_base_seconds = float(stream.time_base or 0) or 1.0 / av.time_base
+        is_discontinuous = bool(container.format.flags & _TS_DISCONTINUOUS)
+        start = container.start_time if is_discontinuous else None
+        self._average_fps = _sane(stream.average_rate or stream.guessed_rate or stream.base_rate, _MAX_FPS)
+        self._clock = FrameClock(
+            self._time_base_seconds,
+            fps=self._average_fps,
+            offset_seconds=(start or 0) / av.time_base,
+            is_discontinuous=is_discontinuous,
+            has_only_dts=container.format.name == "avi",
+        )
+        self._end_seconds = -math.inf
+        self._head = deque()
+        self._source = self._decoded()
+        self._geometry = self._describe_first()
+
+    def _describe_first(self) -> PictureGeometry:
+        """Decodes until the first frame, which alone knows the display matrix."""
+        first = next(self._source, None)
+        if first is None:
+            raise self._nothing_decoded()
+        self._head.append(first)
+        if is_picture_format(self._container.format.name):
+            second = next(self._source, None)
+            if second is None:
+                raise NotAVideoError("this is a still picture, not a video")
+            self._head.append(second)
+        orientation = Orientation()
+        for side in first.side_data:
+            if side.type.name == "DISPLAYMATRIX":
+                orientation = Orientation.from_display_matrix(bytes(side))
+        aspect = self._stream.sample_aspect_ratio or self._codec.sample_aspect_ratio
+        aspect = float(aspect) if aspect else 1.0
+        geometry = PictureGeometry(
+            aspect if 0.1 <= aspect <= 10.0 else 1.0, orientation, VideoReformatter, {}
+        )
+        width, height = geometry.display_size(first.width, first.height)
+        self.info = VideoInfo(
+            duration_seconds=self._declared_seconds(),
+            width=width,
+            height=height,
+            average_fps=self._average_fps,
+            codec=self._codec.name,
+            container=self._container.format.name,
+            start_seconds=self._clock.time_of(first.pts, first.dts) or 0.0,
+        )
+        self._clock.restart()
+        return geometry
+
+    def _declared_seconds(self) -> float | None:
+        """The duration of the video stream, else the file's."""
+        stream = self._stream
+        own = _sane((stream.duration or 0) * self._time_base_seconds, _MAX_DURATION_SECONDS)
+        tagged = _clock_seconds(stream.metadata.get("DURATION", ""))
+        whole = _sane((self._container.duration or 0) / av.time_base, _MAX_DURATION_SECONDS)
+        return own or _sane(tagged, _MAX_DURATION_SECONDS) or whole
+
+    # Reading
+
+    def _packets(self) -> Iterator[Any]:
+        """Packets of the stream, past read errors, closed by the empty one that flushes."""
+        errors = 0
+        while True:
+            try:
+                for packet in self._container.demux(self._stream):
+                    errors = 0
+                    yield packet
+                    if packet.size == 0 and packet.dts is None:
+                        return
+                return
+            except av.FFmpegError:
+                errors += 1
+                self.broken_packets += 1
+                self._packets_read += 1
+                if errors > _MAX_DEMUX_ERRORS_IN_A_ROW:
+                    yield None
+                    return
+
+    def _decoded(self) -> Iterator[Any]:
+        """The engine's frames in the order in which the codec gives them out."""
+        for packet in self._packets():
+            if packet is not None and packet.size:
+                self._packets_read += 1
+                self._note_skipped(packet)
+            try:
+                pictures = self._codec.decode(packet)
+            except EOFError:
+                return
+            except (av.FFmpegError, MemoryError):
+                self.broken_packets += 1
+                pictures = []
+            if self._on_progress is not None:
+                self._on_progress(max(self._clock.last_seconds, 0.0))
+            yield from pictures
+
+    def _pictures(self) -> Iterator[Any]:
+        while self._head:
+            yield self._head.popleft()
+        yield from self._source
+
+    def _note_skipped(self, packet: Any) -> None:
+        """Keeps the end of the video known where frames are skipped on purpose."""
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if self._skip != "none" and stamp is not None:
+            end = (stamp + (packet.duration or 0)) * self._time_base_seconds
+            self._end_seconds = max(self._end_seconds, end - self._clock.offset_seconds)
+
+    def _timed(self, picture: Any) -> DecodedFrame | None:
+        """The frame with its time, or None where that does not ascend."""
+        pts = self._clock.time_of(picture.pts, picture.dts)
+        if pts is None:
+            return None
+        duration = (picture.duration or 0) * self._time_base_seconds
+        duration = duration if 0 < duration < _MAX_DURATION_SECONDS else 0.0
+        self._end_seconds = max(self._end_seconds, pts + (duration or self._clock.step_seconds))
+        if picture.is_corrupt:
+            self.broken_packets += 1
+        return DecodedFrame(pts, duration or None, bool(picture.key_frame), picture, self._geometry)
+
+    # Judging
+
+    @property
+    def end_seconds(self) -> float:
+        """When the video ends, as far as it has been read."""
+        return self._end_seconds
+
+    def _nothing_decoded(self) -> DecodeError:
+        if self._packets_read == 0:
+            return DamagedVideoError(
+                "no frame could be decoded: the header names a video stream, but the file ends "
+                "before its first frame; copy the file again"
+            )
+        return DamagedVideoError(
+            f"no frame could be decoded ({self.broken_packets} of {self._packets_read} packets "
+            "are broken): copy the file again or repair it"
+        )
+
+    def _check_end(self, delivered: int) -> None:
+        """Says at the end whether what was decoded is the video that the file promised."""
+        if delivered == 0:
+            raise self._nothing_decoded()
+        if self.broken_packets * 2 > self._packets_read:
+            raise DamagedVideoError(
+                f"damaged: {self.broken_packets} of {self._packets_read} packets are broken; "
+                "copy the file again or repair it"
+            )
+        if self.dropped_frames > delivered and self._skip == "none":
+            raise DamagedVideoError(
+                f"damaged: {self.dropped_frames} of {self.dropped_frames + delivered} frames have "
+                "times that do not ascend; write the file anew with ffmpeg -fflags +genpts"
+            )
+        declared = self.info.duration_seconds
+        if declared is None or not declares_duration(self.info.container):
+            return
+        got = max(self._end_seconds, self._end_seconds - self.info.start_seconds)
+        missing = declared - got
+        if missing > 1.0 and missing > 0.1 * declared and not self._is_outlasted():
+            raise DamagedVideoError(
+                f"truncated: {max(got, 0.0):.1f} s of {declared:.1f} s could be decoded; copy the "
+                "file again or repair it"
+            )
+
+    def _is_outlasted(self) -> bool:
+        """Whether sound goes on after the picture, up to the duration of the whole file.
+
+        Matroska need not declare the length of each stream, and a film may end in sound alone.
+        """
+        stream, container = self._stream, self._container
+        if stream.duration or stream.metadata.get("DURATION") or not container.streams.audio:
+            return False
+        declared = self.info.duration_seconds or 0.0
+        try:
+            container.seek(round(max(0.0, declared - 1.0) * av.time_base), backward=True)
+            return any(
+                packet.pts is not None and float(packet.pts * packet.time_base) > declared - 2.0
+                for packet in container.demux(container.streams.audio[0])
+            )
+        except av.FFmpegError:
+            return False
+
+
+def _plain(error: BaseException) -> str:
+    """FFmpeg's reason without its number and path."""
+    return str(getattr(error, "strerror", None) or error) or type(error).__name__
+
+
+def _sane(value: Any, largest: float) -> float | None:
+    """A positive finite number up to `largest`, else None."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError):
+        return None
+    return number if math.isfinite(number) and 0 < number <= largest else None
+
+
+def _clock_seconds(clock: str) -> float:
+    """Matroska's DURATION tag, e.g. "00:01:02.500000000", as seconds (0 where it is none)."""
+    seconds = 0.0
+    try:
+        for part in clock.split(":"):
+            seconds = seconds * 60 + float(part)
+    except ValueError:
+        return 0.0
+    return seconds

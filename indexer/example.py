@@ -1,0 +1,55 @@
+"""A query's picture or footage, from any file that FFmpeg reads, to frames for the encoder."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from encoders.errors import DecodeError, NotAVideoError
+from encoders.types import FrameBatch
+from indexer.types import SampledClip, SamplingOptions
+from indexer.worker import DecodeWorker
+from search.types import ExamplePart
+
+# Frames of an example are denser than the library's, which places it in time more finely; a long
+# one is thinned so that encoding it takes seconds, not minutes.
+MAX_EXAMPLE_FRAMES = 160
+DENSITY = 2.0
+LIMIT_SECONDS = 120.0
+STALL_SECONDS = 15.0
+
+
+def read_example(path: str, sampling_json: str, frame_size: int, weight: float = 1.0) -> ExamplePart:
+    """Decodes an example in a program of its own.
+
+    Args:
+        path: A picture or a video.
+        sampling_json: The library's sampling, so that the example is cut as its clips are.
+        frame_size: The short side that the encoder wants, in pixels.
+        weight: Of the part in its query.
+
+    Raises:
+        NotAVideoError: Neither a picture nor a video.
+        DecodeError: It is broken, or takes longer than two minutes to decode.
+    """
+    sampling = SamplingOptions.from_json(sampling_json).changed(sampling="uniform", frame_size=frame_size)
+    with DecodeWorker(stall_seconds=STALL_SECONDS) as worker:
+        try:
+            info = worker.probe(path)
+        except NotAVideoError as not_a_video:
+            try:
+                picture = worker.picture(path, frame_size)
+            except DecodeError:
+                raise not_a_video from None
+            return ExamplePart((FrameBatch(picture[None], np.zeros(1)),), weight)
+        fps = sampling.fps * DENSITY
+        if info.duration_seconds:
+            fps = max(min(fps, MAX_EXAMPLE_FRAMES / info.duration_seconds), 0.01)
+        sampling = sampling.changed(fps=fps, clip_seconds=max(sampling.clip_seconds, 1 / fps))
+        clips = [
+            item.frames
+            for item in worker.decode(path, sampling, LIMIT_SECONDS)
+            if isinstance(item, SampledClip)
+        ]
+    if not clips:
+        raise NotAVideoError("no frame could be decoded from the example")
+    return ExamplePart(tuple(clips), weight)

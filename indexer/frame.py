@@ -1,0 +1,278 @@
+"""One decoded frame: its time, and cheap or upright pixels of it.
+
+Nothing here imports `av`: frames and reformatters are made by `indexer.decode` and used by their
+attributes, so that the engine stays behind one file.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_THUMBNAIL_SIDE = 96
+_AREA, _BICUBIC, _POINT = 0x20, 0x4, 0x10  # swscale's flags
+_BT709, _BT601, _BT2020 = 1, 5, 9  # swscale's colour matrices; AVFrame.colorspace uses the same
+_MATRICES = {1: _BT709, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: _BT2020, 10: _BT2020}
+_LIMITED, _FULL = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """What turns a stored picture upright: a transpose, then mirrorings."""
+
+    transpose: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+
+    @classmethod
+    def from_display_matrix(cls, matrix: bytes) -> Orientation:
+        """Reads FFmpeg's 3x3 display matrix (nine native int32), at the nearest right angle."""
+        a, b, _, c, d = struct.unpack_from("=5i", matrix)
+        if abs(a) + abs(d) >= abs(b) + abs(c):
+            return cls(False, a < 0, d < 0)
+        return cls(True, c < 0, b < 0)
+
+    def apply(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The picture (H, W, ...) turned upright, contiguous."""
+        if self.transpose:
+            picture = picture.swapaxes(0, 1)
+        if self.flip_x:
+            picture = picture[:, ::-1]
+        if self.flip_y:
+            picture = picture[::-1]
+        return np.ascontiguousarray(picture)
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """What to cut off an upright picture, as fractions of its width and height (0..1)."""
+
+    left: float = 0.0
+    top: float = 0.0
+    right: float = 0.0
+    bottom: float = 0.0
+
+    def __bool__(self) -> bool:
+        return max(self.left, self.top, self.right, self.bottom) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A few thousand samples of a frame, as stored (not turned upright).
+
+    Attributes:
+        luma: uint8 (h, w), long side about 96.
+        chroma: uint8 (2, h', w'): Cb and Cr, neutral at 128.
+    """
+
+    luma: NDArray[np.uint8]
+    chroma: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class PictureGeometry:
+    """How the stored pictures of one stream become upright pictures of square pixels.
+
+    Attributes:
+        pixel_aspect: Width of a stored pixel over its height.
+        orientation: What turns the stored picture upright.
+        new_reformatter: Makes an engine's scaler.
+        reformatters: One scaler per purpose, since each holds the set-up of its last use.
+    """
+
+    pixel_aspect: float
+    orientation: Orientation
+    new_reformatter: Callable[[], Any]
+    reformatters: dict[str, Any]
+
+    def reformatter(self, purpose: str) -> Any:
+        found = self.reformatters.get(purpose)
+        if found is None:
+            found = self.reformatters[purpose] = self.new_reformatter()
+        return found
+
+    def display_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height after pixel aspect and rotation."""
+        wide = max(1, round(width * self.pixel_aspect))
+        return (height, wide) if self.orientation.transpose else (wide, height)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedFrame:
+    """One frame in presentation order.
+
+    Attributes:
+        pts_seconds: When it is shown.
+        duration_seconds: For how long, where the container says so.
+        is_key: Whether it can be decoded by itself.
+        picture: The engine's frame.
+        geometry: Shared by all frames of a stream.
+    """
+
+    pts_seconds: float
+    duration_seconds: float | None
+    is_key: bool
+    picture: Any
+    geometry: PictureGeometry
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Upright width and height in square pixels."""
+        return self.geometry.display_size(self.picture.width, self.picture.height)
+
+    @property
+    def is_full_range(self) -> bool:
+        """Whether luma runs from 0 to 255 rather than from 16 to 235."""
+        tagged, pixel_format = int(self.picture.color_range), self.picture.format
+        if pixel_format.is_rgb or pixel_format.has_palette or pixel_format.name.startswith("yuvj"):
+            return True
+        return tagged == _FULL or (tagged != _LIMITED and pixel_format.name.startswith("gray"))
+
+    def thumbnail(self) -> Thumbnail:
+        """Samples for shot detection, taken without a conversion where the format allows."""
+        picture = self.picture
+        if not _is_planar_yuv(picture.format):
+            scale = min(1.0, _THUMBNAIL_SIDE / max(picture.width, picture.height))
+            picture = self.geometry.reformatter("thumbnail").reformat(
+                picture,
+                width=max(1, round(picture.width * scale)),
+                height=max(1, round(picture.height * scale)),
+                format="yuv444p",
+                interpolation=_AREA,
+                threads=1,
+            )
+        planes, bits = picture.planes, _bits(picture)
+        luma: NDArray[Any] = _samples(planes[0], bits, 2 * _THUMBNAIL_SIDE)
+        if min(luma.shape) >= 4 and max(luma.shape) > _THUMBNAIL_SIDE:
+            height, width = luma.shape
+            luma = cv2.resize(luma, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        if len(planes) < 3:
+            return Thumbnail(luma, np.full((2, 1, 1), 128, np.uint8))
+        chroma = [_samples(plane, bits, _THUMBNAIL_SIDE // 2) for plane in planes[1:3]]
+        return Thumbnail(luma, np.stack(chroma))
+
+    def luma(self) -> NDArray[np.uint8]:
+        """The luma plane, uint8 (H, W), upright, of stored pixels. Needs a `compact` frame."""
+        return self.geometry.orientation.apply(_samples(self.picture.planes[0], _bits(self.picture), None))
+
+    def compact(self, short_side: int) -> DecodedFrame:
+        """The frame in 8-bit planar YUV and no larger than needed, to be kept for a while.
+
+        Args:
+            short_side: Pictures up to this size will be asked of it.
+        """
+        picture = self.picture
+        wide, high = picture.width * self.geometry.pixel_aspect, picture.height
+        scale = short_side / min(wide, high)
+        if scale > 0.8:  # scaling by so little would cost sharpness and save nothing
+            if _is_planar_yuv(picture.format) and _bits(picture) == 8:
+                return self
+            width, height, geometry = picture.width, picture.height, self.geometry
+        else:
+            width, height = max(2, round(wide * scale)), max(2, round(high * scale))
+            geometry = replace(self.geometry, pixel_aspect=1.0)
+        small = self.geometry.reformatter("compact").reformat(
+            picture,
+            width=width,
+            height=height,
+            format="yuv420p",
+            src_colorspace=_matrix(picture),
+            dst_colorspace=_matrix(picture),
+            src_color_range=_FULL if self.is_full_range else _LIMITED,
+            dst_color_range=_LIMITED,
+            interpolation=_AREA,
+            threads=1,
+        )
+        small.colorspace = _matrix(picture)
+        small.color_range = _LIMITED
+        return replace(self, picture=small, geometry=geometry)
+
+    def rgb(self, short_side: int, crop: Crop | None = None) -> NDArray[np.uint8]:
+        """The frame as a picture: upright, square pixels, alpha dropped.
+
+        Args:
+            short_side: Pixels that the short side (after the crop) is scaled down to. A smaller
+                source is not scaled up.
+            crop: What to cut off first.
+
+        Returns:
+            uint8 (H, W, 3), RGB, min(H, W) == short_side unless the source is smaller.
+        """
+        crop = crop or Crop()
+        picture = self.picture
+        wide, high = self.size
+        kept = wide * (1 - crop.left - crop.right), high * (1 - crop.top - crop.bottom)
+        scale = min(1.0, short_side / min(kept))
+        size = max(1, round(wide * scale)), max(1, round(high * scale))
+        width, height = size[::-1] if self.geometry.orientation.transpose else size
+        shrinks = width < picture.width or height < picture.height
+        scaled = self.geometry.reformatter(f"rgb{short_side}").reformat(
+            picture,
+            width=width,
+            height=height,
+            format="rgb24",
+            src_colorspace=_matrix(picture),
+            src_color_range=_FULL if self.is_full_range else _LIMITED,
+            dst_color_range=_FULL,
+            interpolation=_AREA if shrinks else _BICUBIC,
+            threads=1,
+        )
+        upright = self.geometry.orientation.apply(scaled.to_ndarray())
+        if not crop:
+            return upright
+        out_width, out_height = (max(1, round(side * scale)) for side in kept)
+        left = min(round(crop.left * wide * scale), upright.shape[1] - out_width)
+        top = min(round(crop.top * high * scale), upright.shape[0] - out_height)
+        return np.ascontiguousarray(upright[top : top + out_height, left : left + out_width])
+
+
+def _matrix(picture: Any) -> int:
+    """The colour matrix: as tagged, else BT.709 for HD and BT.601 below, as players assume."""
+    tagged = _MATRICES.get(int(picture.colorspace))
+    if tagged is not None:
+        return tagged
+    return _BT709 if picture.width >= 1280 or picture.height > 576 else _BT601
+
+
+def _is_planar_yuv(pixel_format: Any) -> bool:
+    """Whether plane 0 is luma by itself, in 8 to 16 little-endian bits."""
+    name = pixel_format.name
+    if name.startswith("gray"):
+        return "f" not in name and not pixel_format.is_big_endian
+    return (
+        name.startswith(("yuv4", "yuvj4", "yuva4"))
+        and pixel_format.is_planar
+        and not pixel_format.is_big_endian
+    )
+
+
+@functools.cache
+def _bits_of(format_name: str) -> int:
+    """Bits of a sample, read off the name: "yuv420p10le" has 10, "yuv420p" 8."""
+    found = re.search(r"(?:p|gray)(\d+)le$", format_name)
+    return int(found[1]) if found else 8
+
+
+def _bits(picture: Any) -> int:
+    return _bits_of(picture.format.name)
+
+
+def _samples(plane: Any, bits: int, side: int | None) -> NDArray[np.uint8]:
+    """Every n-th value of one plane, uint8 (h, w), long side about `side` (None: all of it)."""
+    dtype = np.dtype(np.uint8 if bits == 8 else np.uint16)
+    stride = abs(plane.line_size) // dtype.itemsize
+    rows = np.frombuffer(plane, dtype).reshape(plane.height, stride)[:, : plane.width]
+    if plane.line_size < 0:
+        rows = rows[::-1]
+    if side is not None:
+        step = max(1, max(rows.shape) // side)
+        rows = rows[step // 2 :: step, step // 2 :: step]
+    return rows if bits == 8 else (rows >> (bits - 8)).astype(np.uint8)

@@ -1,0 +1,537 @@
+"""Ingest: walk, decode in worker programs, encode here, write to the catalog.
+
+Readers (one thread and one worker program each) put what they decode into one bounded queue; this
+thread alone encodes and writes. A video's clips are written as they come, so memory does not grow
+with its length, and become visible in one transaction at its end.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from encoders import Encoder, open_encoder, resolve_spec
+from encoders.errors import DamagedVideoError, DecodeError, EncoderMismatchError, NotAVideoError
+from encoders.types import FrameBatch
+from indexer.types import Progress, SampledClip, SamplingOptions, VideoInfo
+from indexer.walk import FoundFile, content_digest, find_files
+from indexer.worker import DecodeWorker
+from search.library import Library
+from search.types import EncodedClip, Video
+
+QUEUED_CLIPS = 8
+CLIPS_PER_WRITE = 32
+# On a GPU single clips leave it idle; on a CPU larger batches fall out of its caches.
+GPU_FRAMES_PER_BATCH = 128
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """What to ingest with. None keeps what the library was made with.
+
+    Attributes:
+        sampling: How to cut and sample; given, it becomes the library's and re-indexes videos
+            that were sampled otherwise.
+        encoder: A spec as for `open_encoder`, or "auto".
+        prune: Remove videos whose file has vanished.
+        workers: Worker programs; None means one for every two cores.
+        stall_seconds: How long a decoder may make no progress.
+    """
+
+    sampling: SamplingOptions | None = None
+    encoder: str | None = None
+    pooling: str | None = None
+    device: str = "auto"
+    prune: bool = False
+    workers: int | None = None
+    stall_seconds: float = 60.0
+
+
+@dataclass(slots=True)
+class IngestSummary:
+    """What an ingest did; `failed` holds (path, reason)."""
+
+    indexed: int = 0
+    unchanged: int = 0
+    moved: int = 0
+    missing: int = 0
+    pruned: int = 0
+    ignored: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    clips: int = 0
+    video_seconds: float = 0.0
+    wall_seconds: float = 0.0
+
+    def as_json(self) -> dict[str, object]:
+        """The document that `indexer ingest --json` prints."""
+        return {
+            "indexed": self.indexed,
+            "unchanged": self.unchanged,
+            "moved": self.moved,
+            "missing": self.missing,
+            "pruned": self.pruned,
+            "failed": [{"path": path, "reason": reason} for path, reason in self.failed],
+            "clips": self.clips,
+            "video_seconds": round(self.video_seconds, 3),
+            "wall_seconds": round(self.wall_seconds, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class IngestProgress:
+    """How far an ingest is: files done of all, seconds of video done of the files begun."""
+
+    files_done: int
+    files_total: int
+    video_seconds: float
+    wall_seconds: float
+    path: str | None
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A file while it is being read."""
+
+    file: FoundFile
+    info: VideoInfo | None = None
+    digest: str = ""
+    staging_id: int | None = None
+    clips_written: int = 0
+    waiting: list[SampledClip] = field(default_factory=list)
+    encoded: list[EncodedClip] = field(default_factory=list)
+    seconds_done: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """The last message about a file: `reason` is None when all of it was read."""
+
+    reason: str | None = None
+    outcome: str = "indexed"
+
+
+class _Stopped(Exception):
+    """The ingest is being given up; a reader leaves."""
+
+
+def prepare_library(
+    library: Library, options: IngestOptions, say: Callable[[str], None] = lambda _: None
+) -> tuple[Encoder, SamplingOptions]:
+    """Makes the library on the first ingest; afterwards checks that the options fit it.
+
+    Args:
+        library: Open, perhaps still empty.
+        options: What the user asked for.
+        say: Told which encoder was chosen and why.
+
+    Raises:
+        EncoderMismatchError: Another encoder than the library's was asked for.
+        EncoderUnavailableError: The encoder cannot be loaded here.
+    """
+    with library.read() as catalog:
+        record = catalog.library_record()
+    if record is None:
+        spec, reason = resolve_spec(options.encoder or "auto")
+        say(f"encoder {spec}: {reason}")
+        pooling = options.pooling or "mean"
+        encoder = open_encoder(spec, device=options.device, pooling=pooling)
+        sampling = (options.sampling or SamplingOptions()).with_frame_size(encoder.frame_size)
+        library.create(encoder, pooling=pooling, sampling=sampling.to_json())
+        return encoder, sampling
+    if options.encoder not in (None, "auto"):
+        spec, _ = resolve_spec(options.encoder)
+        if spec != record.encoder_spec:
+            raise EncoderMismatchError(
+                f"this library was made with {record.encoder_spec}, not {spec}: its vectors cannot be "
+                "compared with those of another encoder; leave --encoder out, or make another "
+                "library with --library"
+            )
+    if options.pooling not in (None, record.pooling):
+        raise EncoderMismatchError(
+            f"this library pools by {record.pooling}, not {options.pooling}; leave --pooling out, or "
+            "make another library with --library"
+        )
+    encoder = library.encoder()
+    stored = SamplingOptions.from_json(record.sampling)
+    sampling = (options.sampling or stored).with_frame_size(encoder.frame_size)
+    if sampling != stored:
+        with library.write() as catalog:
+            catalog.set_library(sampling=sampling.to_json())
+    return encoder, sampling
+
+
+def ingest(
+    library: Library,
+    paths: Sequence[str],
+    options: IngestOptions | None = None,
+    *,
+    on_progress: Callable[[IngestProgress], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> IngestSummary:
+    """Brings the library up to date with files and folders.
+
+    Files known by path, size and modification time are left alone; known content at a new path
+    is a move; changed files replace what they were; vanished ones are marked missing. Killed at
+    any moment, the next call completes the work.
+
+    Args:
+        library: Made by this call if it is empty.
+        paths: Files and folders.
+        options: See `IngestOptions`.
+        on_progress: Called often, from this thread.
+        say: Called with a line for the user, now and then.
+        should_stop: Asked between clips; True ends the ingest early and cleanly.
+
+    Raises:
+        LibraryError, EncoderError: Nothing could be ingested at all; single bad files are in the
+            summary instead.
+    """
+    options = options or IngestOptions()
+    with library.ingest_lock(wait=True):
+        encoder, sampling = prepare_library(library, options, say)
+        with library.write() as catalog:
+            catalog.discard_staged()
+        run = _Ingest(library, encoder, sampling, options, on_progress, should_stop)
+        return run.run(paths)
+
+
+class _Ingest:
+    """One run of `ingest`."""
+
+    def __init__(
+        self,
+        library: Library,
+        encoder: Encoder,
+        sampling: SamplingOptions,
+        options: IngestOptions,
+        on_progress: Callable[[IngestProgress], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self._library = library
+        self._encoder = encoder
+        self._sampling = sampling
+        self._options = options
+        self._on_progress = on_progress
+        self._should_stop = should_stop
+        self._summary = IngestSummary()
+        self._started = time.monotonic()
+        self._files_total = 0
+        self._files_done = 0
+        self._messages: queue.Queue[tuple[_Reading, object]] = queue.Queue(QUEUED_CLIPS)
+        self._stopping = threading.Event()
+        self._settling = threading.Lock()
+        on_cpu = encoder.device.startswith("cpu")
+        self._frames_per_batch = 1 if on_cpu else GPU_FRAMES_PER_BATCH
+
+    def run(self, paths: Sequence[str]) -> IngestSummary:
+        """Does all of it."""
+        found = list(find_files(paths))
+        present = {file.path for file in found}
+        self._mark_missing(paths, present)
+        pending = deque(file for file in found if not self._is_settled(file))
+        self._files_total = len(found)
+        self._report(None)
+        if pending:
+            self._read_all(pending)
+        self._count_missing(paths)
+        self._library.save_index()
+        self._library.calibration()
+        self._summary.wall_seconds = time.monotonic() - self._started
+        return self._summary
+
+    # --- before reading --------------------------------------------------------------------
+
+    def _mark_missing(self, paths: Sequence[str], present: set[str]) -> None:
+        with self._library.write() as catalog:
+            for path in paths:
+                for video in catalog.videos_below(os.path.abspath(path)):
+                    if video.path in present or os.path.lexists(video.path):
+                        continue
+                    if video.clips == 0:
+                        catalog.remove_videos([video.id])  # a failure that is no more
+                    elif video.status != "missing":
+                        catalog.update_video(video.id, status="missing")
+
+    def _is_settled(self, file: FoundFile) -> bool:
+        """Whether nothing has to be read, going by path, size and modification time."""
+        if file.reason is not None:
+            # A folder that cannot be read, a name that is no text: nothing to catalogue.
+            self._summary.failed.append((_shown(file.path), file.reason))
+            self._files_done += 1
+            return True
+        with self._library.read() as catalog:
+            video = catalog.video_by_path(file.path)
+        if video is None or not self._is_same(video, file) or not self._is_sampled_so(video):
+            return False
+        if video.status == "failed":
+            return False
+        if video.status == "missing":
+            with self._library.write() as catalog:
+                catalog.update_video(video.id, status="indexed", error=None)
+        self._summary.unchanged += 1
+        self._files_done += 1
+        return True
+
+    @staticmethod
+    def _is_same(video: Video, file: FoundFile) -> bool:
+        return video.size_bytes == file.size_bytes and video.mtime_ns == file.mtime_ns
+
+    def _is_sampled_so(self, video: Video) -> bool:
+        return video.sampling is not None and SamplingOptions.from_json(video.sampling) == self._sampling
+
+    # --- reading: threads ------------------------------------------------------------------
+
+    def _read_all(self, pending: deque[FoundFile]) -> None:
+        wanted = self._options.workers or max(1, (os.cpu_count() or 2) // 2)
+        count = min(wanted, len(pending))
+        readers = [
+            threading.Thread(target=self._reader, args=(pending,), name=f"reader-{number}")
+            for number in range(count)
+        ]
+        remaining = len(pending)
+        for reader in readers:
+            reader.start()
+        try:
+            while remaining:
+                if self._should_stop():
+                    return
+                reading, message = self._messages.get()
+                if isinstance(message, BaseException):
+                    raise message
+                remaining -= self._take(reading, message)
+        finally:
+            self._stopping.set()
+            while any(reader.is_alive() for reader in readers):
+                try:  # a reader may be waiting for room in the queue
+                    self._messages.get(timeout=0.05)
+                except queue.Empty:
+                    continue
+
+    def _reader(self, pending: deque[FoundFile]) -> None:
+        worker = DecodeWorker(stall_seconds=self._options.stall_seconds)
+        try:
+            while True:
+                try:
+                    file = pending.popleft()
+                except IndexError:
+                    return
+                self._read(worker, _Reading(file))
+        except _Stopped:
+            pass
+        except BaseException as error:  # the main thread must hear of it, or it waits for ever
+            self._messages.put((_Reading(FoundFile("", 0, 0, False)), error))
+        finally:
+            worker.close()
+
+    def _put(self, reading: _Reading, message: object) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._messages.put((reading, message), timeout=0.1)
+                return
+            except queue.Full:
+                continue
+        raise _Stopped
+
+    def _read(self, worker: DecodeWorker, reading: _Reading) -> None:
+        file = reading.file
+        items = worker.decode(file.path, self._sampling)
+        try:
+            for item in items:
+                if isinstance(item, VideoInfo):
+                    reading.digest = content_digest(file.path)
+                    outcome = self._settle_by_digest(file, reading.digest)
+                    if outcome is not None:
+                        items.close()
+                        self._put(reading, _Ended(outcome=outcome))
+                        return
+                self._put(reading, item)
+            _check_unchanged(file)
+        except NotAVideoError as error:
+            outcome = "failed" if file.looks_like_video else "ignored"
+            self._put(reading, _Ended(str(error), outcome))
+        except (DecodeError, OSError) as error:
+            self._put(reading, _Ended(_reason(error), "failed"))
+        else:
+            self._put(reading, _Ended())
+
+    def _settle_by_digest(self, file: FoundFile, digest: str) -> str | None:
+        """Whether this content is known: "unchanged" (touched), "moved", or None."""
+        with self._settling, self._library.write() as catalog:
+            at_path = catalog.video_by_path(file.path)
+            seen = {"size_bytes": file.size_bytes, "mtime_ns": file.mtime_ns}
+            if at_path is not None and at_path.digest == digest and self._is_sampled_so(at_path):
+                catalog.update_video(at_path.id, status="indexed", error=None, **seen)
+                return "unchanged"
+            for video in catalog.videos_by_digest(digest):
+                if os.path.lexists(video.path) or not self._is_sampled_so(video):
+                    continue
+                if at_path is not None:
+                    catalog.remove_videos([at_path.id])
+                catalog.update_video(video.id, path=file.path, status="indexed", error=None, **seen)
+                return "moved"
+        return None
+
+    # --- encoding and writing: this thread -------------------------------------------------
+
+    def _take(self, reading: _Reading, message: object) -> int:
+        """Handles one message; returns how many files it ended."""
+        if isinstance(message, VideoInfo):
+            reading.info = message
+        elif isinstance(message, Progress):
+            self._advance(reading, message.time_seconds)
+        elif isinstance(message, SampledClip):
+            reading.waiting.append(message)
+            if sum(len(clip.frames) for clip in reading.waiting) >= self._frames_per_batch:
+                self._encode(reading)
+            self._advance(reading, message.end_seconds)
+        elif isinstance(message, _Ended):
+            self._end(reading, message)
+            self._files_done += 1
+            self._report(reading.file.path)
+            return 1
+        self._report(reading.file.path)
+        return 0
+
+    def _advance(self, reading: _Reading, seconds: float) -> None:
+        if seconds > reading.seconds_done:
+            self._summary.video_seconds += seconds - reading.seconds_done
+            reading.seconds_done = seconds
+
+    def _encode(self, reading: _Reading) -> None:
+        for batch in _same_sized(reading.waiting):
+            reading.encoded.extend(encode_clips(self._encoder, batch))
+        reading.waiting.clear()
+        if len(reading.encoded) >= CLIPS_PER_WRITE:
+            self._write(reading)
+
+    def _write(self, reading: _Reading) -> None:
+        file = reading.file
+        with self._library.write() as catalog:
+            if reading.staging_id is None:
+                reading.staging_id = catalog.stage_video(file.path, file.size_bytes, file.mtime_ns)
+            catalog.add_clips(reading.staging_id, reading.clips_written, reading.encoded)
+        reading.clips_written += len(reading.encoded)
+        reading.encoded.clear()
+
+    def _end(self, reading: _Reading, ended: _Ended) -> None:
+        if ended.outcome == "indexed":
+            self._encode(reading)
+            self._write(reading)
+            self._publish(reading)
+            return
+        if reading.staging_id is not None:
+            with self._library.write() as catalog:
+                catalog.discard_staged(reading.staging_id)
+        if ended.outcome == "unchanged":
+            self._summary.unchanged += 1
+        elif ended.outcome == "moved":
+            self._summary.moved += 1
+        elif ended.outcome == "ignored":
+            self._summary.ignored += 1
+        else:
+            self._fail(reading.file, ended.reason or "no reason was given")
+
+    def _publish(self, reading: _Reading) -> None:
+        info = reading.info
+        assert info is not None and reading.staging_id is not None
+        with self._library.write() as catalog:
+            catalog.publish_video(
+                reading.staging_id,
+                digest=reading.digest,
+                duration_seconds=info.duration_seconds,
+                width=info.width,
+                height=info.height,
+                average_fps=info.average_fps,
+                codec=info.codec,
+                sampling=self._sampling.to_json(),
+            )
+        self._summary.indexed += 1
+        self._summary.clips += reading.clips_written
+
+    def _fail(self, file: FoundFile, reason: str) -> None:
+        self._summary.failed.append((file.path, reason))
+        with self._library.write() as catalog:
+            catalog.record_failure(file.path, file.size_bytes, file.mtime_ns, reason)
+
+    def _count_missing(self, paths: Sequence[str]) -> None:
+        """After moves have been found: what is still missing, and with `prune` no longer kept."""
+        with self._library.write() as catalog:
+            gone = {
+                video.id
+                for path in paths
+                for video in catalog.videos_below(os.path.abspath(path))
+                if video.status == "missing"
+            }
+            if self._options.prune:
+                catalog.remove_videos(gone)
+                self._summary.pruned = len(gone)
+            else:
+                self._summary.missing = len(gone)
+
+    def _report(self, path: str | None) -> None:
+        self._on_progress(
+            IngestProgress(
+                files_done=self._files_done,
+                files_total=self._files_total,
+                video_seconds=self._summary.video_seconds,
+                wall_seconds=time.monotonic() - self._started,
+                path=path,
+            )
+        )
+
+
+def encode_clips(encoder: Encoder, clips: Sequence[SampledClip]) -> list[EncodedClip]:
+    """Encodes clips of one video whose frames are all of one size, in one batch."""
+    frames = FrameBatch(
+        np.concatenate([clip.frames.frames for clip in clips]),
+        np.concatenate([clip.frames.pts_seconds for clip in clips]),
+    )
+    features = encoder.encode_frames(frames)
+    ends = np.cumsum([len(clip.frames) for clip in clips])
+    return [
+        EncodedClip(
+            start_seconds=clip.start_seconds,
+            end_seconds=clip.end_seconds,
+            embedding=encoder.pool(rows),
+            features=rows.astype(np.float16),
+            times_seconds=clip.frames.pts_seconds,
+            key_frames=tuple((frame.time_seconds, frame.jpeg) for frame in clip.key_frames),
+        )
+        for clip, rows in zip(clips, np.split(features, ends[:-1]), strict=True)
+    ]
+
+
+def _same_sized(clips: Sequence[SampledClip]) -> list[list[SampledClip]]:
+    """Runs of clips whose frames have one size (borders may be cropped in some of them)."""
+    runs: list[list[SampledClip]] = []
+    for clip in clips:
+        if runs and runs[-1][0].frames.frames.shape[1:] == clip.frames.frames.shape[1:]:
+            runs[-1].append(clip)
+        else:
+            runs.append([clip])
+    return runs
+
+
+def _check_unchanged(file: FoundFile) -> None:
+    stat = os.stat(file.path)
+    if (stat.st_size, stat.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
+        raise DamagedVideoError("the file changed while it was being read; ingest it again")
+
+
+def _shown(path: str) -> str:
+    """A path fit for JSON and terminals: bytes that are no UTF-8 become \\xNN."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error)

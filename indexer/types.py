@@ -1,0 +1,132 @@
+"""What decoding hands on: light values that need neither FFmpeg nor a codec to import."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, Self
+
+from encoders.types import FrameBatch
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a file says about its video.
+
+    Attributes:
+        duration_seconds: Of the video stream, else of the file; None where neither says.
+        width: Upright, in square pixels.
+        height: Upright.
+        average_fps: Mean frame rate, None where unknown.
+        codec: FFmpeg's name, e.g. "h264".
+        container: FFmpeg's name, e.g. "mov,mp4,m4a,3gp,3g2,mj2".
+        start_seconds: Presentation time of the first frame.
+    """
+
+    duration_seconds: float | None
+    width: int
+    height: int
+    average_fps: float | None
+    codec: str
+    container: str
+    start_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingOptions:
+    """What to take from a video.
+
+    Attributes:
+        clip_seconds: Length of a window, > 0.
+        fps: Sampled frames per second, > 0.
+        sampling: "uniform" decodes everything; "keyframes" only key frames, much faster, without
+            shots.
+        shots: Whether to look for shot boundaries, which no clip then straddles.
+        frame_size: Short side of sampled frames in pixels; smaller sources stay as they are.
+        key_frame_size: Short side of key frame JPEGs in pixels.
+        crop_borders: Whether black bars that hold over a whole clip are cut off its sampled frames
+            (never off its key frames).
+
+    Raises:
+        ValueError: A value is out of range.
+    """
+
+    clip_seconds: float = 4.0
+    fps: float = 2.0
+    sampling: Literal["uniform", "keyframes"] = "uniform"
+    shots: bool = True
+    frame_size: int = 256
+    key_frame_size: int = 360
+    crop_borders: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("clip_seconds", "fps"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and 0.01 <= value <= 3600):
+                raise ValueError(f"{name} must be from 0.01 to 3600, got {value}")
+        for name in ("frame_size", "key_frame_size"):
+            value = getattr(self, name)
+            if not 16 <= value <= 4096:
+                raise ValueError(f"{name} must be from 16 to 4096 pixels, got {value}")
+        if self.sampling not in ("uniform", "keyframes"):
+            raise ValueError(f'sampling must be "uniform" or "keyframes", got {self.sampling!r}')
+
+    def to_json(self) -> str:
+        """The options as text; equal options give equal text."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The options out of `to_json`; those it does not name have their default.
+
+        Raises:
+            ValueError: Not such text, or a value is out of range.
+        """
+        known = {item.name for item in fields(cls)}
+        return cls(**{name: value for name, value in json.loads(text).items() if name in known})
+
+    def changed(self, **values: Any) -> Self:
+        """These options with the given ones in place of theirs; None changes nothing."""
+        return replace(self, **{name: value for name, value in values.items() if value is not None})
+
+    def with_frame_size(self, frame_size: int) -> Self:
+        """These options for an encoder that wants frames of this short side in pixels."""
+        return replace(self, frame_size=frame_size)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFrame:
+    """A picture that stands for a clip.
+
+    Attributes:
+        time_seconds: When it is shown, within the clip.
+        jpeg: The upright frame with its borders, as JPEG.
+    """
+
+    time_seconds: float
+    jpeg: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SampledClip:
+    """One clip: [start_seconds, end_seconds), its sampled frames and 1 to 3 key frames.
+
+    A frame that was on screen already when the clip began counts as shown at `start_seconds`.
+    """
+
+    start_seconds: float
+    end_seconds: float
+    frames: FrameBatch
+    key_frames: tuple[KeyFrame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the decoder has come, also when no clip is finished yet.
+
+    Attributes:
+        time_seconds: Time of the last decoded frame.
+    """
+
+    time_seconds: float

@@ -1,0 +1,134 @@
+"""Files and folders to a list of files, and what tells one file's content from another's."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# Everything that a person would call a video file. A file without such a name is tried as well;
+# the name only decides whether "not a video" is worth a word.
+_VIDEO_SUFFIXES = frozenset(
+    """.3g2 .3gp .3gp2 .3gpp .amv .asf .av1 .avi .avs2 .bik .bik2 .braw .cine .dav .divx .drc .dv
+    .dvr-ms .evo .f4p .f4v .flc .fli .flv .gxf .h261 .h263 .h264 .h265 .h266 .hevc .insv .ismv .ivf
+    .k3g .lrv .m1v .m2p .m2t .m2ts .m2v .m4v .mj2 .mjp2 .mjpeg .mjpg .mk3d .mkv .mod .mov .mp2v .mp4
+    .mp4v .mpe .mpeg .mpeg1 .mpeg2 .mpeg4 .mpg .mpg2 .mpg4 .mpv .mqv .mts .mxf .mxv .nsv .nut .nuv
+    .obu .ogm .ogv .ogx .ps .pva .qt .r3d .rec .rm .rmvb .roq .smk .str .svi .swf .tod .tp .trp .ts
+    .ty .vc1 .vdr .viv .vivo .vob .vro .vvc .webm .wm .wmv .wtv .xesc .xmv .y4m""".split()  # noqa: SIM905
+)
+_DIGEST_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """One file below the paths that were asked for.
+
+    Attributes:
+        path: Absolute; symbolic links in it are kept as they are named.
+        size_bytes: Of the file, 0 where `reason` is set.
+        mtime_ns: Of its last change, nanoseconds since the epoch.
+        looks_like_video: Whether its name ends like a video's, so that a person would miss it.
+        reason: Why this file or folder cannot be read at all, None for a good one.
+    """
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    looks_like_video: bool
+    reason: str | None = None
+
+
+def find_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[FoundFile]:
+    """Regular files in and below the given paths, in the order of the paths, then of names.
+
+    Hidden files and folders (named with a leading dot) are left out, except where a given path
+    itself is one. Symbolic links are followed; a folder or file that is reached twice, whether by
+    link, by loop or by overlapping paths, is listed once. Pipes, sockets and devices are left out.
+
+    Args:
+        paths: Files and folders.
+
+    Yields:
+        Files, and as failures with a reason: paths that do not exist, folders without permission
+        and names that are not text.
+    """
+    seen: set[tuple[int, int]] = set()
+    for path in paths:
+        yield from _walk(os.path.abspath(os.fspath(path)), seen)
+
+
+def looks_like_video(path: str) -> bool:
+    """Whether the name ends like a video's."""
+    return os.path.splitext(path)[1].lower() in _VIDEO_SUFFIXES
+
+
+def content_digest(path: str) -> str:
+    """SHA-256 of the file's content, 64 hex digits, read in blocks.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    digest = hashlib.sha256()
+    block = bytearray(_DIGEST_BLOCK_BYTES)
+    view = memoryview(block)
+    with Path(path).open("rb", buffering=0) as file:
+        while count := file.readinto(view):
+            digest.update(view[:count])
+    return digest.hexdigest()
+
+
+def _walk(root: str, seen: set[tuple[int, int]]) -> Iterator[FoundFile]:
+    """Depth first with a stack of its own, so that no depth of folders is too deep."""
+    pending = [root]
+    while pending:
+        path = pending.pop()
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            # A link to nowhere below a folder is nobody's video; a path that was asked for is.
+            if path == root or not isinstance(error, FileNotFoundError):
+                yield _failure(path, _reason(error))
+            continue
+        identity = (status.st_dev, status.st_ino)
+        if identity in seen:
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            seen.add(identity)
+            try:
+                names = sorted(os.listdir(path), key=os.fsencode, reverse=True)
+            except OSError as error:
+                yield _failure(path, _reason(error))
+                continue
+            shown = [name for name in names if not name.startswith(".")]
+            pending += [os.path.join(path, name) for name in shown]
+        elif stat.S_ISREG(status.st_mode):
+            seen.add(identity)
+            if not _is_text(path):
+                if looks_like_video(path):
+                    yield _failure(path, "the name is not valid UTF-8: rename the file or folder")
+                continue
+            yield FoundFile(path, status.st_size, status.st_mtime_ns, looks_like_video(path))
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _failure(path: str, reason: str) -> FoundFile:
+    shown = path if _is_text(path) else os.fsencode(path).decode("utf-8", "backslashreplace")
+    return FoundFile(shown, 0, 0, True, reason)
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file or folder"
+    if isinstance(error, PermissionError):
+        return "no permission to read it: change its mode or owner"
+    return error.strerror or str(error)

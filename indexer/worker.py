@@ -1,0 +1,252 @@
+"""Decoding in a program of its own: whatever happens in it is one file's error.
+
+The child is started with `python -c`, not with `multiprocessing`, so that it never imports the
+main module of whoever started it, be that a console script, a test run or a web server.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Self
+
+from encoders import errors
+from encoders.errors import DecodeError, DecoderDiedError, ReelseekError
+from indexer.types import Progress, SampledClip, SamplingOptions, VideoInfo
+
+__all__ = ["DecodeWorker", "Progress"]
+
+_START_SECONDS = 60.0  # for the child's imports, on a cold and busy disk
+_STOP_SECONDS = 2.0
+_ROOT = str(Path(__file__).resolve().parent.parent)
+_BOOT = (
+    "import sys; root = sys.argv[1]; root in sys.path or sys.path.insert(0, root); "
+    "from indexer.worker_child import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
+)
+
+
+class DecodeWorker:
+    """One decoding program, started when first needed and again after it died.
+
+    It serves one request at a time; a second one meanwhile is a RuntimeError.
+    """
+
+    def __init__(self, stall_seconds: float = 60.0, *, threads: int | None = None) -> None:
+        """Makes a worker; nothing is started yet.
+
+        Args:
+            stall_seconds: How long the program may show no progress before it is given up.
+            threads: Of the codec; None lets FFmpeg choose by the cores it sees.
+        """
+        self._stall_seconds = stall_seconds
+        self._threads = threads
+        self._busy = threading.Lock()
+        self._program: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._stderr: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running program, None while there is none."""
+        return self._program.pid if self._program is not None else None
+
+    def decode(
+        self, path: str, options: SamplingOptions, limit_seconds: float | None = None
+    ) -> Iterator[VideoInfo | Progress | SampledClip]:
+        """Decodes a file to clips; closing the iterator early stops the program's work.
+
+        Args:
+            path: A video file.
+            options: What to take.
+            limit_seconds: For the whole file; None for no limit.
+
+        Yields:
+            First the VideoInfo, then clips in order, in between progress at least every second of
+            work.
+
+        Raises:
+            NotAVideoError: No video in the file.
+            DamagedVideoError: Truncated or broken; clips may have come before.
+            DecoderDiedError: The program crashed, hung or ran out of memory or time.
+            DecodeError: Any other failure.
+        """
+        return self._request(("decode", path, options, self._threads), limit_seconds)
+
+    def frame(self, path: str, time_seconds: float, size: int) -> bytes:
+        """The frame shown at a time, upright, as JPEG of short side `size` pixels or less.
+
+        Raises:
+            NotFoundError: The video shows nothing at this time.
+            DecodeError: As `decode`.
+        """
+        items = list(self._request(("frame", path, time_seconds, size), None))
+        return next(item for item in items if isinstance(item, bytes))
+
+    def probe(self, path: str) -> VideoInfo:
+        """What the file says about its video; errors as `decode`."""
+        items = list(self._request(("probe", path), None))
+        return next(item for item in items if isinstance(item, VideoInfo))
+
+    def close(self) -> None:
+        """Ends the program; idempotent. The next request would start another."""
+        program, self._program = self._program, None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if program is not None:
+            program.kill()
+            program.wait()
+        if self._stderr is not None:
+            self._stderr.close()
+            self._stderr = None
+
+    # The program
+
+    def _start(self) -> Connection:
+        if self._program is not None and self._program.poll() is None and self._connection:
+            return self._connection
+        self.close()
+        ours, theirs = socket.socketpair()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
+        try:
+            with theirs:
+                number = str(theirs.fileno())
+                self._program = subprocess.Popen(
+                    [sys.executable, "-P", "-c", _BOOT, _ROOT, number, str(os.getpid())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=self._stderr,
+                )
+        except OSError as error:
+            ours.close()
+            self.close()
+            raise DecoderDiedError(f"the decoder could not be started ({error})") from None
+        self._connection = Connection(ours.detach())
+        return self._connection
+
+    def _request(self, request: tuple[Any, ...], limit_seconds: float | None) -> Iterator[Any]:
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("a DecodeWorker serves one request at a time; make another one")
+        finished = False
+        try:
+            started = time.monotonic()
+            was_running = self._program is not None
+            connection = self._start()
+            try:
+                connection.send_bytes(pickle.dumps(request, protocol=5))
+            except OSError:
+                raise self._died() from None
+            patience = self._stall_seconds
+            if not was_running:
+                patience = max(patience, _START_SECONDS)
+            while True:
+                left = None if limit_seconds is None else started + limit_seconds - time.monotonic()
+                message = self._receive(connection, patience, left, limit_seconds)
+                patience = self._stall_seconds
+                if message[0] == "item":
+                    yield message[1]
+                    continue
+                finished = True
+                if message[0] == "error":
+                    raise _error(message[1], message[2])
+                return
+        finally:
+            if not finished:
+                self._abandon()
+            self._busy.release()
+
+    def _receive(
+        self,
+        connection: Connection,
+        stall_seconds: float,
+        left_seconds: float | None,
+        limit_seconds: float | None,
+    ) -> tuple[Any, ...]:
+        """The next message, or an error when the program dies, stalls or takes too long."""
+        wait = stall_seconds if left_seconds is None else min(stall_seconds, max(0.0, left_seconds))
+        try:
+            if (left_seconds is None or left_seconds > 0) and connection.poll(wait):
+                message: tuple[Any, ...] = pickle.loads(connection.recv_bytes())
+                return message
+        except (EOFError, OSError, pickle.UnpicklingError):
+            raise self._died() from None
+        self.close()
+        if left_seconds is not None and left_seconds <= stall_seconds:
+            raise DecoderDiedError(
+                f"the decoder was stopped after {limit_seconds:g} s, the limit for one file"
+            )
+        raise DecoderDiedError(
+            f"the decoder made no progress for {stall_seconds:g} s and was stopped; the file is "
+            "damaged or its disk does not answer"
+        )
+
+    def _died(self) -> DecoderDiedError:
+        """Collects the dead program and says what it died of."""
+        program = self._program
+        status: int | None = None
+        if program is not None:
+            try:
+                status = program.wait(timeout=_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                program.kill()
+        said = self._last_words()
+        self.close()
+        if status is not None and status < 0:
+            name = signal.Signals(-status).name if -status in set(signal.Signals) else "signal"
+            cause = f"the decoder crashed (signal {-status}, {name})"
+            if -status == signal.SIGKILL:
+                cause = "the decoder was killed (signal 9, SIGKILL), perhaps for want of memory"
+        else:
+            cause = f"the decoder ended unexpectedly (status {status})"
+        return DecoderDiedError(cause + (f": {said}" if said else ""))
+
+    def _last_words(self) -> str:
+        """The last line that the program wrote to its stderr."""
+        if self._stderr is None:
+            return ""
+        self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, self._stderr.tell() - 2000))
+        lines = self._stderr.read().decode("utf-8", "replace").strip().splitlines()
+        return lines[-1][:300] if lines else ""
+
+    def _abandon(self) -> None:
+        """After a reader that left early: has the program stop its work, or ends it."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            connection.send_bytes(pickle.dumps(("stop",), protocol=5))
+            deadline = time.monotonic() + _STOP_SECONDS
+            while connection.poll(max(0.0, deadline - time.monotonic())):
+                if pickle.loads(connection.recv_bytes())[0] != "item":
+                    return
+        except (EOFError, OSError):
+            pass
+        self.close()
+
+
+def _error(name: str, reason: str) -> ReelseekError:
+    kind = getattr(errors, name, DecodeError)
+    if isinstance(kind, type) and issubclass(kind, ReelseekError):
+        return kind(reason)
+    return DecodeError(reason)

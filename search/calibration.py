@@ -1,0 +1,138 @@
+"""What an unrelated query scores in this library, so that a real match can be told from noise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.vector_index import VectorIndex
+
+# A hit is weak unless it beats the unrelated queries' best scores by this many robust standard
+# deviations (1.4826 x the median absolute deviation): about one unrelated query in twenty does.
+DEVIATIONS = 2.0
+SAMPLE_CLIPS = 256
+NEIGHBOURS = 64
+# Taken where a library is too small to have a background: fewer than two videos.
+DEFAULT_EXAMPLE = (0.4, 0.6)
+
+# Everyday things, people, places and deeds of many kinds: what people might look for, and what any
+# one library mostly does not hold.
+BACKGROUND_TEXTS = tuple(
+    """airport runway|apple pie|aquarium fish|archery|art museum|asphalt road|astronaut in space|
+    baby crawling|badminton match|bagpipes|baking bread|ballet dancer|bamboo forest|barber cutting hair|
+    baseball pitcher|bathroom sink|beach at sunset|bee on a flower|birthday cake|blacksmith|blizzard|
+    boat in a harbour|bookshelf|bowling alley|boxing match|brick wall|bride and groom|bulldozer|
+    butterfly|cactus|camel in the desert|campfire|candle|car crash|carpenter sawing wood|castle|cathedral|
+    cattle grazing|chemistry laboratory|cherry blossom|chess game|chicken coop|circus|city skyline at night|
+    classroom|cliff diving|clouds from a plane|coal mine|concert crowd|construction crane|coral reef|
+    corn field|court room|crocodile|crossword|cyclist|dam|deer in a forest|dentist|desert dunes|
+    dinner table|dog catching a frisbee|dolphin|drone view of a river|drum kit|eagle flying|
+    earthquake rubble|electric guitar|elephant|elevator|escalator|factory assembly line|farmers market|
+    fencing|ferris wheel|fire engine|fireworks|fishing rod|flag waving|flooded street|football stadium|
+    fountain|fox in the snow|frog|fruit stand|garage|garden hose|giraffe|glacier|glass blowing|goat|
+    golf swing|goose|graffiti|grandfather clock|graveyard|greenhouse|gymnastics|hair dryer|
+    hammer and nails|handshake|harp|hawk|haystack|hedgehog|helicopter|hockey game|horse race|hospital bed|
+    hot air balloon|hotel lobby|iceberg|ironing clothes|jellyfish|jigsaw puzzle|judge|juggling|kangaroo|
+    karate|kayak|keyboard|king penguin|kitchen stove|kite|knitting|ladder|lawn mower|library|lighthouse|
+    lightning|lion|lizard|lobster|map of the world|marathon runners|market stall|mechanic under a car|
+    microscope|military parade|milking a cow|monkey|moon|motorcycle|mountain climber|mushroom|nurse|
+    octopus|office desk|oil rig|opera singer|orchestra|orchid|owl|painting a fence|palm tree|parachute|
+    parking lot|parrot|pasta|peacock|petrol station|photographer|piano player|pigeon|pirate ship|pizza oven|
+    playground slide|police officer|polar bear|pottery wheel|printing press|protest march|pumpkin|puppet show|
+    rabbit|race car|radio tower|rainbow|rat|recording studio|refrigerator|rice field|rocket launch|
+    roller coaster|rowing crew|rugby scrum|running shoes|sail boat|sandwich|satellite dish|saxophone|
+    scarecrow|school bus|scissors|scuba diver|sewing machine|shark|shaving a beard|sheep dog|shopping mall|
+    shower|skateboard trick|ski jump|sleeping cat|snail|snake|snow plough|soap bubbles|solar panels|
+    spider web|spiral staircase|squirrel|starfish|steam train|stock exchange|storm waves|strawberry|
+    submarine|subway station|sumo wrestling|supermarket aisle|surfer|surgeon|sushi|swan|swimming pool|
+    swing|table tennis|tango|tank|tattoo|taxi|tea pot|telephone|television news reader|tennis serve|
+    tent|theatre stage|tiger|toaster|tornado|tractor|traffic jam|train tracks|trampoline|
+    treadmill|tree house|trombone|truck|tulips|turtle|umbrella|unicycle|vacuum cleaner|vending machine|
+    vineyard|violin|volcano|volleyball|waiter|washing machine|water polo|waterfall|wedding cake|weight lifting|
+    whale|wheelchair|whiteboard|wind turbine|window cleaner|wine glass|wolf|wood fire|wrestling|x-ray|
+    yoga pose|zebra""".replace("\n", "").split("|")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Score levels of one library at one revision.
+
+    Attributes:
+        clips: How many clips it was measured on.
+        text, example: (usual best score of an unrelated query, score from which a hit counts).
+    """
+
+    clips: int
+    text: tuple[float, float]
+    example: tuple[float, float]
+
+    def level(self, text_share: float) -> tuple[float, float]:
+        """(background, threshold) for a query that is words by this share, 0..1."""
+        background, threshold = (
+            text_share * text + (1 - text_share) * example
+            for text, example in zip(self.text, self.example, strict=True)
+        )
+        return background, threshold
+
+    def fits(self, clips: int) -> bool:
+        """Whether it still describes a library of so many clips."""
+        return abs(clips - self.clips) <= 0.1 * self.clips
+
+    def save(self, path: Path) -> None:
+        """Writes it beside the index, as JSON."""
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(self)))
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Calibration | None:
+        """Reads what `save` wrote; None where there is nothing readable."""
+        try:
+            record = json.loads(path.read_text())
+            return cls(record["clips"], tuple(record["text"]), tuple(record["example"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def calibrate(
+    index: VectorIndex,
+    background: NDArray[np.float32] | None,
+    sample: NDArray[np.float32],
+    sample_videos: NDArray[np.int64],
+    videos_of: Callable[[list[int]], dict[int, int]],
+) -> Calibration:
+    """Measures the background of a library.
+
+    Args:
+        index: All its clips.
+        background: float32 (B, D), unit vectors of unrelated texts; None without a text tower.
+        sample: float32 (S, D), embeddings of some of its clips.
+        sample_videos: int64 (S,), the video of each.
+        videos_of: Looks up the videos of clips by id.
+    """
+    text = (0.0, 0.0)
+    if background is not None and len(index):
+        scores, _ = index.search(background, 1)
+        text = _level(scores[:, 0])
+    example = DEFAULT_EXAMPLE
+    if len(set(sample_videos.tolist())) > 1:
+        scores, ids = index.search(sample, NEIGHBOURS)
+        known = videos_of(np.unique(ids).tolist())
+        owners = np.array([[known.get(clip_id, -1) for clip_id in row] for row in ids.tolist()])
+        foreign = owners != sample_videos[:, None]
+        # Where all neighbours are of the same video, the farthest bounds what others can score.
+        first = np.where(foreign.any(axis=1), foreign.argmax(axis=1), ids.shape[1] - 1)
+        example = _level(scores[np.arange(len(scores)), first])
+    return Calibration(len(index), text, example)
+
+
+def _level(best_scores: NDArray[np.float32]) -> tuple[float, float]:
+    median = float(np.median(best_scores))
+    deviation = 1.4826 * float(np.median(np.abs(best_scores - median)))
+    return median, median + DEVIATIONS * deviation

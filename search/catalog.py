@@ -1,0 +1,576 @@
+"""The catalog: every SQL statement of Reelseek, over one connection that the caller commits."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from encoders.errors import InvalidQueryError, LibraryError, NotFoundError
+from search.tables import clip_vectors, clips, jobs, key_frames, library, removed_clips, videos
+from search.types import Clip, EncodedClip, Filters, KeyFrame, Video
+
+ROWS_PER_STATEMENT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryRecord:
+    """What was decided when the library was made, and how new it is."""
+
+    catalog_id: str
+    encoder_spec: str
+    encoder_id: str
+    pooling: str
+    dim: int
+    sampling: str
+    revision: int
+    background: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One background ingest: what was asked, how far it is, what came out."""
+
+    id: str
+    status: str
+    request: dict[str, Any]
+    progress: dict[str, Any] | None
+    result: dict[str, Any] | None
+    error: str | None
+    created_at: float
+    finished_at: float | None
+
+
+class Catalog:
+    """Reads and writes the catalog; never commits (see `Database.read` and `Database.write`).
+
+    A clip is visible when it has a revision, that is when its video has been published.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    # --- library ---------------------------------------------------------------------------
+
+    def create_library(
+        self, *, encoder_spec: str, encoder_id: str, pooling: str, dim: int, sampling: str
+    ) -> None:
+        """Writes the one library row; the encoder cannot be changed afterwards."""
+        self._connection.execute(
+            insert(library).values(
+                id=1,
+                catalog_id=uuid.uuid4().hex,
+                encoder_spec=encoder_spec,
+                encoder_id=encoder_id,
+                pooling=pooling,
+                dim=dim,
+                sampling=sampling,
+                revision=0,
+                created_at=time.time(),
+            )
+        )
+
+    def library_record(self) -> LibraryRecord | None:
+        """The library row, or None before the first ingest."""
+        row = self._connection.execute(select(library)).first()
+        if row is None:
+            return None
+        background = None
+        if row.background is not None:
+            background = np.frombuffer(row.background, np.float16).reshape(-1, row.dim)
+            background = background.astype(np.float32)
+        return LibraryRecord(
+            row.catalog_id,
+            row.encoder_spec,
+            row.encoder_id,
+            row.pooling,
+            row.dim,
+            row.sampling,
+            row.revision,
+            background,
+        )
+
+    def set_library(self, *, sampling: str | None = None, background: NDArray | None = None) -> None:
+        """Changes the default sampling, or stores the background texts: float (N, D)."""
+        values: dict[str, Any] = {}
+        if sampling is not None:
+            values["sampling"] = sampling
+        if background is not None:
+            values["background"] = background.astype(np.float16).tobytes()
+        if values:
+            self._connection.execute(update(library).values(**values))
+
+    def revision(self) -> int:
+        """The revision of the last transaction that showed or hid clips."""
+        return self._connection.execute(select(library.c.revision)).scalar_one()
+
+    def _next_revision(self) -> int:
+        # Locks the row until commit, so revisions become visible in their own order.
+        self._connection.execute(update(library).values(revision=library.c.revision + 1))
+        return self.revision()
+
+    # --- videos ----------------------------------------------------------------------------
+
+    def stage_video(self, path: str, size_bytes: int, mtime_ns: int) -> int:
+        """Starts a video that nobody sees until `publish_video`; returns its staging id."""
+        return self._insert_video(path=path, size_bytes=size_bytes, mtime_ns=mtime_ns, status="staging")
+
+    def _insert_video(self, **values: Any) -> int:
+        result = self._connection.execute(insert(videos).values(updated_at=time.time(), **values))
+        return int(result.inserted_primary_key[0])  # type: ignore[index]
+
+    def add_clips(self, video_id: int, first_ordinal: int, batch: Sequence[EncodedClip]) -> None:
+        """Adds clips of a staged video, in order of time."""
+        if not batch:
+            return
+        rows = [
+            {
+                "video_id": video_id,
+                "ordinal": first_ordinal + offset,
+                "start_seconds": clip.start_seconds,
+                "end_seconds": clip.end_seconds,
+            }
+            for offset, clip in enumerate(batch)
+        ]
+        ids = (
+            self._connection.execute(insert(clips).returning(clips.c.id, sort_by_parameter_order=True), rows)
+            .scalars()
+            .all()
+        )
+        self._connection.execute(
+            insert(clip_vectors),
+            [
+                {
+                    "clip_id": clip_id,
+                    "embedding": np.asarray(clip.embedding, np.float32).tobytes(),
+                    "times": np.asarray(clip.times_seconds, np.float64).tobytes(),
+                    "features": np.asarray(clip.features, np.float16).tobytes(),
+                }
+                for clip_id, clip in zip(ids, batch, strict=True)
+            ],
+        )
+        frames = [
+            {"clip_id": clip_id, "time_seconds": seconds, "jpeg": jpeg}
+            for clip_id, clip in zip(ids, batch, strict=True)
+            for seconds, jpeg in clip.key_frames
+        ]
+        if frames:
+            self._connection.execute(insert(key_frames), frames)
+
+    def publish_video(self, staging_id: int, **values: Any) -> int:
+        """Shows a staged video's clips, in place of those that its path had before.
+
+        Args:
+            staging_id: From `stage_video`.
+            **values: Columns of `videos` to set (digest, duration_seconds, width, ...).
+
+        Returns:
+            The video's id: the old one where the path was known already.
+        """
+        revision = self._next_revision()
+        staged = self._connection.execute(select(videos).where(videos.c.id == staging_id)).one()
+        old = self._connection.execute(
+            select(videos.c.id).where(videos.c.path == staged.path, videos.c.status != "staging")
+        ).scalar()
+        video_id = staging_id if old is None else old
+        if old is not None:
+            self._remove_clips(clips.c.video_id == old, revision)
+        self._connection.execute(
+            update(clips).where(clips.c.video_id == staging_id).values(video_id=video_id, revision=revision)
+        )
+        if old is not None:
+            self._connection.execute(delete(videos).where(videos.c.id == staging_id))
+        self._connection.execute(
+            update(videos)
+            .where(videos.c.id == video_id)
+            .values(
+                size_bytes=staged.size_bytes,
+                mtime_ns=staged.mtime_ns,
+                status="indexed",
+                error=None,
+                updated_at=time.time(),
+                **values,
+            )
+        )
+        return video_id
+
+    def record_failure(self, path: str, size_bytes: int, mtime_ns: int, reason: str) -> None:
+        """Marks a path as failed; clips of an earlier, good version of it stay."""
+        known = self._connection.execute(
+            update(videos)
+            .where(videos.c.path == path, videos.c.status != "staging")
+            .values(status="failed", error=reason, updated_at=time.time())
+        ).rowcount
+        if not known:
+            self._insert_video(
+                path=path,
+                size_bytes=size_bytes,
+                mtime_ns=mtime_ns,
+                status="failed",
+                error=reason,
+            )
+
+    def update_video(self, video_id: int, **values: Any) -> None:
+        """Sets columns of a video (path after a move, mtime after a touch, status)."""
+        self._connection.execute(
+            update(videos).where(videos.c.id == video_id).values(updated_at=time.time(), **values)
+        )
+
+    def discard_staged(self, video_id: int | None = None) -> None:
+        """Drops what interrupted ingests left behind: one staged video, or all of them."""
+        condition = videos.c.status == "staging"
+        if video_id is not None:
+            condition = and_(condition, videos.c.id == video_id)
+        self._connection.execute(delete(videos).where(condition))
+
+    def remove_videos(self, video_ids: Iterable[int]) -> int:
+        """Deletes videos with everything that was derived from them; returns how many clips."""
+        ids = list(video_ids)
+        if not ids:
+            return 0
+        revision = self._next_revision()
+        removed = 0
+        for chunk in _chunks(ids):
+            removed += self._remove_clips(clips.c.video_id.in_(chunk), revision)
+            self._connection.execute(delete(videos).where(videos.c.id.in_(chunk)))
+        return removed
+
+    def _remove_clips(self, condition: ColumnElement[bool], revision: int) -> int:
+        gone = select(clips.c.id, revision_literal(revision)).where(condition, clips.c.revision.is_not(None))
+        self._connection.execute(insert(removed_clips).from_select(["clip_id", "revision"], gone))
+        return self._connection.execute(delete(clips).where(condition)).rowcount
+
+    def video(self, video_id: int) -> Video:
+        """One video. Raises NotFoundError."""
+        found = self._videos(_video_select().where(videos.c.id == video_id))
+        if not found:
+            raise NotFoundError(f"there is no video {video_id} in this library")
+        return found[0]
+
+    def video_by_path(self, path: str) -> Video | None:
+        """The video at exactly this path."""
+        found = self._videos(_video_select().where(videos.c.path == path))
+        return found[0] if found else None
+
+    def videos_by_digest(self, digest: str) -> list[Video]:
+        """Videos whose whole content has this digest."""
+        return self._videos(_video_select().where(videos.c.digest == digest))
+
+    def videos_below(self, path: str) -> list[Video]:
+        """The video at this path, and those in the folder of that name."""
+        folder = path.rstrip("/") + "/"
+        return self._videos(_video_select().where(or_(videos.c.path == path, path_prefix_condition(folder))))
+
+    def list_videos(
+        self, *, status: str | None = None, after: str | None = None, limit: int = 100
+    ) -> list[Video]:
+        """Videos in order of path, from just after a path."""
+        query = _video_select().order_by(videos.c.path).limit(limit)
+        if status is not None:
+            query = query.where(videos.c.status == status)
+        if after is not None:
+            query = query.where(videos.c.path > after)
+        return self._videos(query)
+
+    def count_videos(self, status: str | None = None) -> int:
+        """How many videos, of one status or of all."""
+        query = select(func.count()).select_from(videos).where(videos.c.status != "staging")
+        if status is not None:
+            query = query.where(videos.c.status == status)
+        return self._connection.execute(query).scalar_one()
+
+    def _videos(self, query: Select[Any]) -> list[Video]:
+        rows = self._connection.execute(query.where(videos.c.status != "staging")).all()
+        return [Video(**row._mapping) for row in rows]
+
+    # --- clips -----------------------------------------------------------------------------
+
+    def clip_ids(self, filters: Filters) -> NDArray[np.int64]:
+        """Ids of the visible clips that pass: int64 (N,), ascending."""
+        query = select(clips.c.id).where(*_filter_conditions(filters))
+        if _needs_video(filters):
+            query = query.join(videos, videos.c.id == clips.c.video_id)
+        found = self._connection.execute(query).scalars()
+        ids = np.fromiter(found, np.int64)
+        ids.sort()
+        return ids
+
+    def count_clips(self, filters: Filters | None = None) -> int:
+        """How many visible clips pass."""
+        filters = filters or Filters()
+        query = select(func.count()).select_from(clips).where(*_filter_conditions(filters))
+        if _needs_video(filters):
+            query = query.join(videos, videos.c.id == clips.c.video_id)
+        return self._connection.execute(query).scalar_one()
+
+    def list_clips(self, filters: Filters, *, after_id: int = 0, limit: int = 100) -> list[Clip]:
+        """Visible clips that pass, by id, from just after an id."""
+        query = (
+            _clip_select()
+            .where(*_filter_conditions(filters), clips.c.id > after_id)
+            .order_by(clips.c.id)
+            .limit(limit)
+        )
+        return [Clip(**row._mapping) for row in self._connection.execute(query)]
+
+    def clips(self, clip_ids: Sequence[int]) -> dict[int, Clip]:
+        """Visible clips by id; those that do not exist are left out."""
+        found: dict[int, Clip] = {}
+        for chunk in _chunks(list(clip_ids)):
+            query = _clip_select().where(clips.c.id.in_(chunk), clips.c.revision.is_not(None))
+            found.update((row.id, Clip(**row._mapping)) for row in self._connection.execute(query))
+        return found
+
+    def clips_of_video(self, video_id: int) -> list[Clip]:
+        """A video's visible clips in order of time."""
+        query = (
+            _clip_select()
+            .where(clips.c.video_id == video_id, clips.c.revision.is_not(None))
+            .order_by(clips.c.ordinal)
+        )
+        return [Clip(**row._mapping) for row in self._connection.execute(query)]
+
+    def features(
+        self, video_id: int, start_seconds: float, end_seconds: float, dim: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]:
+        """Stored features of the clips of a video that overlap a span.
+
+        Returns:
+            features float32 (T, D), times in seconds float64 (T,) ascending, clip ids int64 (T,).
+        """
+        query = (
+            select(clip_vectors.c.clip_id, clip_vectors.c.times, clip_vectors.c.features)
+            .join(clips, clips.c.id == clip_vectors.c.clip_id)
+            .where(
+                clips.c.video_id == video_id,
+                clips.c.revision.is_not(None),
+                clips.c.start_seconds < end_seconds,
+                clips.c.end_seconds > start_seconds,
+            )
+            .order_by(clips.c.ordinal)
+        )
+        features, times, ids = [], [], []
+        for row in self._connection.execute(query):
+            times.append(np.frombuffer(row.times, np.float64))
+            features.append(np.frombuffer(row.features, np.float16).reshape(-1, dim))
+            ids.append(np.full(len(times[-1]), row.clip_id, np.int64))
+        if not times:
+            return np.zeros((0, dim), np.float32), np.zeros(0), np.zeros(0, np.int64)
+        return (
+            np.concatenate(features).astype(np.float32),
+            np.concatenate(times),
+            np.concatenate(ids),
+        )
+
+    def embeddings(self, clip_ids: Sequence[int], dim: int) -> NDArray[np.float32]:
+        """Stored embeddings: float32 (N, D), in the order asked. Raises NotFoundError."""
+        found: dict[int, bytes] = {}
+        for chunk in _chunks([int(clip_id) for clip_id in clip_ids]):
+            query = (
+                select(clip_vectors.c.clip_id, clip_vectors.c.embedding)
+                .join(clips, clips.c.id == clip_vectors.c.clip_id)
+                .where(clip_vectors.c.clip_id.in_(chunk), clips.c.revision.is_not(None))
+            )
+            found.update((row.clip_id, row.embedding) for row in self._connection.execute(query))
+        missing = [int(clip_id) for clip_id in clip_ids if int(clip_id) not in found]
+        if missing:
+            raise NotFoundError(f"there is no clip {missing[0]} in this library")
+        return np.stack([np.frombuffer(found[int(clip_id)], np.float32) for clip_id in clip_ids])
+
+    def embeddings_since(
+        self, revision: int, dim: int, batch_size: int = 4096
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Clips shown after a revision, ascending by id: (ids (N,), embeddings (N, D)) batches."""
+        last_id = 0
+        while True:
+            query = (
+                select(clips.c.id, clip_vectors.c.embedding)
+                .join(clip_vectors, clips.c.id == clip_vectors.c.clip_id)
+                .where(clips.c.revision > revision, clips.c.id > last_id)
+                .order_by(clips.c.id)
+                .limit(batch_size)
+            )
+            rows = self._connection.execute(query).all()
+            if not rows:
+                return
+            last_id = rows[-1].id
+            joined = b"".join(row.embedding for row in rows)
+            yield (
+                np.fromiter((row.id for row in rows), np.int64, len(rows)),
+                np.frombuffer(joined, np.float32).reshape(len(rows), dim),
+            )
+
+    def removed_since(self, revision: int) -> NDArray[np.int64]:
+        """Ids of clips that were hidden after a revision: int64 (N,)."""
+        query = select(removed_clips.c.clip_id).where(removed_clips.c.revision > revision)
+        return np.fromiter(self._connection.execute(query).scalars(), np.int64)
+
+    def key_frames(self, clip_ids: Sequence[int]) -> dict[int, list[KeyFrame]]:
+        """Key frames by clip, in order of time, without their pictures."""
+        found: dict[int, list[KeyFrame]] = {clip_id: [] for clip_id in clip_ids}
+        for chunk in _chunks(list(clip_ids)):
+            query = (
+                select(key_frames.c.id, key_frames.c.clip_id, key_frames.c.time_seconds)
+                .where(key_frames.c.clip_id.in_(chunk))
+                .order_by(key_frames.c.time_seconds)
+            )
+            for row in self._connection.execute(query):
+                found[row.clip_id].append(KeyFrame(**row._mapping))
+        return found
+
+    def key_frame_jpeg(self, key_frame_id: int) -> bytes:
+        """A key frame's picture. Raises NotFoundError."""
+        query = (
+            select(key_frames.c.jpeg)
+            .join(clips, clips.c.id == key_frames.c.clip_id)
+            .where(key_frames.c.id == key_frame_id, clips.c.revision.is_not(None))
+        )
+        jpeg = self._connection.execute(query).scalar()
+        if jpeg is None:
+            raise NotFoundError(f"there is no key frame {key_frame_id} in this library")
+        return bytes(jpeg)
+
+    # --- jobs ------------------------------------------------------------------------------
+
+    def create_job(self, job_id: str, request: dict[str, Any]) -> None:
+        """Queues a job."""
+        self._connection.execute(
+            insert(jobs).values(
+                id=job_id, status="queued", request=json.dumps(request), created_at=time.time()
+            )
+        )
+
+    def update_job(self, job_id: str, **values: Any) -> None:
+        """Sets columns of a job; `progress` and `result` are stored as JSON."""
+        for name in ("progress", "result"):
+            if name in values:
+                values[name] = json.dumps(values[name])
+        self._connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
+
+    def job(self, job_id: str) -> Job:
+        """One job. Raises NotFoundError."""
+        row = self._connection.execute(select(jobs).where(jobs.c.id == job_id)).first()
+        if row is None:
+            raise NotFoundError(f"there is no job {job_id!r}")
+        return _job(row)
+
+    def jobs_with_status(self, *statuses: str) -> list[Job]:
+        """Jobs of these statuses, oldest first."""
+        query = select(jobs).where(jobs.c.status.in_(statuses)).order_by(jobs.c.created_at)
+        return [_job(row) for row in self._connection.execute(query)]
+
+
+def _job(row: Row[Any]) -> Job:
+    def parsed(value: str | None) -> dict[str, Any] | None:
+        return None if value is None else json.loads(value)
+
+    return Job(
+        id=row.id,
+        status=row.status,
+        request=json.loads(row.request),
+        progress=parsed(row.progress),
+        result=parsed(row.result),
+        error=row.error,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )
+
+
+def revision_literal(revision: int) -> ColumnElement[int]:
+    """A revision as a column of an INSERT ... SELECT."""
+    from sqlalchemy import BigInteger, literal
+
+    return literal(revision, BigInteger)
+
+
+def path_prefix_condition(prefix: str) -> ColumnElement[bool]:
+    """Paths that start with a string, as a range that the index on paths can serve.
+
+    Raises:
+        InvalidQueryError: The prefix cannot be a path on any system.
+    """
+    if "\0" in prefix or any(0xD800 <= ord(character) <= 0xDFFF for character in prefix):
+        raise InvalidQueryError("the path prefix holds characters that no path can hold")
+    stem = prefix.rstrip("\U0010ffff")
+    if not stem:
+        return videos.c.path >= prefix
+    following = ord(stem[-1]) + 1
+    if following == 0xD800:  # surrogates are no characters: step over them
+        following = 0xE000
+    return and_(videos.c.path >= prefix, videos.c.path < stem[:-1] + chr(following))
+
+
+def _needs_video(filters: Filters) -> bool:
+    return filters.path_prefix is not None
+
+
+def _filter_conditions(filters: Filters) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [clips.c.revision.is_not(None)]
+    length = clips.c.end_seconds - clips.c.start_seconds
+    # Spans are stored as float64 differences: a microsecond keeps "4 s" from missing 3.9999999 s.
+    if filters.min_duration_seconds is not None:
+        conditions.append(length >= filters.min_duration_seconds - 1e-6)
+    if filters.max_duration_seconds is not None:
+        conditions.append(length <= filters.max_duration_seconds + 1e-6)
+    if filters.path_prefix is not None:
+        conditions.append(path_prefix_condition(filters.path_prefix))
+    if filters.video_ids is not None:
+        if len(filters.video_ids) > 10_000:
+            raise InvalidQueryError(f"a filter may name at most 10000 videos, got {len(filters.video_ids)}")
+        conditions.append(clips.c.video_id.in_(filters.video_ids))
+    return conditions
+
+
+def _clip_select() -> Select[Any]:
+    return select(
+        clips.c.id,
+        clips.c.video_id,
+        videos.c.path,
+        clips.c.ordinal,
+        clips.c.start_seconds,
+        clips.c.end_seconds,
+    ).join(videos, videos.c.id == clips.c.video_id)
+
+
+def _video_select() -> Select[Any]:
+    count = (
+        select(func.count())
+        .select_from(clips)
+        .where(clips.c.video_id == videos.c.id, clips.c.revision.is_not(None))
+        .scalar_subquery()
+        .label("clips")
+    )
+    columns = [column for column in videos.c if column.name != "updated_at"]
+    return select(*columns, count)
+
+
+def _chunks(values: list[Any]) -> Iterator[list[Any]]:
+    for start in range(0, len(values), ROWS_PER_STATEMENT):
+        yield values[start : start + ROWS_PER_STATEMENT]
+
+
+def open_record(catalog: Catalog) -> LibraryRecord:
+    """The library row. Raises LibraryError where there is none yet."""
+    record = catalog.library_record()
+    if record is None:
+        raise LibraryError("this library is empty: run `indexer ingest PATH` first")
+    return record

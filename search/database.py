@@ -1,0 +1,167 @@
+"""Opens the catalog's database, brings its schema up to date, and hands out transactions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+
+from encoders.errors import LibraryBusyError, LibraryError, SchemaError
+
+BUSY_SECONDS = 30
+
+
+def migrations_folder() -> Path:
+    """The folder of migrations: inside the installed package, or at the top of a checkout."""
+    here = Path(__file__).resolve().parent
+    installed = here / "alembic"
+    return installed if installed.is_dir() else here.parent / "alembic"
+
+
+class Database:
+    """One catalog database: SQLite (WAL) or PostgreSQL.
+
+    Args:
+        url: A SQLAlchemy URL. `postgresql://` means psycopg 3.
+
+    Raises:
+        LibraryError: The URL is not one of SQLite or PostgreSQL.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = make_url(url)
+        except ArgumentError as error:
+            raise LibraryError(
+                f"the database URL cannot be read ({error}); expected postgresql://user:password@host/name"
+            ) from error
+        if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        elif parsed.drivername != "sqlite":
+            raise LibraryError(
+                f"the catalog runs on SQLite or PostgreSQL, got {parsed.drivername!r}; "
+                "expected postgresql://user:password@host/name"
+            )
+        self.url = parsed
+        self.is_sqlite = parsed.drivername == "sqlite"
+        self.engine = self._create_engine()
+
+    def _create_engine(self) -> Engine:
+        if not self.is_sqlite:
+            return create_engine(self.url, pool_pre_ping=True)
+        engine = create_engine(self.url, connect_args={"timeout": BUSY_SECONDS})
+
+        @event.listens_for(engine, "connect")
+        def configure(connection: sqlite3.Connection, _record: object) -> None:
+            connection.isolation_level = None  # SQLAlchemy's BEGIN below decides, not the driver
+            for pragma in (
+                "journal_mode=WAL",
+                "synchronous=FULL",  # a saved index must never be newer than its catalog
+                "foreign_keys=ON",
+                "secure_delete=ON",  # a deleted video leaves no bytes behind
+            ):
+                connection.execute(f"PRAGMA {pragma}")
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            # A write takes its lock at once: upgrading a read later can fail for good.
+            write = connection.get_execution_options().get("reelseek_write", False)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+        return engine
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the catalog and changes nothing."""
+        with self._errors(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that commits on leaving the block and rolls back on an error."""
+        with self._errors(), self.engine.connect() as connection:
+            connection = connection.execution_options(reelseek_write=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as error:
+            reason = str(error.orig)
+            if "locked" in reason:
+                raise LibraryBusyError(
+                    f"the catalog stayed locked for {BUSY_SECONDS} s: another program is writing to it; "
+                    "try again when it is done"
+                ) from error
+            raise LibraryError(f"the catalog at {self.shown_url} cannot be used: {reason}") from error
+        except DBAPIError as error:
+            if isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in str(error.orig):
+                raise LibraryError(
+                    f"{self.shown_url} is not a Reelseek catalog; choose another --library"
+                ) from error
+            raise
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without its password."""
+        return str(self.url.database) if self.is_sqlite else self.url.render_as_string()
+
+    def schema_revision(self) -> str | None:
+        """The migration that the database is at; None when it has none of our tables."""
+        with self.read() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+
+    def migrate(self, revision: str = "head") -> None:
+        """Runs the migrations up to `revision`.
+
+        Raises:
+            SchemaError: The catalog was written by a newer Reelseek.
+        """
+        from alembic.script import ScriptDirectory
+
+        config = self._alembic_config()
+        script = ScriptDirectory.from_config(config)
+        current = self.schema_revision()
+        if current == script.get_current_head() and revision == "head":
+            return
+        known = {entry.revision for entry in script.walk_revisions()}
+        if current is not None and current not in known:
+            raise SchemaError(
+                f"this catalog has schema {current}, newer than this Reelseek knows "
+                f"(up to {script.get_current_head()}); upgrade reelseek, or use another --library"
+            )
+        from alembic import command
+
+        with self.write() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+
+    def downgrade(self, revision: str) -> None:
+        """Runs the migrations down to `revision` ("base" for none)."""
+        from alembic import command
+
+        config = self._alembic_config()
+        with self.write() as connection:
+            config.attributes["connection"] = connection
+            command.downgrade(config, revision)
+
+    def _alembic_config(self) -> Any:
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+        return config
+
+    def close(self) -> None:
+        """Closes every pooled connection."""
+        self.engine.dispose()

@@ -1,0 +1,361 @@
+"""From a query to hits: encode, search the index under the filter, align, group, show."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders import Encoder
+from encoders.errors import InvalidQueryError, NotFoundError, UnsupportedQueryError
+from encoders.types import FrameBatch, normalise
+from search.alignment import Alignment, align
+from search.catalog import Catalog
+from search.grouping import Group, ScoredClip, group_clips
+from search.library import Library
+from search.types import (
+    MAX_LIMIT,
+    Clip,
+    ClipPart,
+    ExamplePart,
+    Filters,
+    GroupBy,
+    Hit,
+    Match,
+    Query,
+    QueryPart,
+    SearchResult,
+    SpanPart,
+    TextPart,
+)
+
+# How many videos an example is laid over frame by frame, and how many of their clips lead there.
+ALIGNED_VIDEOS = 20
+LEADS_PER_VIDEO = 3
+CANDIDATES_PER_EXAMPLE_CLIP = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _EncodedExample:
+    """An example's frames: features (n, D), times (n,), span in seconds; and per-clip embeddings."""
+
+    features: NDArray[np.float32]
+    times_seconds: NDArray[np.float64]
+    embeddings: NDArray[np.float32]
+    mirrored: bool
+
+    @property
+    def span(self) -> tuple[float, float]:
+        times = self.times_seconds
+        step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+        return float(times[0]) - step / 2, float(times[-1]) + step / 2
+
+
+@dataclass(frozen=True, slots=True)
+class _EncodedQuery:
+    """Vectors (Q, D) that are searched together, what to leave out, and how to judge scores."""
+
+    vectors: NDArray[np.float32]
+    excluded: frozenset[int]
+    text_share: float
+    examples: tuple[_EncodedExample, ...]
+
+
+class SearchEngine:
+    """Answers queries on one library; safe to share between threads."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    def search(
+        self,
+        query: Query,
+        filters: Filters | None = None,
+        *,
+        limit: int = 10,
+        group_by: GroupBy = "clip",
+    ) -> SearchResult:
+        """Finds the moments that resemble a query most.
+
+        Args:
+            query: What to look for.
+            filters: What every hit must satisfy; applied inside the vector search.
+            limit: Most hits to return, 1 to 10,000.
+            group_by: "clip", "moment" (neighbouring clips merged) or "video" (best clip each).
+
+        Raises:
+            InvalidQueryError: The limit is out of range, or parts of the query cancel out.
+            NotFoundError: A clip or video that the query names does not exist.
+            UnsupportedQueryError: The library's encoder cannot encode such a query.
+            LibraryError: Nothing has been indexed yet.
+        """
+        if not 1 <= limit <= MAX_LIMIT:
+            raise InvalidQueryError(f"the limit must be from 1 to {MAX_LIMIT}, got {limit}")
+        filters = filters or Filters()
+        started = time.perf_counter()
+        record = self._library.record()
+        encoded = self._encode(query)
+        background, threshold = self._library.calibration().level(encoded.text_share)
+        allowed = None
+        if not filters.is_empty:
+            with self._library.read() as catalog:
+                allowed = catalog.clip_ids(filters)
+        groups = self._grouped(encoded, allowed, limit, group_by, background)
+        with self._library.read() as catalog:
+            hits = _hits(catalog, groups[:limit], threshold)
+            if encoded.examples:
+                hits = _aligned(catalog, encoded, groups, hits, record.dim, threshold)[:limit]
+        with self._library.index() as index:
+            exact = index.is_exact(None if allowed is None else len(allowed))
+        return SearchResult(
+            hits=tuple(hits),
+            encoder=record.encoder_id,
+            exact=exact,
+            took_ms=(time.perf_counter() - started) * 1000,
+        )
+
+    # --- encoding --------------------------------------------------------------------------
+
+    def _encode(self, query: Query) -> _EncodedQuery:
+        excluded: set[int] = set()
+        fixed = np.zeros(0, np.float32)
+        variants: list[NDArray[np.float32]] = []
+        examples: list[_EncodedExample] = []
+        for part in query.parts:
+            if isinstance(part, ExamplePart) and part.weight > 0 and not variants:
+                # The clips of an example are alternatives: each is searched beside the other parts.
+                examples = self._encode_example(part)
+                variants = [part.weight * row for one in examples for row in one.embeddings]
+                continue
+            vector = part.weight * self._encode_part(part, excluded)
+            fixed = vector if not len(fixed) else fixed + vector
+        if variants:
+            total = np.stack([row + fixed if len(fixed) else row for row in variants])
+        else:
+            total = fixed[None, :]
+        vectors = normalise(total)
+        if not np.isfinite(vectors).all() or (np.linalg.norm(vectors, axis=1) < 0.5).any():
+            raise InvalidQueryError("the parts of the query cancel each other out: change their weights")
+        text = sum(abs(part.weight) for part in query.parts if isinstance(part, TextPart))
+        whole = sum(abs(part.weight) for part in query.parts)
+        # With words or a second example beside it, footage is a likeness, not a copy to align.
+        alone = len(query.parts) == 1 and isinstance(query.parts[0], ExamplePart)
+        footage = alone and query.parts[0].is_footage  # type: ignore[union-attr]
+        return _EncodedQuery(vectors, frozenset(excluded), text / whole, tuple(examples) if footage else ())
+
+    def _encode_part(self, part: QueryPart, excluded: set[int]) -> NDArray[np.float32]:
+        if isinstance(part, TextPart):
+            encoder = self._library.encoder()
+            if not encoder.has_text:
+                raise UnsupportedQueryError(
+                    f"{encoder.spec} has no text side: search by an image, a clip or a clip id"
+                )
+            return encoder.encode_text([part.text]).vectors[0]
+        if isinstance(part, ExamplePart):
+            encoder = self._library.encoder()
+            pooled = [encoder.pool(encoder.encode_frames(clip)) for clip in part.clips]
+            return normalise(np.mean(pooled, axis=0))
+        record = self._library.record()
+        with self._library.read() as catalog:
+            if isinstance(part, ClipPart):
+                if part.weight > 0:
+                    excluded.add(part.clip_id)
+                return catalog.embeddings([part.clip_id], record.dim)[0]
+            return self._encode_span(catalog, part, record.dim, excluded)
+
+    def _encode_span(
+        self, catalog: Catalog, part: SpanPart, dim: int, excluded: set[int]
+    ) -> NDArray[np.float32]:
+        video = catalog.video(part.video_id)
+        if not part.start_seconds < part.end_seconds:
+            raise InvalidQueryError(
+                f"a span must end after it starts, got {part.start_seconds} to {part.end_seconds} s"
+            )
+        features, times, ids = catalog.features(part.video_id, part.start_seconds, part.end_seconds, dim)
+        if not len(times):
+            raise NotFoundError(
+                f"video {video.id} has nothing between {part.start_seconds} and {part.end_seconds} s "
+                f"(it lasts {video.duration_seconds} s)"
+            )
+        if part.weight > 0:
+            excluded.update(ids.tolist())
+        inside = (times >= part.start_seconds) & (times < part.end_seconds)
+        if not inside.any():  # a span between two sampled frames
+            middle = (part.start_seconds + part.end_seconds) / 2
+            inside[np.argmin(np.abs(times - middle))] = True
+        return self._pool(features[inside])
+
+    def _pool(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._library.encoder().pool(features)
+
+    def _encode_example(self, part: ExamplePart) -> list[_EncodedExample]:
+        encoder = self._library.encoder()
+        encoded = [_encode_clips(encoder, part.clips, mirrored=False)]
+        if part.is_footage:
+            encoded.append(_encode_clips(encoder, part.clips, mirrored=True))
+        return encoded
+
+    # --- searching -------------------------------------------------------------------------
+
+    def _grouped(
+        self,
+        query: _EncodedQuery,
+        allowed: NDArray[np.int64] | None,
+        limit: int,
+        group_by: GroupBy,
+        background: float,
+    ) -> list[Group]:
+        """At least `limit` groups where so many exist: looks deeper until there are."""
+        depth = limit + len(query.excluded)
+        if query.examples:
+            depth = max(depth, CANDIDATES_PER_EXAMPLE_CLIP)
+        elif group_by != "clip":
+            depth = max(4 * depth, 64)
+        while True:
+            scored, exhausted = self._scored(query, allowed, depth)
+            groups = group_clips(scored, group_by, background)
+            if len(groups) >= limit or exhausted:
+                return groups
+            depth *= 4
+
+    def _scored(
+        self, query: _EncodedQuery, allowed: NDArray[np.int64] | None, depth: int
+    ) -> tuple[list[ScoredClip], bool]:
+        with self._library.index() as index:
+            scores, ids = index.search(query.vectors, depth, allowed)
+        exhausted = ids.shape[1] < depth
+        best: dict[int, float] = {}
+        for clip_id, score in zip(ids.ravel().tolist(), scores.ravel().tolist(), strict=True):
+            if clip_id not in query.excluded and score > best.get(clip_id, -2.0):
+                best[clip_id] = score
+        with self._library.read() as catalog:
+            found = catalog.clips(list(best))
+        scored = [
+            ScoredClip(found[clip_id], max(-1.0, min(1.0, score)))
+            for clip_id, score in best.items()
+            if clip_id in found
+        ]
+        # Equal scores in order of id, so that the same query gives the same answer.
+        scored.sort(key=lambda one: (-one.score, one.clip.id))
+        return scored, exhausted
+
+
+def _encode_clips(encoder: Encoder, clips: tuple[FrameBatch, ...], *, mirrored: bool) -> _EncodedExample:
+    features, embeddings = [], []
+    for clip in clips:
+        frames = np.ascontiguousarray(clip.frames[:, :, ::-1]) if mirrored else clip.frames
+        features.append(encoder.encode_frames(FrameBatch(frames, clip.pts_seconds)))
+        embeddings.append(encoder.pool(features[-1]))
+    return _EncodedExample(
+        np.concatenate(features),
+        np.concatenate([clip.pts_seconds for clip in clips]),
+        np.stack(embeddings),
+        mirrored,
+    )
+
+
+def _hits(catalog: Catalog, groups: list[Group], threshold: float) -> list[Hit]:
+    shown = [one.clip.id for group in groups for one in group.clips]
+    frames = catalog.key_frames(shown)
+    return [
+        Hit(
+            clip_id=group.best.clip.id,
+            video_id=group.best.clip.video_id,
+            path=group.best.clip.path,
+            start_seconds=group.clips[0].clip.start_seconds,
+            end_seconds=group.clips[-1].clip.end_seconds,
+            score=group.best.score,
+            weak=group.best.score < threshold,
+            key_frames=tuple(frame for one in group.clips for frame in frames[one.clip.id]),
+        )
+        for group in groups
+    ]
+
+
+def _aligned(
+    catalog: Catalog,
+    query: _EncodedQuery,
+    groups: list[Group],
+    hits: list[Hit],
+    dim: int,
+    threshold: float,
+) -> list[Hit]:
+    """Puts the best alignment in each of the likeliest videos before the other hits."""
+    leads: dict[int, list[Clip]] = {}
+    for group in groups:
+        clip = group.best.clip
+        known = leads.setdefault(clip.video_id, [])
+        if len(known) < LEADS_PER_VIDEO:
+            known.append(clip)
+    found: list[tuple[float, Hit]] = []
+    for video_id, clips in list(leads.items())[:ALIGNED_VIDEOS]:
+        best = max(
+            (
+                (alignment.fit, alignment, example, start_clip)
+                for example in query.examples
+                for start_clip, alignment in _alignments(catalog, example, video_id, clips, dim)
+            ),
+            key=lambda entry: entry[0],
+        )
+        found.append((best[0], _matched_hit(catalog, best[1], best[2], best[3], threshold)))
+    found.sort(key=lambda entry: -entry[0])
+    matched = [hit for _, hit in found]
+    covered = {hit.clip_id for hit in matched}
+    # An alignment that is no likeness at all must not push better clips down.
+    strong = [hit for hit in matched if not hit.weak]
+    rest = [hit for hit in hits if hit.clip_id not in covered]
+    weak = [hit for hit in matched if hit.weak]
+    return strong + sorted(rest + weak, key=lambda hit: -hit.score)
+
+
+def _alignments(
+    catalog: Catalog, example: _EncodedExample, video_id: int, clips: list[Clip], dim: int
+) -> list[tuple[Clip, Alignment]]:
+    start, end = example.span
+    margin = 1.5 * (end - start)
+    alignments, seen_until = [], -np.inf
+    for clip in sorted(clips, key=lambda one: one.start_seconds):
+        if clip.end_seconds <= seen_until - (end - start):
+            continue  # the last stretch already holds this clip with room around it
+        window = (clip.start_seconds - margin, clip.end_seconds + margin)
+        features, times, _ = catalog.features(video_id, *window, dim)
+        if not len(times):
+            continue
+        in_video = (max(window[0], float(times[0]) - 0.5), min(window[1], float(times[-1]) + 0.5))
+        seen_until = window[1]
+        alignment = align(example.features, example.times_seconds, example.span, features, times, in_video)
+        alignments.append((clip, alignment))
+    return alignments
+
+
+def _matched_hit(
+    catalog: Catalog, alignment: Alignment, example: _EncodedExample, lead: Clip, threshold: float
+) -> Hit:
+    middle = (alignment.start_seconds + alignment.end_seconds) / 2
+    clips = catalog.clips_of_video(lead.video_id)
+    spanned = [
+        clip
+        for clip in clips
+        if clip.start_seconds < alignment.end_seconds and clip.end_seconds > alignment.start_seconds
+    ]
+    at_middle = next((clip for clip in spanned if clip.start_seconds <= middle < clip.end_seconds), lead)
+    frames = catalog.key_frames([clip.id for clip in spanned])
+    score = max(-1.0, min(1.0, alignment.similarity))
+    return Hit(
+        clip_id=at_middle.id,
+        video_id=lead.video_id,
+        path=lead.path,
+        start_seconds=alignment.start_seconds,
+        end_seconds=alignment.end_seconds,
+        score=score,
+        weak=score < threshold,
+        key_frames=tuple(frame for clip in spanned for frame in frames[clip.id]),
+        match=Match(
+            alignment.query_start_seconds,
+            alignment.query_end_seconds,
+            alignment.speed,
+            example.mirrored,
+        ),
+    )

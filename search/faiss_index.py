@@ -1,0 +1,316 @@
+"""The vector index on FAISS: exact while that is fast, inverted lists past a size, GPU if any.
+
+The only module that imports faiss.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from encoders.errors import EncoderMismatchError, IndexFileError
+from search.vector_index import Ids, Vectors
+
+# Exact search reads every number once per query. 2**27 of them (512 MiB: 262,144 clips of 512
+# dimensions) take some 50 ms on one core; above that the index goes over to inverted lists.
+EXACT_LIMIT_NUMBERS = 2**27
+# A filtered search of inverted lists compares every allowed vector up to this many (about 20 ms);
+# above, the allowed share is so large that probing more lists finds enough of them.
+EXACT_FILTER_LIMIT = 50_000
+TUNING_QUERIES = 256
+TUNING_RECALL = 0.99
+GPU_MAX_K = 2048
+
+
+class FaissIndex:
+    """Cosine search over unit vectors by id.
+
+    Filters go into the search as ID selectors. A GPU copy serves unfiltered searches only: on the
+    GPU, Flat and IVFFlat accept a selector and silently ignore it.
+
+    Args:
+        dim: D.
+        encoder_id: Whose vectors these are; a file of another encoder is refused.
+        catalog_id: Which catalog it mirrors; a file of another catalog is refused.
+        exact_limit_numbers: Up to this many stored numbers (N x D) the search is exact.
+        use_gpu: None means "when FAISS sees one".
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        encoder_id: str,
+        catalog_id: str = "",
+        *,
+        exact_limit_numbers: int = EXACT_LIMIT_NUMBERS,
+        use_gpu: bool | None = None,
+    ) -> None:
+        self.dim = dim
+        self.encoder_id = encoder_id
+        self.catalog_id = catalog_id
+        self.revision = 0
+        self._exact_limit_numbers = exact_limit_numbers
+        gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
+        self._use_gpu = gpus > 0 if use_gpu is None else use_gpu
+        self._index: Any = faiss.IndexIDMap2(faiss.IndexFlatIP(dim))
+        self._trained_at = 0
+        self._gpu_copy: Any = None
+
+    # --- what it is ------------------------------------------------------------------------
+
+    @property
+    def _is_flat(self) -> bool:
+        return isinstance(self._index, faiss.IndexIDMap2)
+
+    @property
+    def exact(self) -> bool:
+        return self._is_flat or self._index.nprobe >= self._index.nlist
+
+    def is_exact(self, allowed: int | None) -> bool:
+        """Whether a search among so many allowed ids (None: no filter) compares them all."""
+        return self.exact or (allowed is not None and allowed <= EXACT_FILTER_LIMIT)
+
+    @property
+    def kind(self) -> str:
+        place = "gpu" if self._use_gpu else "cpu"
+        if self._is_flat:
+            return f"exact ({place})"
+        return f"ivf {self._index.nlist}, nprobe {self._index.nprobe}, fp16 ({place})"
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def ids(self) -> Ids:
+        """Every stored id, ascending: int64 (N,)."""
+        if self._is_flat:
+            return np.sort(faiss.vector_to_array(self._index.id_map))
+        lists = self._index.invlists
+        parts = [
+            faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number)).copy()
+            for number in range(self._index.nlist)
+            if lists.list_size(number)
+        ]
+        return np.sort(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
+
+    # --- changing --------------------------------------------------------------------------
+
+    def add(self, ids: Ids, vectors: Vectors) -> None:
+        """Stores vectors float32 (N, D), L2 norm 1, under new ids int64 (N,)."""
+        if len(ids) == 0:
+            return
+        if vectors.shape != (len(ids), self.dim):
+            raise ValueError(f"vectors must be ({len(ids)}, {self.dim}), got {vectors.shape}")
+        self._gpu_copy = None
+        self._index.add_with_ids(np.ascontiguousarray(vectors, np.float32), np.ascontiguousarray(ids))
+        self._restructure()
+
+    def remove(self, ids: Ids) -> None:
+        """Forgets these ids; unknown ones are ignored."""
+        if len(ids) == 0:
+            return
+        self._gpu_copy = None
+        self._index.remove_ids(np.ascontiguousarray(ids, np.int64))
+
+    def _restructure(self) -> None:
+        """Goes over to inverted lists past the size, and trains anew when grown fourfold."""
+        count = len(self)
+        if count * self.dim <= self._exact_limit_numbers or count < 4 * self._trained_at:
+            return
+        ids, vectors = self._contents()
+        # sqrt(N) lists balance reading the centroids against reading the lists; a power of two
+        # between 1x and 2x that keeps at least 39 training vectors a list, FAISS's own minimum.
+        lists = 2 ** math.ceil(math.log2(math.sqrt(count)))
+        while lists > 1 and count < 39 * lists:
+            lists //= 2
+        quantizer = faiss.IndexFlatIP(self.dim)
+        inverted = faiss.IndexIVFScalarQuantizer(
+            quantizer, self.dim, lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+        )
+        # On unit vectors the residual buys nothing at 16 bits, and without it a stored vector
+        # reads the same in whichever list it is.
+        inverted.by_residual = False
+        chosen = np.random.default_rng(0).permutation(count)[: 64 * lists]
+        inverted.train(vectors[np.sort(chosen)])
+        inverted.add_with_ids(vectors, ids)
+        queries = vectors[chosen[:TUNING_QUERIES]]
+        self._index, self._trained_at = inverted, count
+        self._tune(queries)
+
+    def _contents(self) -> tuple[Ids, Vectors]:
+        if self._is_flat:
+            ids = faiss.vector_to_array(self._index.id_map)
+            flat = faiss.downcast_index(self._index.index)
+            return ids, faiss.rev_swig_ptr(flat.get_xb(), len(ids) * self.dim).reshape(-1, self.dim)
+        ids = self.ids()
+        with self._direct_map():
+            return ids, self._index.reconstruct_batch(ids)
+
+    @contextmanager
+    def _direct_map(self) -> Iterator[None]:
+        # Kept only while reading: with it, removal by selector would not be possible.
+        self._index.set_direct_map_type(faiss.DirectMap.Hashtable)
+        try:
+            yield
+        finally:
+            self._index.set_direct_map_type(faiss.DirectMap.NoMap)
+
+    def _tune(self, queries: Vectors) -> None:
+        """Sets the least nprobe whose recall@10 on stored vectors reaches the target."""
+        index = self._index
+        index.nprobe = index.nlist
+        _, truth = index.search(queries, 10)
+        nprobe = 1
+        while nprobe < index.nlist:
+            index.nprobe = nprobe
+            _, found = index.search(queries, 10)
+            hits = sum(len(np.intersect1d(a, b)) for a, b in zip(truth, found, strict=True))
+            if hits >= TUNING_RECALL * truth.size:
+                return
+            nprobe *= 2
+        index.nprobe = index.nlist
+
+    # --- searching -------------------------------------------------------------------------
+
+    def search(self, queries: Vectors, k: int, allowed_ids: Ids | None = None) -> tuple[Vectors, Ids]:
+        """See `VectorIndex.search`."""
+        queries = np.ascontiguousarray(queries, np.float32)
+        available = len(self) if allowed_ids is None else min(len(self), len(allowed_ids))
+        k = min(k, available)
+        if k <= 0:
+            return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
+        if allowed_ids is not None:
+            scores, ids = self._search_allowed(queries, k, allowed_ids)
+        elif self._use_gpu and k <= GPU_MAX_K:
+            scores, ids = self._search_gpu(queries, k)
+        else:
+            scores, ids = self._index.search(queries, k)
+        if (ids[:, -1] < 0).any() and not self._is_flat:
+            # The probed lists held fewer than k: look into all of them.
+            scores, ids = self._search_lists(queries, k, self._index.nlist, allowed_ids)
+        found = int((ids >= 0).sum(axis=1).min())
+        return scores[:, :found], ids[:, :found]
+
+    def _search_allowed(self, queries: Vectors, k: int, allowed: Ids) -> tuple[Vectors, Ids]:
+        if self._is_flat:
+            selector = _selector(allowed)
+            params = faiss.SearchParameters(sel=selector)
+            return self._index.search(queries, k, params=params)
+        nlist, nprobe = self._index.nlist, self._index.nprobe
+        if len(allowed) > EXACT_FILTER_LIMIT:
+            nlist = min(nlist, math.ceil(nprobe * len(self) / len(allowed)))
+        return self._search_lists(queries, k, nlist, allowed)
+
+    def _search_lists(
+        self, queries: Vectors, k: int, nprobe: int, allowed: Ids | None
+    ) -> tuple[Vectors, Ids]:
+        selector = None if allowed is None else _selector(allowed)
+        params = faiss.SearchParametersIVF(nprobe=nprobe, sel=selector)
+        return self._index.search(queries, k, params=params)
+
+    def _search_gpu(self, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
+        if self._gpu_copy is None:
+            source = self._index.index if self._is_flat else self._index
+            self._gpu_copy = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, source)
+        scores, ids = self._gpu_copy.search(queries, k)
+        if self._is_flat:
+            ids = np.where(ids >= 0, faiss.vector_to_array(self._index.id_map)[ids], -1)
+        return scores, ids
+
+    # --- on disk ---------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Writes the index and what it is to a folder; a crash leaves the old one or the new one."""
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"vectors-{self.revision}-{os.getpid()}.faiss"
+        faiss.write_index(self._index, str(folder / name))
+        _sync(folder / name)
+        record = {
+            "encoder_id": self.encoder_id,
+            "catalog_id": self.catalog_id,
+            "dim": self.dim,
+            "revision": self.revision,
+            "trained_at": self._trained_at,
+            "kind": self.kind,
+            "clips": len(self),
+            "file": name,
+        }
+        temporary = folder / f"index-{os.getpid()}.tmp"
+        temporary.write_text(json.dumps(record))
+        _sync(temporary)
+        temporary.replace(folder / "index.json")
+        _sync(folder)
+        for stale in folder.glob("vectors-*.faiss"):
+            if stale.name != name:
+                stale.unlink(missing_ok=True)
+
+    @classmethod
+    def load(
+        cls, folder: Path, dim: int, encoder_id: str, catalog_id: str = "", **options: Any
+    ) -> FaissIndex:
+        """Reads what `save` wrote.
+
+        Raises:
+            FileNotFoundError: Nothing was saved here.
+            EncoderMismatchError: The vectors are those of another encoder.
+            IndexFileError: The files are broken, or mirror another catalog.
+        """
+        index = cls(dim, encoder_id, catalog_id, **options)
+        try:
+            record = json.loads((folder / "index.json").read_text())
+            if record["catalog_id"] != catalog_id:
+                raise IndexFileError(f"the index in {folder} mirrors another catalog")
+            if record["encoder_id"] != encoder_id or record["dim"] != dim:
+                raise EncoderMismatchError(
+                    f"the index in {folder} was made with {record['encoder_id']} "
+                    f"({record['dim']} dimensions), the library uses {encoder_id} ({dim}); "
+                    "run `indexer rebuild` to make it anew from the catalog"
+                )
+            index._index = faiss.read_index(str(folder / record["file"]))
+            index._trained_at = record["trained_at"]
+            index.revision = record["revision"]
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise IndexFileError(f"the index in {folder} cannot be read: {error}") from error
+        if index._index.d != dim:
+            raise IndexFileError(f"the index in {folder} has {index._index.d} dimensions, not {dim}")
+        return index
+
+    @staticmethod
+    def describe(folder: Path) -> dict[str, object] | None:
+        """What was saved (kind, clips, revision), without reading the vectors."""
+        try:
+            record = json.loads((folder / "index.json").read_text())
+            return {name: record[name] for name in ("kind", "clips", "revision")}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+class _HeldBitmap(faiss.IDSelectorBitmap):
+    """A bitmap selector that keeps its bytes alive: FAISS stores a bare pointer to them."""
+
+
+def _selector(allowed: Ids) -> Any:
+    """A selector of these ids: one bit per id up to the largest, a single look-up per vector."""
+    bits = np.zeros(int(allowed[-1]) + 1, np.uint8)
+    bits[allowed] = 1
+    packed = np.packbits(bits, bitorder="little")
+    selector = _HeldBitmap(len(packed), faiss.swig_ptr(packed))
+    selector.packed = packed
+    return selector
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

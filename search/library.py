@@ -1,0 +1,263 @@
+"""A library on disk: its catalog, its encoder, its vector index, and who may write."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+
+from encoders import Encoder, open_encoder
+from encoders.errors import (
+    EncoderMismatchError,
+    IndexFileError,
+    LibraryBusyError,
+    LibraryError,
+    LibraryNotFoundError,
+)
+from search.calibration import BACKGROUND_TEXTS, SAMPLE_CLIPS, Calibration, calibrate
+from search.catalog import Catalog, LibraryRecord, open_record
+from search.database import Database
+from search.faiss_index import FaissIndex
+from search.types import Filters
+
+logger = logging.getLogger(__name__)
+
+
+class Library:
+    """Everything that a search or an ingest needs; safe to share between threads.
+
+    Args:
+        folder: Holds the catalog (unless it is on PostgreSQL) and the index.
+        database_url: Where the catalog is; None means SQLite in the folder.
+        device: For the encoder: "auto", "cpu", "cuda", "mps".
+        create: Make the folder and the catalog where there are none.
+
+    Raises:
+        LibraryNotFoundError: There is no library and `create` is false.
+        SchemaError: The catalog is from a newer Reelseek.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        database_url: str | None = None,
+        device: str = "auto",
+        create: bool = False,
+    ) -> None:
+        self.folder = Path(folder).expanduser().absolute()
+        catalog_path = self.folder / "catalog.sqlite3"
+        if not create and database_url is None and not catalog_path.exists():
+            raise LibraryNotFoundError(
+                f"there is no library in {self.folder}: make one with `indexer ingest PATH`, "
+                "or name another with --library"
+            )
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LibraryError(f"the folder {self.folder} cannot be made: {error}") from error
+        self.database = Database(database_url or f"sqlite:///{catalog_path}")
+        self.database.migrate()
+        self._device = device
+        self._encoder: Encoder | None = None
+        self._encoder_lock = threading.Lock()
+        self._index: FaissIndex | None = None
+        self._saved_revision = -1
+        self._index_lock = threading.RLock()
+        self._calibration: Calibration | None = None
+
+    # --- catalog ---------------------------------------------------------------------------
+
+    @contextmanager
+    def read(self) -> Iterator[Catalog]:
+        """The catalog at one moment."""
+        with self.database.read() as connection:
+            yield Catalog(connection)
+
+    @contextmanager
+    def write(self) -> Iterator[Catalog]:
+        """The catalog in one transaction, committed at the end of the block."""
+        with self.database.write() as connection:
+            yield Catalog(connection)
+
+    def record(self) -> LibraryRecord:
+        """What the library was made with. Raises LibraryError while it is empty."""
+        with self.read() as catalog:
+            return open_record(catalog)
+
+    @contextmanager
+    def ingest_lock(self, *, wait: bool) -> Iterator[None]:
+        """Holds the right to ingest; other programs may go on searching.
+
+        Raises:
+            LibraryBusyError: Another program holds it and `wait` is false.
+        """
+        with (self.folder / "ingest.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError as error:
+                raise LibraryBusyError(
+                    f"another ingest is writing to {self.folder}; wait for it to end"
+                ) from error
+            yield
+
+    # --- encoder ---------------------------------------------------------------------------
+
+    def create(self, encoder: Encoder, *, pooling: str, sampling: str) -> None:
+        """Fixes the library's encoder; stores the background texts that calibrate its scores."""
+        with self.write() as catalog:
+            if catalog.library_record() is not None:
+                return
+            catalog.create_library(
+                encoder_spec=encoder.spec,
+                encoder_id=encoder.encoder_id,
+                pooling=pooling,
+                dim=encoder.dim,
+                sampling=sampling,
+            )
+            if encoder.has_text:
+                texts = list(dict.fromkeys(text.strip() for text in BACKGROUND_TEXTS))
+                catalog.set_library(background=encoder.encode_text(texts).vectors)
+        with self._encoder_lock:
+            self._encoder = encoder
+
+    def encoder(self) -> Encoder:
+        """The library's own encoder, loaded once.
+
+        Raises:
+            EncoderUnavailableError: Its weights cannot be had here.
+            EncoderMismatchError: What can be had has other weights than the library was made with.
+        """
+        with self._encoder_lock:
+            if self._encoder is None:
+                record = self.record()
+                encoder = open_encoder(record.encoder_spec, device=self._device, pooling=record.pooling)
+                if encoder.encoder_id != record.encoder_id:
+                    raise EncoderMismatchError(
+                        f"this library was made with {record.encoder_id}, but {record.encoder_spec} "
+                        f"is now {encoder.encoder_id}: restore the weights that it was made with, "
+                        "or index into a new library with --library"
+                    )
+                self._encoder = encoder
+            return self._encoder
+
+    # --- index -----------------------------------------------------------------------------
+
+    @property
+    def index_folder(self) -> Path:
+        return self.folder / "index"
+
+    @contextmanager
+    def index(self) -> Iterator[FaissIndex]:
+        """The vector index, brought up to the catalog's last revision, for use by one thread."""
+        with self._index_lock, self.read() as catalog:
+            record = open_record(catalog)
+            index = self._index if self._index is not None else self._load_index(record)
+            if index.revision > record.revision:  # a restored, older catalog
+                index = self._new_index(record)
+            if index.revision < record.revision:
+                self._index = None  # half of an update must not be taken for the whole
+                index.remove(catalog.removed_since(index.revision))
+                for ids, embeddings in catalog.embeddings_since(index.revision, record.dim):
+                    index.add(ids, embeddings)
+                index.revision = record.revision
+            self._index = index
+            yield index
+
+    def _load_index(self, record: LibraryRecord) -> FaissIndex:
+        try:
+            index = FaissIndex.load(self.index_folder, record.dim, record.encoder_id, record.catalog_id)
+        except FileNotFoundError:
+            return self._new_index(record)
+        except IndexFileError as error:
+            logger.warning("%s; making it anew from the catalog", error)
+            return self._new_index(record)
+        self._saved_revision = index.revision
+        return index
+
+    @staticmethod
+    def _new_index(record: LibraryRecord) -> FaissIndex:
+        return FaissIndex(record.dim, record.encoder_id, record.catalog_id)
+
+    def rebuild_index(self) -> None:
+        """Throws the saved index away and makes it anew from the catalog."""
+        with self._index_lock:
+            self._index = self._new_index(self.record())
+            self._calibration = None
+            with self.index() as index:
+                index.save(self.index_folder)
+                self._saved_revision = index.revision
+            self.calibration(fresh=True)
+
+    def save_index(self) -> None:
+        """Writes the index for the next program; a folder that cannot be written to is no harm."""
+        with self.index() as index:
+            if index.revision == self._saved_revision:
+                return
+            try:
+                index.save(self.index_folder)
+                self._saved_revision = index.revision
+            except OSError as error:
+                logger.warning("the index could not be saved: %s", error)
+
+    def calibration(self, *, fresh: bool = False) -> Calibration:
+        """What unrelated queries score in this library; measured anew as it grows."""
+        path = self.index_folder / "calibration.json"
+        with self.index() as index:
+            known = None if fresh else (self._calibration or Calibration.load(path))
+            if known is None or not known.fits(len(index)):
+                known = self._calibrate(index)
+                with suppress(OSError):
+                    known.save(path)
+            self._calibration = known
+            return known
+
+    def _calibrate(self, index: FaissIndex) -> Calibration:
+        ids = index.ids()
+        chosen = np.sort(np.random.default_rng(0).permutation(ids)[:SAMPLE_CLIPS])
+        with self.read() as catalog:
+            record = open_record(catalog)
+            found = catalog.clips(chosen.tolist())
+            chosen = np.array(sorted(found), np.int64)
+            sample = (
+                catalog.embeddings(chosen.tolist(), record.dim)
+                if len(chosen)
+                else np.zeros((0, record.dim), np.float32)
+            )
+            owners = np.array([found[clip_id].video_id for clip_id in chosen.tolist()], np.int64)
+
+            def videos_of(clip_ids: list[int]) -> dict[int, int]:
+                return {clip.id: clip.video_id for clip in catalog.clips(clip_ids).values()}
+
+            return calibrate(index, record.background, sample, owners, videos_of)
+
+    # --- the whole -------------------------------------------------------------------------
+
+    def status(self) -> dict[str, object]:
+        """Counts and names, as `indexer status --json` prints them; loads no model."""
+        with self.read() as catalog:
+            record = catalog.library_record()
+            by_status = {status: catalog.count_videos(status) for status in ("indexed", "failed", "missing")}
+            clips = catalog.count_clips(Filters())
+        index: dict[str, object] = {"kind": None, "clips": 0, "up_to_date": clips == 0}
+        if record is not None:
+            index = FaissIndex.describe(self.index_folder) or index
+            index["up_to_date"] = index.pop("revision", 0) == record.revision or clips == 0
+        return {
+            "library": str(self.folder),
+            "database": self.database.shown_url,
+            "videos": by_status,
+            "clips": clips,
+            "encoder": record.encoder_id if record else None,
+            "sampling": record.sampling if record else None,
+            "index": index,
+        }
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self.database.close()

@@ -1,0 +1,229 @@
+"""What is stored and what is asked for: videos, clips, queries, filters, hits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.errors import InvalidQueryError
+from encoders.types import FrameBatch
+
+VideoStatus = Literal["indexed", "failed", "missing"]
+GroupBy = Literal["clip", "moment", "video"]
+MAX_LIMIT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """One catalogued file. Sizes are those shown: after rotation and pixel aspect."""
+
+    id: int
+    path: str
+    digest: str | None
+    size_bytes: int
+    mtime_ns: int
+    duration_seconds: float | None
+    width: int | None
+    height: int | None
+    average_fps: float | None
+    codec: str | None
+    status: VideoStatus
+    error: str | None
+    sampling: str | None
+    clips: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFrame:
+    """A stored key frame of a clip; its JPEG is fetched by id."""
+
+    id: int
+    clip_id: int
+    time_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A piece [start_seconds, end_seconds) of one shot of one video: what is stored and found."""
+
+    id: int
+    video_id: int
+    path: str
+    ordinal: int
+    start_seconds: float
+    end_seconds: float
+
+    def __post_init__(self) -> None:
+        if not self.start_seconds < self.end_seconds:
+            raise ValueError(f"a clip must not be empty, got [{self.start_seconds}, {self.end_seconds})")
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedClip:
+    """A clip on its way into the catalog.
+
+    Attributes:
+        start_seconds, end_seconds: Its span in the video.
+        embedding: float32 (D,), L2 norm 1.
+        features: float16 (T, D), one row per sampled frame.
+        times_seconds: float64 (T,), presentation times of those frames.
+        key_frames: (time in seconds, JPEG bytes), 1 to 3 of them.
+    """
+
+    start_seconds: float
+    end_seconds: float
+    embedding: NDArray[np.float32]
+    features: NDArray[np.float16]
+    times_seconds: NDArray[np.float64]
+    key_frames: tuple[tuple[float, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """Words to look for."""
+
+    text: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClipPart:
+    """More like this stored clip."""
+
+    clip_id: int
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SpanPart:
+    """More like this span of a catalogued video."""
+
+    video_id: int
+    start_seconds: float
+    end_seconds: float
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ExamplePart:
+    """More like this picture or footage, already decoded: one batch per clip of the example."""
+
+    clips: tuple[FrameBatch, ...]
+    weight: float = 1.0
+
+    @property
+    def is_footage(self) -> bool:
+        """Whether it has more than one moment, so that it can be aligned in time."""
+        return sum(len(clip) for clip in self.clips) > 1
+
+
+QueryPart = TextPart | ClipPart | SpanPart | ExamplePart
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Weighted parts that become one vector; a negative weight pushes away.
+
+    Raises:
+        InvalidQueryError: No part, no part with a positive weight, or a weight that is zero, not
+            finite or beyond +-100.
+    """
+
+    parts: tuple[QueryPart, ...]
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise InvalidQueryError("the query is empty: give words, an image, a clip or a clip id")
+        for part in self.parts:
+            if not math.isfinite(part.weight) or part.weight == 0 or abs(part.weight) > 100:
+                raise InvalidQueryError(f"a weight must be between -100 and 100 and not 0, got {part.weight}")
+            if isinstance(part, TextPart) and not part.text.strip():
+                raise InvalidQueryError("the text of the query is blank: give at least one word")
+        if all(part.weight < 0 for part in self.parts):
+            raise InvalidQueryError(
+                "the query only says what to avoid: add something to look for (words, image or clip)"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a hit must satisfy; applied inside the vector search.
+
+    Attributes:
+        path_prefix: The video's path starts with this string.
+        min_duration_seconds, max_duration_seconds: Bounds on the clip's own length, inclusive.
+        video_ids: Only these videos.
+    """
+
+    path_prefix: str | None = None
+    min_duration_seconds: float | None = None
+    max_duration_seconds: float | None = None
+    video_ids: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("min_duration_seconds", "max_duration_seconds"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise InvalidQueryError(f"{name} must be 0 or more seconds, got {value}")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every clip passes."""
+        return self == Filters()
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Where an example lies in a video: its [query_start, query_end) is the hit's span."""
+
+    query_start_seconds: float
+    query_end_seconds: float
+    speed: float
+    mirrored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One answer.
+
+    Attributes:
+        clip_id: The clip, or the best clip of the moment or video.
+        start_seconds, end_seconds: The clip's span; the merged span when grouped by moment; the
+            aligned span when `match` is given.
+        score: Cosine with the query, -1..1.
+        weak: Whether the score is no better than this library gives to unrelated queries.
+        key_frames: Of the clips in the span, in order of time.
+        match: The time alignment with the example, for queries by footage.
+    """
+
+    clip_id: int
+    video_id: int
+    path: str
+    start_seconds: float
+    end_seconds: float
+    score: float
+    weak: bool
+    key_frames: tuple[KeyFrame, ...] = ()
+    actions: tuple[()] = ()
+    match: Match | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Hits, best first, and how they were found.
+
+    Attributes:
+        encoder: The encoder's id.
+        exact: Whether every allowed clip was compared (no approximation).
+        took_ms: Wall time from query to hits, encoding included.
+    """
+
+    hits: tuple[Hit, ...]
+    encoder: str
+    exact: bool
+    took_ms: float
+    notes: tuple[str, ...] = field(default=())

@@ -1,0 +1,97 @@
+"""The JSON shapes that the command line prints and the HTTP API returns: one place for both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from search.catalog import Job
+from search.types import Clip, Hit, KeyFrame, SearchResult, Video
+
+
+def key_frame_document(frame: KeyFrame) -> dict[str, Any]:
+    """A key frame: its picture is behind `url` on a server."""
+    return {
+        "id": frame.id,
+        "time_seconds": _seconds(frame.time_seconds),
+        "url": f"/v1/key-frames/{frame.id}",
+    }
+
+
+def hit_document(hit: Hit) -> dict[str, Any]:
+    """One hit; `match` is there for queries by footage only."""
+    match = None
+    if hit.match is not None:
+        match = {
+            "query_start_seconds": _seconds(hit.match.query_start_seconds),
+            "query_end_seconds": _seconds(hit.match.query_end_seconds),
+            "speed": round(hit.match.speed, 3),
+            "mirrored": hit.match.mirrored,
+        }
+    return {
+        "clip_id": hit.clip_id,
+        "video_id": hit.video_id,
+        "path": hit.path,
+        "start_seconds": _seconds(hit.start_seconds),
+        "end_seconds": _seconds(hit.end_seconds),
+        "score": round(hit.score, 6),
+        "weak": hit.weak,
+        "actions": list(hit.actions),
+        "key_frames": [key_frame_document(frame) for frame in hit.key_frames],
+        "match": match,
+    }
+
+
+def result_document(result: SearchResult) -> dict[str, Any]:
+    """A whole answer."""
+    return {
+        "hits": [hit_document(hit) for hit in result.hits],
+        "encoder": result.encoder,
+        "exact": result.exact,
+        "took_ms": round(result.took_ms, 3),
+    }
+
+
+def video_document(video: Video) -> dict[str, Any]:
+    """A catalogued file."""
+    return {
+        "id": video.id,
+        "path": video.path,
+        "status": video.status,
+        "error": video.error,
+        "duration_seconds": video.duration_seconds,
+        "width": video.width,
+        "height": video.height,
+        "average_fps": video.average_fps,
+        "codec": video.codec,
+        "size_bytes": video.size_bytes,
+        "digest": video.digest,
+        "clips": video.clips,
+    }
+
+
+def clip_document(clip: Clip, frames: list[KeyFrame]) -> dict[str, Any]:
+    """A stored clip with its key frames."""
+    return {
+        "clip_id": clip.id,
+        "video_id": clip.video_id,
+        "path": clip.path,
+        "start_seconds": _seconds(clip.start_seconds),
+        "end_seconds": _seconds(clip.end_seconds),
+        "key_frames": [key_frame_document(frame) for frame in frames],
+    }
+
+
+def job_document(job: Job) -> dict[str, Any]:
+    """A background ingest: `result` has the shape of `indexer ingest --json`."""
+    return {
+        "id": job.id,
+        "status": job.status,
+        "request": job.request,
+        "progress": job.progress,
+        "result": job.result,
+        "error": job.error,
+    }
+
+
+def _seconds(value: float) -> float:
+    return round(value, 6)
