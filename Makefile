@@ -1,7 +1,6 @@
 # The commands of the house; `make` alone lists them. Everything but `install` installs first.
 
 SHELL := bash
-.SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 
@@ -13,7 +12,6 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 ARCHIVE ?=
 PYTEST_ARGS ?=
-SLOW := slow
 
 .PHONY: help install demo serve test test-slow check bench lock wheel clean
 
@@ -36,14 +34,15 @@ $(STAMP): requirements.lock pyproject.toml
 		echo "Name one with: make install PYTHON=/path/to/python3.11" >&2; exit 1; fi
 	@echo "installing into $(VENV) (on Linux several GB, with torch's CUDA libraries)"
 	@"$(BIN)/python" -c 0 2>/dev/null || "$(PYTHON)" -m venv --clear "$(VENV)"
-	@start=$$SECONDS; log="$(VENV)/install.log"; echo "  $$(grep -c == requirements.lock) packages, as requirements.lock says"; \
+	@set -euo pipefail; start=$$SECONDS; log="$(VENV)/install.log"; \
+	echo "  $$(grep -c == requirements.lock) packages, as requirements.lock says"; \
 	PYTHONUNBUFFERED=1 "$(BIN)/python" -m pip install --disable-pip-version-check --no-color --no-input \
 		--no-deps --requirement requirements.lock 2>&1 | tee "$$log" | while read -r verb file rest; do \
 		case "$$verb $$rest" in \
 		Downloading*"("[1-9][0-9].[0-9]*" MB)"|Downloading*"("[1-9][0-9][0-9].[0-9]*" MB)") \
 			wheel="$${file##*/}"; echo "    $${wheel%%-[a-z]*} $${rest##* (}" ;; \
 		Installing*) echo "  unpacking (a minute or two)" ;; esac; done \
-		|| { echo "pip could not install requirements.lock:" >&2; tail -n 15 "$$log" >&2; exit 1; }; \
+		|| { echo "pip could not install requirements.lock:" >&2; grep -v "already satisfied" "$$log" | tail -n 15 >&2; exit 1; }; \
 	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
 	echo "installed in $$((SECONDS - start)) s: $(BIN)/indexer"
 	@touch "$@"
@@ -55,10 +54,10 @@ serve: install
 	"$(BIN)/indexer" serve $(if $(REELSEEK_LIBRARY),,$(if $(wildcard .demo/library),--library .demo/library))
 
 test: install
-	"$(BIN)/python" -m pytest -m "not $(SLOW)" $(PYTEST_ARGS)
+	"$(BIN)/python" -m pytest -m "not slow" $(PYTEST_ARGS)
 
 test-slow: install
-	"$(BIN)/python" -m pytest -m "$(SLOW)" $(PYTEST_ARGS)
+	"$(BIN)/python" -m pytest -m slow $(PYTEST_ARGS)
 
 check: install
 	"$(BIN)/ruff" format --check .
@@ -68,7 +67,8 @@ check: install
 	"$(BIN)/python" -m pytest -q -m "not slow" $(PYTEST_ARGS)
 
 bench: install
-	"$(BIN)/python" -m benchmarks
+	"$(BIN)/python" -m benchmarks.bench_ingest
+	"$(BIN)/python" -m benchmarks.bench_search
 
 wheel: install
 	"$(BIN)/python" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
@@ -77,7 +77,7 @@ wheel: install
 # No hashes: one file serves every platform, and a torch built for another accelerator under the same
 # version stays installable. No index: where packages come from is the reader's own affair.
 lock:
-	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	@set -euo pipefail; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	"$(PYTHON)" -m venv "$$folder/venv"; "$$folder/venv/bin/python" -m pip install --quiet uv; \
 	cp requirements.lock "$$folder/lock"; \
 	"$$folder/venv/bin/uv" pip compile pyproject.toml --group dev --universal --python-version 3.11 \

@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import json
 import pickle
+import re
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -197,10 +198,11 @@ def _load_model(source: WeightsSource) -> torch.nn.Module:
         with quiet_loading():
             open_clip.load_checkpoint(model, str(source.file), strict=True, weights_only=True)
     except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
         raise EncoderUnavailableError(
-            f"the checkpoint {source.file} holds something other than tensors, or is damaged; got: "
-            f"{first_line(error)}; expected: weights alone. Code inside it was not run; save the "
-            "state dict as safetensors"
+            f"the checkpoint {source.file} holds {found[1] if found else 'something'} beside its "
+            "tensors; expected: weights alone, since anything else can run code. It was not run; "
+            "have whoever made the file save its state dict as safetensors"
         ) from error
     except Exception as error:  # each library raises its own kinds on damaged files
         raise EncoderUnavailableError(

@@ -39,6 +39,7 @@ class FrameClock:
         """
         self.step_seconds = 1.0 / (fps or 25.0)
         self.last_seconds = -math.inf
+        self._last_step_seconds = self.step_seconds
         self._time_base_seconds = time_base_seconds
         self._offset_seconds = offset_seconds
         self._is_discontinuous = is_discontinuous
@@ -73,6 +74,8 @@ class FrameClock:
                 seconds = expected
         if not math.isfinite(seconds) or seconds <= last:
             return None
+        if last > -math.inf:
+            self._last_step_seconds = seconds - last
         self.last_seconds = seconds
         return seconds
 
@@ -82,13 +85,13 @@ class FrameClock:
             if stamp is not None:
                 self._faults[kind] += stamp <= self._latest[kind]
                 self._latest[kind] = stamp
+        if self._has_only_dts and not self._faults["dts"] and self._latest["dts"] > -math.inf:
+            return dts
         if pts is None or dts is None:
             return dts if pts is None else pts
-        if self._has_only_dts and not self._faults["dts"]:
-            return dts
         return pts if self._faults["pts"] <= self._faults["dts"] else dts
 
     def _seconds(self, stamp: int | None) -> float:
         if stamp is not None:
             return stamp * self._time_base_seconds - self._offset_seconds
-        return 0.0 if self.last_seconds == -math.inf else self.last_seconds + self.step_seconds
+        return 0.0 if self.last_seconds == -math.inf else self.last_seconds + self._last_step_seconds

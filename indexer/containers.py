@@ -40,6 +40,12 @@ def allowed_formats(names: Iterable[str]) -> str:
     return ",".join(n for n in sorted(names) if n not in refused and not n.endswith("_pipe"))
 
 
+def picture_formats(names: Iterable[str]) -> str:
+    """FFmpeg's `format_whitelist` value for still pictures and animations."""
+    pictures = [name for name in names if name.endswith("_pipe") and name != "svg_pipe"]
+    return ",".join(sorted([*pictures, *_ANIMATION_FORMATS, "mov", "avif"]))
+
+
 def is_picture_format(container: str) -> bool:
     """Whether a single frame in this format is a still picture rather than a very short video."""
     return container in _ANIMATION_FORMATS

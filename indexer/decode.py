@@ -7,6 +7,7 @@ an error at the end.
 
 from __future__ import annotations
 
+import io
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from indexer.containers import (
     check_readable,
     declares_duration,
     is_picture_format,
+    picture_formats,
     refusal,
 )
 from indexer.frame import DecodedFrame, Orientation, PictureGeometry
@@ -39,6 +41,7 @@ _OPEN_OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": allowed_formats(av.formats_available),
 }
+_MAX_PICTURE_BYTES = 2**28
 _MAX_PIXELS = 2**27  # 16K by 8K; a header that claims more is broken or hostile
 _MAX_DURATION_SECONDS = 10 * 365 * 86400.0
 _MAX_FPS = 1000.0
@@ -94,6 +97,44 @@ def frame_at(
         raise NotFoundError(
             f"there is no frame at {time_seconds:.3f} s: the video runs from {start:.3f}{ends} s"
         )
+
+
+def decode_picture(path: str) -> DecodedFrame:
+    """The picture in a file: a still image, or the first frame of an animation.
+
+    Raises:
+        NotAVideoError: Not a picture in any format that FFmpeg reads.
+        DecodeError: It cannot be read.
+    """
+    check_readable(path)
+    options = {"format_whitelist": picture_formats(av.formats_available), "protocol_whitelist": ""}
+    try:
+        # By content alone: a name such as "%d.png" would make FFmpeg look for other files.
+        with (
+            open(path, "rb") as file,
+            av.open(io.BytesIO(file.read(_MAX_PICTURE_BYTES)), "r", options=options) as opened,
+        ):
+            codec = opened.streams.video[0].codec_context
+            if codec.width * codec.height > _MAX_PIXELS:
+                raise DamagedVideoError(
+                    f"the header claims {codec.width} x {codec.height} pixels: it is broken"
+                )
+            first = next(opened.decode(video=0))
+    except (av.FFmpegError, IndexError, StopIteration, MemoryError, ValueError):
+        raise NotAVideoError("this is no picture in any format that is known here") from None
+    geometry = PictureGeometry(1.0, _orientation(first), VideoReformatter, {})
+    return DecodedFrame(0.0, None, True, first, geometry)
+
+
+def _orientation(picture: Any) -> Orientation:
+    """What turns a picture upright; only its own side data knows."""
+    try:
+        for side in picture.side_data:
+            if side.type.name == "DISPLAYMATRIX":
+                return Orientation.from_display_matrix(bytes(side))
+    except ValueError:  # PyAV does not know every kind of side data, Exif for one
+        return Orientation.from_rotation(picture.rotation)
+    return Orientation()
 
 
 class VideoDecoder:
@@ -255,10 +296,7 @@ class VideoDecoder:
             if second is None:
                 raise NotAVideoError("this is a still picture, not a video")
             self._head.append(second)
-        orientation = Orientation()
-        for side in first.side_data:
-            if side.type.name == "DISPLAYMATRIX":
-                orientation = Orientation.from_display_matrix(bytes(side))
+        orientation = _orientation(first)
         aspect = self._stream.sample_aspect_ratio or self._codec.sample_aspect_ratio
         aspect = float(aspect) if aspect else 1.0
         geometry = PictureGeometry(

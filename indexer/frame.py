@@ -40,6 +40,12 @@ class Orientation:
             return cls(False, a < 0, d < 0)
         return cls(True, c < 0, b < 0)
 
+    @classmethod
+    def from_rotation(cls, degrees: float) -> Orientation:
+        """From FFmpeg's counter-clockwise angle, at the nearest right angle."""
+        quarters = round(degrees / 90) % 4
+        return cls(quarters % 2 == 1, quarters in (2, 3), quarters in (1, 2))
+
     def apply(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The picture (H, W, ...) turned upright, contiguous."""
         if self.transpose:

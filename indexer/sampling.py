@@ -89,6 +89,7 @@ class _WindowCutter:
         self._previous: _Window | None = None  # complete, but a short rest may still join it
         self._current: _Window | None = None
         self._keeps_early = True
+        self._is_sparse = options.sampling == "keyframes"
 
     def push(self, frame: DecodedFrame, is_cut: bool) -> Iterator[_Window]:
         if self._current is None:
@@ -102,7 +103,7 @@ class _WindowCutter:
         self._last, self._last_compact = frame, None
         current = self._current
         assert current is not None
-        if self._options.sampling == "keyframes":
+        if self._is_sparse:
             current.samples.append(self._compact())
         elif self._keeps_early and not current.samples:
             shown = frame.pts_seconds - current.start_seconds
@@ -114,7 +115,7 @@ class _WindowCutter:
         if self._last is None:
             return
         end = self._last.pts_seconds + self._decoder.shown_seconds(self._last)
-        if self._options.sampling == "keyframes":
+        if self._is_sparse:
             end = max(end, self._decoder.end_seconds)
         yield from self._advance(end)
         yield from self._end_shot(end)
@@ -130,7 +131,8 @@ class _WindowCutter:
             window = self._current
             assert window is not None
             self._sample(window, min(until_seconds, window.end_seconds))
-            if until_seconds - window.start_seconds >= self._options.clip_seconds / 2:
+            is_long = until_seconds - window.start_seconds >= self._options.clip_seconds / 2
+            if is_long and (window.samples or not self._is_sparse):
                 yield from self._release_previous()
             if until_seconds < window.end_seconds:
                 return
@@ -138,18 +140,15 @@ class _WindowCutter:
             still_windows = (until_seconds - window.end_seconds) // length
             if still_windows > _LONGEST_STILL_WINDOWS:
                 window.end_seconds += still_windows * length
-            if window.samples:
-                self._previous = window
-                self._begin(window.end_seconds, is_shot=False)
-            elif self._options.sampling == "keyframes" and self._previous is not None:
+            if self._is_sparse and not window.samples and self._previous is not None:
                 self._previous.end_seconds = window.end_seconds
-                self._begin(window.end_seconds, is_shot=False)
             else:
-                window.end_seconds += length
+                self._previous = self._settled(window)
+            self._begin(window.end_seconds, is_shot=False)
 
     def _sample(self, window: _Window, until_seconds: float) -> None:
         """Takes the last frame if a target time lies between it and `until_seconds`."""
-        if self._options.sampling == "keyframes":
+        if self._is_sparse:
             return
         last, fps = self._last, self._options.fps
         assert last is not None
@@ -174,13 +173,19 @@ class _WindowCutter:
             return
         yield from self._release_previous()
         window.end_seconds = end_seconds
-        if rest < 1.0 / self._options.fps and window.early:
-            middle = window.start_seconds + rest / 2
-            shown = [e for e in window.early if e.pts_seconds <= middle + 1e-9]
+        yield self._settled(window)
+
+    def _settled(self, window: _Window) -> _Window:
+        """The window with at least one frame; a very short one shows its middle."""
+        length = window.end_seconds - window.start_seconds
+        if window.early and (length < 1.0 / self._options.fps or not window.samples):
+            middle = window.start_seconds + length / 2
+            shown = [frame for frame in window.early if frame.pts_seconds <= middle + 1e-9]
             window.samples = shown[-1:] or window.early[:1]
         if not window.samples:
             window.samples = [self._compact()]
-        yield window
+        window.early = []
+        return window
 
     def _release_previous(self) -> Iterator[_Window]:
         if self._previous is not None:

@@ -15,10 +15,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from encoders import errors
 from encoders.errors import DecodeError, DecoderDiedError, ReelseekError
@@ -71,7 +74,7 @@ class DecodeWorker:
 
     def decode(
         self, path: str, options: SamplingOptions, limit_seconds: float | None = None
-    ) -> Iterator[VideoInfo | Progress | SampledClip]:
+    ) -> Generator[VideoInfo | Progress | SampledClip]:
         """Decodes a file to clips; closing the iterator early stops the program's work.
 
         Args:
@@ -100,6 +103,16 @@ class DecodeWorker:
         """
         items = list(self._request(("frame", path, time_seconds, size), None))
         return next(item for item in items if isinstance(item, bytes))
+
+    def picture(self, path: str, size: int) -> NDArray[np.uint8]:
+        """A still picture: uint8 (H, W, 3) RGB, upright, of short side `size` pixels or less.
+
+        Raises:
+            NotAVideoError: Not a picture in any format that FFmpeg reads.
+            DecodeError: As `decode`.
+        """
+        items = list(self._request(("picture", path, size), None))
+        return next(item for item in items if isinstance(item, np.ndarray))
 
     def probe(self, path: str) -> VideoInfo:
         """What the file says about its video; errors as `decode`."""
@@ -144,7 +157,7 @@ class DecodeWorker:
         self._connection = Connection(ours.detach())
         return self._connection
 
-    def _request(self, request: tuple[Any, ...], limit_seconds: float | None) -> Iterator[Any]:
+    def _request(self, request: tuple[Any, ...], limit_seconds: float | None) -> Generator[Any]:
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("a DecodeWorker serves one request at a time; make another one")
         finished = False

@@ -100,7 +100,7 @@ def _decode(link: _Link, path: str, options: SamplingOptions, threads: int | Non
 
 
 def _answer(link: _Link, request: tuple[Any, ...]) -> None:
-    from indexer.decode import frame_at, probe
+    from indexer.decode import decode_picture, frame_at, probe
     from indexer.sampling import encode_jpeg
 
     kind, *arguments = request
@@ -110,6 +110,9 @@ def _answer(link: _Link, request: tuple[Any, ...]) -> None:
         path, time_seconds, size = arguments
         heartbeat = _Heartbeat(link)
         link.put(("item", encode_jpeg(frame_at(path, time_seconds, on_progress=heartbeat), size)))
+    elif kind == "picture":
+        path, size = arguments
+        link.put(("item", decode_picture(path).rgb(size)))
     elif kind == "probe":
         link.put(("item", probe(*arguments)))
     else:

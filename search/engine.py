@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,7 +107,7 @@ class SearchEngine:
         with self._library.read() as catalog:
             hits = _hits(catalog, groups[:limit], threshold)
             if encoded.examples:
-                hits = _aligned(catalog, encoded, groups, hits, record.dim, threshold)[:limit]
+                hits = _aligned(catalog, encoded, groups, hits, record.dim, threshold, self._pool)[:limit]
         with self._library.index() as index:
             exact = index.is_exact(None if allowed is None else len(allowed))
         return SearchResult(
@@ -281,37 +282,48 @@ def _aligned(
     hits: list[Hit],
     dim: int,
     threshold: float,
+    pool: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> list[Hit]:
-    """Puts the best alignment in each of the likeliest videos before the other hits."""
+    """The best alignment in each of the likeliest videos, among the hits that it leaves over."""
     leads: dict[int, list[Clip]] = {}
     for group in groups:
         clip = group.best.clip
         known = leads.setdefault(clip.video_id, [])
         if len(known) < LEADS_PER_VIDEO:
             known.append(clip)
-    found: list[tuple[float, Hit]] = []
-    for video_id, clips in list(leads.items())[:ALIGNED_VIDEOS]:
+    matched = []
+    for clips in list(leads.values())[:ALIGNED_VIDEOS]:
         best = max(
             (
-                (alignment.fit, alignment, example, start_clip)
+                (alignment, example, lead)
                 for example in query.examples
-                for start_clip, alignment in _alignments(catalog, example, video_id, clips, dim)
+                for lead, alignment in _alignments(catalog, example, clips, dim)
             ),
-            key=lambda entry: entry[0],
+            key=lambda entry: entry[0].fit,
         )
-        found.append((best[0], _matched_hit(catalog, best[1], best[2], best[3], threshold)))
-    found.sort(key=lambda entry: -entry[0])
-    matched = [hit for _, hit in found]
-    covered = {hit.clip_id for hit in matched}
-    # An alignment that is no likeness at all must not push better clips down.
-    strong = [hit for hit in matched if not hit.weak]
-    rest = [hit for hit in hits if hit.clip_id not in covered]
-    weak = [hit for hit in matched if hit.weak]
-    return strong + sorted(rest + weak, key=lambda hit: -hit.score)
+        matched.append(_matched_hit(catalog, *best, dim, threshold, pool))
+    rest = [hit for hit in hits if not any(_overlap(hit, other) for other in matched)]
+    # The aligned span leads its video, however well its neighbours resemble the example too.
+    lead_score = {
+        hit.video_id: max([hit.score, *(one.score for one in rest if one.video_id == hit.video_id)])
+        for hit in matched
+    }
+    matched.sort(key=lambda hit: -lead_score[hit.video_id])
+    merged = [(lead_score[hit.video_id], hit) for hit in matched] + [(hit.score, hit) for hit in rest]
+    merged.sort(key=lambda entry: -entry[0])
+    return [hit for _, hit in merged]
+
+
+def _overlap(one: Hit, other: Hit) -> bool:
+    return (
+        one.video_id == other.video_id
+        and one.start_seconds < other.end_seconds
+        and one.end_seconds > other.start_seconds
+    )
 
 
 def _alignments(
-    catalog: Catalog, example: _EncodedExample, video_id: int, clips: list[Clip], dim: int
+    catalog: Catalog, example: _EncodedExample, clips: list[Clip], dim: int
 ) -> list[tuple[Clip, Alignment]]:
     start, end = example.span
     margin = 1.5 * (end - start)
@@ -320,7 +332,7 @@ def _alignments(
         if clip.end_seconds <= seen_until - (end - start):
             continue  # the last stretch already holds this clip with room around it
         window = (clip.start_seconds - margin, clip.end_seconds + margin)
-        features, times, _ = catalog.features(video_id, *window, dim)
+        features, times, _ = catalog.features(clip.video_id, *window, dim)
         if not len(times):
             continue
         in_video = (max(window[0], float(times[0]) - 0.5), min(window[1], float(times[-1]) + 0.5))
@@ -331,27 +343,37 @@ def _alignments(
 
 
 def _matched_hit(
-    catalog: Catalog, alignment: Alignment, example: _EncodedExample, lead: Clip, threshold: float
+    catalog: Catalog,
+    alignment: Alignment,
+    example: _EncodedExample,
+    lead: Clip,
+    dim: int,
+    threshold: float,
+    pool: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> Hit:
-    middle = (alignment.start_seconds + alignment.end_seconds) / 2
-    clips = catalog.clips_of_video(lead.video_id)
-    spanned = [
-        clip
-        for clip in clips
-        if clip.start_seconds < alignment.end_seconds and clip.end_seconds > alignment.start_seconds
-    ]
-    at_middle = next((clip for clip in spanned if clip.start_seconds <= middle < clip.end_seconds), lead)
-    frames = catalog.key_frames([clip.id for clip in spanned])
-    score = max(-1.0, min(1.0, alignment.similarity))
+    start, end = alignment.start_seconds, alignment.end_seconds
+    features, times, ids = catalog.features(lead.video_id, start, end, dim)
+    inside = (times >= start) & (times <= end)
+    inside[np.argmin(np.abs(times - (start + end) / 2))] = True
+    asked = (example.times_seconds >= alignment.query_start_seconds) & (
+        example.times_seconds <= alignment.query_end_seconds
+    )
+    asked = asked if asked.any() else np.ones_like(asked)
+    # Pooled like clips, so that the score stands on the same scale as theirs.
+    score = float(pool(features[inside]) @ pool(example.features[asked]))
+    at_middle = int(ids[np.argmin(np.abs(times - (start + end) / 2))])
+    spanned = list(dict.fromkeys(ids.tolist()))
+    frames = catalog.key_frames(spanned)
+    score = max(-1.0, min(1.0, score))
     return Hit(
-        clip_id=at_middle.id,
+        clip_id=at_middle,
         video_id=lead.video_id,
         path=lead.path,
         start_seconds=alignment.start_seconds,
         end_seconds=alignment.end_seconds,
         score=score,
         weak=score < threshold,
-        key_frames=tuple(frame for clip in spanned for frame in frames[clip.id]),
+        key_frames=tuple(frame for clip_id in spanned for frame in frames[clip_id]),
         match=Match(
             alignment.query_start_seconds,
             alignment.query_end_seconds,

@@ -133,4 +133,3 @@ def new_postgres_url(postgres_server: PostgresServer) -> Iterator[Callable[[], s
 def postgres_url(new_postgres_url: Callable[[], str]) -> str:
     """The SQLAlchemy URL of one empty database of this test's own."""
     return new_postgres_url()
-

@@ -76,10 +76,11 @@ def write_excerpt(source: Path, target: Path, start: float, end: float, change: 
     with av.open(str(source)) as opened, av.open(str(target), "w") as output:
         video = opened.streams.video[0]
         rate = Fraction(video.average_rate).limit_denominator(1001)
-        stream = None
+        stream, first, last = None, None, start - 1e-9
         for frame in opened.decode(video):
-            if frame.time < start or frame.time >= end:
-                continue
+            if frame.time is None or not last < frame.time < end:
+                continue  # (some AVI files give the same time twice)
+            last = frame.time
             picture = np.ascontiguousarray(edit(frame.to_ndarray(format="rgb24")))
             height, width = (side // 2 * 2 for side in picture.shape[:2])
             if stream is None:
@@ -87,7 +88,9 @@ def write_excerpt(source: Path, target: Path, start: float, end: float, change: 
                 stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
                 stream.codec_context.time_base = Fraction(1, 90000)
             made = av.VideoFrame.from_ndarray(picture[:height, :width], format="rgb24")
-            made.pts = round((frame.time - start) / speed * 90000)
+            if first is None:
+                first = frame.time
+            made.pts = round((frame.time - first) / speed * 90000)
             made.time_base = Fraction(1, 90000)
             output.mux(stream.encode(made))
         output.mux(stream.encode())

@@ -89,8 +89,10 @@ class PostgresServer:
 
     def _start(self) -> None:
         subprocess.run(
-            [self._binaries / "initdb", "--pgdata", self._cluster, "--username", USER]
-            + ["--auth", "trust", "--encoding", "UTF8", "--no-locale", "--no-sync"],
+            [
+                *(self._binaries / "initdb", "--pgdata", self._cluster, "--username", USER),
+                *("--auth", "trust", "--encoding", "UTF8", "--no-locale", "--no-sync"),
+            ],
             check=True,
             stdout=subprocess.DEVNULL,
             cwd=self._folder,
@@ -98,8 +100,10 @@ class PostgresServer:
         )
         with self._log.open("wb") as log:
             self._server = subprocess.Popen(
-                [self._binaries / "postgres", "-D", self._cluster, "-k", self._folder]
-                + ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off"],
+                [
+                    *(self._binaries / "postgres", "-D", self._cluster, "-k", self._folder),
+                    *("-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off"),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -120,7 +124,7 @@ class PostgresServer:
         with psycopg.connect(
             host=str(self._folder), user=USER, dbname="postgres", autocommit=True
         ) as connection:
-            connection.execute(statement)  # type: ignore[call-overload]
+            connection.execute(statement)
 
 
 def _unprivileged(folder: Path) -> dict[str, Any]:

@@ -419,16 +419,25 @@ def test_ingest_refuses_paths_that_are_not_there(client: TestClient) -> None:
         assert_problem(client.post("/v1/ingest", json={"paths": paths}), 422)
 
 
-def test_a_job_left_running_by_a_crash_is_run_again(archive: Path, tmp_path: Path) -> None:
+def test_what_a_stop_or_a_crash_leaves_is_run_again(archive: Path, tmp_path: Path) -> None:
     library = Library(tmp_path, device="cpu", create=True)
     ingest(library, [str(archive / "notes.mp4")], IngestOptions(encoder="offline", device="cpu"))
+    with TestClient(create_app(library, device="cpu"), base_url="http://127.0.0.1") as client:
+        body = {"paths": [str(archive / "animals"), str(archive / "bikes.mp4")]}
+        stopped = client.post("/v1/ingest", json=body).headers["location"]
+        while client.get(stopped).json()["status"] == "queued":
+            time.sleep(0.01)
     with library.write() as catalog:
+        assert [job.status for job in catalog.jobs_with_status("queued", "done", "failed")] == ["queued"]
         catalog.create_job("a" * 32, {"paths": [str(archive / "bikes.mp4")], "prune": False})
         catalog.update_job("a" * 32, status="running")
     with TestClient(create_app(library, device="cpu"), base_url="http://127.0.0.1") as client:
-        job = wait_for(client, f"/v1/jobs/{'a' * 32}")
+        parked, crashed = wait_for(client, stopped), wait_for(client, f"/v1/jobs/{'a' * 32}")
+        assert client.get("/v1/status").json()["videos"]["indexed"] == 2
     library.close()
-    assert job["status"] == "done" and job["result"]["indexed"] == 1
+    assert parked["status"] == crashed["status"] == "done"
+    assert parked["result"]["indexed"] + parked["result"]["unchanged"] == 2
+    assert crashed["result"]["unchanged"] == 1
 
 
 # --- behaviour of the server ---------------------------------------------------------------
@@ -444,12 +453,16 @@ def test_an_empty_library_says_so(tmp_path: Path) -> None:
     library.close()
 
 
-def test_health_answers_while_an_example_is_encoded(app: FastAPI, client: TestClient) -> None:
+def test_health_answers_while_an_example_is_encoded(library: Library) -> None:
     footage = sample("bikes.mp4").read_bytes()
+    app = create_app(library, device="cpu")
 
     async def both() -> tuple[list[float], float]:
         transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asynchronous:
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as asynchronous,
+        ):
             started = time.monotonic()
             searches = [
                 asyncio.create_task(
@@ -466,7 +479,6 @@ def test_health_answers_while_an_example_is_encoded(app: FastAPI, client: TestCl
             assert all(search.result().status_code == 200 for search in searches)
             return waits, time.monotonic() - started
 
-    # The services belong to the client's loop; this one only needs them to be there.
     waits, total = asyncio.run(both())
     assert len(waits) > 5 and total > 0.2
     assert sorted(waits)[len(waits) // 2] < 0.05 and max(waits) < 0.5

@@ -21,7 +21,7 @@ def database(request, tmp_path):
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'catalog.sqlite3'}"
     else:
-        url = request.getfixturevalue("postgres_url")()
+        url = request.getfixturevalue("postgres_url")
     database = Database(url)
     database.migrate()
     with database.write() as connection:

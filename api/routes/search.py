@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +70,9 @@ async def search_by_example(request: Request, services: ServicesOf) -> Response:
         further = tuple(part.to_part() for part in options.query)
         filters = options.filters.to_filters()
         encoder = await services.encode(services.library.encoder)
-        example = await services.decode(_read, upload.path, record.sampling, encoder.frame_size)
-    query = Query((replace(example, weight=options.weight), *further))
+        size = encoder.frame_size
+        example = await services.decode(_read, upload.path, record.sampling, size, options.weight)
+    query = Query((example, *further))
     return await services.encode(_answer, services, query, filters, options.limit, options.group_by)
 
 
@@ -86,10 +86,10 @@ def _parsed(options: str) -> ExampleOptions:
         raise RequestValidationError(errors) from None
 
 
-def _read(path: Path, sampling: str, frame_size: int) -> ExamplePart:
+def _read(path: Path, sampling: str, frame_size: int, weight: float) -> ExamplePart:
     from indexer.example import read_example
 
-    return read_example(str(path), sampling, frame_size)
+    return read_example(str(path), sampling, frame_size, weight)
 
 
 def _answer(services: Services, query: Query, filters: Filters, limit: int, group_by: GroupBy) -> Response:

