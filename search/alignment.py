@@ -10,6 +10,7 @@ caption, a border or less light.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 SPEEDS = (1.0, 0.8, 1.25, 0.75, 4 / 3, 0.9, 1.1, 0.667, 1.5)
 STEP_SECONDS = 0.1
+SPEED_COST = 0.1
 MIN_OVERLAP = 0.5
 MAX_QUERY_FRAMES = 120
 
@@ -84,8 +86,8 @@ def align(
             offsets,
             video_span,
         )
-        # Unchanged speed is by far the commonest: another one must earn its place.
-        fit = found[0] - (0.0 if speed == 1.0 else 0.01)
+        # Unchanged speed is by far the commonest: the farther from it, the more it must earn.
+        fit = found[0] - SPEED_COST * abs(math.log(speed))
         winner = int(np.argmax(fit))
         if best is None or fit[winner] > best[0]:
             best = (float(fit[winner]), float(found[1][winner]), float(offsets[winner]), speed)

@@ -332,10 +332,9 @@ def _alignments(
         if clip.end_seconds <= seen_until - (end - start):
             continue  # the last stretch already holds this clip with room around it
         window = (clip.start_seconds - margin, clip.end_seconds + margin)
-        features, times, _ = catalog.features(clip.video_id, *window, dim)
-        if not len(times):
-            continue
-        in_video = (max(window[0], float(times[0]) - 0.5), min(window[1], float(times[-1]) + 0.5))
+        features, times, ids = catalog.features(clip.video_id, *window, dim)
+        ends = catalog.clips([int(ids[0]), int(ids[-1])])
+        in_video = (ends[int(ids[0])].start_seconds, ends[int(ids[-1])].end_seconds)
         seen_until = window[1]
         alignment = align(example.features, example.times_seconds, example.span, features, times, in_video)
         alignments.append((clip, alignment))

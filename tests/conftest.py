@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Before any test module imports a library that reads them at import: nothing asks a model hub.
+# Before any test module imports a library that reads them at import: nothing asks a model hub, and
+# what is cached is this run's own, child programs included.
+_cache = tempfile.TemporaryDirectory(prefix="reelseek-tests-")
+for _name in ("XDG_CACHE_HOME", "HF_HOME"):
+    os.environ[_name] = _cache.name
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import time
 import tomllib
 import urllib.request
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = ("alembic", "api", "encoders", "indexer", "search")
 MODEL_LIBRARIES = {"torch", "torchvision", "timm", "open_clip", "transformers", "sentence_transformers"}
 PLATFORMS = [
     {"sys_platform": "linux", "platform_machine": "x86_64", "platform_system": "Linux"},
@@ -83,6 +86,30 @@ def test_the_lock_answers_every_dependency(
     assert ("faiss-cpu" in versions) is not linux_pc
 
 
+def test_whatever_the_code_imports_is_a_dependency_of_ours() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    declared = {canonicalize_name(Requirement(line).name) for line in project["project"]["dependencies"]}
+    declared |= {"starlette", "anyio"}  # FastAPI is these two
+    owners = packages_distributions()
+    for folder in SHIPPED:
+        for path in (ROOT / folder).rglob("*.py"):
+            for module in imported_modules(path) - set(sys.stdlib_module_names) - set(SHIPPED):
+                found = {canonicalize_name(name) for name in owners.get(module, [])}
+                assert found & declared, f"{path.relative_to(ROOT)} imports {module}: {found}"
+    assert imported_modules(ROOT / "indexer" / "decode.py") >= {"av", "indexer"}  # something was read
+
+
+def imported_modules(path: Path) -> set[str]:
+    """The top-level modules that a file imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
 # --- the command -----------------------------------------------------------------------------------
 
 LISTS_MODULES = """
@@ -117,7 +144,7 @@ def test_help_and_status_load_no_model(tmp_path: Path) -> None:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy of what the repository ships, so that nothing lying about gets in."""
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
-    for name in ("alembic", "api", "encoders", "indexer", "search"):
+    for name in SHIPPED:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, source / name)
