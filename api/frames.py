@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from encoders.errors import NotFoundError
 from search.types import Video
 
+# For one frame: a long file without an index is decoded from its start.
+LIMIT_SECONDS = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class _Key:
@@ -53,7 +56,7 @@ class FrameReader:
         with self._decoding:
             found = self._cached(key)
             if found is None:
-                found = self._worker.frame(video.path, time_seconds, size)
+                found = self._worker.frame(video.path, time_seconds, size, LIMIT_SECONDS)
                 self._remember(key, found)
         return found
 

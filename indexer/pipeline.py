@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,7 +56,7 @@ class IngestOptions:
 
 @dataclass(slots=True)
 class IngestSummary:
-    """What an ingest did; `failed` holds (path, reason)."""
+    """What an ingest did; `failed` holds (path, reason), `stopped` that it was ended early."""
 
     indexed: int = 0
     unchanged: int = 0
@@ -68,6 +68,7 @@ class IngestSummary:
     clips: int = 0
     video_seconds: float = 0.0
     wall_seconds: float = 0.0
+    stopped: bool = False
 
     def as_json(self) -> dict[str, object]:
         """The document that `indexer ingest --json` prints."""
@@ -233,19 +234,27 @@ class _Ingest:
 
     def run(self, paths: Sequence[str]) -> IngestSummary:
         """Does all of it."""
-        found = list(find_files(paths))
-        present = {file.path for file in found}
-        self._mark_missing(paths, present)
-        pending = deque(file for file in found if not self._is_settled(file))
+        found = list(self._until_stopped(find_files(paths)))
         self._files_total = len(found)
+        if not self._should_stop():
+            self._mark_missing(paths, {file.path for file in found})
+        pending = deque(file for file in self._until_stopped(found) if not self._is_settled(file))
         self._report(None)
         if pending:
             self._read_all(pending)
-        self._count_missing(paths)
+        self._summary.stopped = self._should_stop()
+        if not self._summary.stopped:
+            self._count_missing(paths)
         self._library.save_index()
         self._library.calibration()
         self._summary.wall_seconds = time.monotonic() - self._started
         return self._summary
+
+    def _until_stopped(self, files: Iterable[FoundFile]) -> Iterator[FoundFile]:
+        for file in files:
+            if self._should_stop():
+                return
+            yield file
 
     # --- before reading --------------------------------------------------------------------
 
@@ -446,7 +455,8 @@ class _Ingest:
             catalog.publish_video(
                 reading.staging_id,
                 digest=reading.digest,
-                duration_seconds=info.duration_seconds,
+                # Some containers do not say; then the last clip's end does.
+                duration_seconds=info.duration_seconds or reading.seconds_done,
                 width=info.width,
                 height=info.height,
                 average_fps=info.average_fps,

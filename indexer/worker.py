@@ -94,14 +94,16 @@ class DecodeWorker:
         """
         return self._request(("decode", path, options, self._threads), limit_seconds)
 
-    def frame(self, path: str, time_seconds: float, size: int) -> bytes:
+    def frame(
+        self, path: str, time_seconds: float, size: int, limit_seconds: float | None = None
+    ) -> bytes:
         """The frame shown at a time, upright, as JPEG of short side `size` pixels or less.
 
         Raises:
             NotFoundError: The video shows nothing at this time.
             DecodeError: As `decode`.
         """
-        items = list(self._request(("frame", path, time_seconds, size), None))
+        items = list(self._request(("frame", path, time_seconds, size), limit_seconds))
         return next(item for item in items if isinstance(item, bytes))
 
     def picture(self, path: str, size: int) -> NDArray[np.uint8]:

@@ -67,7 +67,12 @@ def test_a_video_of_one_frame_and_an_example_longer_than_the_video():
     curve = Curve(2)
     query_times = np.arange(0.25, 30, 0.5)
     found = align(
-        curve.at(query_times), query_times, (0.0, 30.0), curve.at(np.array([4.0])), np.array([4.0]), (3.5, 4.5)
+        curve.at(query_times),
+        query_times,
+        (0.0, 30.0),
+        curve.at(np.array([4.0])),
+        np.array([4.0]),
+        (3.5, 4.5),
     )
     assert 3.5 <= found.start_seconds < found.end_seconds <= 4.5
     video_times = np.arange(8.25, 12, 0.5)

