@@ -6,6 +6,7 @@
 import os
 
 from alembic import context
+
 from search.database import Database
 from search.tables import metadata
 

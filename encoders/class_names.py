@@ -45,7 +45,7 @@ def class_embeddings(
 ) -> NDArray[np.float32]:
     """Unit vectors of the class names: float32 (1000, 384).
 
-    Encoding a thousand names takes seconds, which every search by image would pay: the result is
+    Encoding a thousand names takes seconds, which every search by words would pay: the result is
     kept in the user's cache folder. A cache file that is missing, broken or cannot be written does
     no harm.
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from encoders import Encoder, open_encoder, resolve_spec
+from encoders.encoder import check_pooling
 from encoders.errors import DamagedVideoError, DecodeError, EncoderMismatchError, NotAVideoError
 from encoders.types import FrameBatch
 from indexer.types import Progress, SampledClip, SamplingOptions, VideoInfo
@@ -141,7 +142,7 @@ def prepare_library(
     if record is None:
         spec, reason = resolve_spec(options.encoder or "auto")
         say(f"encoder {spec}: {reason}")
-        pooling = options.pooling or "mean"
+        pooling = check_pooling(options.pooling or "mean")
         encoder = open_encoder(spec, device=options.device, pooling=pooling)
         sampling = (options.sampling or SamplingOptions()).with_frame_size(encoder.frame_size)
         library.create(encoder, pooling=pooling, sampling=sampling.to_json())

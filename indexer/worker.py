@@ -94,9 +94,7 @@ class DecodeWorker:
         """
         return self._request(("decode", path, options, self._threads), limit_seconds)
 
-    def frame(
-        self, path: str, time_seconds: float, size: int, limit_seconds: float | None = None
-    ) -> bytes:
+    def frame(self, path: str, time_seconds: float, size: int, limit_seconds: float | None = None) -> bytes:
         """The frame shown at a time, upright, as JPEG of short side `size` pixels or less.
 
         Raises:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.types import Clip
 from search.vector_index import VectorIndex
 
 # A hit is weak unless it beats the unrelated queries' usual best score by this many standard
@@ -18,8 +19,6 @@ from search.vector_index import VectorIndex
 DEVIATIONS = 2.0
 SAMPLE_CLIPS = 256
 NEIGHBOURS = 64
-# Taken where a library is too small to have a background: fewer than two videos.
-DEFAULT_EXAMPLE = (0.4, 0.6)
 
 # Everyday things, people, places and deeds of many kinds: what people might look for, and what any
 # one library mostly does not hold.
@@ -61,25 +60,49 @@ BACKGROUND_TEXTS = tuple(
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """How high unrelated queries get.
+
+    Attributes:
+        usual: The usual best score of an unrelated query.
+        score: A score from which a hit counts, whatever the query.
+        lead: A lead over the query's mean score in the library from which a hit counts: words that
+            fit nothing score low everywhere, and then less is needed to stand out.
+    """
+
+    usual: float
+    score: float
+    lead: float
+
+    def is_weak(self, score: float, mean_score: float) -> bool:
+        """Whether a hit is no better than unrelated queries get, by score and by lead."""
+        return score < self.score and score - mean_score < self.lead
+
+
+# Taken where a library is too small to have a background: fewer than two videos.
+NO_TEXT = Level(0.0, 0.0, 0.0)
+DEFAULT_EXAMPLE = Level(0.4, 0.6, 0.4)
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """Score levels of one library at one revision.
 
     Attributes:
         clips: How many clips it was measured on.
-        text, example: (usual best score of an unrelated query, score from which a hit counts).
+        text, example: The levels of words, and of pictures and footage.
+        sample_ids: Clips whose mean score stands for the library's.
     """
 
     clips: int
-    text: tuple[float, float]
-    example: tuple[float, float]
+    text: Level
+    example: Level
+    sample_ids: tuple[int, ...]
 
-    def level(self, text_share: float) -> tuple[float, float]:
-        """(background, threshold) for a query that is words by this share, 0..1."""
-        background, threshold = (
-            text_share * text + (1 - text_share) * example
-            for text, example in zip(self.text, self.example, strict=True)
-        )
-        return background, threshold
+    def level(self, text_share: float) -> Level:
+        """The level of a query that is words by this share, 0..1."""
+        pairs = zip(astuple(self.text), astuple(self.example), strict=True)
+        return Level(*(text_share * text + (1 - text_share) * example for text, example in pairs))
 
     def fits(self, clips: int) -> bool:
         """Whether it still describes a library of so many clips."""
@@ -96,7 +119,12 @@ class Calibration:
         """Reads what `save` wrote; None where there is nothing readable."""
         try:
             record = json.loads(path.read_text())
-            return cls(record["clips"], tuple(record["text"]), tuple(record["example"]))
+            return cls(
+                record["clips"],
+                Level(**record["text"]),
+                Level(**record["example"]),
+                tuple(record["sample_ids"]),
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -105,7 +133,7 @@ def calibrate(
     index: VectorIndex,
     background: NDArray[np.float32] | None,
     sample: NDArray[np.float32],
-    sample_videos: NDArray[np.int64],
+    sample_clips: Sequence[Clip],
     videos_of: Callable[[list[int]], dict[int, int]],
 ) -> Calibration:
     """Measures the background of a library.
@@ -114,25 +142,33 @@ def calibrate(
         index: All its clips.
         background: float32 (B, D), unit vectors of unrelated texts; None without a text tower.
         sample: float32 (S, D), embeddings of some of its clips.
-        sample_videos: int64 (S,), the video of each.
+        sample_clips: Those clips.
         videos_of: Looks up the videos of clips by id.
     """
-    text = (0.0, 0.0)
-    if background is not None and len(index):
+    text, example = NO_TEXT, DEFAULT_EXAMPLE
+    if background is not None and len(sample):
         scores, _ = index.search(background, 1)
-        text = _level(scores[:, 0])
-    example = DEFAULT_EXAMPLE
-    if len(set(sample_videos.tolist())) > 1:
+        text = _level(scores[:, 0], (background @ sample.T).mean(axis=1))
+    owners = np.array([clip.video_id for clip in sample_clips])
+    if len(set(owners.tolist())) > 1:
         scores, ids = index.search(sample, NEIGHBOURS)
         known = videos_of(np.unique(ids).tolist())
-        owners = np.array([[known.get(clip_id, -1) for clip_id in row] for row in ids.tolist()])
-        foreign = owners != sample_videos[:, None]
+        found = np.array([[known.get(clip_id, -1) for clip_id in row] for row in ids.tolist()])
+        foreign = found != owners[:, None]
         # Where all neighbours are of the same video, the farthest bounds what others can score.
         first = np.where(foreign.any(axis=1), foreign.argmax(axis=1), ids.shape[1] - 1)
-        example = _level(scores[np.arange(len(scores)), first])
-    return Calibration(len(index), text, example)
+        others = owners[None, :] != owners[:, None]
+        means = (sample @ sample.T * others).sum(axis=1) / others.sum(axis=1)
+        example = _level(scores[np.arange(len(scores)), first], means)
+    return Calibration(len(index), text, example, tuple(clip.id for clip in sample_clips))
 
 
-def _level(best_scores: NDArray[np.float32]) -> tuple[float, float]:
-    low, median = (float(level) for level in np.quantile(best_scores, (0.1587, 0.5)))
+def _level(best_scores: NDArray[np.float32], mean_scores: NDArray[np.float32]) -> Level:
+    usual, score = _threshold(best_scores)
+    _, lead = _threshold(best_scores - mean_scores)
+    return Level(usual, score, lead)
+
+
+def _threshold(values: NDArray[np.float32]) -> tuple[float, float]:
+    low, median = (float(level) for level in np.quantile(values, (0.1587, 0.5)))
     return median, median + DEVIATIONS * (median - low)

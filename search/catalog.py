@@ -94,10 +94,10 @@ class Catalog:
         row = self._connection.execute(select(library)).first()
         if row is None:
             return None
-        background = None
+        background: NDArray[np.float32] | None = None
         if row.background is not None:
-            background = np.frombuffer(row.background, np.float16).reshape(-1, row.dim)
-            background = background.astype(np.float32)
+            stored = np.frombuffer(row.background, np.float16).reshape(-1, row.dim)
+            background = stored.astype(np.float32)
         return LibraryRecord(
             row.catalog_id,
             row.encoder_spec,

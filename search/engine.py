@@ -98,16 +98,21 @@ class SearchEngine:
         started = time.perf_counter()
         record = self._library.record()
         encoded = self._encode(query)
-        background, threshold = self._library.calibration().level(encoded.text_share)
+        level = self._library.calibration().level(encoded.text_share)
+        mean_score = self._library.mean_score(encoded.vectors)
+
+        def is_weak(score: float) -> bool:
+            return level.is_weak(score, mean_score)
+
         allowed = None
         if not filters.is_empty:
             with self._library.read() as catalog:
                 allowed = catalog.clip_ids(filters)
-        groups = self._grouped(encoded, allowed, limit, group_by, background)
+        groups = self._grouped(encoded, allowed, limit, group_by, level.usual)
         with self._library.read() as catalog:
-            hits = _hits(catalog, groups[:limit], threshold)
+            hits = _hits(catalog, groups[:limit], is_weak)
             if encoded.examples:
-                hits = _aligned(catalog, encoded, groups, hits, record.dim, threshold, self._pool)[:limit]
+                hits = _aligned(catalog, encoded, groups, hits, record.dim, is_weak, self._pool)[:limit]
         with self._library.index() as index:
             exact = index.is_exact(None if allowed is None else len(allowed))
         return SearchResult(
@@ -257,7 +262,7 @@ def _encode_clips(encoder: Encoder, clips: tuple[FrameBatch, ...], *, mirrored: 
     )
 
 
-def _hits(catalog: Catalog, groups: list[Group], threshold: float) -> list[Hit]:
+def _hits(catalog: Catalog, groups: list[Group], is_weak: Callable[[float], bool]) -> list[Hit]:
     shown = [one.clip.id for group in groups for one in group.clips]
     frames = catalog.key_frames(shown)
     return [
@@ -268,7 +273,7 @@ def _hits(catalog: Catalog, groups: list[Group], threshold: float) -> list[Hit]:
             start_seconds=group.clips[0].clip.start_seconds,
             end_seconds=group.clips[-1].clip.end_seconds,
             score=group.best.score,
-            weak=group.best.score < threshold,
+            weak=is_weak(group.best.score),
             key_frames=tuple(frame for one in group.clips for frame in frames[one.clip.id]),
         )
         for group in groups
@@ -281,7 +286,7 @@ def _aligned(
     groups: list[Group],
     hits: list[Hit],
     dim: int,
-    threshold: float,
+    is_weak: Callable[[float], bool],
     pool: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> list[Hit]:
     """The best alignment in each of the likeliest videos, among the hits that it leaves over."""
@@ -301,7 +306,7 @@ def _aligned(
             ),
             key=lambda entry: entry[0].fit,
         )
-        matched.append(_matched_hit(catalog, *best, dim, threshold, pool))
+        matched.append(_matched_hit(catalog, *best, dim, is_weak, pool))
     rest = [hit for hit in hits if not any(_overlap(hit, other) for other in matched)]
     # The aligned span leads its video, however well its neighbours resemble the example too.
     lead_score = {
@@ -347,7 +352,7 @@ def _matched_hit(
     example: _EncodedExample,
     lead: Clip,
     dim: int,
-    threshold: float,
+    is_weak: Callable[[float], bool],
     pool: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> Hit:
     start, end = alignment.start_seconds, alignment.end_seconds
@@ -371,7 +376,7 @@ def _matched_hit(
         start_seconds=alignment.start_seconds,
         end_seconds=alignment.end_seconds,
         score=score,
-        weak=score < threshold,
+        weak=is_weak(score),
         key_frames=tuple(frame for clip_id in spanned for frame in frames[clip_id]),
         match=Match(
             alignment.query_start_seconds,

@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import faiss
+import faiss as _faiss
 import numpy as np
 
 from encoders.errors import EncoderMismatchError, IndexFileError
 from search.vector_index import Ids, Vectors
+
+faiss: Any = _faiss  # its type stubs name only a part of what it exports
 
 # Exact search reads every number once per query. 2**27 of them (512 MiB: 262,144 clips of 512
 # dimensions) take some 50 ms on one core; above that the index goes over to inverted lists.
@@ -147,7 +149,7 @@ class FaissIndex:
     def _contents(self) -> tuple[Ids, Vectors]:
         if self._is_flat:
             ids = faiss.vector_to_array(self._index.id_map)
-            flat = faiss.downcast_index(self._index.index)
+            flat: Any = faiss.downcast_index(self._index.index)
             return ids, faiss.rev_swig_ptr(flat.get_xb(), len(ids) * self.dim).reshape(-1, self.dim)
         ids = self.ids()
         with self._direct_map():
@@ -294,17 +296,13 @@ class FaissIndex:
             return None
 
 
-class _HeldBitmap(faiss.IDSelectorBitmap):
-    """A bitmap selector that keeps its bytes alive: FAISS stores a bare pointer to them."""
-
-
 def _selector(allowed: Ids) -> Any:
     """A selector of these ids: one bit per id up to the largest, a single look-up per vector."""
     bits = np.zeros(int(allowed[-1]) + 1, np.uint8)
     bits[allowed] = 1
     packed = np.packbits(bits, bitorder="little")
-    selector = _HeldBitmap(len(packed), faiss.swig_ptr(packed))
-    selector.packed = packed
+    selector = faiss.IDSelectorBitmap(len(packed), faiss.swig_ptr(packed))
+    selector.packed = packed  # FAISS keeps a bare pointer: the bytes must live as long
     return selector
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import fcntl
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from encoders import Encoder, open_encoder
+from encoders.encoder import check_pooling
 from encoders.errors import (
     EncoderMismatchError,
     IndexFileError,
@@ -23,7 +25,7 @@ from search.calibration import BACKGROUND_TEXTS, SAMPLE_CLIPS, Calibration, cali
 from search.catalog import Catalog, LibraryRecord, open_record
 from search.database import Database
 from search.faiss_index import FaissIndex
-from search.types import Filters
+from search.types import Clip, Filters
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ class Library:
         self._saved_revision = -1
         self._index_lock = threading.RLock()
         self._calibration: Calibration | None = None
+        self._mean_sample: tuple[Calibration, NDArray[np.float32]] | None = None
 
     # --- catalog ---------------------------------------------------------------------------
 
@@ -136,7 +139,9 @@ class Library:
         with self._encoder_lock:
             if self._encoder is None:
                 record = self.record()
-                encoder = open_encoder(record.encoder_spec, device=self._device, pooling=record.pooling)
+                encoder = open_encoder(
+                    record.encoder_spec, device=self._device, pooling=check_pooling(record.pooling)
+                )
                 if encoder.encoder_id != record.encoder_id:
                     raise EncoderMismatchError(
                         f"this library was made with {record.encoder_id}, but {record.encoder_spec} "
@@ -218,23 +223,38 @@ class Library:
             return known
 
     def _calibrate(self, index: FaissIndex) -> Calibration:
-        ids = index.ids()
-        chosen = np.sort(np.random.default_rng(0).permutation(ids)[:SAMPLE_CLIPS])
+        chosen = np.sort(np.random.default_rng(0).permutation(index.ids())[:SAMPLE_CLIPS])
         with self.read() as catalog:
             record = open_record(catalog)
-            found = catalog.clips(chosen.tolist())
-            chosen = np.array(sorted(found), np.int64)
-            sample = (
-                catalog.embeddings(chosen.tolist(), record.dim)
-                if len(chosen)
-                else np.zeros((0, record.dim), np.float32)
-            )
-            owners = np.array([found[clip_id].video_id for clip_id in chosen.tolist()], np.int64)
+            clips, sample = self._sample(catalog, chosen.tolist(), record.dim)
 
             def videos_of(clip_ids: list[int]) -> dict[int, int]:
                 return {clip.id: clip.video_id for clip in catalog.clips(clip_ids).values()}
 
-            return calibrate(index, record.background, sample, owners, videos_of)
+            return calibrate(index, record.background, sample, clips, videos_of)
+
+    @staticmethod
+    def _sample(
+        catalog: Catalog, clip_ids: Sequence[int], dim: int
+    ) -> tuple[list[Clip], NDArray[np.float32]]:
+        """Those of the clips that still exist, and their embeddings (S, D)."""
+        found = catalog.clips(clip_ids)
+        clips = [found[clip_id] for clip_id in sorted(found)]
+        if not clips:
+            return [], np.zeros((0, dim), np.float32)
+        return clips, catalog.embeddings([clip.id for clip in clips], dim)
+
+    def mean_score(self, vectors: NDArray[np.float32]) -> float:
+        """What the library's clips score on average: the best of the vectors (Q, D) for each clip."""
+        calibration = self.calibration()
+        with self._index_lock:
+            if self._mean_sample is None or self._mean_sample[0] is not calibration:
+                with self.read() as catalog:
+                    record = open_record(catalog)
+                    _, sample = self._sample(catalog, calibration.sample_ids, record.dim)
+                self._mean_sample = (calibration, sample)
+            sample = self._mean_sample[1]
+        return float((sample @ vectors.T).max(axis=1).mean()) if len(sample) else 0.0
 
     # --- the whole -------------------------------------------------------------------------
 

@@ -97,7 +97,7 @@ def test_what_is_not_there_is_not_passed_off_as_found(archive, words):
     assert all(hit.weak for hit in hits), [(hit.path, hit.score) for hit in hits if not hit.weak]
 
 
-@pytest.mark.parametrize("words", ["a cat", "a cup of coffee", "a motorcycle", "people riding bicycles"])
+@pytest.mark.parametrize("words", ["a cat", "a motorcycle", "people riding bicycles", "a palace", "a flower"])
 def test_what_is_there_is_not_weak(archive, words):
     hits = archive.engine.search(Query((TextPart(words),))).hits
     assert not hits[0].weak
@@ -138,7 +138,7 @@ def test_footage_that_is_not_there_is_weak(archive, tmp_path):
 def test_words_that_are_not_wanted_push_away(archive):
     plain = archive.engine.search(Query((TextPart("a vehicle with wheels"),)), group_by="video").hits
     pushed = archive.engine.search(
-        Query((TextPart("a vehicle with wheels"), TextPart(plain[0].path, -1e-9), TextPart("a motorcycle", -0.6))),
+        Query((TextPart("a vehicle with wheels"), TextPart("a motorcycle", -0.6))),
         group_by="video",
     ).hits
     motorcycle = archive.ids[archive.named["a motorcycle"]]

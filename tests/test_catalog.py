@@ -78,7 +78,7 @@ def test_migrations_go_down_and_up_again(database):
 def test_a_catalog_of_a_newer_version_is_refused(database):
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(SchemaError, match="9999.*upgrade reelseek"):
+    with pytest.raises(SchemaError, match=r"9999.*upgrade reelseek"):
         database.migrate()
 
 

@@ -119,7 +119,7 @@ def test_the_index_of_another_encoder_or_catalog_is_refused(stored, tmp_path):
     index = FaissIndex(DIM, "encoder", "catalog")
     index.add(stored[0][:10], stored[1][:10])
     index.save(tmp_path)
-    with pytest.raises(EncoderMismatchError, match="encoder.*rebuild"):
+    with pytest.raises(EncoderMismatchError, match=r"encoder.*rebuild"):
         FaissIndex.load(tmp_path, DIM, "other", "catalog")
     with pytest.raises(IndexFileError, match="another catalog"):
         FaissIndex.load(tmp_path, DIM, "encoder", "other")

@@ -182,7 +182,7 @@ def test_other_sampling_is_asked_for_once_and_stays(library, archive):
 
 
 def test_another_encoder_or_pooling_is_refused(library, archive):
-    with pytest.raises(EncoderMismatchError, match="offline.*leave --encoder out"):
+    with pytest.raises(EncoderMismatchError, match=r"offline.*leave --encoder out"):
         run(library, archive, encoder="openclip:ViT-B-32/laion2b_s34b_b79k")
     with pytest.raises(EncoderMismatchError, match="mean"):
         run(library, archive, pooling="max")
