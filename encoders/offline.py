@@ -15,6 +15,9 @@ Choices, measured on 1,000 photographs, one of each class, and on 15 films of ot
   Among the 15 films the right one comes first for 11 (9), and words for what is not there stay far
   below: sentences all resemble each other a little, sets of classes need not.
 - Temperature 0.06: 0.05 to 0.07 are alike; sharper loses general words, softer the contrast.
+- Frames are squashed to a square. The customary crop of the middle is better for photographs of one
+  thing (the 92.5 % become 87.6 %), but of a wide frame it sees only half: of 14 films it puts 10 first,
+  the whole frame 12.
 - Class names are embedded as "a {name}"; the bare name, or cleaning "video of ..." off a query, made no
   difference that can be told from chance.
 - a = 0.75: the photograph cropped, mirrored, dimmed and captioned finds itself first in 99.8 % (0.5:
@@ -36,7 +39,7 @@ from encoders.device import batch_frames, check_device_name, choose_device, mixe
 from encoders.encoder import Pooling, check_pooling, clean_texts, pool_features
 from encoders.errors import EncoderError, EncoderUnavailableError
 from encoders.minilm import MiniLM
-from encoders.preprocessing import resize_and_crop
+from encoders.preprocessing import squash
 from encoders.types import EmbeddingBatch, FrameBatch, normalise
 
 if TYPE_CHECKING:
@@ -47,8 +50,7 @@ if TYPE_CHECKING:
 VISUAL_DIM = 1280
 VISUAL_SHARE = 0.75  # a
 TEMPERATURE = 0.06
-SHORT_SIDE = 256
-CROP = 224
+SIDE = 224
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
@@ -69,14 +71,14 @@ class OfflineEncoder:
 
     spec = "offline"
     dim = VISUAL_DIM + CLASS_COUNT
-    frame_size = SHORT_SIDE
+    frame_size = SIDE
     has_text = True
 
     def __init__(self, *, device: str = "auto", pooling: Pooling = "mean") -> None:
         self._pooling = check_pooling(pooling)
         self.encoder_id = (
             f"offline/lite0-{LITE0_SHA256[:8]}+minilm-{MINILM_SHA256[:8]}"
-            f"/bicubic-{SHORT_SIDE}-{CROP}/classes-{TEMPERATURE:g}-{VISUAL_SHARE:g}/{pooling}"
+            f"/squash-{SIDE}/classes-{TEMPERATURE:g}-{VISUAL_SHARE:g}/{pooling}"
         )
         self._lock = threading.RLock()
         self._text_tower: MiniLM | None = None
@@ -108,7 +110,7 @@ class OfflineEncoder:
         with torch.inference_mode():
             for start in range(0, len(batch), step):
                 frames = batch.frames[start : start + step]
-                pixels = np.stack([resize_and_crop(frame, SHORT_SIDE, CROP) for frame in frames])
+                pixels = np.stack([squash(frame, SIDE) for frame in frames])
                 images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float()
                 with mixed_precision(device, torch.float16):  # ReLU6 keeps it in half's range
                     visual, logits = network(images.mul_(2.0 / 255.0).sub_(1.0))

@@ -1,4 +1,4 @@
-"""Scaling and cropping frames for an encoder."""
+"""Scaling frames for an encoder."""
 
 from __future__ import annotations
 
@@ -26,26 +26,17 @@ def limit_aspect(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return frame[top : top + limit, left : left + limit]
 
 
-def resize_and_crop(frame: NDArray[np.uint8], short_side: int, crop: int) -> NDArray[np.uint8]:
-    """Scales to a short side with antialiased bicubic filtering, then cuts out the centre.
-
-    The sizes round as torchvision's `Resize` and `CenterCrop` do, which the weights of most image
-    models were evaluated with. A frame of that short side already is cropped only.
+def squash(frame: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Scales a whole frame to a square with antialiased bicubic filtering, whatever its shape.
 
     Args:
         frame: uint8 (H, W, 3), RGB.
-        short_side: Pixels, at least `crop`.
-        crop: Side of the centre square in pixels.
+        side: Of the square, pixels.
 
     Returns:
-        uint8 (crop, crop, 3).
+        uint8 (side, side, 3).
     """
     frame = limit_aspect(frame)
-    height, width = frame.shape[:2]
-    if min(height, width) != short_side:
-        shorter = min(height, width)
-        size = (int(short_side * width / shorter), int(short_side * height / shorter))
-        frame = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
-        height, width = frame.shape[:2]
-    top, left = round((height - crop) / 2), round((width - crop) / 2)
-    return frame[top : top + crop, left : left + crop]
+    if frame.shape[:2] == (side, side):
+        return frame
+    return np.asarray(Image.fromarray(frame).resize((side, side), Image.Resampling.BICUBIC))

