@@ -162,4 +162,4 @@ def _fits(
     floor = 0.02
     correlation = along(centred) / np.sqrt((query_spread + floor) * (spread + floor))
     coverage = inside.mean(axis=1)
-    return similarity + 0.5 * correlation - 0.5 * (1 - coverage), similarity
+    return similarity + 0.5 * correlation - (1 - coverage), similarity

@@ -330,17 +330,21 @@ def _overlap(one: Hit, other: Hit) -> bool:
 def _alignments(
     catalog: Catalog, example: _EncodedExample, clips: list[Clip], dim: int
 ) -> list[tuple[Clip, Alignment]]:
-    start, end = example.span
-    margin = 1.5 * (end - start)
-    alignments, seen_until = [], -np.inf
+    """The best alignment in each stretch of the video around the clips that led there."""
+    length = example.span[1] - example.span[0]
+    stretches: list[tuple[Clip, float, float]] = []
     for clip in sorted(clips, key=lambda one: one.start_seconds):
-        if clip.end_seconds <= seen_until - (end - start):
-            continue  # the last stretch already holds this clip with room around it
-        window = (clip.start_seconds - margin, clip.end_seconds + margin)
-        features, times, ids = catalog.features(clip.video_id, *window, dim)
+        # Room on both sides for the whole example at every speed, wherever the clip lies in it.
+        start, end = clip.start_seconds - 1.5 * length, clip.end_seconds + 1.5 * length
+        if stretches and start <= stretches[-1][2]:
+            stretches[-1] = (*stretches[-1][:2], end)
+        else:
+            stretches.append((clip, start, end))
+    alignments = []
+    for clip, start, end in stretches:
+        features, times, ids = catalog.features(clip.video_id, start, end, dim)
         ends = catalog.clips([int(ids[0]), int(ids[-1])])
         in_video = (ends[int(ids[0])].start_seconds, ends[int(ids[-1])].end_seconds)
-        seen_until = window[1]
         alignment = align(example.features, example.times_seconds, example.span, features, times, in_video)
         alignments.append((clip, alignment))
     return alignments
