@@ -35,13 +35,13 @@ def make_video(path: Path) -> None:
     with av.open(str(path), "w") as output:
         stream = output.add_stream("libx264", rate=FPS, options={"preset": "medium", "crf": "23"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.time_base = Fraction(1, FPS)
+        stream.codec_context.time_base = Fraction(1, FPS)
         written = 0
         while written < SECONDS * FPS:
             with av.open(str(sources[written // 100 % len(sources)])) as source:
                 for frame in source.decode(video=0):
                     frame = frame.reformat(WIDTH, HEIGHT, "yuv420p")
-                    frame.pts, frame.time_base = written, stream.time_base
+                    frame.pts, frame.time_base, frame.pict_type = written, Fraction(1, FPS), 0
                     output.mux(stream.encode(frame))
                     written += 1
                     if written >= SECONDS * FPS:

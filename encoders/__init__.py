@@ -3,6 +3,7 @@
 Importing this package is cheap: torch and the models load when an encoder first needs them.
 """
 
+from encoders.device import shared_cores
 from encoders.encoder import POOLINGS, Encoder, Pooling, pool_features
 from encoders.listing import EncoderInfo, list_encoders
 from encoders.registry import open_encoder, resolve_spec
@@ -20,4 +21,5 @@ __all__ = [
     "open_encoder",
     "pool_features",
     "resolve_spec",
+    "shared_cores",
 ]

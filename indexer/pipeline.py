@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from encoders import Encoder, open_encoder, resolve_spec
+from encoders import Encoder, open_encoder, resolve_spec, shared_cores
 from encoders.encoder import check_pooling
 from encoders.errors import DamagedVideoError, DecodeError, EncoderMismatchError, NotAVideoError
 from encoders.types import FrameBatch
@@ -242,7 +242,8 @@ class _Ingest:
         pending = deque(file for file in self._until_stopped(found) if not self._is_settled(file))
         self._report(None)
         if pending:
-            self._read_all(pending)
+            with shared_cores(self._encoder.device):
+                self._read_all(pending)
         self._summary.stopped = self._should_stop()
         if not self._summary.stopped:
             self._count_missing(paths)
