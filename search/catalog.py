@@ -307,8 +307,6 @@ class Catalog:
     def clip_ids(self, filters: Filters) -> NDArray[np.int64]:
         """Ids of the visible clips that pass: int64 (N,), ascending."""
         query = select(clips.c.id).where(*_filter_conditions(filters))
-        if _needs_video(filters):
-            query = query.join(videos, videos.c.id == clips.c.video_id)
         found = self._connection.execute(query).scalars()
         ids = np.fromiter(found, np.int64)
         ids.sort()
@@ -318,8 +316,6 @@ class Catalog:
         """How many visible clips pass."""
         filters = filters or Filters()
         query = select(func.count()).select_from(clips).where(*_filter_conditions(filters))
-        if _needs_video(filters):
-            query = query.join(videos, videos.c.id == clips.c.video_id)
         return self._connection.execute(query).scalar_one()
 
     def list_clips(self, filters: Filters, *, after_id: int = 0, limit: int = 100) -> list[Clip]:
@@ -519,10 +515,6 @@ def path_prefix_condition(prefix: str) -> ColumnElement[bool]:
     return and_(videos.c.path >= prefix, videos.c.path < stem[:-1] + chr(following))
 
 
-def _needs_video(filters: Filters) -> bool:
-    return filters.path_prefix is not None
-
-
 def _filter_conditions(filters: Filters) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [clips.c.revision.is_not(None)]
     length = clips.c.end_seconds - clips.c.start_seconds
@@ -532,7 +524,12 @@ def _filter_conditions(filters: Filters) -> list[ColumnElement[bool]]:
     if filters.max_duration_seconds is not None:
         conditions.append(length <= filters.max_duration_seconds + 1e-6)
     if filters.path_prefix is not None:
-        conditions.append(path_prefix_condition(filters.path_prefix))
+        # Videos first, by the index on their paths (which leaves staged ones out), then their clips:
+        # as a join, SQLite reads every clip of the library.
+        named = select(videos.c.id).where(
+            path_prefix_condition(filters.path_prefix), videos.c.status != "staging"
+        )
+        conditions.append(clips.c.video_id.in_(named))
     if filters.video_ids is not None:
         if len(filters.video_ids) > 10_000:
             raise InvalidQueryError(f"a filter may name at most 10000 videos, got {len(filters.video_ids)}")
