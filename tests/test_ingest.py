@@ -296,8 +296,8 @@ def test_the_command_line_reports_and_exits_as_promised(hostile, tmp_path):
 def test_killed_at_twenty_random_moments_nothing_is_lost_and_nothing_is_double(tmp_path):
     archive = tmp_path / "archive"
     archive.mkdir()
-    for number in range(6):
-        pictures = [scene(number * 40 + at // 12) for at in range(500)]
+    for number in range(4):
+        pictures = [scene(number * 40 + at // 12) for at in range(250)]
         write_video(archive / f"{number}.mp4", pictures, fps=25)
     arguments = ("ingest", archive, "--encoder", "offline", "--device", "cpu", "--clip-seconds", "1")
     undisturbed = tmp_path / "undisturbed"
@@ -305,7 +305,7 @@ def test_killed_at_twenty_random_moments_nothing_is_lost_and_nothing_is_double(t
     assert indexer(*arguments, library=undisturbed).returncode == 0
     whole_seconds = time.monotonic() - started
     expected = rows(Library(undisturbed))
-    assert len(expected) > 100
+    assert len(expected) >= 40
 
     kills = 0
     chance = random.Random(0)
