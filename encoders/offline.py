@@ -5,7 +5,9 @@ the classifier's 1,000 ImageNet classes, as in ConSE (Norouzi et al. 2013, arXiv
 change: ConSE carries a picture's class probabilities p into the space of sentences, here a sentence
 is carried into the space of classes, q = softmax(similarity to each name / 0.06). A feature is
 `[sqrt(a) * visual, sqrt(1-a) * sqrt(p)]` with both parts of norm 1, a text is `[0, q / |q|]`: one index
-answers both kinds of query, and a text's highest cosine is sqrt(1-a).
+answers both kinds of query, and a text's highest cosine is sqrt(1-a). One more class, "unknown", resembles
+every text by 0.42 and no picture: it takes what words have no class for, which would else be spread over
+all classes and fit every picture a little.
 
 Choices, measured on 1,000 photographs, one of each class, and on 15 films of other things:
 
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 VISUAL_DIM = 1280
 VISUAL_SHARE = 0.75  # a
 TEMPERATURE = 0.06
+UNKNOWN = 0.42
 SIDE = 224
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -70,7 +73,7 @@ class OfflineEncoder:
     """
 
     spec = "offline"
-    dim = VISUAL_DIM + CLASS_COUNT
+    dim = VISUAL_DIM + CLASS_COUNT + 1
     frame_size = SIDE
     has_text = True
 
@@ -78,7 +81,7 @@ class OfflineEncoder:
         self._pooling = check_pooling(pooling)
         self.encoder_id = (
             f"offline/lite0-{LITE0_SHA256[:8]}+minilm-{MINILM_SHA256[:8]}"
-            f"/squash-{SIDE}/classes-{TEMPERATURE:g}-{VISUAL_SHARE:g}/{pooling}"
+            f"/squash-{SIDE}/classes-{TEMPERATURE:g}-{UNKNOWN:g}-{VISUAL_SHARE:g}/{pooling}"
         )
         self._lock = threading.RLock()
         self._text_tower: MiniLM | None = None
@@ -96,7 +99,7 @@ class OfflineEncoder:
         return str(self._torch_device())
 
     def encode_frames(self, batch: FrameBatch) -> NDArray[np.float32]:
-        """Features h_t: float32 (T, 2280), each of L2 norm 1, and so are its parts but for weight.
+        """Features h_t: float32 (T, 2281), each of L2 norm 1, and so are its parts but for weight.
 
         Raises:
             EncoderUnavailableError: The weights are missing or not those that are expected.
@@ -114,7 +117,8 @@ class OfflineEncoder:
                 images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float()
                 with mixed_precision(device, torch.float16):  # ReLU6 keeps it in half's range
                     visual, logits = network(images.mul_(2.0 / 255.0).sub_(1.0))
-                semantic = logits.float().softmax(dim=1).sqrt()
+                classes = logits.float().softmax(dim=1).sqrt()
+                semantic = torch.nn.functional.pad(classes, (0, 1))  # nothing is shown as "unknown"
                 features[start : start + step] = join_parts(
                     visual.float().cpu().numpy(), semantic.cpu().numpy()
                 )
@@ -123,7 +127,7 @@ class OfflineEncoder:
         return features
 
     def pool(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
-        """One embedding for a clip: (T, 2280), T >= 1 -> float32 (2280,), of L2 norm 1.
+        """One embedding for a clip: (T, 2281), T >= 1 -> float32 (2281,), of L2 norm 1.
 
         The visual and the semantic part are pooled apart, so that their weights stay the same
         however much either varies over time.
@@ -142,7 +146,8 @@ class OfflineEncoder:
         vectors = np.zeros((len(cleaned), self.dim), dtype=np.float32)
         if cleaned:
             tower, names = self._load_text_tower()
-            logits = tower.encode(cleaned) @ names.T / TEMPERATURE
+            likeness = np.pad(tower.encode(cleaned) @ names.T, ((0, 0), (0, 1)), constant_values=UNKNOWN)
+            logits = likeness / TEMPERATURE
             shares = np.exp(logits - logits.max(axis=1, keepdims=True))
             vectors[:, VISUAL_DIM:] = normalise(shares)
         return EmbeddingBatch(vectors, self.encoder_id)
@@ -172,10 +177,10 @@ def join_parts(visual: NDArray[np.float32], semantic: NDArray[np.float32]) -> ND
 
     Args:
         visual: float32 (..., 1280).
-        semantic: float32 (..., 1000).
+        semantic: float32 (..., 1001).
 
     Returns:
-        float32 (..., 2280).
+        float32 (..., 2281).
     """
     shares = np.sqrt(np.array([VISUAL_SHARE, 1 - VISUAL_SHARE], dtype=np.float32))
     return np.concatenate([shares[0] * normalise(visual), shares[1] * normalise(semantic)], axis=-1)

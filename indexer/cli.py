@@ -5,8 +5,10 @@ Nothing here imports torch: a command that encodes loads it when it gets there.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,6 +73,9 @@ class Group(StrEnum):
 def main() -> None:
     """Entry point: errors of ours become one line on stderr and an exit status."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to stop
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(standalone_mode=True)
     except InvalidQueryError as error:
@@ -82,6 +87,11 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except Exception as error:  # whatever it is, people get a line and an exit status
+        if os.environ.get("REELSEEK_TRACEBACK"):
+            raise
+        kind = type(error).__name__
+        _fail(f"{error} ({kind}; REELSEEK_TRACEBACK=1 shows where)", 1)
 
 
 def _fail(message: str, status: int) -> None:
@@ -143,7 +153,7 @@ def ingest(
         int | None, typer.Option(min=1, max=256, help="Decoding programs; default: cores / 2.")
     ] = None,
     stall_seconds: Annotated[
-        float, typer.Option(min=1, help="Give a file up when its decoder makes no progress.")
+        float, typer.Option(min=1, max=86400, help="Give a file up when its decoder makes no progress.")
     ] = 60.0,
     as_json: JsonOption = False,
 ) -> None:
@@ -154,7 +164,11 @@ def ingest(
     from indexer.pipeline import IngestOptions
     from indexer.pipeline import ingest as run_ingest
 
-    with _library(library, device, create=True) as opened:
+    # With every path there, an ingest may make the library; else it must know what is missing.
+    is_new = all(path.expanduser().exists() for path in paths)
+    if not is_new and not _library_exists(library):
+        raise typer.BadParameter("no such file or folder among them", param_hint="PATH")
+    with _library(library, device, create=is_new) as opened:
         names = [_existing(path, opened) for path in paths]
         options = IngestOptions(
             sampling=_changed_sampling(
@@ -176,12 +190,20 @@ def ingest(
         raise typer.Exit(1)
 
 
+def _library_exists(folder: Path | None) -> bool:
+    settings = _settings()
+    catalog = (folder or settings.library) / "catalog.sqlite3"
+    return settings.database_url is not None or catalog.exists()
+
+
 def _existing(path: Path, library: Library) -> str:
     """The path as text; refused when it neither exists nor was indexed before."""
     name = str(path.expanduser())
+    if "\0" in name or any(0xD800 <= ord(character) <= 0xDFFF for character in name):
+        raise typer.BadParameter("the path is not valid UTF-8: rename the file", param_hint="PATH")
     if not path.expanduser().exists():
         with library.read() as catalog:
-            if not catalog.videos_below(str(path.expanduser().absolute())):
+            if not catalog.videos_below(_absolute(name)):
                 raise typer.BadParameter(f"{name} does not exist", param_hint="PATH")
     return name
 
@@ -207,7 +229,9 @@ def search(
     clip: Annotated[
         list[Path] | None, typer.Option(exists=True, dir_okay=False, help="Like this footage.")
     ] = None,
-    like: Annotated[list[int] | None, typer.Option(metavar="CLIP_ID", help="Like this stored clip.")] = None,
+    like: Annotated[
+        list[int] | None, typer.Option(metavar="CLIP_ID", min=1, max=2**63 - 1, help="Like this stored clip.")
+    ] = None,
     avoid: Annotated[
         list[str] | None, typer.Option("--not", metavar="TEXT", help="Away from these words.")
     ] = None,
@@ -273,10 +297,17 @@ def _examples(library: Library, images: list[Path], clips: list[Path]) -> list[A
 
 def _absolute_prefix(prefix: str | None) -> str | None:
     """A relative prefix counts from here, as every other path on a command line does."""
-    if prefix is None or prefix.startswith("/"):
-        return prefix
-    absolute = str(Path(prefix).expanduser().absolute())
-    return absolute + "/" if prefix.endswith("/") else absolute
+    if prefix is None:
+        return None
+    absolute = _absolute(prefix)
+    return absolute.rstrip("/") + "/" if prefix.endswith("/") else absolute
+
+
+def _absolute(path: str) -> str:
+    """The path as ingest stores it. An empty one is refused: it would mean the whole folder here."""
+    if not path:
+        raise typer.BadParameter("an empty path was given; expected a file or folder")
+    return os.path.abspath(os.path.expanduser(path))
 
 
 @app.command()
@@ -305,10 +336,10 @@ def remove(
         with opened.write() as catalog:
             ids: set[int] = set()
             for target in targets:
-                below = catalog.videos_below(str(Path(target).expanduser().absolute()))
+                below = catalog.videos_below(_absolute(target))
                 if below:
                     ids.update(video.id for video in below)
-                elif target.isdecimal():
+                elif target.isdecimal() and int(target) < 2**63:
                     ids.add(catalog.video(int(target)).id)
                 else:
                     raise NotFoundError(f"nothing in this library is called {target}")

@@ -19,7 +19,13 @@ import numpy as np
 
 from encoders import Encoder, open_encoder, resolve_spec, shared_cores
 from encoders.encoder import check_pooling
-from encoders.errors import DamagedVideoError, DecodeError, EncoderMismatchError, NotAVideoError
+from encoders.errors import (
+    DamagedVideoError,
+    DecodeError,
+    EncoderMismatchError,
+    LibraryBusyError,
+    NotAVideoError,
+)
 from encoders.types import FrameBatch
 from indexer.types import Progress, SampledClip, SamplingOptions, VideoInfo
 from indexer.walk import FoundFile, content_digest, find_files
@@ -197,6 +203,11 @@ def ingest(
             summary instead.
     """
     options = options or IngestOptions()
+    try:
+        with library.ingest_lock(wait=False):
+            pass
+    except LibraryBusyError as error:
+        say(f"{error}; waiting")
     with library.ingest_lock(wait=True):
         encoder, sampling = prepare_library(library, options, say)
         with library.write() as catalog:
@@ -230,6 +241,7 @@ class _Ingest:
         self._messages: queue.Queue[tuple[_Reading, object]] = queue.Queue(QUEUED_CLIPS)
         self._stopping = threading.Event()
         self._settling = threading.Lock()
+        self._workers: list[DecodeWorker] = []
         on_cpu = encoder.device.startswith("cpu")
         self._frames_per_batch = 1 if on_cpu else GPU_FRAMES_PER_BATCH
 
@@ -264,7 +276,7 @@ class _Ingest:
         with self._library.write() as catalog:
             for path in paths:
                 for video in catalog.videos_below(os.path.abspath(path)):
-                    if video.path in present or os.path.lexists(video.path):
+                    if video.path in present or not _is_gone(video.path):
                         continue
                     if video.clips == 0:
                         catalog.remove_videos([video.id])  # a failure that is no more
@@ -320,6 +332,8 @@ class _Ingest:
                 remaining -= self._take(reading, message)
         finally:
             self._stopping.set()
+            for worker in self._workers:
+                worker.kill()  # a decoder that hangs must not hold up the end
             while any(reader.is_alive() for reader in readers):
                 try:  # a reader may be waiting for room in the queue
                     self._messages.get(timeout=0.05)
@@ -328,6 +342,7 @@ class _Ingest:
 
     def _reader(self, pending: deque[FoundFile]) -> None:
         worker = DecodeWorker(stall_seconds=self._options.stall_seconds)
+        self._workers.append(worker)
         try:
             while True:
                 try:
@@ -382,7 +397,7 @@ class _Ingest:
                 catalog.update_video(at_path.id, status="indexed", error=None, **seen)
                 return "unchanged"
             for video in catalog.videos_by_digest(digest):
-                if os.path.lexists(video.path) or not self._is_sampled_so(video):
+                if not _is_gone(video.path) or not self._is_sampled_so(video):
                     continue
                 if at_path is not None:
                     catalog.remove_videos([at_path.id])
@@ -530,6 +545,17 @@ def _same_sized(clips: Sequence[SampledClip]) -> list[list[SampledClip]]:
         else:
             runs.append([clip])
     return runs
+
+
+def _is_gone(path: str) -> bool:
+    """Whether there is certainly no such file: one that cannot be looked at now is not gone."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _check_unchanged(file: FoundFile) -> None:

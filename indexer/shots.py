@@ -160,7 +160,7 @@ def _difference(one: Thumbnail, other: Thumbnail) -> float:
     if one.luma.shape != other.luma.shape or one.chroma.shape != other.chroma.shape:
         return 255.0  # the picture size changed within the stream
     luma = cv2.norm(one.luma, other.luma, cv2.NORM_L1) / one.luma.size
-    chroma = cv2.norm(one.chroma.ravel(), other.chroma.ravel(), cv2.NORM_L1) / one.chroma.size
+    chroma = cv2.norm(one.chroma.ravel(), other.chroma.ravel(), cv2.NORM_L1) / max(1, one.chroma.size)
     return luma + 2 * chroma
 
 

@@ -119,6 +119,12 @@ class DecodeWorker:
         items = list(self._request(("probe", path), None))
         return next(item for item in items if isinstance(item, VideoInfo))
 
+    def kill(self) -> None:
+        """Ends the program at once, from any thread; a request under way then fails."""
+        program = self._program
+        if program is not None:
+            program.kill()
+
     def close(self) -> None:
         """Ends the program; idempotent. The next request would start another."""
         program, self._program = self._program, None

@@ -98,7 +98,7 @@ def align(
     return Alignment(
         start_seconds=start,
         end_seconds=end,
-        query_start_seconds=query_span[0] + (start - offset) / speed,
+        query_start_seconds=max(0.0, query_span[0] + (start - offset) / speed),
         query_end_seconds=query_span[0] + (end - offset) / speed,
         speed=speed,
         similarity=similarity,

@@ -19,6 +19,8 @@ from search.vector_index import VectorIndex
 DEVIATIONS = 2.0
 SAMPLE_CLIPS = 256
 NEIGHBOURS = 64
+# From this cosine on two clips show the same; no library makes such a hit weak.
+NEAR_COPY = 0.95
 
 # Everyday things, people, places and deeds of many kinds: what people might look for, and what any
 # one library mostly does not hold.
@@ -154,7 +156,8 @@ def calibrate(
         scores, ids = index.search(sample, NEIGHBOURS)
         known = videos_of(np.unique(ids).tolist())
         found = np.array([[known.get(clip_id, -1) for clip_id in row] for row in ids.tolist()])
-        foreign = found != owners[:, None]
+        # A near copy is no unrelated clip, in whichever file it is.
+        foreign = (found != owners[:, None]) & (scores < NEAR_COPY)
         # Where all neighbours are of the same video, the farthest bounds what others can score.
         first = np.where(foreign.any(axis=1), foreign.argmax(axis=1), ids.shape[1] - 1)
         others = owners[None, :] != owners[:, None]
@@ -166,7 +169,7 @@ def calibrate(
 def _level(best_scores: NDArray[np.float32], mean_scores: NDArray[np.float32]) -> Level:
     usual, score = _threshold(best_scores)
     _, lead = _threshold(best_scores - mean_scores)
-    return Level(usual, score, lead)
+    return Level(usual, min(score, NEAR_COPY), lead)
 
 
 def _threshold(values: NDArray[np.float32]) -> tuple[float, float]:

@@ -277,6 +277,8 @@ class Catalog:
 
     def videos_below(self, path: str) -> list[Video]:
         """The video at this path, and those in the folder of that name."""
+        if any(0xD800 <= ord(character) <= 0xDFFF for character in path):
+            return []  # a name that is no text was never catalogued
         folder = path.rstrip("/") + "/"
         return self._videos(_video_select().where(or_(videos.c.path == path, path_prefix_condition(folder))))
 

@@ -37,7 +37,7 @@ class Database:
     def __init__(self, url: str) -> None:
         try:
             parsed = make_url(url)
-        except ArgumentError as error:
+        except (ArgumentError, ValueError) as error:
             raise LibraryError(
                 f"the database URL cannot be read ({error}); expected postgresql://user:password@host/name"
             ) from error
@@ -106,6 +106,11 @@ class Database:
             if isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in str(error.orig):
                 raise LibraryError(
                     f"{self.shown_url} is not a Reelseek catalog; choose another --library"
+                ) from error
+            if isinstance(error.orig, sqlite3.DatabaseError) and "malformed" in str(error.orig):
+                raise LibraryError(
+                    f"the catalog {self.shown_url} is damaged ({error.orig}): put a copy of it back, or "
+                    "index into a new --library"
                 ) from error
             raise
 

@@ -110,9 +110,11 @@ class SearchEngine:
                 allowed = catalog.clip_ids(filters)
         groups = self._grouped(encoded, allowed, limit, group_by, level.usual)
         with self._library.read() as catalog:
-            hits = _hits(catalog, groups[:limit], is_weak)
+            hits = _hits(catalog, groups if encoded.examples else groups[:limit], is_weak)
             if encoded.examples:
-                hits = _aligned(catalog, encoded, groups, hits, record.dim, is_weak, self._pool)[:limit]
+                matched = _matches(catalog, encoded, groups, record.dim, is_weak, self._pool)
+                matched = [hit for hit in matched if _passes(hit, allowed, filters)]
+                hits = _merged(matched, hits, group_by)[:limit]
         with self._library.index() as index:
             exact = index.is_exact(None if allowed is None else len(allowed))
         return SearchResult(
@@ -216,7 +218,7 @@ class SearchEngine:
         """At least `limit` groups where so many exist: looks deeper until there are."""
         depth = limit + len(query.excluded)
         if query.examples:
-            depth = max(depth, CANDIDATES_PER_EXAMPLE_CLIP)
+            depth = max(2 * depth, CANDIDATES_PER_EXAMPLE_CLIP)  # aligned spans swallow some
         elif group_by != "clip":
             depth = max(4 * depth, 64)
         while True:
@@ -280,16 +282,15 @@ def _hits(catalog: Catalog, groups: list[Group], is_weak: Callable[[float], bool
     ]
 
 
-def _aligned(
+def _matches(
     catalog: Catalog,
     query: _EncodedQuery,
     groups: list[Group],
-    hits: list[Hit],
     dim: int,
     is_weak: Callable[[float], bool],
     pool: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> list[Hit]:
-    """The best alignment in each of the likeliest videos, among the hits that it leaves over."""
+    """The best alignment in each of the likeliest videos."""
     leads: dict[int, list[Clip]] = {}
     for group in groups:
         clip = group.best.clip
@@ -307,13 +308,35 @@ def _aligned(
             key=lambda entry: entry[0].fit,
         )
         matched.append(_matched_hit(catalog, *best, dim, is_weak, pool))
-    rest = [hit for hit in hits if not any(_overlap(hit, other) for other in matched)]
+    return matched
+
+
+def _passes(hit: Hit, allowed: NDArray[np.int64] | None, filters: Filters) -> bool:
+    """Whether an aligned hit is of the length that the filters want, in a clip that passes them."""
+    if allowed is None:
+        return True
+    length = hit.end_seconds - hit.start_seconds
+    if length < (filters.min_duration_seconds or 0) - 1e-6:
+        return False
+    if filters.max_duration_seconds is not None and length > filters.max_duration_seconds + 1e-6:
+        return False
+    return bool(np.isin(hit.clip_id, allowed))
+
+
+def _merged(matched: list[Hit], hits: list[Hit], group_by: GroupBy) -> list[Hit]:
+    """Aligned hits among the clips that they leave over, best first."""
+    by_video = group_by == "video"
+    rest = [
+        hit
+        for hit in hits
+        if not any(_overlap(hit, other) or (by_video and hit.video_id == other.video_id) for other in matched)
+    ]
     # The aligned span leads its video, however well its neighbours resemble the example too.
     lead_score = {
         hit.video_id: max([hit.score, *(one.score for one in rest if one.video_id == hit.video_id)])
         for hit in matched
     }
-    matched.sort(key=lambda hit: -lead_score[hit.video_id])
+    matched = sorted(matched, key=lambda hit: -lead_score[hit.video_id])
     merged = [(lead_score[hit.video_id], hit) for hit in matched] + [(hit.score, hit) for hit in rest]
     merged.sort(key=lambda entry: -entry[0])
     return [hit for _, hit in merged]

@@ -171,6 +171,11 @@ class Library:
                 for ids, embeddings in catalog.embeddings_since(index.revision, record.dim):
                     index.add(ids, embeddings)
                 index.revision = record.revision
+                if len(index) != catalog.count_clips():  # a restored catalog that went on by itself
+                    index = self._new_index(record)
+                    for ids, embeddings in catalog.embeddings_since(0, record.dim):
+                        index.add(ids, embeddings)
+                    index.revision = record.revision
             self._index = index
             yield index
 
@@ -207,7 +212,7 @@ class Library:
             try:
                 index.save(self.index_folder)
                 self._saved_revision = index.revision
-            except OSError as error:
+            except (OSError, RuntimeError) as error:  # FAISS raises the latter
                 logger.warning("the index could not be saved: %s", error)
 
     def calibration(self, *, fresh: bool = False) -> Calibration:

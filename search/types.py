@@ -141,6 +141,8 @@ class Query:
         for part in self.parts:
             if not math.isfinite(part.weight) or part.weight == 0 or abs(part.weight) > 100:
                 raise InvalidQueryError(f"a weight must be between -100 and 100 and not 0, got {part.weight}")
+            if isinstance(part, TextPart) and any(0xD800 <= ord(c) <= 0xDFFF for c in part.text):
+                raise InvalidQueryError("the text of the query is not valid UTF-8")
             if isinstance(part, TextPart) and not part.text.strip():
                 raise InvalidQueryError("the text of the query is blank: give at least one word")
         if all(part.weight < 0 for part in self.parts):

@@ -109,7 +109,8 @@ class TestOffline:
         probabilities = np.exp(logits) / np.exp(logits).sum()  # so their roots have norm 1
         batch = FrameBatch(photographs["cat"][None], np.zeros(1))
         got = offline.encode_frames(batch)[0, VISUAL_DIM:]
-        np.testing.assert_allclose(got, 0.25**0.5 * np.sqrt(probabilities), atol=1e-4)
+        np.testing.assert_allclose(got[:-1], 0.25**0.5 * np.sqrt(probabilities), atol=1e-4)
+        assert got[-1] == 0
 
     def test_text_part_is_the_softmax_of_its_similarity_to_the_class_names(self, offline: Encoder) -> None:
         """With the sentences' embeddings as sentence-transformers gives them."""
@@ -124,7 +125,9 @@ class TestOffline:
         ]
         reference = SentenceTransformer(str(get_model_path()), device="cpu")
         names = reference.encode([f"a {name}" for name in class_names()], show_progress_bar=False)
-        weights = np.exp(reference.encode(texts, show_progress_bar=False) @ names.T / 0.06)
+        likeness = reference.encode(texts, show_progress_bar=False) @ names.T
+        unknown = np.full((len(texts), 1), 0.42)
+        weights = np.exp(np.hstack([likeness, unknown]) / 0.06)
         expected = weights / np.linalg.norm(weights, axis=1, keepdims=True)
         vectors = offline.encode_text(texts).vectors
         np.testing.assert_allclose(vectors[:, VISUAL_DIM:], expected, atol=1e-4)

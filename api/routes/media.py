@@ -60,7 +60,9 @@ def key_frame(
 async def frame(
     video_id: VideoId,
     services: ServicesOf,
-    t: Annotated[float, Query(allow_inf_nan=False, description="Time in seconds.", examples=[12.5])],
+    t: Annotated[
+        float, Query(ge=-1e9, le=1e9, allow_inf_nan=False, description="Time in seconds.", examples=[12.5])
+    ],
     size: Annotated[int, Query(ge=16, le=2160, description="Short side in pixels, at most.")] = 720,
 ) -> Response:
     """The frame that is shown at a time, decoded from the file, as JPEG."""
