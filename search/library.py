@@ -167,17 +167,20 @@ class Library:
                 index = self._new_index(record)
             if index.revision < record.revision:
                 self._index = None  # half of an update must not be taken for the whole
-                index.remove(catalog.removed_since(index.revision))
-                for ids, embeddings in catalog.embeddings_since(index.revision, record.dim):
-                    index.add(ids, embeddings)
-                index.revision = record.revision
+                self._catch_up(index, catalog, record)
                 if len(index) != catalog.count_clips():  # a restored catalog that went on by itself
                     index = self._new_index(record)
-                    for ids, embeddings in catalog.embeddings_since(0, record.dim):
-                        index.add(ids, embeddings)
-                    index.revision = record.revision
+                    self._catch_up(index, catalog, record)
             self._index = index
             yield index
+
+    @staticmethod
+    def _catch_up(index: FaissIndex, catalog: Catalog, record: LibraryRecord) -> None:
+        """Takes in what the catalog has shown and hidden since the index's revision."""
+        index.remove(catalog.removed_since(index.revision))
+        for ids, embeddings in catalog.embeddings_since(index.revision, record.dim):
+            index.add(ids, embeddings)
+        index.revision = record.revision
 
     def _load_index(self, record: LibraryRecord) -> FaissIndex:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -228,4 +228,3 @@ class SearchResult:
     encoder: str
     exact: bool
     took_ms: float
-    notes: tuple[str, ...] = field(default=())

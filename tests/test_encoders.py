@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ import open_clip
 import pytest
 import torch
 from huggingface_hub import constants as hub_constants
-from PIL import Image
+from made_frames import make_batch, run_python
 from safetensors.torch import save_file
 
 import encoders
@@ -97,21 +95,6 @@ def answering_hub(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-def make_batch(count: int, height: int = 90, width: int = 120, seed: int = 0) -> FrameBatch:
-    """Smooth coloured blobs: noise would look the same to any network."""
-    small = np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
-    frames = [
-        np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
-        for frame in small
-    ]
-    return FrameBatch(np.stack(frames), np.arange(count) / 2.0)
-
-
-def run_python(code: str) -> subprocess.CompletedProcess[str]:
-    root = Path(encoders.__file__).parent.parent
-    return subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
 
 
 class TestEveryEncoder:
