@@ -25,6 +25,8 @@ class Encoder(Protocol):
         frame_size: Short side in pixels at which frames lose nothing: larger ones are scaled down
             by `encode_frames` anyway, frames of exactly this short side are not resized again.
         has_text: Whether `encode_text` works.
+        tags_by_name: Whether its words are good enough to tag actions by their names alone.
+        logit_scale: What cosines of words and frames are multiplied by before a softmax over words.
         device: The torch device it runs on, e.g. "cpu", "cuda:0".
     """
 
@@ -33,6 +35,8 @@ class Encoder(Protocol):
     dim: int
     frame_size: int
     has_text: bool
+    tags_by_name: bool
+    logit_scale: float
 
     @property
     def device(self) -> str: ...

@@ -4,7 +4,9 @@
     ├── EncoderError
     │   ├── EncoderUnavailableError     weights or package not to be had here
     │   ├── EncoderMismatchError        vectors of another encoder than the library's
-    │   └── UnsupportedQueryError       e.g. text for an encoder without a text tower
+    │   ├── UnsupportedQueryError       e.g. text for an encoder without a text tower
+    │   ├── TeachingError               examples from which an action cannot be learned
+    │   └── HeadFileError               a file that holds no head, or not such a one
     ├── DecodeError                     a file that cannot be read as video
     │   ├── NotAVideoError              holds no video stream (text, audio, picture)
     │   ├── DamagedVideoError           truncated or broken
@@ -15,6 +17,7 @@
     │   ├── SchemaError                 catalog newer than this program, or not ours
     │   └── IndexFileError              the index cache is broken (it can be rebuilt)
     ├── NotFoundError                   no such video, clip, frame or job
+    │   └── UnknownActionError          an action that no head knows
     └── InvalidQueryError               a query or filter that makes no sense
 
 A message says what was got, what was expected and what to do next. The lower layers know no HTTP;
@@ -40,6 +43,14 @@ class EncoderMismatchError(EncoderError):
 
 class UnsupportedQueryError(EncoderError):
     """The encoder has no way to encode this kind of query."""
+
+
+class TeachingError(EncoderError):
+    """An action cannot be learned from these examples."""
+
+
+class HeadFileError(EncoderError):
+    """The file holds no head, a damaged one, or one of another kind or version."""
 
 
 class DecodeError(ReelseekError):
@@ -80,6 +91,10 @@ class IndexFileError(LibraryError):
 
 class NotFoundError(ReelseekError):
     """What was asked for does not exist (any more)."""
+
+
+class UnknownActionError(NotFoundError):
+    """No head knows the action, and none was taught it."""
 
 
 class InvalidQueryError(ReelseekError):

@@ -76,6 +76,8 @@ class OfflineEncoder:
     dim = VISUAL_DIM + CLASS_COUNT + 1
     frame_size = SIDE
     has_text = True
+    tags_by_name = False  # its words reach no further than the classifier's thousand things
+    logit_scale = 30.0
 
     def __init__(self, *, device: str = "auto", pooling: Pooling = "mean") -> None:
         self._pooling = check_pooling(pooling)

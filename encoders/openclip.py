@@ -55,6 +55,7 @@ class OpenClipEncoder:
     """
 
     has_text = True
+    tags_by_name = True
 
     def __init__(
         self,
@@ -78,6 +79,9 @@ class OpenClipEncoder:
             for values in (preprocessing.mean, preprocessing.std)
         )
         self.dim = int(source.config["embed_dim"])
+        scale: Any = self._model.logit_scale
+        # Training keeps it at most 100 (Radford et al. 2021, section 2.4); other models may go beyond.
+        self.logit_scale = float(np.clip(np.exp(scale.item()), 1.0, 200.0))
         self.frame_size = max(preprocessing.input_size[1:])
         how = json.dumps([source.config, source.quick_gelu, vars(preprocessing)], sort_keys=True)
         self.encoder_id = (

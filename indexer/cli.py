@@ -6,23 +6,29 @@ Nothing here imports torch: a command that encodes loads it when it gets there.
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from encoders.errors import InvalidQueryError, NotFoundError, ReelseekError
-from indexer import show
+from encoders.errors import InvalidQueryError, NotFoundError, ReelseekError, UnknownActionError
+from indexer import actions_cli, show
+from indexer.cli_options import (
+    DeviceOption,
+    JsonOption,
+    LibraryOption,
+    absolute,
+    absolute_prefix,
+    open_library,
+    print_json,
+    settings,
+)
 
 if TYPE_CHECKING:
-    from indexer.settings import Settings
     from indexer.types import SamplingOptions
     from search.library import Library
 
@@ -34,23 +40,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-LibraryOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--library",
-        "-L",
-        metavar="DIR",
-        help="The library's folder. Default: $REELSEEK_LIBRARY, else the user's data folder.",
-        show_default=False,
-    ),
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on stdout; all else goes to stderr.")
-]
-DeviceOption = Annotated[
-    str | None,
-    typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1 or mps. Default: the best there is."),
-]
+app.command()(actions_cli.find)
+app.add_typer(actions_cli.actions_app)
 
 
 class Sampling(StrEnum):
@@ -78,7 +69,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app(standalone_mode=True)
-    except InvalidQueryError as error:
+    except (InvalidQueryError, UnknownActionError) as error:
         _fail(str(error), 2)
     except ReelseekError as error:
         _fail(str(error), 1)
@@ -97,33 +88,6 @@ def main() -> None:
 def _fail(message: str, status: int) -> None:
     show.error(message)
     sys.exit(status)
-
-
-def _settings() -> Settings:
-    from indexer.settings import Settings
-
-    return Settings()
-
-
-@contextmanager
-def _library(folder: Path | None, device: str | None = None, *, create: bool = False) -> Iterator[Library]:
-    from search.library import Library
-
-    settings = _settings()
-    library = Library(
-        folder or settings.library,
-        database_url=settings.database_url,
-        device=device or settings.device,
-        create=create,
-    )
-    try:
-        yield library
-    finally:
-        library.close()
-
-
-def _print_json(document: Any) -> None:
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
 
 @app.command()
@@ -145,6 +109,13 @@ def ingest(
     encoder: Annotated[
         str | None,
         typer.Option(metavar="SPEC", help="See `indexer encoders`. Fixed by the first ingest."),
+    ] = None,
+    actions: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HEAD",
+            help="Name actions too: kinetics:<model>, zero-shot, zero-shot:<file of names>; or none.",
+        ),
     ] = None,
     pooling: Annotated[Pooling | None, typer.Option(help="Frames to clip; fixed by the first.")] = None,
     device: DeviceOption = None,
@@ -168,15 +139,16 @@ def ingest(
     is_new = all(path.expanduser().exists() for path in paths)
     if not is_new and not _library_exists(library):
         raise typer.BadParameter("no such file or folder among them", param_hint="PATH")
-    with _library(library, device, create=is_new) as opened:
+    with open_library(library, device, create=is_new) as opened:
         names = [_existing(path, opened) for path in paths]
         options = IngestOptions(
             sampling=_changed_sampling(
                 opened, clip_seconds=clip_seconds, fps=fps, sampling=sampling and sampling.value
             ),
             encoder=encoder,
+            actions=actions,
             pooling=pooling.value if pooling else None,
-            device=device or _settings().device,
+            device=device or settings().device,
             prune=prune,
             workers=workers,
             stall_seconds=stall_seconds,
@@ -185,15 +157,15 @@ def ingest(
             summary = run_ingest(opened, names, options, on_progress=on_progress, say=show.note)
     show.ingest_summary(summary)
     if as_json:
-        _print_json(summary.as_json())
+        print_json(summary.as_json())
     if summary.failed:
         raise typer.Exit(1)
 
 
 def _library_exists(folder: Path | None) -> bool:
-    settings = _settings()
-    catalog = (folder or settings.library) / "catalog.sqlite3"
-    return settings.database_url is not None or catalog.exists()
+    found = settings()
+    catalog = (folder or found.library) / "catalog.sqlite3"
+    return found.database_url is not None or catalog.exists()
 
 
 def _existing(path: Path, library: Library) -> str:
@@ -203,7 +175,7 @@ def _existing(path: Path, library: Library) -> str:
         raise typer.BadParameter("the path is not valid UTF-8: rename the file", param_hint="PATH")
     if not path.expanduser().exists():
         with library.read() as catalog:
-            if not catalog.videos_below(_absolute(name)):
+            if not catalog.videos_below(absolute(name)):
                 raise typer.BadParameter(f"{name} does not exist", param_hint="PATH")
     return name
 
@@ -241,6 +213,12 @@ def search(
     min_duration: Annotated[
         float | None, typer.Option(metavar="S", min=0, help="Only clips at least this long.")
     ] = None,
+    action: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only clips that show this action.")
+    ] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(min=0, max=1, metavar="P", help="That they show it.")
+    ] = None,
     limit: Annotated[int, typer.Option("-k", "--limit", min=1, max=10_000, help="Most hits.")] = 10,
     group: Annotated[
         Group, typer.Option(help="moment: merge neighbouring clips; video: one hit a video.")
@@ -263,11 +241,16 @@ def search(
         parts.append(TextPart(text))
     parts += [ClipPart(clip_id) for clip_id in like or []]
     parts += [TextPart(words, -0.5) for words in avoid or []]
-    with _library(library, device) as opened:
+    with open_library(library, device) as opened:
         with show.status("loading the encoder"):
             parts += _examples(opened, image or [], clip or [])
             query = Query(tuple(parts))
-            filters = Filters(path_prefix=_absolute_prefix(path_prefix), min_duration_seconds=min_duration)
+            filters = Filters(
+                path_prefix=absolute_prefix(path_prefix),
+                min_duration_seconds=min_duration,
+                action=action,
+                min_confidence=min_confidence,
+            )
             result = SearchEngine(opened).search(query, filters, limit=limit, group_by=group.value)
             opened.save_index()
         if contact_sheet is not None:
@@ -277,7 +260,7 @@ def search(
                 write_contact_sheet(contact_sheet, result.hits, catalog.key_frame_jpeg)
             show.note(f"key frames written to {contact_sheet}")
     if as_json:
-        _print_json(result_document(result))
+        print_json(result_document(result))
     else:
         show.search_result(result)
 
@@ -295,32 +278,17 @@ def _examples(library: Library, images: list[Path], clips: list[Path]) -> list[A
     return found
 
 
-def _absolute_prefix(prefix: str | None) -> str | None:
-    """A relative prefix counts from here, as every other path on a command line does."""
-    if prefix is None:
-        return None
-    absolute = _absolute(prefix)
-    return absolute.rstrip("/") + "/" if prefix.endswith("/") else absolute
-
-
-def _absolute(path: str) -> str:
-    """The path as ingest stores it. An empty one is refused: it would mean the whole folder here."""
-    if not path:
-        raise typer.BadParameter("an empty path was given; expected a file or folder")
-    return os.path.abspath(os.path.expanduser(path))
-
-
 @app.command()
 def status(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Show what the library holds."""
-    with _library(library) as opened:
+    with open_library(library) as opened:
         document = opened.status()
         failed = []
         if not as_json:
             with opened.read() as catalog:
                 failed = catalog.list_videos(status="failed", limit=20)
     if as_json:
-        _print_json(document)
+        print_json(document)
     else:
         show.library_status(document, failed)
 
@@ -332,11 +300,11 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Forget videos: their clips, vectors and key frames. The files themselves are not touched."""
-    with _library(library) as opened:
+    with open_library(library) as opened:
         with opened.write() as catalog:
             ids: set[int] = set()
             for target in targets:
-                below = catalog.videos_below(_absolute(target))
+                below = catalog.videos_below(absolute(target))
                 if below:
                     ids.update(video.id for video in below)
                 elif target.isdecimal() and int(target) < 2**63:
@@ -349,7 +317,7 @@ def remove(
             opened.save_index()
     document = {"videos": len(ids), "clips": clips}
     if as_json:
-        _print_json(document)
+        print_json(document)
     else:
         show.note(f"removed {len(ids)} videos, {clips} clips")
 
@@ -357,12 +325,12 @@ def remove(
 @app.command()
 def rebuild(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Make the vector index anew from the catalog."""
-    with _library(library) as opened:
+    with open_library(library) as opened:
         with show.status("reading vectors"):
             opened.rebuild_index()
         document = opened.status()
     if as_json:
-        _print_json(document)
+        print_json(document)
     else:
         show.library_status(document, [])
 
@@ -377,7 +345,7 @@ def encoders(as_json: JsonOption = False) -> None:
     with show.status("asking the model hub"):
         found = list_encoders()
     if as_json:
-        _print_json({"encoders": [asdict(info) for info in found]})
+        print_json({"encoders": [asdict(info) for info in found]})
     else:
         show.encoders(found)
 
@@ -392,12 +360,12 @@ def serve(
     """Serve the HTTP API and the page on this machine."""
     import importlib
 
-    settings = _settings()
+    found = settings()
     # By name, because `indexer` lies below `api` and does not import it.
     importlib.import_module("api.server").run(
-        folder=library or settings.library,
-        database_url=settings.database_url,
-        device=device or settings.device,
+        folder=library or found.library,
+        database_url=found.database_url,
+        device=device or found.device,
         host=host,
         port=port,
     )

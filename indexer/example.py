@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from encoders.errors import DecodeError, NotAVideoError
@@ -31,7 +33,13 @@ def read_example(path: str, sampling_json: str, frame_size: int, weight: float =
         NotAVideoError: Neither a picture nor a video.
         DecodeError: It is broken, or takes longer than two minutes to decode.
     """
-    sampling = SamplingOptions.from_json(sampling_json).changed(sampling="uniform", frame_size=frame_size)
+    sampling = replace(
+        SamplingOptions.from_json(sampling_json),
+        sampling="uniform",
+        frame_size=frame_size,
+        actions=None,
+        dense_fps=0.0,
+    )
     with DecodeWorker(stall_seconds=STALL_SECONDS) as worker:
         try:
             info = worker.probe(path)

@@ -13,25 +13,34 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from encoders import Encoder, open_encoder, resolve_spec, shared_cores
+from encoders.action_names import normalise_action
 from encoders.encoder import check_pooling
 from encoders.errors import (
     DamagedVideoError,
     DecodeError,
     EncoderMismatchError,
+    InvalidQueryError,
     LibraryBusyError,
     NotAVideoError,
 )
+from encoders.kinetics_weights import resolve_classifier
 from encoders.types import FrameBatch
+from indexer.backbone import THRESHOLD, BackboneWatch
 from indexer.types import Progress, SampledClip, SamplingOptions, VideoInfo
 from indexer.walk import FoundFile, content_digest, find_files
 from indexer.worker import DecodeWorker
 from search.library import Library
 from search.types import EncodedClip, Video
+
+if TYPE_CHECKING:
+    from encoders.kinetics import KineticsClassifier
 
 QUEUED_CLIPS = 8
 CLIPS_PER_WRITE = 32
@@ -47,6 +56,8 @@ class IngestOptions:
         sampling: How to cut and sample; given, it becomes the library's and re-indexes videos
             that were sampled otherwise.
         encoder: A spec as for `open_encoder`, or "auto".
+        actions: What names actions while indexing: "kinetics:<model>", "zero-shot", "zero-shot:<file of
+            names>", or "none". Given, it becomes the library's.
         prune: Remove videos whose file has vanished.
         workers: Worker programs; None means one for every two cores.
         stall_seconds: How long a decoder may make no progress.
@@ -54,6 +65,7 @@ class IngestOptions:
 
     sampling: SamplingOptions | None = None
     encoder: str | None = None
+    actions: Sequence[str] | None = None
     pooling: str | None = None
     device: str = "auto"
     prune: bool = False
@@ -115,6 +127,7 @@ class _Reading:
     waiting: list[SampledClip] = field(default_factory=list)
     encoded: list[EncodedClip] = field(default_factory=list)
     seconds_done: float = 0.0
+    watch: BackboneWatch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +165,13 @@ def prepare_library(
         encoder = open_encoder(spec, device=options.device, pooling=pooling)
         sampling = (options.sampling or SamplingOptions()).with_frame_size(encoder.frame_size)
         library.create(encoder, pooling=pooling, sampling=sampling.to_json())
+        chosen = list(options.actions or ())
+        is_decided = any(name == "none" or name.startswith("zero-shot") for name in chosen)
+        if encoder.tags_by_name and not is_decided:
+            chosen.append("zero-shot")
+        sampling = _with_actions(library, sampling, chosen)
+        with library.write() as catalog:
+            catalog.set_library(sampling=sampling.to_json())
         return encoder, sampling
     if options.encoder not in (None, "auto"):
         spec, _ = resolve_spec(options.encoder)
@@ -169,10 +189,90 @@ def prepare_library(
     encoder = library.encoder()
     stored = SamplingOptions.from_json(record.sampling)
     sampling = (options.sampling or stored).with_frame_size(encoder.frame_size)
+    sampling = _with_actions(library, sampling, options.actions)
     if sampling != stored:
         with library.write() as catalog:
             catalog.set_library(sampling=sampling.to_json())
     return encoder, sampling
+
+
+def _with_actions(
+    library: Library, sampling: SamplingOptions, chosen: Sequence[str] | None
+) -> SamplingOptions:
+    """The sampling that the chosen heads need; gives the library those that read stored features."""
+    if chosen is None:
+        return sampling
+    backbones = [spec for spec in chosen if spec.startswith("kinetics:")]
+    if len(backbones) > 1:
+        raise InvalidQueryError(f"one backbone at a time names actions, got {' and '.join(backbones)}")
+    spec = resolve_classifier(backbones[0]) if backbones else None
+    for other in chosen:
+        if other == "none" and len(chosen) == 1:
+            library.actions.remove_zero_shot()
+        elif other == "zero-shot" or other.startswith("zero-shot:"):
+            library.actions.add_zero_shot(_names_in(other.partition(":")[2]))
+        elif other not in backbones:
+            raise InvalidQueryError(
+                f"--actions {other!r} is not known; expected kinetics:<model>, zero-shot, "
+                "zero-shot:<file of names> or none"
+            )
+    if spec is None:
+        return replace(sampling, actions=None, dense_fps=0.0)
+    # The rate is the model's own: set when it is loaded. What counts here is that one is wanted.
+    return replace(sampling, actions=spec)
+
+
+def _names_in(path: str) -> list[str] | None:
+    if not path:
+        return None
+    try:
+        lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise InvalidQueryError(
+            f"the names of actions in {path} cannot be read: {error}; expected one name a line"
+        ) from error
+    names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not names:
+        raise InvalidQueryError(f"{path} holds no name of an action; expected one a line")
+    return names
+
+
+def prepare_backbone(
+    library: Library, sampling: SamplingOptions, device: str
+) -> tuple[SamplingOptions, KineticsClassifier]:
+    """Loads the classifier that the sampling names, and enters it as a head of the library.
+
+    Raises:
+        EncoderUnavailableError: It cannot be had here.
+    """
+    from encoders.kinetics import open_classifier
+
+    assert sampling.actions is not None
+    classifier = open_classifier(sampling.actions, device=device)
+    sampling = replace(
+        sampling,
+        actions=classifier.spec,
+        dense_fps=float(classifier.fps),
+        dense_size=classifier.frame_size,
+    )
+    with library.write() as catalog:
+        catalog.set_library(sampling=sampling.to_json())
+        known = {head.name: head for head in catalog.actions.heads()}.get(classifier.spec)
+        if known is not None and known.encoder_id != classifier.classifier_id:
+            catalog.actions.remove_head(known.id)  # other weights: what it said no longer holds
+            known = None
+        if known is None:
+            catalog.actions.add_head(
+                kind="kinetics",
+                name=classifier.spec,
+                encoder_id=classifier.classifier_id,
+                actions=[normalise_action(name) for name in classifier.actions],
+                threshold=THRESHOLD,
+                card={},
+                parameters=None,
+                is_active=True,
+            )
+    return sampling, classifier
 
 
 def ingest(
@@ -210,9 +310,12 @@ def ingest(
         say(f"{error}; waiting")
     with library.ingest_lock(wait=True):
         encoder, sampling = prepare_library(library, options, say)
+        classifier = None
+        if sampling.actions is not None:
+            sampling, classifier = prepare_backbone(library, sampling, options.device)
         with library.write() as catalog:
             catalog.discard_staged()
-        run = _Ingest(library, encoder, sampling, options, on_progress, should_stop)
+        run = _Ingest(library, encoder, classifier, sampling, options, on_progress, should_stop)
         return run.run(paths)
 
 
@@ -223,6 +326,7 @@ class _Ingest:
         self,
         library: Library,
         encoder: Encoder,
+        classifier: KineticsClassifier | None,
         sampling: SamplingOptions,
         options: IngestOptions,
         on_progress: Callable[[IngestProgress], None],
@@ -230,6 +334,7 @@ class _Ingest:
     ) -> None:
         self._library = library
         self._encoder = encoder
+        self._classifier = classifier
         self._sampling = sampling
         self._options = options
         self._on_progress = on_progress
@@ -261,6 +366,7 @@ class _Ingest:
             self._count_missing(paths)
         self._library.save_index()
         self._library.calibration()
+        self._library.actions.recalibrate()
         self._summary.wall_seconds = time.monotonic() - self._started
         return self._summary
 
@@ -432,6 +538,11 @@ class _Ingest:
             reading.seconds_done = seconds
 
     def _encode(self, reading: _Reading) -> None:
+        if self._classifier is not None:
+            if reading.watch is None:
+                reading.watch = BackboneWatch(self._classifier, self._sampling)
+            for clip in reading.waiting:
+                reading.watch.look(clip)
         for batch in _same_sized(reading.waiting):
             reading.encoded.extend(encode_clips(self._encoder, batch))
         reading.waiting.clear()
@@ -469,7 +580,7 @@ class _Ingest:
         info = reading.info
         assert info is not None and reading.staging_id is not None
         with self._library.write() as catalog:
-            catalog.publish_video(
+            video_id = catalog.publish_video(
                 reading.staging_id,
                 digest=reading.digest,
                 # Some containers do not say; then the last clip's end does.
@@ -480,6 +591,11 @@ class _Ingest:
                 codec=info.codec,
                 sampling=self._sampling.to_json(),
             )
+            # In the same transaction: a video is never seen with its clips and without its actions.
+            seen = {}
+            if self._classifier is not None and reading.watch is not None:
+                seen[self._classifier.spec] = reading.watch.spans()
+            self._library.actions.tagger.tag_video(catalog, video_id, self._encoder.dim, seen)
         self._summary.indexed += 1
         self._summary.clips += reading.clips_written
 

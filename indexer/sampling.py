@@ -19,7 +19,7 @@ from PIL import Image
 from encoders.types import FrameBatch
 from indexer.borders import BorderFinder
 from indexer.decode import VideoDecoder
-from indexer.frame import DecodedFrame
+from indexer.frame import Crop, DecodedFrame
 from indexer.shots import ShotDetector
 from indexer.types import KeyFrame, SampledClip, SamplingOptions
 
@@ -28,6 +28,7 @@ __all__ = ["KeyFrame", "SampledClip", "SamplingOptions", "encode_jpeg", "sample_
 _JPEG_QUALITY = 80
 _SHARPNESS_SIDE = 180
 _LONGEST_STILL_WINDOWS = 10  # a frame that is shown for longer makes one long clip
+_CLOCK_SECONDS = 0.001  # the coarsest clock of a common container rounds to this
 
 
 @dataclass(slots=True)
@@ -38,6 +39,7 @@ class _Window:
     end_seconds: float  # planned, until the shot or the video ends sooner
     samples: list[DecodedFrame] = field(default_factory=list)
     early: list[DecodedFrame] = field(default_factory=list)  # for a shot too short for a sample
+    dense: list[DecodedFrame] = field(default_factory=list)
 
 
 def sample_clips(decoder: VideoDecoder, options: SamplingOptions) -> Iterator[SampledClip]:
@@ -83,7 +85,8 @@ class _WindowCutter:
     def __init__(self, options: SamplingOptions, decoder: VideoDecoder) -> None:
         self._options = options
         self._decoder = decoder
-        self._compact_side = max(options.frame_size, options.key_frame_size)
+        dense_side = options.dense_size if options.dense_fps else 0
+        self._compact_side = max(options.frame_size, options.key_frame_size, dense_side)
         self._last: DecodedFrame | None = None
         self._last_compact: DecodedFrame | None = None
         self._previous: _Window | None = None  # complete, but a short rest may still join it
@@ -131,6 +134,7 @@ class _WindowCutter:
             window = self._current
             assert window is not None
             self._sample(window, min(until_seconds, window.end_seconds))
+            self._sample_dense(window, until_seconds)
             is_long = until_seconds - window.start_seconds >= self._options.clip_seconds / 2
             if is_long and (window.samples or not self._is_sparse):
                 yield from self._release_previous()
@@ -159,6 +163,23 @@ class _WindowCutter:
         if target < until_seconds and not seen:
             window.samples.append(self._compact())
 
+    def _sample_dense(self, window: _Window, until_seconds: float) -> None:
+        """Takes the last frame if it is on screen at a time of the dense grid, and not taken yet.
+
+        The grid begins with the window. A frame whose time a coarse clock rounded to just after a
+        time of the grid counts as shown at it; else the frames would come at an uneven pace.
+        """
+        last, fps = self._last, self._options.dense_fps
+        assert last is not None
+        if not fps or (window.dense and window.dense[-1].pts_seconds == last.pts_seconds):
+            return
+        begin = max(last.pts_seconds - _CLOCK_SECONDS, window.start_seconds)
+        index = math.ceil((begin - window.start_seconds) * fps - 1e-9)
+        is_over = until_seconds >= window.end_seconds
+        end = window.end_seconds if is_over else until_seconds - _CLOCK_SECONDS
+        if window.start_seconds + index / fps < end - 1e-9:
+            window.dense.append(self._compact())
+
     def _end_shot(self, end_seconds: float) -> Iterator[_Window]:
         """Closes the shot: its rest is a clip by itself, or joins the window before."""
         window, previous = self._current, self._previous
@@ -169,6 +190,8 @@ class _WindowCutter:
             previous.end_seconds = end_seconds
             taken = {sample.pts_seconds for sample in previous.samples}
             previous.samples += [s for s in window.samples if s.pts_seconds not in taken]
+            seen = {frame.pts_seconds for frame in previous.dense}
+            previous.dense += [frame for frame in window.dense if frame.pts_seconds not in seen]
             yield from self._release_previous()
             return
         yield from self._release_previous()
@@ -208,16 +231,28 @@ def _finished(window: _Window, options: SamplingOptions) -> SampledClip:
         for sample in window.samples:
             finder.add(sample)
         crop = finder.crop()
-    pictures = [sample.rgb(options.frame_size, crop) for sample in window.samples]
-    shape = pictures[0].shape
-    pictures = [p if p.shape == shape else _resized(p, shape) for p in pictures]
-    times = [max(sample.pts_seconds, window.start_seconds) for sample in window.samples]
+    frames = _scaled(window.samples, window.start_seconds, options.frame_size, crop)
+    dense = None
+    if options.dense_fps:
+        dense = _scaled(window.dense or window.samples, window.start_seconds, options.dense_size, crop)
     return SampledClip(
         window.start_seconds,
         window.end_seconds,
-        FrameBatch(np.stack(pictures), np.array(times, np.float64)),
-        _key_frames(window, times, options),
+        frames,
+        _key_frames(window, frames.pts_seconds.tolist(), options),
+        dense,
     )
+
+
+def _scaled(
+    frames: list[DecodedFrame], start_seconds: float, short_side: int, crop: Crop | None
+) -> FrameBatch:
+    """The pictures of a clip, all of one size."""
+    pictures = [frame.rgb(short_side, crop) for frame in frames]
+    shape = pictures[0].shape
+    pictures = [p if p.shape == shape else _resized(p, shape) for p in pictures]
+    times = [max(frame.pts_seconds, start_seconds) for frame in frames]
+    return FrameBatch(np.stack(pictures), np.array(times, np.float64))
 
 
 def _key_frames(window: _Window, times: list[float], options: SamplingOptions) -> tuple[KeyFrame, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,11 @@ from rich.table import Table
 if TYPE_CHECKING:
     from encoders import EncoderInfo
     from indexer.pipeline import IngestProgress, IngestSummary
-    from search.types import SearchResult, Video
+    from search.actions import FoundSegments
+    from search.types import Hit, SearchResult, Segment, Video
 
 SHOWN_FAILURES = 50
+SHOWN_NAMES = 8
 
 
 def _stderr() -> Console:
@@ -116,6 +118,23 @@ def ingest_progress() -> Iterator[Callable[[IngestProgress], None]]:
         yield on_progress
 
 
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal, for things of which so many of so many are done."""
+    console = _stderr()
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
+    columns = (SpinnerColumn(), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn(what))
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=None)
+
+        def on_progress(done: int, total: int) -> None:
+            progress.update(task, total=total, completed=done)
+
+        yield on_progress
+
+
 def ingest_summary(summary: IngestSummary) -> None:
     """Failures, each with its reason, and one line of counts; on stderr."""
     console = _stderr()
@@ -154,6 +173,9 @@ def search_result(result: SearchResult) -> None:
     table.add_column("time", no_wrap=True)
     table.add_column("clip", justify="right")
     table.add_column("key frames at", no_wrap=True)
+    with_actions = any(hit.actions for hit in result.hits)
+    if with_actions:
+        table.add_column("actions")
     table.add_column("video", overflow="fold")
     for hit in result.hits:
         style = "dim" if hit.weak else None
@@ -162,6 +184,7 @@ def search_result(result: SearchResult) -> None:
             f"{clock(hit.start_seconds)}-{clock(hit.end_seconds)}",
             str(hit.clip_id),
             _key_frame_times(hit.key_frames),
+            *([_action_names(hit)] if with_actions else []),
             escape(printable(short_path(hit.path))),
             style=style,
         )
@@ -170,9 +193,119 @@ def search_result(result: SearchResult) -> None:
     console.print(f"[dim]{len(result.hits)} hits, {result.took_ms:.0f} ms, {how}, {result.encoder}[/]")
 
 
+def _action_names(hit: Hit) -> str:
+    shown = [f"{tag.action} {tag.confidence:.2f}" for tag in hit.actions[:2]]
+    return escape(printable(", ".join(shown))) + (" ..." if len(hit.actions) > 2 else "")
+
+
 def _key_frame_times(frames: Sequence[Any]) -> str:
     shown = [clock(frame.time_seconds) for frame in frames[:3]]
     return " ".join(shown) + (" ..." if len(frames) > 3 else "")
+
+
+def mapping(found: FoundSegments) -> None:
+    """Which names were looked for, where they are not the one that was typed; on stderr."""
+    names = ", ".join(found.names[:SHOWN_NAMES]) + (", ..." if len(found.names) > SHOWN_NAMES else "")
+    if found.how == "zero-shot":
+        note(f"{found.action}: no head knows it; told by the words alone (zero-shot)")
+    elif found.how != "exact":
+        why = {"synonym": "synonyms", "words": "names that hold these words"}[found.how]
+        note(f"{found.action} -> {names} ({why})")
+
+
+def segments(found: Iterable[Segment], total: int) -> None:
+    """Segments as a table on stdout."""
+    console = Console(highlight=False)
+    if not total:
+        console.print("no segment: the action is known, and nothing here shows it surely enough")
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("confidence", justify="right")
+    table.add_column("time", no_wrap=True)
+    table.add_column("action")
+    table.add_column("head")
+    table.add_column("video", overflow="fold")
+    for segment in found:
+        table.add_row(
+            f"{segment.confidence:.2f}",
+            f"{clock(segment.start_seconds)}-{clock(segment.end_seconds)}",
+            escape(printable(segment.action)),
+            escape(segment.head),
+            escape(printable(short_path(segment.path))),
+        )
+    console.print(table)
+    console.print(f"[dim]{total} segments[/]")
+
+
+def lesson(document: dict[str, Any]) -> None:
+    """What a lesson came to."""
+    report = document["report"]
+    console = Console(highlight=False)
+    name = escape(document["action"])
+    others = f"{report['negatives']} of what it is not, {report['background']} from the library"
+    console.print(f"learned [bold]{name}[/] from {report['positives']} examples ({others})")
+    console.print(
+        f"held out: precision {report['precision']:.2f}, recall {report['recall']:.2f}, average precision "
+        f"{report['average_precision']:.2f}, calibration error {report['calibration_error']:.2f}"
+    )
+    for line in _lesson_notes(report):
+        console.print(f"[yellow]{line}[/]")
+    console.print(f'{document["segments"]} segments in this library: indexer find --action "{name}"')
+
+
+def _lesson_notes(report: dict[str, Any]) -> list[str]:
+    notes = []
+    if report["positives"] < 10:
+        notes.append(f"{report['positives']} examples are few: these figures are rough, 10 to 20 are better")
+    if not report["by_source"]:
+        notes.append("the examples are from too few videos to hold out whole ones: the figures flatter")
+    if report["set_aside"]:
+        notes.append(
+            f"{report['set_aside']} clips of the library look like it too; they were not learned from"
+        )
+    return notes
+
+
+def actions(rows: Sequence[dict[str, Any]], heads: Sequence[dict[str, Any]]) -> None:
+    """The known actions as a table on stdout."""
+    console = Console(highlight=False)
+    if rows:
+        table = Table(box=None, pad_edge=False)
+        for name in ("action", "head", "segments", "time", "examples", "precision", "recall"):
+            table.add_column(name, justify="left" if name in ("action", "head") else "right")
+        for row in rows:
+            report = row["report"] or {}
+            examples = row["examples"]
+            table.add_row(
+                escape(row["action"]),
+                escape(row["head"]),
+                str(row["segments"]),
+                clock(row["seconds"]),
+                f"{examples['positive']} + {examples['negative']} not" if examples else "",
+                f"{report['precision']:.2f}" if "precision" in report else "",
+                f"{report['recall']:.2f}" if "recall" in report else "",
+            )
+        console.print(table)
+    for head in heads:
+        console.print(f"[dim]{escape(head['head'])} knows {head['names']} names[/]")
+    if not rows and not heads:
+        console.print("no action is known yet: indexer actions teach NAME --from FOLDER")
+
+
+def action(document: dict[str, Any]) -> None:
+    """One action: its report and its examples."""
+    console = Console(highlight=False)
+    report = document["report"]
+    console.print(f"[bold]{escape(document['action'])}[/], {escape(document['head'])}")
+    console.print(f"{document['segments']} segments at a confidence of {document['threshold']:.2f} or more")
+    for name, value in report.items():
+        if isinstance(value, int | float | str):
+            console.print(f"  {name.replace('_', ' ')}: {value}")
+    for example in document["examples"]:
+        sign = "[green]+[/]" if example["positive"] else "[red]-[/]"
+        console.print(
+            f"  {sign} {escape(printable(example['source']))} ({example['origin']})", soft_wrap=True
+        )
 
 
 def library_status(document: dict[str, Any], failed: Sequence[Video]) -> None:

@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 
 from encoders.types import FrameBatch
 
+MAX_DENSE_FRAMES = 1024  # of one clip: they are held in memory all at once
+
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
@@ -47,9 +49,12 @@ class SamplingOptions:
         key_frame_size: Short side of key frame JPEGs in pixels.
         crop_borders: Whether black bars that hold over a whole clip are cut off its sampled frames
             (never off its key frames).
+        actions: Spec of the action classifier that looks at the dense frames, None for none.
+        dense_fps: Dense frames per second, for networks that need to see movement; 0 for none.
+        dense_size: Short side of dense frames in pixels.
 
     Raises:
-        ValueError: A value is out of range.
+        ValueError: A value is out of range, or two contradict each other.
     """
 
     clip_seconds: float = 4.0
@@ -59,18 +64,36 @@ class SamplingOptions:
     frame_size: int = 256
     key_frame_size: int = 360
     crop_borders: bool = True
+    actions: str | None = None
+    dense_fps: float = 0.0
+    dense_size: int = 256
 
     def __post_init__(self) -> None:
         for name in ("clip_seconds", "fps"):
             value = getattr(self, name)
             if not (math.isfinite(value) and 0.01 <= value <= 3600):
                 raise ValueError(f"{name} must be from 0.01 to 3600, got {value}")
-        for name in ("frame_size", "key_frame_size"):
+        for name in ("frame_size", "key_frame_size", "dense_size"):
             value = getattr(self, name)
             if not 16 <= value <= 4096:
                 raise ValueError(f"{name} must be from 16 to 4096 pixels, got {value}")
         if self.sampling not in ("uniform", "keyframes"):
             raise ValueError(f'sampling must be "uniform" or "keyframes", got {self.sampling!r}')
+        self._check_dense()
+
+    def _check_dense(self) -> None:
+        if not (self.dense_fps == 0 or 0.01 <= self.dense_fps <= 240):
+            raise ValueError(f"dense_fps must be 0 or from 0.01 to 240, got {self.dense_fps}")
+        if self.dense_fps * self.clip_seconds > MAX_DENSE_FRAMES:
+            raise ValueError(
+                f"dense_fps x clip_seconds must be at most {MAX_DENSE_FRAMES} frames, got "
+                f"{self.dense_fps:g} x {self.clip_seconds:g}; make the clips shorter"
+            )
+        if self.sampling == "keyframes" and (self.dense_fps or self.actions is not None):
+            raise ValueError(
+                'sampling must be "uniform" for dense frames and action classifiers, got "keyframes": '
+                "key frames are too far apart to show movement"
+            )
 
     def to_json(self) -> str:
         """The options as text; equal options give equal text."""
@@ -113,12 +136,14 @@ class SampledClip:
     """One clip: [start_seconds, end_seconds), its sampled frames and 1 to 3 key frames.
 
     A frame that was on screen already when the clip began counts as shown at `start_seconds`.
+    `dense` holds the frames on screen at a constant rate, each once, where they were asked for.
     """
 
     start_seconds: float
     end_seconds: float
     frames: FrameBatch
     key_frames: tuple[KeyFrame, ...]
+    dense: FrameBatch | None = None
 
 
 @dataclass(frozen=True, slots=True)

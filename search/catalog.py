@@ -26,6 +26,8 @@ from sqlalchemy import (
 )
 
 from encoders.errors import InvalidQueryError, LibraryError, NotFoundError
+from search.action_catalog import ActionCatalog, SegmentFilters, clips_with_action
+from search.conditions import path_prefix_condition
 from search.tables import clip_vectors, clips, jobs, key_frames, library, removed_clips, videos
 from search.types import Clip, EncodedClip, Filters, KeyFrame, Video
 
@@ -68,6 +70,7 @@ class Catalog:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.actions = ActionCatalog(connection)
 
     # --- library ---------------------------------------------------------------------------
 
@@ -306,9 +309,11 @@ class Catalog:
 
     # --- clips -----------------------------------------------------------------------------
 
-    def clip_ids(self, filters: Filters) -> NDArray[np.int64]:
-        """Ids of the visible clips that pass: int64 (N,), ascending."""
+    def clip_ids(self, filters: Filters, actions: SegmentFilters | None = None) -> NDArray[np.int64]:
+        """Ids of the visible clips that pass, and show one of the actions: int64 (N,), ascending."""
         query = select(clips.c.id).where(*_filter_conditions(filters))
+        if actions is not None:
+            query = query.where(clips.c.id.in_(clips_with_action(actions)))
         found = self._connection.execute(query).scalars()
         ids = np.fromiter(found, np.int64)
         ids.sort()
@@ -498,23 +503,6 @@ def revision_literal(revision: int) -> ColumnElement[int]:
     from sqlalchemy import BigInteger, literal
 
     return literal(revision, BigInteger)
-
-
-def path_prefix_condition(prefix: str) -> ColumnElement[bool]:
-    """Paths that start with a string, as a range that the index on paths can serve.
-
-    Raises:
-        InvalidQueryError: The prefix cannot be a path on any system.
-    """
-    if "\0" in prefix or any(0xD800 <= ord(character) <= 0xDFFF for character in prefix):
-        raise InvalidQueryError("the path prefix holds characters that no path can hold")
-    stem = prefix.rstrip("\U0010ffff")
-    if not stem:
-        return videos.c.path >= prefix
-    following = ord(stem[-1]) + 1
-    if following == 0xD800:  # surrogates are no characters: step over them
-        following = 0xE000
-    return and_(videos.c.path >= prefix, videos.c.path < stem[:-1] + chr(following))
 
 
 def _filter_conditions(filters: Filters) -> list[ColumnElement[bool]]:

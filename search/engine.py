@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from encoders import Encoder
 from encoders.errors import InvalidQueryError, NotFoundError, UnsupportedQueryError
 from encoders.types import FrameBatch, normalise
+from search.action_catalog import overlaps_enough
 from search.alignment import Alignment, align
 from search.catalog import Catalog
 from search.grouping import Group, ScoredClip, group_clips
 from search.library import Library
 from search.types import (
     MAX_LIMIT,
+    ActionTag,
     Clip,
     ClipPart,
     ExamplePart,
@@ -90,6 +92,7 @@ class SearchEngine:
             InvalidQueryError: The limit is out of range, or parts of the query cancel out.
             NotFoundError: A clip or video that the query names does not exist.
             UnsupportedQueryError: The library's encoder cannot encode such a query.
+            UnknownActionError: The filters name an action that nothing knows.
             LibraryError: Nothing has been indexed yet.
         """
         if not 1 <= limit <= MAX_LIMIT:
@@ -104,10 +107,7 @@ class SearchEngine:
         def is_weak(score: float) -> bool:
             return level.is_weak(score, mean_score)
 
-        allowed = None
-        if not filters.is_empty:
-            with self._library.read() as catalog:
-                allowed = catalog.clip_ids(filters)
+        allowed = self._library.actions.allowed_clips(filters)
         groups = self._grouped(encoded, allowed, limit, group_by, level.usual)
         with self._library.read() as catalog:
             hits = _hits(catalog, groups if encoded.examples else groups[:limit], is_weak)
@@ -115,6 +115,7 @@ class SearchEngine:
                 matched = _matches(catalog, encoded, groups, record.dim, is_weak, self._pool)
                 matched = [hit for hit in matched if _passes(hit, allowed, filters)]
                 hits = _merged(matched, hits, group_by)[:limit]
+            hits = _tagged(catalog, hits)
         with self._library.index() as index:
             exact = index.is_exact(None if allowed is None else len(allowed))
         return SearchResult(
@@ -280,6 +281,21 @@ def _hits(catalog: Catalog, groups: list[Group], is_weak: Callable[[float], bool
         )
         for group in groups
     ]
+
+
+def _tagged(catalog: Catalog, hits: list[Hit]) -> list[Hit]:
+    """The hits with what heads saw in their spans, the surest first, each action of a head once."""
+    segments = catalog.actions.segments_of_videos([hit.video_id for hit in hits])
+    tagged = []
+    for hit in hits:
+        best: dict[tuple[str, str], float] = {}
+        for segment in segments[hit.video_id]:
+            if overlaps_enough(hit.start_seconds, hit.end_seconds, segment):
+                name = (segment.action, segment.head)
+                best[name] = max(best.get(name, 0.0), segment.confidence)
+        actions = (ActionTag(action, confidence, head) for (action, head), confidence in best.items())
+        tagged.append(replace(hit, actions=tuple(sorted(actions, key=lambda tag: -tag.confidence))))
+    return tagged
 
 
 def _matches(

@@ -21,6 +21,7 @@ from encoders.errors import (
     LibraryError,
     LibraryNotFoundError,
 )
+from search.actions import Actions
 from search.calibration import BACKGROUND_TEXTS, SAMPLE_CLIPS, Calibration, calibrate
 from search.catalog import Catalog, LibraryRecord, open_record
 from search.database import Database
@@ -73,6 +74,7 @@ class Library:
         self._index_lock = threading.RLock()
         self._calibration: Calibration | None = None
         self._mean_sample: tuple[Calibration, NDArray[np.float32]] | None = None
+        self.actions = Actions(self)
 
     # --- catalog ---------------------------------------------------------------------------
 

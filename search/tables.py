@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -135,4 +136,63 @@ jobs = Table(
     Column("error", Text),
     Column("created_at", Double, nullable=False),
     Column("finished_at", Double),
+)
+
+heads = Table(
+    "heads",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("kind", Text, nullable=False),
+    # A taught head is called like its action, others like what they are ("kinetics:mvit_v2_s").
+    Column("name", Text, nullable=False),
+    # A head that is still tagging the library stands beside the one that it will replace.
+    Column("is_active", Boolean, nullable=False),
+    Column("encoder_id", Text, nullable=False),
+    Column("actions", Text, nullable=False),
+    # The confidence from which its segments count where nobody asks for another.
+    Column("threshold", Double, nullable=False),
+    Column("card", Text, nullable=False),
+    # safetensors; NULL for a backbone, which keeps its weights elsewhere.
+    Column("parameters", LargeBinary),
+    Column("created_at", Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index(
+    "ux_heads_name",
+    heads.c.name,
+    unique=True,
+    sqlite_where=text("is_active"),
+    postgresql_where=text("is_active"),
+)
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("video_id", Id, ForeignKey("videos.id", ondelete="CASCADE"), nullable=False),
+    Column("head_id", Id, ForeignKey("heads.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("action", Text, nullable=False),
+    Column("start_seconds", Double, nullable=False),
+    Column("end_seconds", Double, nullable=False),
+    Column("confidence", Double, nullable=False),
+    Index("ix_segments_video_id_start_seconds", "video_id", "start_seconds"),
+    Index("ix_segments_action_head_id_confidence", "action", "head_id", "confidence"),
+    sqlite_autoincrement=True,
+)
+
+action_examples = Table(
+    "action_examples",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("action", Text, nullable=False, index=True),
+    Column("is_positive", Boolean, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    # A span of a catalogued video, which goes with it; or a track of features of its own.
+    Column("video_id", Id, ForeignKey("videos.id", ondelete="CASCADE"), index=True),
+    Column("start_seconds", Double),
+    Column("end_seconds", Double),
+    Column("track", LargeBinary),
+    Column("created_at", Double, nullable=False),
+    sqlite_autoincrement=True,
 )

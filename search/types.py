@@ -63,6 +63,31 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """One localised action, [start_seconds, end_seconds) of one video.
+
+    Attributes:
+        confidence: The head's probability that it is this action, 0..1.
+        head: Which head said it: "taught", "zero-shot" or, say, "kinetics:mvit_v2_s".
+    """
+
+    id: int
+    video_id: int
+    path: str
+    start_seconds: float
+    end_seconds: float
+    action: str
+    confidence: float
+    head: str
+
+    def __post_init__(self) -> None:
+        if not self.start_seconds < self.end_seconds:
+            raise ValueError(f"a segment must not be empty, got [{self.start_seconds}, {self.end_seconds})")
+        if not 0.0 <= self.confidence <= 1.0:
+            raise ValueError(f"a confidence must be from 0 to 1, got {self.confidence}")
+
+
+@dataclass(frozen=True, slots=True)
 class EncodedClip:
     """A clip on its way into the catalog.
 
@@ -159,14 +184,23 @@ class Filters:
         path_prefix: The video's path starts with this string.
         min_duration_seconds, max_duration_seconds: Bounds on the clip's own length, inclusive.
         video_ids: Only these videos.
+        action: What is done in the clip, as people say it; the heads' names for it are looked up.
+        min_confidence: 0..1, that it is done; None leaves it to the threshold of each head.
     """
 
     path_prefix: str | None = None
     min_duration_seconds: float | None = None
     max_duration_seconds: float | None = None
     video_ids: tuple[int, ...] | None = None
+    action: str | None = None
+    min_confidence: float | None = None
 
     def __post_init__(self) -> None:
+        if self.min_confidence is not None:
+            if self.action is None:
+                raise InvalidQueryError("min_confidence is that of an action: name the action too")
+            if not 0 <= self.min_confidence <= 1:
+                raise InvalidQueryError(f"min_confidence must be from 0 to 1, got {self.min_confidence}")
         for name in ("min_duration_seconds", "max_duration_seconds"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
@@ -189,6 +223,15 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class ActionTag:
+    """An action that a head saw in a hit, with its confidence 0..1."""
+
+    action: str
+    confidence: float
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One answer.
 
@@ -199,6 +242,7 @@ class Hit:
         score: Cosine with the query, -1..1.
         weak: Whether the score is no better than this library gives to unrelated queries.
         key_frames: Of the clips in the span, in order of time.
+        actions: What heads saw in the span, most confident first.
         match: The time alignment with the example, for queries by footage.
     """
 
@@ -210,7 +254,7 @@ class Hit:
     score: float
     weak: bool
     key_frames: tuple[KeyFrame, ...] = ()
-    actions: tuple[()] = ()
+    actions: tuple[ActionTag, ...] = ()
     match: Match | None = None
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from search.catalog import Job
-from search.types import Clip, Hit, KeyFrame, SearchResult, Video
+from search.types import Clip, Hit, KeyFrame, SearchResult, Segment, Video
+
+if TYPE_CHECKING:
+    from search.actions import FoundSegments
 
 
 def key_frame_document(frame: KeyFrame) -> dict[str, Any]:
@@ -35,7 +39,10 @@ def hit_document(hit: Hit) -> dict[str, Any]:
         "end_seconds": _seconds(hit.end_seconds),
         "score": round(hit.score, 6),
         "weak": hit.weak,
-        "actions": list(hit.actions),
+        "actions": [
+            {"action": tag.action, "confidence": round(tag.confidence, 6), "head": tag.head}
+            for tag in hit.actions
+        ],
         "key_frames": [key_frame_document(frame) for frame in hit.key_frames],
         "match": match,
     }
@@ -78,6 +85,30 @@ def clip_document(clip: Clip, frames: list[KeyFrame]) -> dict[str, Any]:
         "start_seconds": _seconds(clip.start_seconds),
         "end_seconds": _seconds(clip.end_seconds),
         "key_frames": [key_frame_document(frame) for frame in frames],
+    }
+
+
+def segment_document(segment: Segment) -> dict[str, Any]:
+    """A localised action."""
+    return {
+        "video_id": segment.video_id,
+        "path": segment.path,
+        "start_seconds": _seconds(segment.start_seconds),
+        "end_seconds": _seconds(segment.end_seconds),
+        "action": segment.action,
+        "confidence": round(segment.confidence, 6),
+        "head": segment.head,
+    }
+
+
+def found_document(found: FoundSegments, segments: Iterable[Segment], total: int) -> dict[str, Any]:
+    """An answer to "every segment of this action": `names` is what heads call it, `how` why."""
+    return {
+        "segments": [segment_document(segment) for segment in segments],
+        "total": total,
+        "action": found.action,
+        "names": list(found.names),
+        "how": found.how,
     }
 
 

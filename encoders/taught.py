@@ -1,0 +1,121 @@
+"""A head that was taught one action (see `encoders/lesson.py`), at work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.errors import HeadFileError
+from encoders.heads import ActionSpan, FeatureTrack
+from encoders.segmentation import most_likely_runs
+from encoders.tensors import pack, unpack
+from encoders.windows import PARTS, SCALES_SECONDS, score_windows
+
+# Segments of less confidence are not kept: far below any threshold, room to look lower all the same.
+LEAST_CONFIDENCE = 0.15
+# What a segment must be worth, in nats, and the log-odds from which a sample speaks for the action.
+SWITCHING_COST = 2.0
+NEUTRAL_LOG_ODDS = -1.1
+# Single frames are sharp in time, windows see movement better: how much of the evidence is the former.
+SHARP_SHARE = 0.75
+
+Numbers = TypeVar("Numbers", float, NDArray[np.floating])
+
+
+@dataclass(frozen=True, slots=True)
+class TaughtHead:
+    """One learned action.
+
+    Attributes:
+        action: Its name.
+        encoder_id: Whose features it reads.
+        weights: float32 (S * P * D,), on `describe_windows`.
+        bias: Added to the weighted sum; slope and offset of the calibration are in both already.
+        threshold: The confidence that the best moment of a segment must reach.
+    """
+
+    action: str
+    encoder_id: str
+    weights: NDArray[np.float32]
+    bias: float
+    threshold: float
+
+    kind = "taught"
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The one name that it knows."""
+        return (self.action,)
+
+    def probabilities(self, track: FeatureTrack) -> NDArray[np.float32]:
+        """P(action) at every sample: float32 (T,)."""
+        return sigmoid(score_windows(track, self.weights[:, None])[0][:, 0] + self.bias)
+
+    def classify(self, track: FeatureTrack) -> float:
+        """P(action) of a whole clip, 0..1; 0 where the track is empty."""
+        if not len(track):
+            return 0.0
+        logits = score_windows(track, self.weights[:, None])[0][:, 0] + self.bias
+        return float(sigmoid(float(logits.mean())))
+
+    def localise(self, track: FeatureTrack) -> list[ActionSpan]:
+        """Segments of the action in order of time, down to `LEAST_CONFIDENCE`."""
+        return localise_all([self], track)
+
+    def to_bytes(self) -> bytes:
+        """The head as safetensors."""
+        return pack(
+            {"weights": self.weights},
+            kind=self.kind,
+            action=self.action,
+            encoder_id=self.encoder_id,
+            bias=self.bias,
+            threshold=self.threshold,
+            scales_seconds=list(SCALES_SECONDS),
+            parts=list(PARTS),
+        )
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> TaughtHead:
+        """Reads what `to_bytes` wrote. Raises HeadFileError."""
+        tensors, card = unpack(content, cls.kind, {"weights": (np.float32, 1)})
+        if card["scales_seconds"] != list(SCALES_SECONDS) or card["parts"] != list(PARTS):
+            raise HeadFileError(
+                "this head was taught by another version of Reelseek, with other windows: teach it again"
+            )
+        return cls(
+            card["action"],
+            card["encoder_id"],
+            tensors["weights"],
+            float(card["bias"]),
+            float(card["threshold"]),
+        )
+
+
+def localise_all(heads: Sequence[TaughtHead], track: FeatureTrack) -> list[ActionSpan]:
+    """What several heads find in one pass over the features, head by head, each in order of time.
+
+    Each segment is judged once more by itself, as a clip that ends where it does: around it a window
+    sees what is not of it, and confidences are calibrated on clips.
+    """
+    if not len(track) or not heads:
+        return []
+    windows, alone = score_windows(track, np.stack([head.weights for head in heads], axis=1))
+    found = []
+    for number, head in enumerate(heads):
+        evidence = SHARP_SHARE * alone[:, number] + (1 - SHARP_SHARE) * windows[:, number]
+        for first, last in most_likely_runs(evidence + head.bias - NEUTRAL_LOG_ODDS, SWITCHING_COST):
+            start, end = float(track.borders_seconds[first]), float(track.borders_seconds[last])
+            confidence = head.classify(track.between(first, last))
+            if confidence >= LEAST_CONFIDENCE and start < end:
+                found.append(ActionSpan(head.action, start, end, confidence))
+    return found
+
+
+def sigmoid(logits: Numbers) -> Numbers:
+    """1 / (1 + exp(-logits)), without overflow."""
+    return 1.0 / (1.0 + np.exp(-np.clip(logits, -60.0, 60.0)))

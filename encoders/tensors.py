@@ -1,0 +1,67 @@
+"""Small models as safetensors: arrays, with what they mean in the metadata."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.errors import HeadFileError
+
+
+def pack(tensors: dict[str, NDArray[Any]], **card: Any) -> bytes:
+    """Arrays and their card (anything that JSON holds) as one file's content."""
+    from safetensors.numpy import save
+
+    contiguous = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
+    return save(contiguous, metadata={"reelseek": json.dumps(card, sort_keys=True)})
+
+
+def unpack(
+    content: bytes, kind: str | None, expected: dict[str, tuple[type, int]]
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """What `pack` was given.
+
+    Args:
+        content: Of the file.
+        kind: What its card must say under "kind"; None takes any.
+        expected: For each array its dtype and number of dimensions.
+
+    Raises:
+        HeadFileError: Not such a file, or not of this kind.
+    """
+    card = read_card(content)
+    if kind is not None and card.get("kind") != kind:
+        raise HeadFileError(f"the file holds a head of kind {card.get('kind')!r}, expected {kind!r}")
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tensors = load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise HeadFileError(f"the head's file is damaged ({error}): export it again") from error
+    for name, (dtype, dimensions) in expected.items():
+        found = tensors.get(name)
+        if found is None or found.dtype != dtype or found.ndim != dimensions:
+            got = "nothing" if found is None else f"{found.dtype} of {found.ndim} dimensions"
+            raise HeadFileError(f"the head's file should hold {name!r}, got {got}: export it again")
+        if np.issubdtype(found.dtype, np.floating) and not np.isfinite(found).all():
+            raise HeadFileError(f"{name!r} in the head's file is not finite: export it again")
+    return tensors, card
+
+
+def read_card(content: bytes) -> dict[str, Any]:
+    """The card alone. Raises HeadFileError."""
+    try:
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + min(length, 1 << 20)])
+        card = json.loads(header["__metadata__"]["reelseek"])
+        if not isinstance(card, dict):
+            raise TypeError("the card is no object")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise HeadFileError(
+            "this is no head of Reelseek; expected a file that `indexer actions export` wrote"
+        ) from error
+    return card

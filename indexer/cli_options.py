@@ -1,0 +1,82 @@
+"""What the commands share: options, opening the library, paths, JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from indexer.settings import Settings
+    from search.library import Library
+
+LibraryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--library",
+        "-L",
+        metavar="DIR",
+        help="The library's folder. Default: $REELSEEK_LIBRARY, else the user's data folder.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout; all else goes to stderr.")
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1 or mps. Default: the best there is."),
+]
+
+
+def settings() -> Settings:
+    """Out of the environment."""
+    from indexer.settings import Settings
+
+    return Settings()
+
+
+@contextmanager
+def open_library(
+    folder: Path | None, device: str | None = None, *, create: bool = False
+) -> Iterator[Library]:
+    """The library, closed at the end of the block."""
+    from search.library import Library
+
+    found = settings()
+    library = Library(
+        folder or found.library,
+        database_url=found.database_url,
+        device=device or found.device,
+        create=create,
+    )
+    try:
+        yield library
+    finally:
+        library.close()
+
+
+def print_json(document: Any) -> None:
+    """One document on stdout."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+
+def absolute_prefix(prefix: str | None) -> str | None:
+    """A relative prefix counts from here, as every other path on a command line does."""
+    if prefix is None:
+        return None
+    found = absolute(prefix)
+    return found.rstrip("/") + "/" if prefix.endswith("/") else found
+
+
+def absolute(path: str) -> str:
+    """The path as ingest stores it. An empty one is refused: it would mean the whole folder here."""
+    if not path:
+        raise typer.BadParameter("an empty path was given; expected a file or folder")
+    return os.path.abspath(os.path.expanduser(path))

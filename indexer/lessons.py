@@ -1,0 +1,218 @@
+"""Examples for a lesson: from files and folders, from clips of the library, from lists of spans."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from encoders.action_names import find_names, normalise_action
+from encoders.encoder import Encoder
+from encoders.errors import DecodeError, InvalidQueryError, NotFoundError
+from encoders.heads import FeatureTrack
+from indexer.types import SampledClip, SamplingOptions
+from indexer.walk import find_files
+from indexer.worker import DecodeWorker
+from search.action_catalog import ActionExample
+from search.catalog import Catalog
+from search.library import Library
+from search.tracks import shot_window_of, track_of_clips
+
+LIMIT_SECONDS = 300.0
+LONGEST_EXAMPLE_SECONDS = 120.0
+
+
+def examples_from_files(
+    library: Library,
+    paths: Sequence[str],
+    *,
+    is_positive: bool,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[ActionExample]:
+    """Decodes and encodes example clips as the library's own were.
+
+    Args:
+        library: Whose encoder and sampling to use.
+        paths: Files and folders; what is no video in a folder is passed over.
+        is_positive: Whether they show the action.
+        on_progress: Told how many of how many files are done.
+        say: Told which files could not be used, and why.
+
+    Raises:
+        NotFoundError: A path does not exist, or no video is among them.
+    """
+    for path in paths:
+        if not Path(path).exists():
+            raise NotFoundError(f"there is no file or folder {path} to take examples from")
+    files = [file for file in find_files(paths) if file.reason is None]
+    sampling = _plain_sampling(library)
+    encoder = library.encoder()
+    examples = []
+    with DecodeWorker() as worker:
+        for number, file in enumerate(files):
+            on_progress(number, len(files))
+            try:
+                track = _encoded(worker, file.path, encoder, sampling)
+            except DecodeError as error:
+                if file.looks_like_video or len(files) == 1:
+                    say(f"{file.path} is left out: {error}")
+                continue
+            length = float(track.borders_seconds[-1] - track.borders_seconds[0])
+            if length > LONGEST_EXAMPLE_SECONDS:
+                say(
+                    f"{file.path} is left out: it lasts {length:.0f} s, and an example shows the action from "
+                    f"end to end, in {LONGEST_EXAMPLE_SECONDS:.0f} s at most; cut it, or list spans of it "
+                    "with --spans"
+                )
+                continue
+            examples.append(ActionExample(is_positive, os.path.abspath(file.path), track=track))
+    on_progress(len(files), len(files))
+    if not examples:
+        raise NotFoundError(f"no video that could be used as an example is in {', '.join(paths)}")
+    return examples
+
+
+def _plain_sampling(library: Library) -> SamplingOptions:
+    from dataclasses import replace
+
+    stored = SamplingOptions.from_json(library.record().sampling)
+    return replace(
+        stored, sampling="uniform", actions=None, dense_fps=0.0, frame_size=library.encoder().frame_size
+    )
+
+
+def _encoded(worker: DecodeWorker, path: str, encoder: Encoder, sampling: SamplingOptions) -> FeatureTrack:
+    rows = []
+    for item in worker.decode(path, sampling, LIMIT_SECONDS):
+        if isinstance(item, SampledClip):
+            rows.append(
+                SimpleNamespace(
+                    start_seconds=item.start_seconds,
+                    end_seconds=item.end_seconds,
+                    times=item.frames.pts_seconds.tobytes(),
+                    features=encoder.encode_frames(item.frames).astype(np.float16).tobytes(),
+                )
+            )
+            if item.end_seconds - rows[0].start_seconds > LONGEST_EXAMPLE_SECONDS:
+                break
+    if not rows:
+        raise DecodeError("no frame could be decoded")
+    return track_of_clips(rows, encoder.dim, shot_window_of(sampling.to_json()))
+
+
+def examples_from_clips(
+    library: Library, clip_ids: Iterable[int], *, is_positive: bool
+) -> list[ActionExample]:
+    """Stored clips as examples. Raises NotFoundError."""
+    wanted = list(dict.fromkeys(clip_ids))
+    with library.read() as catalog:
+        found = catalog.clips(wanted)
+    missing = [clip_id for clip_id in wanted if clip_id not in found]
+    if missing:
+        raise NotFoundError(f"there is no clip {missing[0]} in this library; `indexer search` shows clip ids")
+    return [
+        ActionExample(
+            is_positive,
+            f"clip {clip.id} of {clip.path}",
+            clip.video_id,
+            (clip.start_seconds, clip.end_seconds),
+        )
+        for clip in (found[clip_id] for clip_id in wanted)
+    ]
+
+
+def examples_from_spans(library: Library, file: Path, action: str) -> list[ActionExample]:
+    """Labelled spans of catalogued videos as examples: those of the action, and those of others.
+
+    Args:
+        library: Which must hold the videos.
+        file: CSV with a header (path or video_id, start_seconds, end_seconds, action), or JSON: a list of
+            such objects, what `indexer find --json` prints, or ActivityNet's annotations.
+        action: Which label is the one to learn.
+
+    Raises:
+        InvalidQueryError: The file cannot be read so.
+        NotFoundError: It names a video that the library does not hold.
+    """
+    rows = _read_spans(file)
+    name = normalise_action(action)
+    examples = []
+    with library.read() as catalog:
+        for number, row in enumerate(rows, start=1):
+            try:
+                video_id = _video_id(catalog, row, file)
+                start, end = float(row["start_seconds"]), float(row["end_seconds"])
+                label = normalise_action(str(row.get("action") or row.get("label") or action))
+                if not 0 <= end - start < float("inf") or start == end:
+                    raise ValueError(f"a span must end after it starts, got {start} to {end}")
+            except (KeyError, TypeError, ValueError) as error:
+                what = f"no {error}" if isinstance(error, KeyError) else str(error)
+                raise InvalidQueryError(
+                    f"{file}, entry {number}: {what}; expected path (or video_id), start_seconds, "
+                    "end_seconds and action"
+                ) from error
+            is_positive = label == name or name in find_names(label, [name]).names
+            source = f"{start:.3f}-{end:.3f} s of video {video_id}"
+            examples.append(ActionExample(is_positive, source, video_id, (start, end)))
+    if not examples:
+        raise InvalidQueryError(f"{file} holds no span")
+    return examples
+
+
+def _read_spans(file: Path) -> list[dict[str, Any]]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        if file.suffix.lower() != ".json":
+            return list(csv.DictReader(text.splitlines()))
+        document = json.loads(text)
+    except (OSError, ValueError, csv.Error, RecursionError) as error:
+        raise InvalidQueryError(
+            f"the spans in {file} cannot be read: {error}; expected CSV or JSON"
+        ) from error
+    if isinstance(document, dict) and isinstance(document.get("segments"), list):
+        return document["segments"]
+    if isinstance(document, dict):
+        videos = document.get("database") or document.get("results") or {}
+        return _activitynet_rows(videos, file)
+    if isinstance(document, list):
+        return document
+    raise InvalidQueryError(f"{file} holds {type(document).__name__}, expected a list of spans")
+
+
+def _activitynet_rows(videos: Any, file: Path) -> list[dict[str, Any]]:
+    try:
+        return [
+            {
+                "path": path,
+                "start_seconds": entry["segment"][0],
+                "end_seconds": entry["segment"][1],
+                "action": entry["label"],
+            }
+            for path, found in videos.items()
+            for entry in (found["annotations"] if isinstance(found, dict) else found)
+        ]
+    except (AttributeError, KeyError, IndexError, TypeError) as error:
+        raise InvalidQueryError(
+            f"{file} is no ActivityNet file ({error!r}); expected database -> video -> annotations -> "
+            "segment and label"
+        ) from error
+
+
+def _video_id(catalog: Catalog, row: dict[str, Any], file: Path) -> int:
+    if not isinstance(row, dict):
+        raise TypeError(f"got {row!r}")
+    if row.get("video_id"):
+        return catalog.video(int(row["video_id"])).id
+    path = str(row["path"])
+    for candidate in (os.path.abspath(path), os.path.abspath(file.parent / path)):
+        video = catalog.video_by_path(candidate)
+        if video is not None and video.clips:
+            return video.id
+    raise NotFoundError(f"{path}, named in {file}, is not in this library: ingest it first")

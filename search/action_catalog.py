@@ -1,0 +1,472 @@
+"""The catalog's part about actions: heads, their segments, and the examples they were taught with."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+
+from encoders.errors import NotFoundError
+from encoders.heads import ActionSpan, FeatureTrack
+from search.conditions import larger, path_prefix_condition, smaller
+from search.tables import action_examples, clip_vectors, clips, heads, segments, videos
+from search.tracks import shot_window_of, track_from_bytes, track_of_clips, track_to_bytes
+from search.types import Segment
+
+# Two spans meet when they share this much, or half of the shorter: a clip is not "running" for the
+# two frames that a segment of its neighbour reaches over.
+LEAST_OVERLAP_SECONDS = 0.5
+SAMPLES_PER_PIECE = 20_000  # of a long video, in memory at once
+
+HeadKind = Literal["taught", "zero-shot", "kinetics"]
+Origin = Literal["teach", "feedback"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRecord:
+    """A head without its parameters.
+
+    Attributes:
+        card: What is known about it: the report of its lesson, say.
+        threshold: The confidence from which its segments count.
+    """
+
+    id: int
+    kind: HeadKind
+    name: str
+    is_active: bool
+    encoder_id: str
+    actions: tuple[str, ...]
+    threshold: float
+    card: Mapping[str, Any]
+    created_at: float
+
+    @property
+    def label(self) -> str:
+        """How a segment names it: "taught", or the name of what knows many actions."""
+        return "taught" if self.kind == "taught" else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ActionExample:
+    """An example of an action, or of what it is not: a span of a catalogued video, or features of its own.
+
+    Attributes:
+        source: Where it is from, to show and to tell examples apart.
+        span: [start, end) in seconds, with `video_id`.
+        track: For footage that is not in the catalog.
+        origin: Given for a lesson, or a correction.
+    """
+
+    is_positive: bool
+    source: str
+    video_id: int | None = None
+    span: tuple[float, float] | None = None
+    track: FeatureTrack | None = None
+    origin: Origin = "teach"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFilters:
+    """Which segments are wanted.
+
+    Attributes:
+        actions: Names as heads know them; None means all.
+        min_confidence: None leaves it to each head's threshold.
+        video_id, path_prefix, min_duration_seconds: As elsewhere.
+    """
+
+    actions: tuple[str, ...] | None = None
+    min_confidence: float | None = None
+    min_duration_seconds: float | None = None
+    path_prefix: str | None = None
+    video_id: int | None = None
+
+
+class ActionCatalog:
+    """Reads and writes actions over the connection of a `Catalog`; never commits."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    # --- heads -----------------------------------------------------------------------------
+
+    def add_head(
+        self,
+        *,
+        kind: HeadKind,
+        name: str,
+        encoder_id: str,
+        actions: Sequence[str],
+        threshold: float,
+        card: Mapping[str, Any],
+        parameters: bytes | None,
+        is_active: bool,
+    ) -> int:
+        """Adds a head, active or still at work on the library; returns its id."""
+        result = self._connection.execute(
+            insert(heads).values(
+                kind=kind,
+                name=name,
+                is_active=is_active,
+                encoder_id=encoder_id,
+                actions=json.dumps(list(actions), ensure_ascii=False),
+                threshold=threshold,
+                card=json.dumps(dict(card), ensure_ascii=False),
+                parameters=parameters,
+                created_at=time.time(),
+            )
+        )
+        return int(result.inserted_primary_key[0])  # type: ignore[index]
+
+    def heads(self, *, active: bool | None = True) -> list[HeadRecord]:
+        """Heads by name; with `active=None` also those that are still at work."""
+        columns = [column for column in heads.c if column.name != "parameters"]
+        query = select(*columns).order_by(heads.c.name, heads.c.id)
+        if active is not None:
+            query = query.where(heads.c.is_active == active)
+        return [
+            HeadRecord(
+                **{
+                    **row._mapping,
+                    "actions": tuple(json.loads(row.actions)),
+                    "card": json.loads(row.card),
+                }
+            )
+            for row in self._connection.execute(query)
+        ]
+
+    def head_parameters(self, head_id: int) -> bytes | None:
+        """A head's safetensors; None for a backbone. Raises NotFoundError."""
+        row = self._connection.execute(select(heads.c.parameters).where(heads.c.id == head_id)).first()
+        if row is None:
+            raise NotFoundError(f"there is no head {head_id} any more")
+        return None if row.parameters is None else bytes(row.parameters)
+
+    def activate_head(self, head_id: int) -> None:
+        """Puts a head that has done its work in the place of the one of its name."""
+        name = self._connection.execute(select(heads.c.name).where(heads.c.id == head_id)).scalar_one()
+        self._connection.execute(
+            delete(heads).where(heads.c.name == name, heads.c.id != head_id, heads.c.is_active)
+        )
+        self._connection.execute(update(heads).where(heads.c.id == head_id).values(is_active=True))
+
+    def remove_head(self, head_id: int) -> None:
+        """Removes a head and its segments."""
+        self._connection.execute(delete(heads).where(heads.c.id == head_id))
+
+    def rename(self, head_id: int, old: str, new: str, parameters: bytes) -> None:
+        """Gives a taught action another name, with its segments and examples."""
+        actions = json.dumps([new], ensure_ascii=False)
+        self._connection.execute(
+            update(heads)
+            .where(heads.c.id == head_id)
+            .values(name=new, actions=actions, parameters=parameters)
+        )
+        self._connection.execute(update(segments).where(segments.c.head_id == head_id).values(action=new))
+        self._connection.execute(
+            update(action_examples).where(action_examples.c.action == old).values(action=new)
+        )
+
+    # --- segments --------------------------------------------------------------------------
+
+    def add_segments(self, video_id: int, head_id: int, spans: Iterable[ActionSpan]) -> None:
+        """Adds what a head found in a video."""
+        rows = [
+            {
+                "video_id": video_id,
+                "head_id": head_id,
+                "action": span.action,
+                "start_seconds": span.start_seconds,
+                "end_seconds": span.end_seconds,
+                "confidence": span.confidence,
+            }
+            for span in spans
+        ]
+        if rows:
+            self._connection.execute(insert(segments), rows)
+
+    def clear_segments(self, video_id: int, head_ids: Sequence[int] | None = None) -> None:
+        """Removes a video's segments: all, or those of some heads."""
+        condition = segments.c.video_id == video_id
+        if head_ids is not None:
+            condition = and_(condition, segments.c.head_id.in_(head_ids))
+        self._connection.execute(delete(segments).where(condition))
+
+    def drop_rejected(self, video_id: int) -> None:
+        """Removes the segments that people have said are not what they are called."""
+        rejected = action_examples.alias()
+        shared = smaller(segments.c.end_seconds, rejected.c.end_seconds) - larger(
+            segments.c.start_seconds, rejected.c.start_seconds
+        )
+        length = segments.c.end_seconds - segments.c.start_seconds
+        refuted = (
+            select(segments.c.id)
+            .join(
+                rejected,
+                and_(rejected.c.video_id == segments.c.video_id, rejected.c.action == segments.c.action),
+            )
+            .where(
+                segments.c.video_id == video_id,
+                rejected.c.origin == "feedback",
+                ~rejected.c.is_positive,
+                2 * shared >= length,
+            )
+        )
+        self._connection.execute(delete(segments).where(segments.c.id.in_(refuted)))
+
+    def count_segments(self, filters: SegmentFilters) -> int:
+        """How many segments pass."""
+        query = select(func.count()).select_from(_joined()).where(*_segment_conditions(filters))
+        return self._connection.execute(query).scalar_one()
+
+    def list_segments(
+        self,
+        filters: SegmentFilters,
+        *,
+        after: tuple[str, float, int] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Segment]:
+        """Segments that pass, by path and time.
+
+        Args:
+            filters: Which.
+            after: Path, start and id of the segment to continue after.
+            limit: None means all of them, streamed.
+        """
+        order = (videos.c.path, segments.c.start_seconds, segments.c.id)
+        query = _segment_select().where(*_segment_conditions(filters)).order_by(*order)
+        if after is not None:
+            query = query.where(tuple_(*order) > tuple_(*after))
+        if limit is not None:
+            query = query.limit(limit)
+        for row in self._connection.execute(query).yield_per(2000):
+            yield _segment(row)
+
+    def segments_of_videos(self, video_ids: Sequence[int]) -> dict[int, list[Segment]]:
+        """Segments of some videos that reach their heads' thresholds, in order of time."""
+        found: dict[int, list[Segment]] = {video_id: [] for video_id in video_ids}
+        ids = list(found)
+        for start in range(0, len(ids), 500):
+            query = _segment_select().where(
+                segments.c.video_id.in_(ids[start : start + 500]), *_segment_conditions(SegmentFilters())
+            )
+            for row in self._connection.execute(query.order_by(segments.c.start_seconds, segments.c.id)):
+                found[row.video_id].append(_segment(row))
+        return found
+
+    def counts(self) -> dict[tuple[int, str], tuple[int, float]]:
+        """By head id and action: how many segments reach the threshold, and their seconds in all."""
+        length = func.sum(segments.c.end_seconds - segments.c.start_seconds)
+        query = (
+            select(segments.c.head_id, segments.c.action, func.count(), length)
+            .join(heads, heads.c.id == segments.c.head_id)
+            .where(heads.c.is_active, segments.c.confidence >= heads.c.threshold)
+            .group_by(segments.c.head_id, segments.c.action)
+        )
+        return {(row[0], row[1]): (row[2], float(row[3])) for row in self._connection.execute(query)}
+
+    # --- examples --------------------------------------------------------------------------
+
+    def add_example(self, action: str, example: ActionExample) -> None:
+        """Keeps an example, in place of those of the same footage."""
+        same = action_examples.c.source == example.source
+        start, end = example.span or (None, None)
+        if start is not None and end is not None:
+            same = and_(
+                action_examples.c.video_id == example.video_id,
+                action_examples.c.start_seconds < end - 1e-6,
+                action_examples.c.end_seconds > start + 1e-6,
+            )
+        self._connection.execute(delete(action_examples).where(action_examples.c.action == action, same))
+        self._connection.execute(
+            insert(action_examples).values(
+                action=action,
+                is_positive=example.is_positive,
+                origin=example.origin,
+                source=example.source,
+                video_id=example.video_id,
+                start_seconds=start,
+                end_seconds=end,
+                track=None if example.track is None else track_to_bytes(example.track),
+                created_at=time.time(),
+            )
+        )
+
+    def examples(self, action: str) -> list[ActionExample]:
+        """An action's examples, in the order in which they were given."""
+        query = select(action_examples).where(action_examples.c.action == action)
+        return [
+            ActionExample(
+                is_positive=row.is_positive,
+                source=row.source,
+                video_id=row.video_id,
+                span=None if row.start_seconds is None else (row.start_seconds, row.end_seconds),
+                track=None if row.track is None else track_from_bytes(row.track),
+                origin=row.origin,
+            )
+            for row in self._connection.execute(query.order_by(action_examples.c.id))
+        ]
+
+    def count_examples(self) -> dict[str, tuple[int, int]]:
+        """By action: how many examples of it, and how many of what it is not."""
+        positive = func.sum(case((action_examples.c.is_positive, 1), else_=0))
+        query = select(action_examples.c.action, positive, func.count()).group_by(action_examples.c.action)
+        return {row[0]: (int(row[1]), int(row[2] - row[1])) for row in self._connection.execute(query)}
+
+    def remove_examples(self, action: str, *, origin: Origin | None = None) -> int:
+        """Forgets an action's examples, or those of one origin; returns how many."""
+        condition = action_examples.c.action == action
+        if origin is not None:
+            condition = and_(condition, action_examples.c.origin == origin)
+        return self._connection.execute(delete(action_examples).where(condition)).rowcount
+
+    # --- features --------------------------------------------------------------------------
+
+    def video_ids(self) -> list[int]:
+        """Videos with visible clips, ascending."""
+        query = select(clips.c.video_id).where(clips.c.revision.is_not(None)).distinct()
+        return sorted(self._connection.execute(query).scalars())
+
+    def first_times(self, video_ids: Sequence[int]) -> dict[int, float]:
+        """When the first clip of each video begins, in seconds: what a player shows as 0."""
+        found: dict[int, float] = {}
+        for start in range(0, len(video_ids), 500):
+            query = (
+                select(clips.c.video_id, func.min(clips.c.start_seconds))
+                .where(clips.c.video_id.in_(video_ids[start : start + 500]), clips.c.revision.is_not(None))
+                .group_by(clips.c.video_id)
+            )
+            found.update((row[0], float(row[1])) for row in self._connection.execute(query))
+        return found
+
+    def video_revision(self, video_id: int) -> int | None:
+        """Changes whenever the video's clips are replaced; None when it has none."""
+        query = select(func.max(clips.c.revision)).where(clips.c.video_id == video_id)
+        return self._connection.execute(query).scalar()
+
+    def tracks(
+        self, video_id: int, dim: int, span: tuple[float, float] | None = None
+    ) -> Iterator[FeatureTrack]:
+        """A video's features in order of time, in pieces of at most some 20,000 samples.
+
+        Args:
+            video_id: Of a published video.
+            dim: D.
+            span: Only the clips that overlap [start, end) in seconds.
+        """
+        sampling = self._connection.execute(select(videos.c.sampling).where(videos.c.id == video_id)).scalar()
+        shot_window = shot_window_of(sampling)
+        query = (
+            select(clips.c.start_seconds, clips.c.end_seconds, clip_vectors.c.times, clip_vectors.c.features)
+            .join(clip_vectors, clip_vectors.c.clip_id == clips.c.id)
+            .where(clips.c.video_id == video_id, clips.c.revision.is_not(None))
+            .order_by(clips.c.ordinal)
+        )
+        if span is not None:
+            query = query.where(clips.c.start_seconds < span[1], clips.c.end_seconds > span[0])
+        rows, samples = [], 0
+        for row in self._connection.execute(query).yield_per(256):
+            rows.append(row)
+            samples += len(row.times) // 8
+            if samples >= SAMPLES_PER_PIECE:
+                yield track_of_clips(rows, dim, shot_window)
+                rows, samples = [], 0
+        if rows:
+            yield track_of_clips(rows, dim, shot_window)
+
+
+def clips_with_action(filters: SegmentFilters) -> Select[Any]:
+    """Ids of the clips that show one of the actions."""
+    shared = smaller(segments.c.end_seconds, clips.c.end_seconds) - larger(
+        segments.c.start_seconds, clips.c.start_seconds
+    )
+    enough = or_(
+        shared >= LEAST_OVERLAP_SECONDS,
+        2 * shared >= clips.c.end_seconds - clips.c.start_seconds,
+        2 * shared >= segments.c.end_seconds - segments.c.start_seconds,
+    )
+    return (
+        select(clips.c.id)
+        .select_from(segments)
+        .join(heads, heads.c.id == segments.c.head_id)
+        .join(clips, clips.c.video_id == segments.c.video_id)
+        .where(
+            clips.c.start_seconds < segments.c.end_seconds,
+            clips.c.end_seconds > segments.c.start_seconds,
+            enough,
+            *_segment_conditions(filters, with_videos=False),
+        )
+    )
+
+
+def overlaps_enough(start: float, end: float, segment: Segment) -> bool:
+    """Whether a span shows a segment's action: as `clips_with_action` decides it."""
+    shared = min(end, segment.end_seconds) - max(start, segment.start_seconds)
+    if shared <= 0:
+        return False
+    return (
+        shared >= LEAST_OVERLAP_SECONDS
+        or 2 * shared >= end - start
+        or 2 * shared >= segment.end_seconds - segment.start_seconds
+    )
+
+
+def _joined() -> Any:
+    return segments.join(heads, heads.c.id == segments.c.head_id).join(
+        videos, videos.c.id == segments.c.video_id
+    )
+
+
+def _segment_select() -> Select[Any]:
+    return select(
+        segments.c.id,
+        segments.c.video_id,
+        videos.c.path,
+        segments.c.start_seconds,
+        segments.c.end_seconds,
+        segments.c.action,
+        segments.c.confidence,
+        case((heads.c.kind == "taught", "taught"), else_=heads.c.name).label("head"),
+    ).select_from(_joined())
+
+
+def _segment(row: Any) -> Segment:
+    return Segment(**row._mapping)
+
+
+def _segment_conditions(filters: SegmentFilters, *, with_videos: bool = True) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [heads.c.is_active]
+    if with_videos:
+        conditions.append(videos.c.status != "staging")
+    if filters.actions is not None:
+        conditions.append(segments.c.action.in_(filters.actions))
+    if filters.min_confidence is None:
+        conditions.append(segments.c.confidence >= heads.c.threshold)
+    else:
+        conditions.append(segments.c.confidence >= filters.min_confidence)
+    if filters.min_duration_seconds is not None:
+        length = segments.c.end_seconds - segments.c.start_seconds
+        conditions.append(length >= filters.min_duration_seconds - 1e-6)
+    if filters.path_prefix is not None:
+        conditions.append(path_prefix_condition(filters.path_prefix))
+    if filters.video_id is not None:
+        conditions.append(segments.c.video_id == filters.video_id)
+    return conditions

@@ -1,0 +1,562 @@
+"""Actions of a library: teaching, tagging, finding, correcting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.action_names import NameMatch, find_names, normalise_action
+from encoders.errors import (
+    EncoderMismatchError,
+    HeadFileError,
+    InvalidQueryError,
+    NotFoundError,
+    UnknownActionError,
+)
+from encoders.heads import FeatureTrack
+from search.action_catalog import ActionExample, HeadRecord, SegmentFilters, overlaps_enough
+from search.tagging import Tagger, read_head
+from search.types import Filters, Segment
+
+if TYPE_CHECKING:
+    from encoders.lesson import Example
+    from encoders.zero_shot import ZeroShotHead
+    from search.catalog import Catalog
+    from search.library import Library
+
+ZERO_SHOT = "zero-shot"
+BACKGROUND_CLIPS = 300
+CLIPS_ASKED_ON_THE_FLY = 2000
+SHOWN_NAMES = 12
+MIN_CLIPS = 32  # fewer say nothing about what is usual
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSegments:
+    """An answer: which names the typed one was taken for, and how many segments there are.
+
+    Attributes:
+        action: What was asked for.
+        names: Names that heads know it by.
+        how: "exact", "synonym", "words", or "zero-shot" for a name that no head knows.
+        on_the_fly: All segments of such a name, None for the others.
+    """
+
+    action: str
+    names: tuple[str, ...]
+    how: str
+    filters: SegmentFilters
+    on_the_fly: tuple[Segment, ...] | None = None
+
+
+class Actions:
+    """What a library knows about actions; safe to share between threads."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self.tagger = Tagger(library)
+
+    # --- names -----------------------------------------------------------------------------
+
+    def match(self, action: str) -> NameMatch:
+        """The names that heads know an action by; `how` is "none" where no head does."""
+        with self._library.read() as catalog:
+            known = {name for head in catalog.actions.heads() for name in head.actions}
+        return find_names(action, sorted(known))
+
+    def _unknown(self, action: str, match: NameMatch) -> UnknownActionError:
+        with self._library.read() as catalog:
+            heads = catalog.actions.heads()
+        names = sorted({name for head in heads for name in head.actions})
+        close = f"; close to it: {', '.join(match.suggestions)}" if match.suggestions else ""
+        if not names:
+            known = "nothing was taught yet"
+        elif len(names) <= SHOWN_NAMES:
+            known = f"known are: {', '.join(names)}"
+        else:
+            known = f"{len(names)} others are known (`indexer actions list`)"
+        return UnknownActionError(
+            f"no head knows the action {action!r}; {known}{close}. Teach it with "
+            f'`indexer actions teach "{action}" --from FOLDER` (5 to 20 example clips), or with --clips'
+        )
+
+    # --- finding ---------------------------------------------------------------------------
+
+    def find(
+        self,
+        action: str,
+        *,
+        min_confidence: float | None = None,
+        min_duration_seconds: float | None = None,
+        path_prefix: str | None = None,
+        video_id: int | None = None,
+    ) -> FoundSegments:
+        """What an action is called here, ready for `count` and `segments`.
+
+        Raises:
+            UnknownActionError: No head knows it, and the encoder cannot tell it by its name.
+            InvalidQueryError: The name is no name, or a bound is out of range.
+        """
+        check_bounds(min_confidence, min_duration_seconds)
+        match = self.match(action)
+        filters = SegmentFilters(match.names, min_confidence, min_duration_seconds, path_prefix, video_id)
+        if match.how != "none":
+            return FoundSegments(action, match.names, match.how, filters)
+        name = normalise_action(action)
+        head = self._head_on_the_fly(name)
+        if head is None:
+            raise self._unknown(action, match)
+        segments = tuple(self._segments_on_the_fly(head, filters))
+        return FoundSegments(action, (name,), ZERO_SHOT, filters, segments)
+
+    def count(self, found: FoundSegments) -> int:
+        """How many segments an answer has."""
+        if found.on_the_fly is not None:
+            return len(found.on_the_fly)
+        with self._library.read() as catalog:
+            return catalog.actions.count_segments(found.filters)
+
+    def segments(
+        self, found: FoundSegments, *, after: tuple[str, float, int] | None = None, limit: int | None = None
+    ) -> Iterator[Segment]:
+        """An answer's segments by path and time, from just after one on."""
+        if found.on_the_fly is not None:
+            rest = (s for s in found.on_the_fly if after is None or (s.path, s.start_seconds, s.id) > after)
+            for number, segment in enumerate(rest):
+                if number == limit:
+                    return
+                yield segment
+            return
+        with self._library.read() as catalog:
+            yield from catalog.actions.list_segments(found.filters, after=after, limit=limit)
+
+    def allowed_clips(self, filters: Filters) -> NDArray[np.int64] | None:
+        """Ids of the clips that pass filters, ascending; None where every clip does.
+
+        Raises:
+            UnknownActionError: The filters name an action that nothing knows.
+        """
+        if filters.is_empty:
+            return None
+        found = None
+        if filters.action is not None:
+            found = self.find(filters.action, min_confidence=filters.min_confidence)
+        with self._library.read() as catalog:
+            if found is None:
+                return catalog.clip_ids(filters)
+            if found.on_the_fly is None:
+                return catalog.clip_ids(filters, found.filters)
+            ids = catalog.clip_ids(filters)
+            by_video: dict[int, list[Segment]] = {}
+            for segment in found.on_the_fly:
+                by_video.setdefault(segment.video_id, []).append(segment)
+            showing = [
+                clip.id
+                for video_id, segments in by_video.items()
+                for clip in catalog.clips_of_video(video_id)
+                if any(overlaps_enough(clip.start_seconds, clip.end_seconds, one) for one in segments)
+            ]
+            return np.intersect1d(ids, np.array(showing, np.int64))
+
+    # --- zero-shot -------------------------------------------------------------------------
+
+    def add_zero_shot(self, names: Sequence[str] | None = None) -> None:
+        """Gives the library a head that knows actions by their names alone, and tags with it.
+
+        Args:
+            names: None means the 400 of Kinetics. The same names as before change nothing.
+        """
+        from encoders.action_names import kinetics_400_names
+
+        wanted = list(names or kinetics_400_names())
+        with self._library.read() as catalog:
+            known = [head for head in catalog.actions.heads() if head.kind == ZERO_SHOT]
+            clips = catalog.count_clips()
+        if known and known[0].card.get("wanted") == wanted:
+            return
+        head = self._make_zero_shot(wanted)
+        card = {"wanted": wanted, "clips": clips}
+        with self._library.write() as catalog:
+            head_id = self._add(catalog, head, ZERO_SHOT, card, is_active=False)
+        self._tag_and_activate(head_id, lambda done, total: None)
+
+    def remove_zero_shot(self) -> None:
+        """Takes it away again, with what it found."""
+        with self._library.write() as catalog:
+            for head in catalog.actions.heads():
+                if head.kind == ZERO_SHOT:
+                    catalog.actions.remove_head(head.id)
+
+    def recalibrate(self) -> None:
+        """Measures anew what is usual for a zero-shot head, where the library has grown much since."""
+        with self._library.read() as catalog:
+            heads = [head for head in catalog.actions.heads() if head.kind == ZERO_SHOT]
+            clips = catalog.count_clips()
+        for record in heads:
+            if clips < 2 * max(record.card["clips"], MIN_CLIPS):
+                continue
+            head = self.tagger.load([record])[record.id].calibrate(self._sample())
+            card = {**record.card, "clips": clips}
+            with self._library.write() as catalog:
+                head_id = self._add(catalog, head, ZERO_SHOT, card, is_active=False)
+            self._tag_and_activate(head_id, lambda done, total: None)
+
+    def _make_zero_shot(self, names: Sequence[str]) -> ZeroShotHead:
+        from encoders.zero_shot import make_zero_shot_head
+
+        encoder = self._library.encoder()
+        head = make_zero_shot_head(encoder, names, scale=encoder.logit_scale)
+        return head.calibrate(self._sample())
+
+    def _sample(self) -> NDArray[np.float32]:
+        """Embeddings (S, D) from all over the library."""
+        calibration = self._library.calibration()
+        with self._library.read() as catalog:
+            known = catalog.clips(calibration.sample_ids)
+            dim = self._library.record().dim
+            return catalog.embeddings(list(known), dim) if known else np.zeros((0, dim), np.float32)
+
+    def _head_on_the_fly(self, name: str) -> ZeroShotHead | None:
+        record = self._library.record()
+        with self._library.read() as catalog:
+            knows = any(head.kind == ZERO_SHOT for head in catalog.actions.heads())
+        # A library that tags by name also answers by name; where that is off, nothing is guessed.
+        return self._make_zero_shot([name]) if knows and record.background is not None else None
+
+    def _segments_on_the_fly(self, head: ZeroShotHead, filters: SegmentFilters) -> list[Segment]:
+        """Looks where the clips resemble the name most: not for hours, and not everywhere."""
+        with self._library.index() as index:
+            ids = index.search(head.labels, CLIPS_ASKED_ON_THE_FLY, None)[1][0]
+        found: list[Segment] = []
+        record = self._library.record()
+        with self._library.read() as catalog:
+            videos = sorted({clip.video_id for clip in catalog.clips(ids.tolist()).values()})
+            for video_id in videos:
+                video = catalog.video(video_id)
+                if filters.video_id not in (None, video_id):
+                    continue
+                if filters.path_prefix is not None and not video.path.startswith(filters.path_prefix):
+                    continue
+                for track in catalog.actions.tracks(video_id, record.dim):
+                    found += [
+                        Segment(0, video_id, video.path, s.start_seconds, s.end_seconds, s.action,
+                                s.confidence, ZERO_SHOT)
+                        for s in head.localise(track)
+                        if s.confidence >= (filters.min_confidence or 0)
+                        and s.end_seconds - s.start_seconds >= (filters.min_duration_seconds or 0) - 1e-6
+                    ]  # fmt: skip
+        found.sort(key=lambda one: (one.path, one.start_seconds))
+        return [replace(segment, id=number + 1) for number, segment in enumerate(found)]
+
+    # --- teaching --------------------------------------------------------------------------
+
+    def teach(
+        self,
+        action: str,
+        examples: Sequence[ActionExample],
+        *,
+        replace_examples: bool = False,
+        on_progress: Callable[[str], None] = lambda _: None,
+        on_tagged: Callable[[int, int], None] = lambda done, total: None,
+    ) -> dict[str, Any]:
+        """Learns an action from examples, those kept from before and corrections included; re-tags.
+
+        Until it is done the library answers as before; stopped midway, nothing has changed but the
+        examples.
+
+        Args:
+            action: Its name.
+            examples: New ones.
+            replace_examples: Forget those that were given at earlier lessons (not corrections).
+            on_progress: Told what is being done.
+            on_tagged: Told how many of how many videos are tagged.
+
+        Returns:
+            The head's card: the lesson's report.
+
+        Raises:
+            TeachingError: Too few examples, or they teach nothing; nothing was changed.
+            InvalidQueryError: The name is no name.
+        """
+        from encoders.lesson import teach
+
+        name = normalise_action(action)
+        self._check_free(name)
+        record = self._library.record()
+        with self._library.read() as catalog:
+            kept = catalog.actions.examples(name)
+            if replace_examples:
+                kept = [example for example in kept if example.origin == "feedback"]
+            spans = [(e.video_id, *e.span) for e in examples if e.video_id is not None and e.span]
+            new = {example.source for example in examples}
+            kept = [e for e in kept if e.source not in new and not _meets(e.video_id, e.span, spans)]
+            positives, negatives = self._gather(catalog, [*kept, *examples], record.dim)
+            background = self._background(catalog, [*kept, *examples], record.dim)
+        head, report = teach(
+            name, positives, negatives, background, encoder_id=record.encoder_id, on_progress=on_progress
+        )
+        card = {key: round(v, 4) if isinstance(v, float) else v for key, v in asdict(report).items()}
+        with self._library.write() as catalog:
+            if replace_examples:
+                catalog.actions.remove_examples(name, origin="teach")
+            for example in examples:
+                catalog.actions.add_example(name, example)
+            head_id = self._add(catalog, head, name, card, is_active=False)
+        on_progress("tagging the library")
+        self._tag_and_activate(head_id, on_tagged)
+        return card
+
+    def _check_free(self, name: str) -> None:
+        with self._library.read() as catalog:
+            taken = [head for head in catalog.actions.heads() if head.name == name and head.kind != "taught"]
+        if taken:
+            raise InvalidQueryError(f"{name!r} is the name of a whole head; choose another for the action")
+
+    def _tag_and_activate(self, head_id: int, on_tagged: Callable[[int, int], None]) -> None:
+        try:
+            self.tagger.retag([head_id], on_tagged)
+            with self._library.write() as catalog:
+                catalog.actions.activate_head(head_id)
+        except BaseException:
+            with self._library.write() as catalog:
+                catalog.actions.remove_head(head_id)
+            raise
+
+    def _add(self, catalog: Catalog, head: Any, name: str, card: dict[str, Any], *, is_active: bool) -> int:
+        return catalog.actions.add_head(
+            kind=head.kind,
+            name=name,
+            encoder_id=head.encoder_id,
+            actions=head.actions,
+            # The cut-offs of a zero-shot head, one for each of its names, are inside it.
+            threshold=float(getattr(head, "threshold", 0.0)),
+            card=card,
+            parameters=head.to_bytes(),
+            is_active=is_active,
+        )
+
+    @staticmethod
+    def _gather(
+        catalog: Catalog, examples: Sequence[ActionExample], dim: int
+    ) -> tuple[list[Example], list[Example]]:
+        """Examples of the action, and of what it is not, with their features."""
+        from encoders.lesson import Example
+
+        sides: tuple[list[Example], list[Example]] = ([], [])
+        for example in examples:
+            track = example.track
+            if track is None:
+                assert example.video_id is not None and example.span is not None
+                track = _span_track(catalog, example.video_id, example.span, dim)
+            if track is not None and len(track):
+                source = example.source if example.video_id is None else f"video {example.video_id}"
+                sides[0 if example.is_positive else 1].append(Example(track, source))
+        return sides
+
+    @staticmethod
+    def _background(catalog: Catalog, examples: Sequence[ActionExample], dim: int) -> list[Example]:
+        """Clips from all over the library, but for those that are examples."""
+        from encoders.lesson import Example
+
+        spans = [(e.video_id, *e.span) for e in examples if e.video_id is not None and e.span]
+        chosen = np.random.default_rng(0).permutation(catalog.clip_ids(Filters()))[:BACKGROUND_CLIPS]
+        background = []
+        for clip in catalog.clips(np.sort(chosen).tolist()).values():
+            span = (clip.start_seconds, clip.end_seconds)
+            if _meets(clip.video_id, span, spans):
+                continue
+            track = _span_track(catalog, clip.video_id, span, dim)
+            if track is not None and len(track):
+                background.append(Example(track, f"video {clip.video_id}"))
+        return background
+
+    # --- changing --------------------------------------------------------------------------
+
+    def taught(self, action: str) -> HeadRecord:
+        """The head of a taught action, by its exact name. Raises UnknownActionError."""
+        name = normalise_action(action)
+        with self._library.read() as catalog:
+            for head in catalog.actions.heads():
+                if head.name == name:
+                    return head
+        raise self._unknown(action, self.match(action))
+
+    def rename(self, action: str, new: str) -> None:
+        """Gives a taught action another name."""
+        head, name = self.taught(action), normalise_action(new)
+        if head.kind != "taught":
+            raise InvalidQueryError(f"{head.name!r} is no taught action, it cannot be renamed")
+        with self._library.write() as catalog:
+            if any(one.name == name and one.id != head.id for one in catalog.actions.heads(active=None)):
+                raise InvalidQueryError(f"there is an action {name!r} already: remove it first")
+            loaded = replace(self.tagger.load([head], catalog)[head.id], action=name)
+            catalog.actions.rename(head.id, head.name, name, loaded.to_bytes())
+        self.tagger.forget(head.id)
+
+    def remove(self, action: str) -> None:
+        """Removes a head, its segments and its examples."""
+        head = self.taught(action)
+        with self._library.write() as catalog:
+            catalog.actions.remove_head(head.id)
+            if head.kind == "taught":
+                catalog.actions.remove_examples(head.name)
+
+    def export(self, action: str) -> bytes:
+        """A taught head as a safetensors file, without the footage that it was taught with."""
+        head = self.taught(action)
+        with self._library.read() as catalog:
+            parameters = catalog.actions.head_parameters(head.id)
+        if parameters is None or head.kind == "kinetics":
+            raise InvalidQueryError(f"{head.name!r} is a backbone: its weights are where it came from")
+        return parameters
+
+    def import_head(
+        self, content: bytes, on_tagged: Callable[[int, int], None] = lambda done, total: None
+    ) -> HeadRecord:
+        """Takes in what `export` gave, and tags the library with it.
+
+        Raises:
+            HeadFileError: It is no such file.
+            EncoderMismatchError: It reads the features of another encoder.
+        """
+        head = read_head(content)
+        record = self._library.record()
+        if head.encoder_id != record.encoder_id:
+            raise EncoderMismatchError(
+                f"this head reads features of {head.encoder_id}, this library has those of "
+                f"{record.encoder_id}: teach the action here instead"
+            )
+        if head.kind != "taught":
+            raise HeadFileError(f"the file holds a head of kind {head.kind!r}, expected a taught action")
+        with self._library.write() as catalog:
+            head_id = self._add(catalog, head, head.action, {"imported": True}, is_active=False)
+        self._tag_and_activate(head_id, on_tagged)
+        return self.taught(head.action)
+
+    def correct(self, clip_id: int, action: str, *, is_positive: bool) -> None:
+        """Says that a clip shows an action, or does not; kept for the next lesson.
+
+        What a rejected clip was tagged with goes at once.
+
+        Raises:
+            NotFoundError: There is no such clip.
+        """
+        name = normalise_action(action)
+        with self._library.write() as catalog:
+            clip = catalog.clips([clip_id]).get(clip_id)
+            if clip is None:
+                raise NotFoundError(f"there is no clip {clip_id} in this library")
+            span = (clip.start_seconds, clip.end_seconds)
+            example = ActionExample(is_positive, f"clip {clip_id}", clip.video_id, span, origin="feedback")
+            catalog.actions.add_example(name, example)
+            catalog.actions.drop_rejected(clip.video_id)
+
+    # --- the whole -------------------------------------------------------------------------
+
+    def listing(self) -> list[dict[str, Any]]:
+        """What is known, action by action: the document of `indexer actions list --json`.
+
+        Of a head that knows many names only those are listed that were found.
+        """
+        with self._library.read() as catalog:
+            heads = catalog.actions.heads()
+            counts = catalog.actions.counts()
+            examples = catalog.actions.count_examples()
+        rows: list[dict[str, Any]] = []
+        for head in heads:
+            taught = head.kind == "taught"
+            for name in head.actions:
+                count, seconds = counts.get((head.id, name), (0, 0.0))
+                if not (taught or count):
+                    continue
+                of, against = examples.get(name, (0, 0)) if taught else (0, 0)
+                rows.append(
+                    {
+                        "action": name,
+                        "head": head.label,
+                        "segments": count,
+                        "seconds": round(seconds, 3),
+                        "threshold": head.threshold if taught else None,
+                        "examples": {"positive": of, "negative": against} if taught else None,
+                        "report": dict(head.card) if taught else None,
+                    }
+                )
+        rows.sort(key=lambda row: (row["head"] != "taught", -row["segments"], row["action"]))
+        return rows
+
+    def describe(self, action: str) -> dict[str, Any]:
+        """One head with its examples: the document of `indexer actions show --json`."""
+        head = self.taught(action)
+        with self._library.read() as catalog:
+            examples = catalog.actions.examples(head.name) if head.kind == "taught" else []
+        rows = [row for row in self.listing() if row["head"] == head.label]
+        if head.kind == "taught":
+            rows = [row for row in rows if row["action"] == head.name]
+        return {
+            "action": head.name,
+            "head": head.label,
+            "encoder": head.encoder_id,
+            "threshold": head.threshold,
+            "report": dict(head.card),
+            "segments": sum(row["segments"] for row in rows),
+            "examples": [
+                {
+                    "source": example.source,
+                    "positive": example.is_positive,
+                    "origin": example.origin,
+                    "video_id": example.video_id,
+                    "start_seconds": example.span[0] if example.span else None,
+                    "end_seconds": example.span[1] if example.span else None,
+                }
+                for example in examples
+            ],
+        }
+
+    def corrections(self, action: str) -> dict[str, Any]:
+        """How many examples of an action are kept, taught yet or not."""
+        name = normalise_action(action)
+        with self._library.read() as catalog:
+            positive, negative = catalog.actions.count_examples().get(name, (0, 0))
+        return {"action": name, "positive": positive, "negative": negative}
+
+    def heads_listing(self) -> list[dict[str, Any]]:
+        """The heads themselves."""
+        with self._library.read() as catalog:
+            return [
+                {"head": head.label, "kind": head.kind, "names": len(head.actions)}
+                for head in catalog.actions.heads()
+                if head.kind != "taught"
+            ]
+
+
+def check_bounds(min_confidence: float | None, min_duration_seconds: float | None) -> None:
+    """Raises InvalidQueryError where a bound makes no sense."""
+    if min_confidence is not None and not 0 <= min_confidence <= 1:
+        raise InvalidQueryError(f"min_confidence must be from 0 to 1, got {min_confidence}")
+    if min_duration_seconds is not None and not 0 <= min_duration_seconds < float("inf"):
+        raise InvalidQueryError(f"min_duration_seconds must be 0 or more, got {min_duration_seconds}")
+
+
+def _span_track(catalog: Catalog, video_id: int, span: tuple[float, float], dim: int) -> FeatureTrack | None:
+    """The samples of a span; at least the nearest one, where there is any clip."""
+    for track in catalog.actions.tracks(video_id, dim, span):
+        part = track.part(*span)
+        if len(part):
+            return part
+        nearest = int(np.argmin(np.abs(track.times_seconds - (span[0] + span[1]) / 2)))
+        return track.between(nearest, nearest + 1)
+    return None
+
+
+def _meets(
+    video_id: int | None,
+    span: tuple[float, float] | None,
+    others: Iterable[tuple[int, float, float]],
+) -> bool:
+    return span is not None and any(
+        video_id == other and span[0] < end - 1e-6 and span[1] > start + 1e-6 for other, start, end in others
+    )

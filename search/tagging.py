@@ -1,0 +1,165 @@
+"""Heads at work on the library: every video tagged from its stored features, without decoding."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from encoders.errors import HeadFileError
+from encoders.heads import ActionSpan
+from encoders.taught import TaughtHead, localise_all
+from encoders.tensors import read_card
+from search.action_catalog import HeadRecord
+
+if TYPE_CHECKING:
+    from search.catalog import Catalog
+    from search.library import Library
+
+VIDEOS_PER_WRITE = 16
+
+
+class Tagger:
+    """Tags videos with what the library's heads find in them; safe to share between threads."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._heads: dict[int, Any] = {}
+        self._lock = threading.Lock()
+
+    def tag_video(
+        self, catalog: Catalog, video_id: int, dim: int, more: dict[str, list[ActionSpan]] | None = None
+    ) -> None:
+        """Replaces a video's segments by what every head finds now, in the caller's transaction.
+
+        Args:
+            catalog: Of a write transaction in which the video's clips are published.
+            video_id: The video.
+            dim: D of its features.
+            more: By head name, what backbones saw while the video was decoded.
+        """
+        records = catalog.actions.heads(active=None)
+        catalog.actions.clear_segments(video_id)
+        for head_id, spans in self._found(catalog, video_id, dim, records):
+            catalog.actions.add_segments(video_id, head_id, spans)
+        ids = {record.name: record.id for record in records if record.kind == "kinetics"}
+        for name, spans in (more or {}).items():
+            catalog.actions.add_segments(video_id, ids[name], spans)
+        catalog.actions.drop_rejected(video_id)
+
+    def retag(
+        self,
+        head_ids: Sequence[int] | None = None,
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> int:
+        """Tags the whole library anew from its stored features; decodes nothing.
+
+        Args:
+            head_ids: None means all heads but backbones, which need the frames.
+            on_progress: Told how many of how many videos are done.
+
+        Returns:
+            How many videos were tagged.
+        """
+        from threadpoolctl import threadpool_limits
+
+        with self._library.read() as catalog:
+            dim = self._library.record().dim
+            records = [
+                record
+                for record in catalog.actions.heads(active=None)
+                if record.kind != "kinetics" and (head_ids is None or record.id in head_ids)
+            ]
+            videos = catalog.actions.video_ids()
+        if not records:
+            return 0
+        self.load(records)
+        on_progress(0, len(videos))
+        done = 0
+        # One thread a core, each with one: the work is many small products, and reading.
+        with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for batch in _batches(videos, VIDEOS_PER_WRITE):
+                futures = [pool.submit(self._look_at, video_id, dim, records) for video_id in batch]
+                self._store(futures, [record.id for record in records])
+                done += len(batch)
+                on_progress(done, len(videos))
+        return done
+
+    def _look_at(
+        self, video_id: int, dim: int, records: Sequence[HeadRecord]
+    ) -> tuple[int, int | None, list[tuple[int, list[ActionSpan]]]]:
+        with self._library.read() as catalog:
+            revision = catalog.actions.video_revision(video_id)
+            return video_id, revision, self._found(catalog, video_id, dim, records)
+
+    def _store(self, futures: Iterable[Future[Any]], head_ids: Sequence[int]) -> None:
+        results = [future.result() for future in futures]
+        with self._library.write() as catalog:
+            kept = {record.id for record in catalog.actions.heads(active=None)}
+            for video_id, revision, found in results:
+                if revision is None or catalog.actions.video_revision(video_id) != revision:
+                    continue  # it was replaced meanwhile, and tagged by whoever did
+                catalog.actions.clear_segments(video_id, head_ids)
+                for head_id, spans in found:
+                    if head_id in kept:
+                        catalog.actions.add_segments(video_id, head_id, spans)
+                catalog.actions.drop_rejected(video_id)
+
+    def _found(
+        self, catalog: Catalog, video_id: int, dim: int, records: Sequence[HeadRecord]
+    ) -> list[tuple[int, list[ActionSpan]]]:
+        """By head id, what it finds in a video; backbones are left out."""
+        heads = self.load([record for record in records if record.kind != "kinetics"], catalog)
+        taught = [(key, head) for key, head in heads.items() if isinstance(head, TaughtHead)]
+        spans: dict[int, list[ActionSpan]] = {key: [] for key in heads}
+        if not heads:
+            return []
+        for track in catalog.actions.tracks(video_id, dim):
+            # Two heads may be called alike while one replaces the other: told apart by number.
+            numbered = [replace(head, action=str(key)) for key, head in taught]
+            for span in localise_all(numbered, track):
+                key = int(span.action)
+                spans[key].append(replace(span, action=heads[key].action))
+            for key, head in heads.items():
+                if not isinstance(head, TaughtHead):
+                    spans[key] += head.localise(track)
+        return list(spans.items())
+
+    def load(self, records: Sequence[HeadRecord], catalog: Catalog | None = None) -> dict[int, Any]:
+        """Heads by id; read once."""
+        with self._lock:
+            missing = [record for record in records if record.id not in self._heads]
+        if missing:
+            with nullcontext(catalog) if catalog is not None else self._library.read() as reader:
+                for record in missing:
+                    head = read_head(reader.actions.head_parameters(record.id) or b"")
+                    with self._lock:
+                        self._heads[record.id] = head
+        with self._lock:
+            return {record.id: self._heads[record.id] for record in records}
+
+    def forget(self, head_id: int) -> None:
+        """To be called when a head's parameters have changed under its id."""
+        with self._lock:
+            self._heads.pop(head_id, None)
+
+
+def read_head(content: bytes) -> Any:
+    """A head of any kind that reads stored features. Raises HeadFileError."""
+    kind = read_card(content).get("kind")
+    if kind == TaughtHead.kind:
+        return TaughtHead.from_bytes(content)
+    if kind == "zero-shot":
+        from encoders.zero_shot import ZeroShotHead
+
+        return ZeroShotHead.from_bytes(content)
+    raise HeadFileError(f"the file holds something of kind {kind!r}, expected a head of actions")
+
+
+def _batches(values: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]

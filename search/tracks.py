@@ -1,0 +1,74 @@
+"""Stored clips as what heads read: one track of features per video."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.heads import FeatureTrack
+from encoders.tensors import pack, unpack
+
+
+def shot_window_of(sampling: str | None) -> float | None:
+    """The length at which shots were cut into clips; None when shots were not looked for."""
+    options = json.loads(sampling) if sampling else {}
+    if not options.get("shots", True) or options.get("sampling") == "keyframes":
+        return None
+    return float(options.get("clip_seconds", 4.0))
+
+
+def track_of_clips(rows: Sequence[Any], dim: int, shot_window: float | None) -> FeatureTrack:
+    """Clips in order, as one track.
+
+    A clip that is as long as the window, or a multiple of it, was cut off there; any other length means
+    that a shot ended with it.
+    """
+    times = [np.frombuffer(row.times, np.float64) for row in rows]
+    features = [np.frombuffer(row.features, np.float16).reshape(-1, dim) for row in rows]
+    borders: list[NDArray[np.float64]] = []
+    shots, shot = [], 0
+    previous = None
+    for row, seconds in zip(rows, times, strict=True):
+        if previous is not None and shot_window is not None:
+            windows = (previous.end_seconds - previous.start_seconds) / shot_window
+            is_whole = round(windows) >= 1 and abs(windows - round(windows)) * shot_window < 1e-3
+            if not is_whole or row.start_seconds - previous.end_seconds > 1e-3:
+                shot += 1
+        borders.append(np.concatenate([[row.start_seconds], (seconds[1:] + seconds[:-1]) / 2]))
+        shots.append(np.full(len(seconds), shot, np.int64))
+        previous = row
+    return FeatureTrack(
+        np.concatenate(features),
+        np.concatenate(times),
+        np.concatenate([*borders, [rows[-1].end_seconds]]),
+        np.concatenate(shots),
+    )
+
+
+def track_to_bytes(track: FeatureTrack) -> bytes:
+    """A track as safetensors, its features as float16."""
+    return pack(
+        {
+            "features": track.features.astype(np.float16),
+            "times_seconds": track.times_seconds,
+            "borders_seconds": track.borders_seconds,
+            "shots": track.shots,
+        },
+        kind="track",
+    )
+
+
+def track_from_bytes(content: bytes) -> FeatureTrack:
+    """Reads what `track_to_bytes` wrote. Raises HeadFileError."""
+    expected: dict[str, tuple[type, int]] = {
+        "features": (np.float16, 2),
+        "times_seconds": (np.float64, 1),
+        "borders_seconds": (np.float64, 1),
+        "shots": (np.int64, 1),
+    }
+    tensors, _ = unpack(content, "track", expected)
+    return FeatureTrack(**tensors)
