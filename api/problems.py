@@ -27,6 +27,7 @@ from encoders.errors import (
     NotFoundError,
     ReelseekError,
     SchemaError,
+    UnknownActionError,
     UnsupportedQueryError,
 )
 
@@ -48,6 +49,7 @@ class ProblemKind:
 # The nearest class up the error's tree decides.
 KINDS: dict[type[ReelseekError], ProblemKind] = {
     NotFoundError: ProblemKind(404, "not-found", "Not found"),
+    UnknownActionError: ProblemKind(404, "unknown-action", "Nothing here knows this action"),
     InvalidQueryError: ProblemKind(422, "invalid-query", "The query makes no sense"),
     UnsupportedQueryError: ProblemKind(
         422, "unsupported-query", "The library's encoder cannot encode this kind of query"

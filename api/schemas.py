@@ -26,6 +26,19 @@ Weight = Annotated[
 PathPrefix = Annotated[
     str, Field(max_length=4096, description="Only videos whose absolute path starts with this.")
 ]
+# How long a name may be is for `normalise_action` to say; this bounds the work until then.
+ActionName = Annotated[
+    str, Field(min_length=1, max_length=1000, description="What is done, as people say it: running.")
+]
+Confidence = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Least confidence that it is done. Without it, the threshold of each head counts.",
+    ),
+]
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Most hits to return.")]
 GroupBy = Annotated[
     Literal["clip", "moment", "video"],
@@ -33,11 +46,13 @@ GroupBy = Annotated[
 ]
 
 
-class _Request(BaseModel):
+class StrictRequest(BaseModel):
+    """A body with these fields and no others."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class QueryPartRequest(_Request):
+class QueryPartRequest(StrictRequest):
     """One part of a query: words, or a stored clip, or a span of a catalogued video."""
 
     text: str | None = Field(default=None, min_length=1, max_length=1000)
@@ -68,13 +83,15 @@ class QueryPartRequest(_Request):
         return SpanPart(self.video_id, self.start_seconds, self.end_seconds, self.weight)
 
 
-class FiltersRequest(_Request):
+class FiltersRequest(StrictRequest):
     """What every hit must satisfy; all of it."""
 
     path_prefix: PathPrefix | None = None
     min_duration_seconds: Length | None = None
     max_duration_seconds: Length | None = None
     video_ids: list[Id] | None = Field(default=None, max_length=10_000)
+    action: ActionName | None = None
+    min_confidence: Confidence | None = None
 
     def to_filters(self) -> Filters:
         """The filters as the search engine takes them."""
@@ -83,13 +100,15 @@ class FiltersRequest(_Request):
             min_duration_seconds=self.min_duration_seconds,
             max_duration_seconds=self.max_duration_seconds,
             video_ids=None if self.video_ids is None else tuple(self.video_ids),
+            action=self.action,
+            min_confidence=self.min_confidence,
         )
 
 
 _FILTERS_EXAMPLE: dict[str, Any] = {"path_prefix": "/archive/2024/", "min_duration_seconds": 1.5}
 
 
-class SearchRequest(_Request):
+class SearchRequest(StrictRequest):
     """What to look for and where."""
 
     model_config = ConfigDict(
@@ -102,7 +121,10 @@ class SearchRequest(_Request):
                     "filters": _FILTERS_EXAMPLE,
                     "group_by": "moment",
                 },
-                {"query": [{"video_id": 3, "start_seconds": 12.0, "end_seconds": 15.5}]},
+                {
+                    "query": [{"video_id": 3, "start_seconds": 12.0, "end_seconds": 15.5}],
+                    "filters": {"action": "running", "min_confidence": 0.6},
+                },
             ]
         },
     )
@@ -117,7 +139,7 @@ class SearchRequest(_Request):
         return Query(tuple(part.to_part() for part in self.query))
 
 
-class ExampleOptions(_Request):
+class ExampleOptions(StrictRequest):
     """The form field `options` of a search by example, as JSON."""
 
     model_config = ConfigDict(
@@ -142,7 +164,7 @@ class ExampleOptions(_Request):
     group_by: GroupBy = "clip"
 
 
-class IngestRequest(_Request):
+class IngestRequest(StrictRequest):
     """Which files and folders of the server to index."""
 
     model_config = ConfigDict(
@@ -162,12 +184,14 @@ class IngestRequest(_Request):
         return self
 
 
-class _Answer(BaseModel):
+class StrictAnswer(BaseModel):
+    """A wire document, field by field."""
+
     # What the wire documents hold and nothing else: both must change together.
     model_config = ConfigDict(extra="forbid")
 
 
-class KeyFrameAnswer(_Answer):
+class KeyFrameAnswer(StrictAnswer):
     """A stored key frame; `url` gives its JPEG."""
 
     id: int
@@ -175,7 +199,7 @@ class KeyFrameAnswer(_Answer):
     url: str
 
 
-class MatchAnswer(_Answer):
+class MatchAnswer(StrictAnswer):
     """Which part of the example the hit's span shows, how much faster, and whether mirrored."""
 
     query_start_seconds: float
@@ -184,7 +208,15 @@ class MatchAnswer(_Answer):
     mirrored: bool
 
 
-class HitAnswer(_Answer):
+class ActionTagAnswer(StrictAnswer):
+    """An action that a head saw in a hit's span."""
+
+    action: str
+    confidence: float = Field(ge=0, le=1)
+    head: str
+
+
+class HitAnswer(StrictAnswer):
     """A moment that was found; `weak` when unrelated queries score as well in this library."""
 
     clip_id: int
@@ -194,12 +226,12 @@ class HitAnswer(_Answer):
     end_seconds: float
     score: float = Field(ge=-1, le=1, description="Cosine with the query.")
     weak: bool
-    actions: list[dict[str, Any]]
+    actions: list[ActionTagAnswer]
     key_frames: list[KeyFrameAnswer]
     match: MatchAnswer | None
 
 
-class SearchAnswer(_Answer):
+class SearchAnswer(StrictAnswer):
     """Hits, best first; `exact` when every allowed clip was compared."""
 
     hits: list[HitAnswer]
@@ -208,7 +240,7 @@ class SearchAnswer(_Answer):
     took_ms: float
 
 
-class ClipAnswer(_Answer):
+class ClipAnswer(StrictAnswer):
     """A stored clip."""
 
     clip_id: int
@@ -219,7 +251,7 @@ class ClipAnswer(_Answer):
     key_frames: list[KeyFrameAnswer]
 
 
-class ClipsAnswer(_Answer):
+class ClipsAnswer(StrictAnswer):
     """A page of clips, `total` of all pages."""
 
     clips: list[ClipAnswer]
@@ -227,7 +259,7 @@ class ClipsAnswer(_Answer):
     next_cursor: str | None
 
 
-class VideoAnswer(_Answer):
+class VideoAnswer(StrictAnswer):
     """A catalogued file; `error` says why it failed."""
 
     id: int
@@ -244,7 +276,7 @@ class VideoAnswer(_Answer):
     clips: int
 
 
-class VideosAnswer(_Answer):
+class VideosAnswer(StrictAnswer):
     """A page of videos, `total` of all pages."""
 
     videos: list[VideoAnswer]
@@ -252,21 +284,21 @@ class VideosAnswer(_Answer):
     next_cursor: str | None
 
 
-class KeyFramesAnswer(_Answer):
+class KeyFramesAnswer(StrictAnswer):
     """Key frames of a video in order of time."""
 
     video_id: int
     key_frames: list[KeyFrameAnswer]
 
 
-class RemovedAnswer(_Answer):
+class RemovedAnswer(StrictAnswer):
     """How much was removed."""
 
     videos: int
     clips: int
 
 
-class JobAnswer(_Answer):
+class JobAnswer(StrictAnswer):
     """A background ingest; `result` has the shape of `indexer ingest --json`."""
 
     id: str
@@ -277,7 +309,7 @@ class JobAnswer(_Answer):
     error: str | None
 
 
-class StatusAnswer(_Answer):
+class StatusAnswer(StrictAnswer):
     """What the library holds, as `indexer status --json`."""
 
     library: str
@@ -289,7 +321,7 @@ class StatusAnswer(_Answer):
     index: dict[str, Any]
 
 
-class ReadyAnswer(_Answer):
+class ReadyAnswer(StrictAnswer):
     """Whether searches are answered."""
 
     ready: bool

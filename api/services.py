@@ -13,10 +13,12 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 
+from api.finding import SegmentFinder, Wanted
 from api.frames import FrameReader
 from api.jobs import JobRunner
 from api.settings import ServerSettings
 from encoders.errors import ReelseekError
+from search.actions import FoundSegments
 from search.engine import SearchEngine
 from search.library import Library
 
@@ -47,6 +49,7 @@ class Services:
         self.library = library
         self.settings = settings
         self.engine = SearchEngine(library)
+        self.finder = SegmentFinder(library)
         self.jobs = JobRunner(library, device)
         self.frames = FrameReader(settings.frame_cache_bytes)
         self._readiness = Readiness(False, False, "the server is starting")
@@ -77,6 +80,17 @@ class Services:
     async def decode(self, work: Callable[..., Answer], *args: object, **options: object) -> Answer:
         """Runs something that decodes (in a program of its own) in a thread, a few at a time."""
         return await run_sync(partial(work, *args, **options), limiter=self._decoding)
+
+    async def find_segments(self, wanted: Wanted) -> FoundSegments:
+        """What an action is called here: in a thread, and in line for the encoder if it takes that.
+
+        Raises:
+            UnknownActionError: Nothing knows the action.
+            InvalidQueryError: It is no name, or a bound makes no sense.
+        """
+        if await run_sync(self.finder.is_known, wanted):
+            return await run_sync(self.finder.find, wanted)
+        return await self.encode(self.finder.find, wanted)
 
     # --- readiness -------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ def fit_platt(scores: NDArray[np.floating], labels: NDArray[np.bool_], prior: fl
     """
     scores, labels = np.asarray(scores, np.float64), np.asarray(labels, bool)
     positives, negatives = int(labels.sum()), int((~labels).sum())
-    targets = np.where(labels, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    targets = np.where(labels, (positives + 0.5) / (positives + 1), 0.5 / (negatives + 1))
     weights = np.where(labels, prior / positives, (1 - prior) / negatives) * len(scores)
     centre, spread = float(scores.mean()), float(scores.std()) or 1.0
     x = (scores - centre) / spread

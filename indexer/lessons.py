@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -158,7 +159,8 @@ def examples_from_spans(library: Library, file: Path, action: str) -> list[Actio
                     f"{file}, entry {number}: {what}; expected path (or video_id), start_seconds, "
                     "end_seconds and action"
                 ) from error
-            is_positive = label == name or name in find_names(label, [name]).names
+            # A particular label is an example of the general action, not the other way round.
+            is_positive = label == name or label in find_names(name, [label]).names
             source = f"{start:.3f}-{end:.3f} s of video {video_id}"
             examples.append(ActionExample(is_positive, source, video_id, (start, end)))
     if not examples:
@@ -170,7 +172,7 @@ def _read_spans(file: Path) -> list[dict[str, Any]]:
     try:
         text = file.read_text(encoding="utf-8-sig")
         if file.suffix.lower() != ".json":
-            return list(csv.DictReader(text.splitlines()))
+            return list(csv.DictReader(io.StringIO(text, newline="")))
         document = json.loads(text)
     except (OSError, ValueError, csv.Error, RecursionError) as error:
         raise InvalidQueryError(
@@ -190,7 +192,7 @@ def _activitynet_rows(videos: Any, file: Path) -> list[dict[str, Any]]:
     try:
         return [
             {
-                "path": path,
+                "name": path,
                 "start_seconds": entry["segment"][0],
                 "end_seconds": entry["segment"][1],
                 "action": entry["label"],
@@ -208,11 +210,40 @@ def _activitynet_rows(videos: Any, file: Path) -> list[dict[str, Any]]:
 def _video_id(catalog: Catalog, row: dict[str, Any], file: Path) -> int:
     if not isinstance(row, dict):
         raise TypeError(f"got {row!r}")
-    if row.get("video_id"):
+    if row.get("name"):
+        return _video_named(catalog, str(row["name"]), file)
+    if not row.get("path"):
         return catalog.video(int(row["video_id"])).id
     path = str(row["path"])
+    # A path says more than a number, which may be that of another library.
     for candidate in (os.path.abspath(path), os.path.abspath(file.parent / path)):
         video = catalog.video_by_path(candidate)
         if video is not None and video.clips:
             return video.id
+    if row.get("video_id"):  # a file that was moved, or whose name does not fit into a line of CSV
+        video = catalog.video(int(row["video_id"]))
+        if _file_name(video.path) == _file_name(path):
+            return video.id
     raise NotFoundError(f"{path}, named in {file}, is not in this library: ingest it first")
+
+
+def _file_name(path: str) -> str:
+    """The last part of a path, in one line as exports write it."""
+    return "".join(sign if sign.isprintable() else " " for sign in path).rpartition("/")[2]
+
+
+def _video_named(catalog: Catalog, name: str, file: Path) -> int:
+    """The video of a key in ActivityNet's files: its path, or the end of it, without the suffix or with."""
+    found, after = set(), None
+    while page := catalog.list_videos(after=after, limit=1000):
+        for video in page:
+            whole = Path(video.path)
+            for path in (whole, whole.with_suffix("")):
+                if video.clips and f"/{path.as_posix()}".endswith(f"/{name}"):
+                    found.add(video.id)
+        after = page[-1].path
+    if not found:
+        raise NotFoundError(f"{name}, named in {file}, is not in this library: ingest it first")
+    if len(found) > 1:
+        raise InvalidQueryError(f"{name}, named in {file}, is the name of {len(found)} videos: give paths")
+    return found.pop()

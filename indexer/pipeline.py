@@ -156,6 +156,7 @@ def prepare_library(
         EncoderMismatchError: Another encoder than the library's was asked for.
         EncoderUnavailableError: The encoder cannot be loaded here.
     """
+    wanted = None if options.actions is None else _read_actions(options.actions)
     with library.read() as catalog:
         record = catalog.library_record()
     if record is None:
@@ -165,14 +166,10 @@ def prepare_library(
         encoder = open_encoder(spec, device=options.device, pooling=pooling)
         sampling = (options.sampling or SamplingOptions()).with_frame_size(encoder.frame_size)
         library.create(encoder, pooling=pooling, sampling=sampling.to_json())
-        chosen = list(options.actions or ())
-        is_decided = any(name == "none" or name.startswith("zero-shot") for name in chosen)
-        if encoder.tags_by_name and not is_decided:
-            chosen.append("zero-shot")
-        sampling = _with_actions(library, sampling, chosen)
-        with library.write() as catalog:
-            catalog.set_library(sampling=sampling.to_json())
-        return encoder, sampling
+        wanted = wanted or _Actions()
+        if encoder.tags_by_name and not (wanted.nothing or wanted.by_name):
+            wanted = replace(wanted, by_name=(None,))
+        return encoder, _with_actions(library, sampling, wanted)
     if options.encoder not in (None, "auto"):
         spec, _ = resolve_spec(options.encoder)
         if spec != record.encoder_spec:
@@ -189,37 +186,62 @@ def prepare_library(
     encoder = library.encoder()
     stored = SamplingOptions.from_json(record.sampling)
     sampling = (options.sampling or stored).with_frame_size(encoder.frame_size)
-    sampling = _with_actions(library, sampling, options.actions)
-    if sampling != stored:
+    sampling = _with_actions(library, sampling, wanted)
+    # One with a backbone is kept once that could be loaded: else no later ingest would work either.
+    if sampling != stored and sampling.actions is None:
         with library.write() as catalog:
             catalog.set_library(sampling=sampling.to_json())
     return encoder, sampling
 
 
-def _with_actions(
-    library: Library, sampling: SamplingOptions, chosen: Sequence[str] | None
-) -> SamplingOptions:
-    """The sampling that the chosen heads need; gives the library those that read stored features."""
-    if chosen is None:
-        return sampling
+@dataclass(frozen=True, slots=True)
+class _Actions:
+    """What `IngestOptions.actions` asks for: a backbone, lists of names (None: the usual), or nothing."""
+
+    backbone: str | None = None
+    by_name: tuple[list[str] | None, ...] = ()
+    nothing: bool = False
+
+
+def _read_actions(chosen: Sequence[str]) -> _Actions:
+    """Checks what was asked for before anything is made or changed."""
     backbones = [spec for spec in chosen if spec.startswith("kinetics:")]
     if len(backbones) > 1:
         raise InvalidQueryError(f"one backbone at a time names actions, got {' and '.join(backbones)}")
-    spec = resolve_classifier(backbones[0]) if backbones else None
+    by_name: list[list[str] | None] = []
     for other in chosen:
-        if other == "none" and len(chosen) == 1:
-            library.actions.remove_zero_shot()
-        elif other == "zero-shot" or other.startswith("zero-shot:"):
-            library.actions.add_zero_shot(_names_in(other.partition(":")[2]))
-        elif other not in backbones:
+        if other == "zero-shot" or other.startswith("zero-shot:"):
+            by_name.append(_names_in(other.partition(":")[2]))
+        elif other != "none" and other not in backbones:
             raise InvalidQueryError(
                 f"--actions {other!r} is not known; expected kinetics:<model>, zero-shot, "
                 "zero-shot:<file of names> or none"
             )
-    if spec is None:
+    if len(by_name) > 1:
+        raise InvalidQueryError("--actions zero-shot was given twice; put all names into one file")
+    if "none" in chosen and len(set(chosen)) > 1:
+        raise InvalidQueryError("--actions none goes with no other: leave it out, or the others")
+    return _Actions(resolve_classifier(backbones[0]) if backbones else None, tuple(by_name), "none" in chosen)
+
+
+def _with_actions(library: Library, sampling: SamplingOptions, wanted: _Actions | None) -> SamplingOptions:
+    """The sampling that the wanted heads need; gives the library those that read stored features."""
+    if wanted is None:
+        return sampling
+    if wanted.backbone is not None and sampling.sampling == "keyframes":
+        raise InvalidQueryError(
+            f"{wanted.backbone} needs to see movement, and key frames are too far apart for that: ingest "
+            "with --sampling uniform, or without --actions kinetics"
+        )
+    if wanted.nothing:
+        library.actions.remove_zero_shot()
+        library.actions.remove_backbones()
+    for names in wanted.by_name:
+        library.actions.add_zero_shot(names)
+    if wanted.backbone is None:
         return replace(sampling, actions=None, dense_fps=0.0)
     # The rate is the model's own: set when it is loaded. What counts here is that one is wanted.
-    return replace(sampling, actions=spec)
+    return replace(sampling, actions=wanted.backbone)
 
 
 def _names_in(path: str) -> list[str] | None:
@@ -249,12 +271,15 @@ def prepare_backbone(
 
     assert sampling.actions is not None
     classifier = open_classifier(sampling.actions, device=device)
-    sampling = replace(
-        sampling,
-        actions=classifier.spec,
-        dense_fps=float(classifier.fps),
-        dense_size=classifier.frame_size,
-    )
+    try:
+        sampling = replace(
+            sampling,
+            actions=classifier.spec,
+            dense_fps=float(classifier.fps),
+            dense_size=classifier.frame_size,
+        )
+    except ValueError as error:  # clips too long to hold that many frames of
+        raise InvalidQueryError(f"{classifier.spec} cannot watch clips like these: {error}") from error
     with library.write() as catalog:
         catalog.set_library(sampling=sampling.to_json())
         known = {head.name: head for head in catalog.actions.heads()}.get(classifier.spec)
@@ -580,6 +605,9 @@ class _Ingest:
         info = reading.info
         assert info is not None and reading.staging_id is not None
         with self._library.write() as catalog:
+            before = catalog.video_by_path(reading.file.path)
+            if before is not None and before.digest != reading.digest:
+                catalog.actions.remove_examples_of_video(before.id)  # spans of what is no longer there
             video_id = catalog.publish_video(
                 reading.staging_id,
                 digest=reading.digest,

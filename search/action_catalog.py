@@ -26,7 +26,7 @@ from sqlalchemy import (
 from encoders.errors import NotFoundError
 from encoders.heads import ActionSpan, FeatureTrack
 from search.conditions import larger, path_prefix_condition, smaller
-from search.tables import action_examples, clip_vectors, clips, heads, segments, videos
+from search.tables import action_examples, clip_vectors, clips, heads, library, segments, videos
 from search.tracks import shot_window_of, track_from_bytes, track_of_clips, track_to_bytes
 from search.types import Segment
 
@@ -121,6 +121,7 @@ class ActionCatalog:
         is_active: bool,
     ) -> int:
         """Adds a head, active or still at work on the library; returns its id."""
+        self.hold_videos()  # a video is published before, and seen by the head, or after, and tagged by it
         result = self._connection.execute(
             insert(heads).values(
                 kind=kind,
@@ -161,10 +162,19 @@ class ActionCatalog:
         return None if row.parameters is None else bytes(row.parameters)
 
     def activate_head(self, head_id: int) -> None:
-        """Puts a head that has done its work in the place of the one of its name."""
-        name = self._connection.execute(select(heads.c.name).where(heads.c.id == head_id)).scalar_one()
+        """Puts a head that has done its work in the place of the one of its name.
+
+        Older ones of that name that never got so far go too: their program was stopped, or is late.
+
+        Raises:
+            NotFoundError: It is gone: a newer one was quicker.
+        """
+        name = self._connection.execute(select(heads.c.name).where(heads.c.id == head_id)).scalar()
+        if name is None:
+            raise NotFoundError("this head was replaced by a newer one while it was tagging the library")
+        is_older = heads.c.id < head_id
         self._connection.execute(
-            delete(heads).where(heads.c.name == name, heads.c.id != head_id, heads.c.is_active)
+            delete(heads).where(heads.c.name == name, heads.c.id != head_id, or_(heads.c.is_active, is_older))
         )
         self._connection.execute(update(heads).where(heads.c.id == head_id).values(is_active=True))
 
@@ -184,6 +194,13 @@ class ActionCatalog:
         self._connection.execute(
             update(action_examples).where(action_examples.c.action == old).values(action=new)
         )
+
+    def hold_videos(self) -> None:
+        """No other transaction publishes or removes a video until this one ends.
+
+        They all begin by changing the library's row. On SQLite there is but one writer anyway.
+        """
+        self._connection.execute(select(library.c.id).with_for_update())
 
     # --- segments --------------------------------------------------------------------------
 
@@ -337,6 +354,10 @@ class ActionCatalog:
         if origin is not None:
             condition = and_(condition, action_examples.c.origin == origin)
         return self._connection.execute(delete(action_examples).where(condition)).rowcount
+
+    def remove_examples_of_video(self, video_id: int) -> None:
+        """Forgets the spans of a video, whose content is another now."""
+        self._connection.execute(delete(action_examples).where(action_examples.c.video_id == video_id))
 
     # --- features --------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,14 @@ from encoders.errors import (
     UnknownActionError,
 )
 from encoders.heads import FeatureTrack
+from encoders.windows import PARTS, SCALES_SECONDS
 from search.action_catalog import ActionExample, HeadRecord, SegmentFilters, overlaps_enough
 from search.tagging import Tagger, read_head
 from search.types import Filters, Segment
 
 if TYPE_CHECKING:
     from encoders.lesson import Example
+    from encoders.taught import TaughtHead
     from encoders.zero_shot import ZeroShotHead
     from search.catalog import Catalog
     from search.library import Library
@@ -187,8 +190,15 @@ class Actions:
     def remove_zero_shot(self) -> None:
         """Takes it away again, with what it found."""
         with self._library.write() as catalog:
-            for head in catalog.actions.heads():
+            for head in catalog.actions.heads(active=None):
                 if head.kind == ZERO_SHOT:
+                    catalog.actions.remove_head(head.id)
+
+    def remove_backbones(self) -> None:
+        """Takes away what backbones found, and that they are known."""
+        with self._library.write() as catalog:
+            for head in catalog.actions.heads(active=None):
+                if head.kind == "kinetics":
                     catalog.actions.remove_head(head.id)
 
     def recalibrate(self) -> None:
@@ -294,6 +304,7 @@ class Actions:
             spans = [(e.video_id, *e.span) for e in examples if e.video_id is not None and e.span]
             new = {example.source for example in examples}
             kept = [e for e in kept if e.source not in new and not _meets(e.video_id, e.span, spans)]
+            examples = _each_once(examples)
             positives, negatives = self._gather(catalog, [*kept, *examples], record.dim)
             background = self._background(catalog, [*kept, *examples], record.dim)
         head, report = teach(
@@ -310,10 +321,9 @@ class Actions:
         self._tag_and_activate(head_id, on_tagged)
         return card
 
-    def _check_free(self, name: str) -> None:
-        with self._library.read() as catalog:
-            taken = [head for head in catalog.actions.heads() if head.name == name and head.kind != "taught"]
-        if taken:
+    @staticmethod
+    def _check_free(name: str) -> None:
+        if name == ZERO_SHOT or name.startswith("kinetics:"):
             raise InvalidQueryError(f"{name!r} is the name of a whole head; choose another for the action")
 
     def _tag_and_activate(self, head_id: int, on_tagged: Callable[[int, int], None]) -> None:
@@ -365,9 +375,11 @@ class Actions:
         spans = [(e.video_id, *e.span) for e in examples if e.video_id is not None and e.span]
         chosen = np.random.default_rng(0).permutation(catalog.clip_ids(Filters()))[:BACKGROUND_CLIPS]
         background = []
+        # Example files that are in the library as well are no background either.
+        files = {example.source for example in examples if example.video_id is None}
         for clip in catalog.clips(np.sort(chosen).tolist()).values():
             span = (clip.start_seconds, clip.end_seconds)
-            if _meets(clip.video_id, span, spans):
+            if clip.path in files or _meets(clip.video_id, span, spans):
                 continue
             track = _span_track(catalog, clip.video_id, span, dim)
             if track is not None and len(track):
@@ -377,19 +389,33 @@ class Actions:
     # --- changing --------------------------------------------------------------------------
 
     def taught(self, action: str) -> HeadRecord:
-        """The head of a taught action, by its exact name. Raises UnknownActionError."""
-        name = normalise_action(action)
+        """A taught action's head, or a whole head, by its exact name. Raises UnknownActionError."""
         with self._library.read() as catalog:
-            for head in catalog.actions.heads():
-                if head.name == name:
-                    return head
+            heads = {head.name: head for head in catalog.actions.heads()}
+        # A backbone's name may hold a path, which is spelled as it is.
+        found = heads.get(action.strip()) or heads.get(normalise_action(action))
+        if found is not None:
+            return found
         raise self._unknown(action, self.match(action))
+
+    def _any_head(self, action: str) -> HeadRecord:
+        """As `taught`, but also one that was left unfinished when its program was stopped."""
+        try:
+            return self.taught(action)
+        except UnknownActionError:
+            name = normalise_action(action)
+            with self._library.read() as catalog:
+                for head in catalog.actions.heads(active=None):
+                    if head.name == name:
+                        return head
+            raise
 
     def rename(self, action: str, new: str) -> None:
         """Gives a taught action another name."""
         head, name = self.taught(action), normalise_action(new)
         if head.kind != "taught":
             raise InvalidQueryError(f"{head.name!r} is no taught action, it cannot be renamed")
+        self._check_free(name)
         with self._library.write() as catalog:
             if any(one.name == name and one.id != head.id for one in catalog.actions.heads(active=None)):
                 raise InvalidQueryError(f"there is an action {name!r} already: remove it first")
@@ -399,9 +425,11 @@ class Actions:
 
     def remove(self, action: str) -> None:
         """Removes a head, its segments and its examples."""
-        head = self.taught(action)
+        head = self._any_head(action)
         with self._library.write() as catalog:
-            catalog.actions.remove_head(head.id)
+            for one in catalog.actions.heads(active=None):
+                if one.name == head.name:
+                    catalog.actions.remove_head(one.id)
             if head.kind == "taught":
                 catalog.actions.remove_examples(head.name)
 
@@ -410,8 +438,10 @@ class Actions:
         head = self.taught(action)
         with self._library.read() as catalog:
             parameters = catalog.actions.head_parameters(head.id)
-        if parameters is None or head.kind == "kinetics":
-            raise InvalidQueryError(f"{head.name!r} is a backbone: its weights are where it came from")
+        if parameters is None or head.kind != "taught":
+            raise InvalidQueryError(
+                f"{head.name!r} is no taught action: any library can have it, with `indexer ingest --actions`"
+            )
         return parameters
 
     def import_head(
@@ -424,14 +454,16 @@ class Actions:
             EncoderMismatchError: It reads the features of another encoder.
         """
         head = read_head(content)
+        if head.kind != "taught":
+            raise HeadFileError(f"the file holds a head of kind {head.kind!r}, expected a taught action")
         record = self._library.record()
         if head.encoder_id != record.encoder_id:
             raise EncoderMismatchError(
                 f"this head reads features of {head.encoder_id}, this library has those of "
                 f"{record.encoder_id}: teach the action here instead"
             )
-        if head.kind != "taught":
-            raise HeadFileError(f"the file holds a head of kind {head.kind!r}, expected a taught action")
+        _check_taught(head, record.dim)
+        self._check_free(head.action)
         with self._library.write() as catalog:
             head_id = self._add(catalog, head, head.action, {"imported": True}, is_active=False)
         self._tag_and_activate(head_id, on_tagged)
@@ -539,6 +571,28 @@ def check_bounds(min_confidence: float | None, min_duration_seconds: float | Non
         raise InvalidQueryError(f"min_confidence must be from 0 to 1, got {min_confidence}")
     if min_duration_seconds is not None and not 0 <= min_duration_seconds < float("inf"):
         raise InvalidQueryError(f"min_duration_seconds must be 0 or more, got {min_duration_seconds}")
+
+
+def _check_taught(head: TaughtHead, dim: int) -> None:
+    """Raises HeadFileError where numbers or a name from a file are not what a lesson gives."""
+    expected = (len(SCALES_SECONDS) * len(PARTS) * dim,)
+    if head.weights.shape != expected:
+        raise HeadFileError(f"the head holds {len(head.weights)} weights, expected {expected[0]}")
+    if not (math.isfinite(head.bias) and 0.0 <= head.threshold <= 1.0):
+        raise HeadFileError(f"the head's bias {head.bias} or threshold {head.threshold} is out of range")
+    if not isinstance(head.action, str) or normalise_action(head.action) != head.action:
+        raise HeadFileError(f"{head.action!r} is not how a head spells an action")
+
+
+def _each_once(examples: Sequence[ActionExample]) -> list[ActionExample]:
+    """The examples as `ActionCatalog.add_example` keeps them: of the same footage, the last."""
+    kept: list[ActionExample] = []
+    for example in reversed(examples):
+        spans = [(one.video_id, *one.span) for one in kept if one.video_id is not None and one.span]
+        is_known = example.span is None and any(one.source == example.source for one in kept)
+        if not is_known and not _meets(example.video_id, example.span, spans):
+            kept.append(example)
+    return kept[::-1]
 
 
 def _span_track(catalog: Catalog, video_id: int, span: tuple[float, float], dim: int) -> FeatureTrack | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from search.library import Library
 
 VIDEOS_PER_WRITE = 16
+BORDER_SECONDS = 1e-6  # what two times of one border differ by at most
 
 
 class Tagger:
@@ -48,7 +49,8 @@ class Tagger:
             catalog.actions.add_segments(video_id, head_id, spans)
         ids = {record.name: record.id for record in records if record.kind == "kinetics"}
         for name, spans in (more or {}).items():
-            catalog.actions.add_segments(video_id, ids[name], spans)
+            if name in ids:  # else it was removed while the video was decoded
+                catalog.actions.add_segments(video_id, ids[name], spans)
         catalog.actions.drop_rejected(video_id)
 
     def retag(
@@ -99,6 +101,7 @@ class Tagger:
     def _store(self, futures: Iterable[Future[Any]], head_ids: Sequence[int]) -> None:
         results = [future.result() for future in futures]
         with self._library.write() as catalog:
+            catalog.actions.hold_videos()
             kept = {record.id for record in catalog.actions.heads(active=None)}
             for video_id, revision, found in results:
                 if revision is None or catalog.actions.video_revision(video_id) != revision:
@@ -114,19 +117,26 @@ class Tagger:
     ) -> list[tuple[int, list[ActionSpan]]]:
         """By head id, what it finds in a video; backbones are left out."""
         heads = self.load([record for record in records if record.kind != "kinetics"], catalog)
-        taught = [(key, head) for key, head in heads.items() if isinstance(head, TaughtHead)]
+        # As the catalog has them now: another program may have renamed what was loaded here before.
+        names = {record.id: record.actions for record in records}
         spans: dict[int, list[ActionSpan]] = {key: [] for key in heads}
         if not heads:
             return []
+        border = None
         for track in catalog.actions.tracks(video_id, dim):
             # Two heads may be called alike while one replaces the other: told apart by number.
-            numbered = [replace(head, action=str(key)) for key, head in taught]
-            for span in localise_all(numbered, track):
+            found: dict[int, list[ActionSpan]] = {key: [] for key in heads}
+            taught = [
+                replace(head, action=str(key)) for key, head in heads.items() if isinstance(head, TaughtHead)
+            ]
+            for span in localise_all(taught, track):
                 key = int(span.action)
-                spans[key].append(replace(span, action=heads[key].action))
+                found[key].append(replace(span, action=names[key][0]))
             for key, head in heads.items():
                 if not isinstance(head, TaughtHead):
-                    spans[key] += head.localise(track)
+                    found[key] = head.localise(track)
+                spans[key] = _joined(spans[key], found[key], border, float(track.borders_seconds[0]))
+            border = float(track.borders_seconds[-1])
         return list(spans.items())
 
     def load(self, records: Sequence[HeadRecord], catalog: Catalog | None = None) -> dict[int, Any]:
@@ -152,12 +162,41 @@ def read_head(content: bytes) -> Any:
     """A head of any kind that reads stored features. Raises HeadFileError."""
     kind = read_card(content).get("kind")
     if kind == TaughtHead.kind:
-        return TaughtHead.from_bytes(content)
+        try:
+            return TaughtHead.from_bytes(content)
+        except (KeyError, TypeError, ValueError) as error:
+            raise HeadFileError(f"the head's file is damaged ({error!r}): export it again") from error
     if kind == "zero-shot":
         from encoders.zero_shot import ZeroShotHead
 
         return ZeroShotHead.from_bytes(content)
     raise HeadFileError(f"the file holds something of kind {kind!r}, expected a head of actions")
+
+
+def _joined(
+    before: list[ActionSpan], after: list[ActionSpan], end_seconds: float | None, start_seconds: float
+) -> list[ActionSpan]:
+    """One head's spans of two pieces of a video: what reaches their common border from both sides is one.
+
+    Args:
+        before, after: What was found up to the border, and from there on.
+        end_seconds: Where the samples before it end; None where there are none.
+        start_seconds: Where those after it begin.
+    """
+    if end_seconds is None:
+        return after
+    crossing = {span.action: span for span in after if span.start_seconds <= start_seconds + BORDER_SECONDS}
+    joined = []
+    for span in before:
+        other = crossing.get(span.action)
+        if other is not None and span.end_seconds >= end_seconds - BORDER_SECONDS:
+            first, last = span.end_seconds - span.start_seconds, other.end_seconds - other.start_seconds
+            confidence = (first * span.confidence + last * other.confidence) / (first + last)
+            span = replace(span, end_seconds=other.end_seconds, confidence=min(confidence, 1.0))
+            del crossing[span.action]
+            after = [one for one in after if one is not other]
+        joined.append(span)
+    return joined + after
 
 
 def _batches(values: Sequence[int], size: int) -> Iterator[Sequence[int]]:

@@ -112,6 +112,12 @@ def found_document(found: FoundSegments, segments: Iterable[Segment], total: int
     }
 
 
+def video_segments_document(video_id: int, segments: Iterable[Segment]) -> dict[str, Any]:
+    """All segments of one video, by time."""
+    found = [segment_document(segment) for segment in segments]
+    return {"video_id": video_id, "segments": found, "total": len(found)}
+
+
 def job_document(job: Job) -> dict[str, Any]:
     """A background ingest: `result` has the shape of `indexer ingest --json`."""
     return {

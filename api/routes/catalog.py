@@ -26,7 +26,7 @@ router = APIRouter(prefix="/v1", tags=["library"])
 
 PageSize = Annotated[int, Query(ge=1, le=1000, description="Most entries in this page.")]
 Cursor = Annotated[
-    str | None, Query(max_length=32_768, description="`next_cursor` of the page before this one.")
+    str | None, Query(max_length=40_000, description="`next_cursor` of the page before this one.")
 ]
 VideoId = Annotated[Id, Path(description="A video's id.", examples=[3])]
 
@@ -54,7 +54,7 @@ def clips(
         max_duration_seconds=max_duration_seconds,
         video_ids=None if video_id is None else (video_id,),
     )
-    after = 0 if cursor is None else decode_cursor("clips", cursor)
+    (after,) = (0,) if cursor is None else decode_cursor("clips", cursor)
     with services.library.read() as catalog:
         total = catalog.count_clips(filters)
         found = catalog.list_clips(filters, after_id=after, limit=limit + 1)
@@ -75,7 +75,7 @@ def videos(
     cursor: Cursor = None,
 ) -> dict[str, Any]:
     """Catalogued files, by path; those that failed say why."""
-    after = None if cursor is None else decode_cursor("videos", cursor)
+    (after,) = (None,) if cursor is None else decode_cursor("videos", cursor)
     with services.library.read() as catalog:
         total = catalog.count_videos(status)
         found = catalog.list_videos(status=status, after=after, limit=limit + 1)
@@ -96,7 +96,7 @@ def video(video_id: VideoId, services: ServicesOf) -> dict[str, Any]:
 
 @router.delete("/videos/{video_id}", response_model=RemovedAnswer)
 def remove_video(video_id: VideoId, services: ServicesOf) -> dict[str, int]:
-    """Forgets a video: its clips, vectors and key frames. The file itself is not touched."""
+    """Forgets a video: its clips, vectors, key frames and segments. The file itself is not touched."""
     with services.library.write() as catalog:
         catalog.video(video_id)
         clips = catalog.remove_videos([video_id])

@@ -1,0 +1,181 @@
+"""Requests and answers about actions: segments, what is known, corrections."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field, StrictBool
+
+from api.schemas import ActionName, Id, StrictAnswer, StrictRequest
+
+
+class FeedbackRequest(StrictRequest):
+    """Whether a clip shows an action."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"clip_id": 17, "action": "running", "correct": False}]},
+    )
+
+    clip_id: Id
+    action: ActionName
+    correct: StrictBool = Field(description="true: the clip shows it; false: it does not.")
+
+
+class FeedbackAnswer(StrictAnswer):
+    """How many examples of the action are kept for its next lesson, this one included."""
+
+    action: str
+    positive: int
+    negative: int
+
+
+class SegmentAnswer(StrictAnswer):
+    """A stretch of a video, [start_seconds, end_seconds), in which an action is seen."""
+
+    video_id: int
+    path: str
+    start_seconds: float
+    end_seconds: float
+    action: str
+    confidence: float = Field(ge=0, le=1, description="The head's probability that it is this action.")
+    head: str = Field(description='Who says so: "taught", "zero-shot", or a backbone.')
+
+
+class SegmentsAnswer(StrictAnswer):
+    """A page of segments by path and time, `total` of all pages.
+
+    `names` is what heads call the action that was asked for, and `how` says why they were taken for
+    it; "zero-shot" is a name that no head knows, looked for by its words.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "segments": [
+                        {
+                            "video_id": 3,
+                            "path": "/archive/2024/park.mp4",
+                            "start_seconds": 12.0,
+                            "end_seconds": 15.5,
+                            "action": "jogging",
+                            "confidence": 0.91,
+                            "head": "kinetics:mvit_v2_s",
+                        }
+                    ],
+                    "total": 1,
+                    "action": "running",
+                    "names": ["jogging", "running on treadmill"],
+                    "how": "synonym",
+                    "next_cursor": None,
+                }
+            ]
+        },
+    )
+
+    segments: list[SegmentAnswer]
+    total: int
+    action: str
+    names: list[str]
+    how: Literal["exact", "synonym", "words", "zero-shot"]
+    next_cursor: str | None
+
+
+class VideoSegmentsAnswer(StrictAnswer):
+    """All segments of one video, by time."""
+
+    video_id: int
+    segments: list[SegmentAnswer]
+    total: int
+
+
+class LessonAnswer(StrictAnswer):
+    """What an action was learned from, and how well the head did on examples that were held out."""
+
+    positives: int
+    negatives: int
+    background: int = Field(description="Pieces of other footage taken as not the action.")
+    set_aside: int = Field(description="Pieces of it that looked too much like the action for that.")
+    precision: float
+    recall: float
+    average_precision: float
+    calibration_error: float = Field(description="Expected calibration error.")
+    mix: str = Field(description="What the head goes by: appearance, movement or both.")
+    by_source: bool = Field(description="Whether whole files were held out; if not, the figures flatter.")
+    seconds: float
+
+
+class ImportedAnswer(StrictAnswer):
+    """Of an action that was taught elsewhere."""
+
+    imported: bool
+
+
+class NamesAnswer(StrictAnswer):
+    """Of a head that knows actions by their names alone."""
+
+    wanted: list[str]
+    clips: int = Field(description="How many clips the library had when the head was set up.")
+
+
+class NothingAnswer(StrictAnswer):
+    """Of a backbone, about which nothing was measured here."""
+
+
+class ExampleCountsAnswer(StrictAnswer):
+    """How many examples of an action are kept, and of what it is not."""
+
+    positive: int
+    negative: int
+
+
+class ActionAnswer(StrictAnswer):
+    """An action that a head knows: how often it was found, and what the head learned from."""
+
+    action: str
+    head: str
+    segments: int
+    seconds: float = Field(description="Length of all its segments together.")
+    threshold: float | None = Field(description="The confidence from which a segment counts.")
+    examples: ExampleCountsAnswer | None
+    report: LessonAnswer | ImportedAnswer | None
+
+
+class HeadAnswer(StrictAnswer):
+    """A head that knows several actions."""
+
+    head: str
+    kind: Literal["zero-shot", "kinetics"]
+    names: int
+
+
+class ActionsAnswer(StrictAnswer):
+    """What is known here. Of a head that knows many names, only those that were found."""
+
+    actions: list[ActionAnswer]
+    heads: list[HeadAnswer]
+
+
+class ActionExampleAnswer(StrictAnswer):
+    """An example that an action was taught with; a span only where the footage is in the library."""
+
+    source: str
+    positive: bool
+    origin: Literal["teach", "feedback"]
+    video_id: int | None
+    start_seconds: float | None
+    end_seconds: float | None
+
+
+class ActionDescriptionAnswer(StrictAnswer):
+    """One head with its examples."""
+
+    action: str
+    head: str
+    encoder: str
+    threshold: float
+    report: LessonAnswer | ImportedAnswer | NamesAnswer | NothingAnswer
+    segments: int
+    examples: list[ActionExampleAnswer]

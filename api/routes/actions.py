@@ -1,0 +1,153 @@
+"""Actions: every segment of one, what is known, corrections."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Depends, Path, Query, Response
+from starlette.responses import StreamingResponse
+
+from api.action_schemas import (
+    ActionDescriptionAnswer,
+    ActionsAnswer,
+    FeedbackAnswer,
+    FeedbackRequest,
+    SegmentsAnswer,
+    VideoSegmentsAnswer,
+)
+from api.cursors import decode_cursor, encode_cursor
+from api.finding import Wanted, all_segments
+from api.routes.catalog import Cursor, PageSize, VideoId
+from api.schemas import ActionName, Confidence, Id, Length, PathPrefix
+from api.segment_files import FILE_KINDS, ExportFormat, attachment, read_chunks, write_segments
+from api.services import Services, ServicesOf
+from search.action_catalog import SegmentFilters
+from search.actions import FoundSegments
+from search.types import Segment
+from search.wire import found_document, video_segments_document
+
+router = APIRouter(prefix="/v1", tags=["actions"])
+
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file",
+        "content": {kind.media_type: {"schema": {"type": "string"}} for kind in FILE_KINDS.values()},
+    }
+}
+
+
+def _wanted(
+    action: Annotated[ActionName, Query(examples=["running"])],
+    min_confidence: Annotated[Confidence | None, Query(examples=[0.6])] = None,
+    min_duration_seconds: Annotated[Length | None, Query(examples=[2.0])] = None,
+    path_prefix: Annotated[PathPrefix | None, Query(examples=["/archive/2024/"])] = None,
+    video_id: Id | None = None,
+) -> Wanted:
+    return Wanted(action, min_confidence, min_duration_seconds, path_prefix, video_id)
+
+
+WantedOf = Annotated[Wanted, Depends(_wanted)]
+
+
+@router.get("/segments", response_model=SegmentsAnswer)
+async def segments(
+    wanted: WantedOf, services: ServicesOf, limit: PageSize = 100, cursor: Cursor = None
+) -> Response:
+    """Every segment of an action, by path and time; 404 for an action that nothing here knows."""
+    after: Any = None if cursor is None else decode_cursor("segments", cursor)
+    found = await services.find_segments(wanted)
+    return await run_sync(_page, services, found, after, limit)
+
+
+def _page(
+    services: Services, found: FoundSegments, after: tuple[str, float, int] | None, limit: int
+) -> Response:
+    """Reads and serialises, both off the event loop."""
+    total, listed = services.finder.page(found, after, limit + 1)
+    page = listed[:limit]
+    answer = SegmentsAnswer.model_validate(
+        {
+            **found_document(found, page, total),
+            "next_cursor": _cursor_after(page[-1]) if len(listed) > limit else None,
+        }
+    )
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _cursor_after(segment: Segment) -> str:
+    return encode_cursor("segments", segment.path, float(segment.start_seconds), segment.id)
+
+
+@router.get("/segments/export", response_class=Response, responses=_FILE)
+async def export_segments(
+    wanted: WantedOf,
+    services: ServicesOf,
+    format: Annotated[
+        ExportFormat, Query(description="activitynet is JSON; vtt holds one video only.", examples=["csv"])
+    ],
+) -> Response:
+    """Every segment of an action as a file for spreadsheets, evaluations, editors and players."""
+    found = await services.find_segments(wanted)
+    file = await run_sync(write_segments, services.library, found, format)
+    return StreamingResponse(
+        read_chunks(file),
+        media_type=FILE_KINDS[format].media_type,
+        headers={"Content-Disposition": attachment(wanted.action, format)},
+    )
+
+
+@router.get("/videos/{video_id}/segments", response_model=VideoSegmentsAnswer)
+async def video_segments(
+    video_id: VideoId,
+    services: ServicesOf,
+    action: Annotated[ActionName | None, Query(examples=["running"])] = None,
+    min_confidence: Annotated[Confidence | None, Query(examples=[0.6])] = None,
+) -> Response:
+    """All segments of a video, by time: of one action, or of all that heads saw in it."""
+    await run_sync(_check_video, services, video_id)
+    found = None
+    if action is not None:
+        found = await services.find_segments(Wanted(action, min_confidence, video_id=video_id))
+    return await run_sync(_of_video, services, video_id, found, min_confidence)
+
+
+def _check_video(services: Services, video_id: int) -> None:
+    with services.library.read() as catalog:
+        catalog.video(video_id)
+
+
+def _of_video(
+    services: Services, video_id: int, found: FoundSegments | None, min_confidence: float | None
+) -> Response:
+    filters = SegmentFilters(min_confidence=min_confidence, video_id=video_id)
+    with services.library.read() as catalog:
+        listed = catalog.actions.list_segments(filters) if found is None else all_segments(catalog, found)
+        document = video_segments_document(video_id, listed)
+    answer = VideoSegmentsAnswer.model_validate(document)
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+@router.get("/actions", response_model=ActionsAnswer)
+def actions(services: ServicesOf) -> dict[str, Any]:
+    """What is known here: which actions, who taught them, how often they were found."""
+    known = services.library.actions
+    return {"actions": known.listing(), "heads": known.heads_listing()}
+
+
+# A name may hold a slash.
+@router.get("/actions/{name:path}", response_model=ActionDescriptionAnswer)
+def action(
+    name: Annotated[ActionName, Path(description="Exactly as in the listing.", examples=["running"])],
+    services: ServicesOf,
+) -> dict[str, Any]:
+    """One taught action, or one head that knows several: its lesson's report and its examples."""
+    return services.library.actions.describe(name)
+
+
+@router.post("/feedback", response_model=FeedbackAnswer)
+def feedback(body: FeedbackRequest, services: ServicesOf) -> dict[str, Any]:
+    """Keeps for the next lesson whether a clip shows an action; the tag of one that does not goes at once."""
+    known = services.library.actions
+    known.correct(body.clip_id, body.action, is_positive=body.correct)
+    return known.corrections(body.action)
