@@ -44,6 +44,7 @@ SMALLEST_DEVIATION = 0.3  # of a part's usual one: what hardly varies must not b
 PRIOR = 0.2  # how common the action is taken to be, where nothing says
 LEAST_AVERAGE_PRECISION = 0.5
 LEAST_RECALL = 0.5
+LEAST_TOLD_APART = 0.7  # area under the ROC curve: 0.5 is guessing
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,8 @@ def teach(
     on_progress("learning")
     mix, strength = lesson.choose()
     held_out = lesson.held_out(mix, strength)
+    # Before any background is set aside: without what it was most wrong about, anything looks learned.
+    _check_told_apart(action, len(positives), lesson.told_apart(held_out))
     set_aside = lesson.set_aside(held_out)
     if set_aside:
         held_out = lesson.held_out(mix, strength)
@@ -161,6 +164,16 @@ def _check_counts(
         raise TeachingError(
             f"there are {others} clips of anything but {action!r} to tell it from; expected at least "
             f"{MIN_NEGATIVES}: index more footage, or give clips of other things with --not"
+        )
+
+
+def _check_told_apart(action: str, positives: int, share: float) -> None:
+    if share < LEAST_TOLD_APART:
+        raise TeachingError(
+            f"{action!r} could not be learned from these {positives} examples: held out, one scored higher "
+            f"than other footage in {share:.0%} of the comparisons (guessing: 50 %, expected at least "
+            f"{LEAST_TOLD_APART:.0%}). Give more examples, and with --not clips that resemble it and are "
+            "not it; nothing was changed"
         )
 
 
@@ -282,6 +295,12 @@ class _Lesson:
 
         kept = self._kept()
         return float(average_precision_score(self._labels()[kept], self._per_example(scores)[kept]))
+
+    def told_apart(self, scores: NDArray[np.float64]) -> float:
+        """How often an example scores higher than other footage: the area under the ROC curve."""
+        from sklearn.metrics import roc_auc_score
+
+        return float(roc_auc_score(self._labels(), self._per_example(scores)))
 
     def choose(self) -> tuple[str, float]:
         """The mix and the strength that do best on what is held out."""
