@@ -1,0 +1,913 @@
+"""Actions of a library, on made features: teaching, tagging, finding, filtering, correcting.
+
+Features are made so that "running" points along an axis of its own; SQL runs on SQLite and on a real
+PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sqlalchemy import insert, select, update
+
+import search.action_catalog
+from encoders.errors import (
+    EncoderMismatchError,
+    HeadFileError,
+    InvalidQueryError,
+    NotFoundError,
+    TeachingError,
+    UnknownActionError,
+)
+from encoders.heads import ActionSpan, FeatureTrack
+from encoders.taught import TaughtHead
+from encoders.tensors import pack
+from encoders.types import normalise
+from encoders.windows import PARTS, SCALES_SECONDS
+from indexer.lessons import examples_from_clips, examples_from_files, examples_from_spans
+from search.action_catalog import ActionExample, HeadRecord, SegmentFilters
+from search.database import Database
+from search.engine import SearchEngine
+from search.exports import to_activitynet, to_csv
+from search.library import Library
+from search.tables import action_examples, clip_vectors, heads, metadata, segments
+from search.tracks import track_from_bytes, track_of_clips, track_to_bytes
+from search.types import ClipPart, EncodedClip, Filters, Query
+from search.wire import found_document
+
+DIM = 16
+RUNNING = np.eye(DIM)[0]
+REST = np.eye(DIM)[1]
+STEP = 0.5
+WINDOW = 4.0
+SAMPLING = json.dumps({"clip_seconds": WINDOW, "fps": 1 / STEP, "shots": True, "sampling": "uniform"})
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def library(request, tmp_path) -> Iterator[Library]:
+    url = None if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    library = Library(tmp_path / "library", database_url=url, create=True)
+    make(library)
+    yield library
+    library.close()
+
+
+@pytest.fixture
+def plain(tmp_path) -> Iterator[Library]:
+    """On SQLite alone, for what does not depend on the database."""
+    library = Library(tmp_path / "library", create=True)
+    make(library)
+    yield library
+    library.close()
+
+
+def make(library: Library, encoder_id: str = "made") -> None:
+    with library.write() as catalog:
+        catalog.create_library(
+            encoder_spec="made", encoder_id=encoder_id, pooling="mean", dim=DIM, sampling=SAMPLING
+        )
+
+
+def footage(plan: str, seed: int) -> list[EncodedClip]:
+    """One clip of 4 s for each letter: R runs, o does not; every video in its own surroundings."""
+    random = np.random.default_rng(seed)
+    place = 0.5 * random.normal(size=DIM)
+    place[:2] = 0
+    made = []
+    for number, letter in enumerate(plan):
+        count = round(WINDOW / STEP)
+        base = place + 2.0 * (RUNNING if letter == "R" else REST)
+        features = normalise(base + 0.15 * random.normal(size=(count, DIM)))
+        start = number * WINDOW
+        times = start + (np.arange(count) + 0.5) * STEP
+        made.append(
+            EncodedClip(
+                start,
+                start + WINDOW,
+                normalise(features.mean(axis=0)),
+                features.astype(np.float16),
+                times,
+                ((start, b"jpeg"),),
+            )
+        )
+    return made
+
+
+def add(library: Library, path: str, plan: str, seed: int = 0, digest: str = "digest") -> int:
+    made = footage(plan, seed)
+    with library.write() as catalog:
+        staged = catalog.stage_video(path, 1, 1)
+        catalog.add_clips(staged, 0, made)
+        video_id = catalog.publish_video(
+            staged, digest=digest, duration_seconds=made[-1].end_seconds, sampling=SAMPLING
+        )
+        library.actions.tagger.tag_video(catalog, video_id, DIM)
+        return video_id
+
+
+def archive(library: Library, count: int = 10, plan: str = "ooRRoo") -> list[int]:
+    return [add(library, f"/archive/{number % 2}/{number}.mp4", plan, seed=number) for number in range(count)]
+
+
+def clips_of(library: Library, video_ids, letter_at) -> list[int]:
+    with library.read() as catalog:
+        return [catalog.clips_of_video(video_id)[at].id for video_id in video_ids for at in letter_at]
+
+
+def positives(library: Library, video_ids, at=(2, 3)) -> list[ActionExample]:
+    """Two examples of every video of `archive`."""
+    return examples_from_clips(library, clips_of(library, video_ids, at), is_positive=True)
+
+
+def found(library: Library, action: str = "running", **bounds) -> list:
+    answer = library.actions.find(action, **bounds)
+    listed = list(library.actions.segments(answer))
+    assert library.actions.count(answer) == len(listed)
+    return listed
+
+
+def dump(library: Library) -> dict[str, list]:
+    with library.database.read() as connection:
+        return {
+            table.name: [tuple(row) for row in connection.execute(select(table).order_by(*table.primary_key))]
+            for table in metadata.sorted_tables
+        }
+
+
+def add_head(catalog, name="running", threshold=0.5, kind="taught", is_active=True, actions=None) -> int:
+    return catalog.actions.add_head(
+        kind=kind,
+        name=name,
+        encoder_id="made",
+        actions=actions or [name],
+        threshold=threshold,
+        card={},
+        parameters=None,
+        is_active=is_active,
+    )
+
+
+# --- segments ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_segments(library) -> Library:
+    """Four videos with made segments of a kinetics head (no features are read), none of them tagged."""
+    ids = [add(library, path, "oooo") for path in ("/b/z.mp4", "/a/1.mp4", "/a/ä\U0001f3ac.mp4", "/a/B.mp4")]
+    random = np.random.default_rng(4)
+    with library.write() as catalog:
+        sure = add_head(catalog, "kinetics:one", 0.6, "kinetics", actions=["running", "jumping"])
+        lax = add_head(catalog, "kinetics:two", 0.3, "kinetics", actions=["running"])
+        idle = add_head(catalog, "kinetics:new", 0.0, "kinetics", is_active=False, actions=["running"])
+        for video_id in ids:
+            for head_id in (sure, lax, idle):
+                starts = np.round(random.uniform(0, 12, 5), 3)
+                spans = [
+                    ActionSpan("running", start, start + 0.25 * (1 + number), round(0.1 + 0.2 * number, 1))
+                    for number, start in enumerate(starts.tolist())
+                ]
+                catalog.actions.add_segments(video_id, head_id, spans)
+        catalog.actions.add_segments(ids[0], sure, [ActionSpan("jumping", 1, 2, 0.9)])
+        # The same start twice: the id decides.
+        catalog.actions.add_segments(ids[1], sure, [ActionSpan("running", 5, 6, 0.9)] * 2)
+        staged = catalog.stage_video("/a/staged.mp4", 1, 1)
+        catalog.actions.add_segments(staged, sure, [ActionSpan("running", 0, 9, 1.0)])
+    return library
+
+
+def stored(library: Library) -> list[SimpleNamespace]:
+    """All segments as rows, without the statements under test."""
+    with library.database.read() as connection:
+        names = {row.id: row for row in connection.execute(select(heads))}
+        paths = {}
+        for row in connection.exec_driver_sql("SELECT id, path, status FROM videos"):
+            paths[row[0]] = (row[1], row[2])
+        return [
+            SimpleNamespace(**row._mapping, head=names[row.head_id], path=paths[row.video_id][0])
+            for row in connection.execute(select(segments))
+            if paths[row.video_id][1] != "staging"
+        ]
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {},
+        {"min_confidence": 0.0},
+        {"min_confidence": 0.9},
+        {"min_confidence": 1.0},
+        {"min_duration_seconds": 0.75},
+        {"path_prefix": "/a/"},
+        {"path_prefix": "/nowhere"},
+        {"path_prefix": "/a/", "min_confidence": 0.2, "min_duration_seconds": 0.5},
+    ],
+)
+def test_segments_are_those_that_the_bounds_allow_in_order_and_counted(with_segments, bounds):
+    expected = [
+        row
+        for row in stored(with_segments)
+        if row.action == "running"
+        and row.head.is_active
+        and row.confidence >= bounds.get("min_confidence", row.head.threshold)
+        and row.end_seconds - row.start_seconds >= bounds.get("min_duration_seconds", 0) - 1e-9
+        and row.path.startswith(bounds.get("path_prefix", ""))
+    ]
+    expected.sort(key=lambda row: (row.path.encode(), row.start_seconds, row.id))
+    assert [one.id for one in found(with_segments, **bounds)] == [row.id for row in expected]
+    if not bounds:
+        assert len(expected) > 20  # something was measured
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_pages_put_together_are_the_whole(with_segments, size):
+    answer = with_segments.actions.find("running", min_confidence=0)
+    whole = list(with_segments.actions.segments(answer))
+    pages, after = [], None
+    while page := list(with_segments.actions.segments(answer, after=after, limit=size)):
+        assert len(page) <= size
+        pages += page
+        after = (page[-1].path, page[-1].start_seconds, page[-1].id)
+    assert pages == whole
+
+
+def test_every_segment_says_which_head_and_what_action(with_segments):
+    assert {one.head for one in found(with_segments)} == {"kinetics:one", "kinetics:two"}
+    assert {one.action for one in found(with_segments, "jumping")} == {"jumping"}
+
+
+def test_one_video_alone(with_segments):
+    whole = found(with_segments)
+    video_id = whole[0].video_id
+    assert found(with_segments, video_id=video_id) == [one for one in whole if one.video_id == video_id]
+
+
+@pytest.mark.parametrize("bounds", [{"min_confidence": 1.1}, {"min_confidence": float("nan")},
+                                    {"min_duration_seconds": -1}, {"path_prefix": "/a\0"}])  # fmt: skip
+def test_bounds_that_make_no_sense(with_segments, bounds):
+    with pytest.raises(InvalidQueryError):
+        found(with_segments, **bounds)
+
+
+def test_counts_are_of_segments_that_reach_the_threshold(with_segments):
+    with with_segments.read() as catalog:
+        counts = catalog.actions.counts()
+        by_id = {head.id: head for head in catalog.actions.heads()}
+    for (head_id, action), (count, seconds) in counts.items():
+        rows = [
+            row
+            for row in stored(with_segments)
+            if (row.head_id, row.action) == (head_id, action) and row.confidence >= by_id[head_id].threshold
+        ]
+        rows += [None] if action == "running" and by_id[head_id].name == "kinetics:one" else []  # the staged
+        assert count == len(rows)
+        assert seconds > 0
+
+
+# --- the filter in a search --------------------------------------------------------------------------
+
+
+def enough(start: float, end: float, row) -> bool:
+    shared = min(end, row.end_seconds) - max(start, row.start_seconds)
+    shorter = min(end - start, row.end_seconds - row.start_seconds)
+    return shared > 0 and (shared >= 0.5 or 2 * shared >= shorter)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        Filters(action="running"),
+        Filters(action="running", min_confidence=0.9),
+        Filters(action="running", min_confidence=0.0, path_prefix="/a/"),
+        Filters(action="jumping"),
+        Filters(action="jumping", path_prefix="/a/"),
+        Filters(action="running", min_duration_seconds=5),
+    ],
+)
+def test_the_action_filter_agrees_with_brute_force(with_segments, filters):
+    rows = [
+        row
+        for row in stored(with_segments)
+        if row.action == filters.action
+        and row.head.is_active
+        and row.confidence >= (row.head.threshold if filters.min_confidence is None else filters.min_confidence)
+    ]
+    with with_segments.read() as catalog:
+        every = list(catalog.clips(catalog.clip_ids(Filters()).tolist()).values())
+        vectors = catalog.embeddings([clip.id for clip in every], DIM)
+    query = vectors[0]
+    allowed = [
+        (-float(vector @ query), clip.id)
+        for clip, vector in zip(every, vectors, strict=True)
+        if clip.id != every[0].id
+        and clip.path.startswith(filters.path_prefix or "")
+        and clip.end_seconds - clip.start_seconds >= (filters.min_duration_seconds or 0)
+        and any(
+            row.video_id == clip.video_id and enough(clip.start_seconds, clip.end_seconds, row)
+            for row in rows
+        )
+    ]
+    result = SearchEngine(with_segments).search(Query((ClipPart(every[0].id),)), filters, limit=5)
+    expected = [clip_id for _, clip_id in sorted(allowed)[:5]]
+    assert [hit.clip_id for hit in result.hits] == expected
+    if filters.min_confidence is None:
+        assert all(filters.action in {tag.action for tag in hit.actions} for hit in result.hits)
+
+
+def test_searching_for_an_unknown_action_names_the_known_ones(with_segments):
+    with pytest.raises(UnknownActionError, match=r"'levitating'.*jumping, running.*actions teach"):
+        SearchEngine(with_segments).search(Query((ClipPart(1),)), Filters(action="levitating"))
+
+
+# --- tagging at ingest -------------------------------------------------------------------------------
+
+
+def teach(library: Library, video_ids, at=(2, 3), **options):
+    return library.actions.teach("running", positives(library, video_ids, at), **options)
+
+
+def spans_of(library: Library, video_id: int, **bounds) -> list[tuple[float, float]]:
+    return [(one.start_seconds, one.end_seconds) for one in found(library, video_id=video_id, **bounds)]
+
+
+def test_taught_from_clips_it_is_found_where_it_is_and_new_videos_are_tagged(library):
+    videos = archive(library)
+    card = teach(library, videos[:7])
+    assert card["positives"] == 14 and card["recall"] >= 0.8
+    for video_id in videos:
+        (span,) = spans_of(library, video_id)
+        assert span == pytest.approx((8.0, 16.0), abs=STEP)
+    assert spans_of(library, add(library, "/new.mp4", "Rooo", seed=90)) == [pytest.approx((0, 4), abs=STEP)]
+    assert spans_of(library, add(library, "/still.mp4", "oooo", seed=91)) == []
+
+
+def test_a_video_and_its_segments_show_in_one_transaction(library):
+    teach(library, archive(library)[:7])
+    before = dump(library)
+    with pytest.raises(RuntimeError), library.write() as catalog:
+        staged = catalog.stage_video("/new.mp4", 1, 1)
+        catalog.add_clips(staged, 0, footage("RRR", 50))
+        video_id = catalog.publish_video(staged, digest="x", sampling=SAMPLING)
+        library.actions.tagger.tag_video(catalog, video_id, DIM)
+        assert catalog.actions.count_segments(SegmentFilters(video_id=video_id)) == 1
+        raise RuntimeError
+    assert dump(library) == before
+
+
+def test_another_content_has_other_segments(library):
+    videos = archive(library)
+    teach(library, videos[:7])
+    assert add(library, "/archive/1/9.mp4", "Roooo", seed=70, digest="other") == videos[9]
+    assert spans_of(library, videos[9]) == [pytest.approx((0, 4), abs=STEP)]
+
+
+def test_removing_a_video_removes_its_segments_and_examples(library):
+    videos = archive(library)
+    teach(library, videos[:7])
+    with library.write() as catalog:
+        catalog.remove_videos(videos[:2])
+    tables = dump(library)
+    assert {row[1] for row in tables["segments"]} == set(videos[2:])
+    assert {row[5] for row in tables["action_examples"]} == set(videos[2:7])
+
+
+# --- teaching ----------------------------------------------------------------------------------------
+
+
+def test_spans_from_every_kind_of_file(plain, tmp_path):
+    videos = archive(plain)
+    rows = [
+        {"path": f"/archive/{n % 2}/{n}.mp4", "start_seconds": 8.5, "end_seconds": 15.5, "action": "Running"}
+        for n in range(6)
+    ]
+    rows.append({"path": "/archive/0/0.mp4", "start_seconds": 0, "end_seconds": 8, "action": "standing"})
+    (tmp_path / "spans.json").write_text(json.dumps(rows))
+    with (tmp_path / "spans.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    database: dict = {}
+    for row in rows:
+        entry = {"segment": [row["start_seconds"], row["end_seconds"]], "label": row["action"]}
+        database.setdefault(row["path"], {"annotations": []})["annotations"].append(entry)
+    (tmp_path / "net.json").write_text(json.dumps({"version": "1", "database": database}))
+    expected = [(video, (8.5, 15.5), True) for video in videos[:6]] + [(videos[0], (0.0, 8.0), False)]
+    for name in ("spans.json", "spans.csv", "net.json"):
+        read = examples_from_spans(plain, tmp_path / name, "running")
+        assert sorted((one.video_id, one.span, one.is_positive) for one in read) == sorted(expected), name
+    card = plain.actions.teach("running", read)
+    assert (card["positives"], card["negatives"]) == (6, 1)
+    # What the commands print can be taught from again.
+    answer = plain.actions.find("running")
+    listed = list(plain.actions.segments(answer))
+    (tmp_path / "found.json").write_text(json.dumps(found_document(answer, listed, len(listed))))
+    (tmp_path / "found.csv").write_text("".join(to_csv(listed)), newline="")
+    with plain.read() as catalog:
+        known = catalog.list_videos()
+    (tmp_path / "export.json").write_text("".join(to_activitynet(listed, known)))
+    for name in ("found.json", "found.csv", "export.json"):
+        read = examples_from_spans(plain, tmp_path / name, "running")
+        assert [(one.video_id, *one.span) for one in read] == [
+            (one.video_id, pytest.approx(one.start_seconds), pytest.approx(one.end_seconds)) for one in listed
+        ], name
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "error"),
+    [
+        ("a.csv", "path,start_seconds\n/archive/0/0.mp4,1\n", "entry 1: no 'end_seconds'"),
+        ("a.csv", "", "no span"),
+        ("a.json", "{", "cannot be read"),
+        ("a.json", "3", "int"),
+        ("a.json", '[{"path": "/archive/0/0.mp4", "start_seconds": 5, "end_seconds": 5}]', "entry 1"),
+        ("a.json", '[{"path": "/archive/0/0.mp4", "start_seconds": 5, "end_seconds": NaN}]', "entry 1"),
+        ("a.json", '["x"]', "entry 1"),
+        ("a.json", '{"database": {"x": 3}}', "ActivityNet"),
+    ],
+)
+def test_files_of_spans_that_are_none(plain, tmp_path, name, text, error):
+    archive(plain, 1)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InvalidQueryError, match=error):
+        examples_from_spans(plain, tmp_path / name, "running")
+
+
+def test_a_number_of_another_library_is_not_taken_for_a_video_here(plain, tmp_path):
+    archive(plain, 2)
+    row = {"path": "/elsewhere/x.mp4", "video_id": 1, "start_seconds": 0, "end_seconds": 4}
+    (tmp_path / "a.json").write_text(json.dumps([row]))
+    with pytest.raises(NotFoundError, match=r"/elsewhere/x\.mp4"):
+        examples_from_spans(plain, tmp_path / "a.json", "running")
+    row["path"] = "/elsewhere/0.mp4"  # moved since
+    (tmp_path / "a.json").write_text(json.dumps([row]))
+    assert examples_from_spans(plain, tmp_path / "a.json", "running")[0].video_id == 1
+
+
+def test_a_general_label_is_no_example_of_a_particular_action(plain, tmp_path):
+    archive(plain, 1)
+    rows = [
+        {"video_id": 1, "start_seconds": n, "end_seconds": n + 1, "action": name}
+        for n, name in enumerate(("dancing", "dancing ballet", "swimming"))
+    ]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    for name, expected in (("dancing ballet", [False, True, False]), ("dancing", [True, True, False])):
+        read = examples_from_spans(plain, tmp_path / "a.json", name)
+        assert [one.is_positive for one in read] == expected
+
+
+def test_clips_that_are_not_there(plain):
+    archive(plain, 1)
+    with pytest.raises(NotFoundError, match="999"):
+        examples_from_clips(plain, [1, 999], is_positive=True)
+
+
+def random_archive(library: Library) -> list[ActionExample]:
+    random = np.random.default_rng(3)
+    for number in range(12):
+        made = footage("oooo", number)
+        made = [
+            EncodedClip(
+                one.start_seconds,
+                one.end_seconds,
+                one.embedding,
+                normalise(random.normal(size=one.features.shape)).astype(np.float16),
+                one.times_seconds,
+                one.key_frames,
+            )
+            for one in made
+        ]
+        with library.write() as catalog:
+            staged = catalog.stage_video(f"/noise/{number}.mp4", 1, 1)
+            catalog.add_clips(staged, 0, made)
+            catalog.publish_video(staged, digest="x", sampling=SAMPLING)
+    with library.read() as catalog:
+        ids = [catalog.clips_of_video(video.id)[0].id for video in catalog.list_videos()]
+    return examples_from_clips(library, ids[:8], is_positive=True)
+
+
+def test_what_cannot_be_learned_changes_nothing(library):
+    examples = random_archive(library)
+    before = dump(library)
+    with pytest.raises(TeachingError, match="could not be learned"):
+        library.actions.teach("running", examples)
+    with pytest.raises(TeachingError, match="too few"):
+        library.actions.teach("running", examples[:4])
+    with pytest.raises(TeachingError, match="too few"):  # the same one five times is one
+        library.actions.teach("running", examples[:1] * 5)
+    with pytest.raises(InvalidQueryError):
+        library.actions.teach("zero-shot", examples)
+    assert dump(library) == before
+    with pytest.raises(UnknownActionError, match="nothing was taught yet"):
+        library.actions.find("running")
+
+
+def test_lessons_add_up_and_replace_forgets_but_for_corrections(library):
+    videos = archive(library)
+    teach(library, videos[:6])
+    assert teach(library, videos[6:8])["positives"] == 16
+    assert teach(library, videos[6:8])["positives"] == 16  # the same again
+    assert library.actions.teach("running", [])["positives"] == 16
+    confirmed, rejected = clips_of(library, videos[9:], [3, 0])
+    library.actions.correct(confirmed, "Running", is_positive=True)
+    library.actions.correct(rejected, "running", is_positive=False)
+    card = library.actions.teach("running", [])
+    assert (card["positives"], card["negatives"]) == (17, 1)
+    card = teach(library, videos[:5], replace_examples=True)
+    assert (card["positives"], card["negatives"]) == (11, 1)
+    assert library.actions.corrections("running") == {"action": "running", "positive": 11, "negative": 1}
+    assert len(dump(library)["heads"]) == 1
+
+
+def test_while_a_new_head_is_at_work_the_old_one_answers(library):
+    videos = archive(library)
+    teach(library, videos[:6])
+    before = found(library, min_confidence=0)
+    seen = []
+
+    def on_tagged(done: int, total: int) -> None:
+        seen.append((done, total))
+        assert found(library, min_confidence=0) == before
+        with library.read() as catalog:
+            assert len(catalog.actions.heads(active=None)) == 2
+
+    teach(library, videos[6:9], on_tagged=on_tagged)
+    assert seen[0] == (0, 10) and seen[-1] == (10, 10)
+    assert not {one.id for one in found(library)} & {one.id for one in before}
+
+
+def test_a_failure_while_tagging_leaves_the_old_head(library):
+    videos = archive(library)
+    teach(library, videos[:6])
+    examples = positives(library, videos[6:9])
+    before = dump(library)
+    (damaged,) = clips_of(library, videos[9:], [5])
+    with library.database.write() as connection:
+        kept = select(clip_vectors.c.features).where(clip_vectors.c.clip_id == damaged)
+        content = connection.execute(kept).scalar_one()
+        broken = update(clip_vectors).where(clip_vectors.c.clip_id == damaged)
+        connection.execute(broken.values(features=content[:-3]))
+    with pytest.raises(Exception, match="buffer|reshape|damaged"):
+        library.actions.teach("running", examples)
+    after = dump(library)
+    assert after["heads"] == before["heads"] and after["segments"] == before["segments"]
+
+
+def test_a_video_that_comes_while_the_library_is_tagged_has_both(library):
+    videos = archive(library)
+    teach(library, videos[:6])
+    added = []
+
+    def on_tagged(done: int, total: int) -> None:
+        if not done:  # the videos to tag are listed already
+            thread = threading.Thread(
+                target=lambda: added.append(add(library, "/late.mp4", "oRRo", seed=60)), daemon=True
+            )
+            thread.start()
+            thread.join(30)
+            assert spans_of(library, added[0])  # by the old head, at once
+
+    teach(library, videos[6:9], on_tagged=on_tagged)
+    assert spans_of(library, added[0]) == [pytest.approx((4, 12), abs=STEP)]
+
+
+def test_a_video_that_is_replaced_or_removed_while_the_library_is_tagged(library):
+    videos = archive(library, 20)
+    teach(library, videos[:6])
+
+    def on_tagged(done: int, total: int) -> None:
+        if done == 16:
+            add(library, "/archive/1/19.mp4", "Roooooo", seed=77, digest="new")
+            with library.write() as catalog:
+                catalog.remove_videos([videos[18]])
+
+    teach(library, videos[6:9], on_tagged=on_tagged)
+    assert spans_of(library, videos[19]) == [pytest.approx((0, 4), abs=STEP)]
+    assert {one.video_id for one in found(library)} == set(videos) - {videos[18]}
+
+
+def test_a_lesson_that_a_newer_one_overtook_says_so(library):
+    videos = archive(library)
+    examples = positives(library, videos[:6])
+
+    def on_tagged(done: int, total: int) -> None:
+        if not done:
+            teach(library, videos[6:9])
+
+    with pytest.raises(NotFoundError, match="newer"):
+        library.actions.teach("running", examples, on_tagged=on_tagged)
+    assert len(dump(library)["heads"]) == 1
+    assert len(found(library)) == 10
+
+
+def test_what_a_stopped_program_left_goes_with_the_next_lesson(library):
+    videos = archive(library)
+    with library.write() as catalog:
+        head = TaughtHead("running", "made", np.zeros(len(SCALES_SECONDS) * len(PARTS) * DIM, np.float32), 9, 0)
+        library.actions._add(catalog, head, "running", {}, is_active=False)
+    add(library, "/more.mp4", "oo")
+    with pytest.raises(UnknownActionError):
+        found(library)
+    teach(library, videos[:6])
+    tables = dump(library)
+    assert len(tables["heads"]) == 1
+    assert {row[2] for row in tables["segments"]} == {tables["heads"][0][0]}
+
+
+def test_examples_that_are_in_the_library_too_are_no_background(plain):
+    """A folder of examples that was ingested with all the rest."""
+    archive(plain, 6, "RR")
+    others = archive_of_rest(plain, 6)
+    tracks = []
+    with plain.read() as catalog:
+        for video in catalog.list_videos(limit=6):
+            (track,) = catalog.actions.tracks(video.id, DIM)
+            tracks.append(ActionExample(True, video.path, track=track))
+    card = plain.actions.teach("running", tracks)
+    assert card["background"] == 6 * 2 and len(others) == 6
+    assert card["average_precision"] == 1.0
+
+
+def archive_of_rest(library: Library, count: int) -> list[int]:
+    return [add(library, f"/rest/{number}.mp4", "oo", seed=200 + number) for number in range(count)]
+
+
+def test_features_of_files_are_kept_as_they_are(library):
+    (track,) = tracks(library, add(library, "/x.mp4", "oRo"))
+    again = track_from_bytes(track_to_bytes(track))
+    for name in ("features", "times_seconds", "borders_seconds", "shots"):
+        assert np.array_equal(getattr(again, name), getattr(track, name))
+    with library.write() as catalog:
+        catalog.actions.add_example("running", ActionExample(True, "/x.mp4", track=track))
+        catalog.actions.add_example("running", ActionExample(False, "/x.mp4", track=track))
+        (kept,) = catalog.actions.examples("running")
+    assert not kept.is_positive and np.array_equal(kept.track.features, track.features)
+
+
+# --- corrections -------------------------------------------------------------------------------------
+
+
+def test_a_rejected_segment_goes_and_does_not_come_back(library):
+    videos = archive(library, plan="ooRoRo")
+    teach(library, videos[:7], at=(2, 4))
+    (clip,) = clips_of(library, videos[8:9], [2])
+    assert len(spans_of(library, videos[8])) == 2
+    library.actions.correct(clip, "running", is_positive=False)
+    assert spans_of(library, videos[8]) == [pytest.approx((16, 20), abs=STEP)]
+    assert library.actions.tagger.retag() == 10
+    assert spans_of(library, videos[8]) == [pytest.approx((16, 20), abs=STEP)]
+    assert len(spans_of(library, videos[7])) == 2
+    library.actions.correct(clip, "running", is_positive=True)  # on second thoughts
+    library.actions.tagger.retag()
+    assert len(spans_of(library, videos[8])) == 2
+
+
+def test_a_correction_needs_its_clip_and_a_name(library):
+    archive(library, 1)
+    with pytest.raises(NotFoundError, match="77"):
+        library.actions.correct(77, "running", is_positive=True)
+    with pytest.raises(InvalidQueryError):
+        library.actions.correct(1, "\n", is_positive=True)
+
+
+# --- renaming, removing, carrying over -----------------------------------------------------------------
+
+
+def test_renaming_takes_everything_along(library):
+    videos = archive(library)
+    teach(library, videos[:7])
+    before = spans_of(library, videos[0])
+    library.actions.rename("running", "Hopping mad")
+    assert [(one.start_seconds, one.end_seconds) for one in found(library, "hopping mad", video_id=videos[0])
+            ] == before  # fmt: skip
+    with pytest.raises(UnknownActionError):
+        found(library, "running")
+    new = add(library, "/new.mp4", "oRRo", seed=88)
+    assert {one.action for one in found(library, "hopping mad", video_id=new)} == {"hopping mad"}
+    assert library.actions.teach("hopping mad", [])["positives"] == 14
+    for name in ("zero-shot", "kinetics:r3d_18", ""):
+        with pytest.raises(InvalidQueryError):
+            library.actions.rename("hopping mad", name)
+
+
+def test_another_program_sees_the_new_name_at_once(tmp_path, plain):
+    videos = archive(plain)
+    teach(plain, videos[:7])
+    other = Library(plain.folder)
+    add(other, "/first.mp4", "oRo", seed=31)  # it has the head in memory now
+    plain.actions.rename("running", "hopping")
+    new = add(other, "/second.mp4", "oRo", seed=32)
+    assert [one.action for one in found(plain, "hopping", video_id=new)] == ["hopping"]
+    other.close()
+
+
+def test_removing_forgets_the_segments_and_the_examples(library):
+    videos = archive(library)
+    teach(library, videos[:7])
+    library.actions.remove("Running")
+    tables = dump(library)
+    assert not tables["heads"] and not tables["segments"] and not tables["action_examples"]
+    with pytest.raises(UnknownActionError):
+        library.actions.remove("running")
+
+
+def test_a_head_carried_to_another_library_finds_the_same(plain, tmp_path):
+    videos = archive(plain)
+    teach(plain, videos[:7])
+    content = plain.actions.export("running")
+    other = Library(tmp_path / "other", create=True)
+    make(other)
+    archive(other)
+    assert other.actions.import_head(content).name == "running"
+    assert [(s.path, s.start_seconds, s.end_seconds, s.confidence) for s in found(other)] == [
+        (s.path, s.start_seconds, s.end_seconds, s.confidence) for s in found(plain)
+    ]
+    other.close()
+
+
+def made_head(**card) -> bytes:
+    width = len(SCALES_SECONDS) * len(PARTS) * DIM
+    fields = {"kind": "taught", "action": "running", "encoder_id": "made", "bias": 0.0, "threshold": 0.5,
+              "scales_seconds": list(SCALES_SECONDS), "parts": list(PARTS)} | card  # fmt: skip
+    count = fields.pop("count", width)
+    return pack({"weights": np.zeros(count, np.float32)}, **{k: v for k, v in fields.items() if v is not None})
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (made_head(encoder_id="another"), EncoderMismatchError),
+        (b"", HeadFileError),
+        (b"not a head at all, but long enough to look at", HeadFileError),
+        (made_head()[:-20], HeadFileError),
+        (made_head(kind="track"), HeadFileError),
+        (made_head(bias=None), HeadFileError),
+        (made_head(scales_seconds=None), HeadFileError),
+        (made_head(bias="nan"), HeadFileError),
+        (made_head(threshold=7), HeadFileError),
+        (made_head(count=5), HeadFileError),
+        (made_head(action="Running\n"), (HeadFileError, InvalidQueryError)),
+        (made_head(action="zero-shot"), InvalidQueryError),
+    ],
+)
+def test_files_that_are_no_head_of_this_library_change_nothing(plain, content, error):
+    archive(plain, 2)
+    before = dump(plain)
+    with pytest.raises(error):
+        plain.actions.import_head(content)
+    assert dump(plain) == before
+
+
+def test_a_made_head_that_is_right_is_taken(plain):
+    archive(plain, 2)
+    assert plain.actions.import_head(made_head()).actions == ("running",)
+
+
+def test_a_backbone_is_shown_and_removed_by_its_own_name_but_not_exported(plain):
+    archive(plain, 1)
+    name = "kinetics:r3d_18//Folder With Capitals/" + "long" * 40 + ".pth"
+    with plain.write() as catalog:
+        add_head(catalog, name, kind="kinetics", actions=["running"])
+    assert plain.actions.describe(name)["head"] == name
+    with pytest.raises(InvalidQueryError):
+        plain.actions.export(name)
+    plain.actions.remove(name)
+    assert not dump(plain)["heads"]
+
+
+# --- tracks ------------------------------------------------------------------------------------------
+
+
+def tracks(library: Library, video_id: int) -> list[FeatureTrack]:
+    with library.read() as catalog:
+        return list(catalog.actions.tracks(video_id, DIM))
+
+
+def clip_row(start: float, end: float, times: list[float]) -> SimpleNamespace:
+    return SimpleNamespace(
+        start_seconds=start,
+        end_seconds=end,
+        times=np.array(times, np.float64).tobytes(),
+        features=np.zeros((len(times), 2), np.float16).tobytes(),
+    )
+
+
+def test_windows_are_no_cuts_and_other_lengths_are():
+    spans = [(0, 4), (4, 9), (9, 13), (13, 14.5), (14.5, 26.5), (26.5, 30.5), (31, 35), (35, 36)]
+    rows = [clip_row(start, end, [start + 0.25, start + 0.75]) for start, end in spans]
+    track = track_of_clips(rows, 2, 4.0)
+    # 4 s is a window; 5 s ends a shot; 1.5 s too; 12 s are three windows of a still; then a gap.
+    assert track.shots[::2].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert track_of_clips(rows, 2, None).shots.tolist() == [0] * 16
+    assert track.borders_seconds[:4].tolist() == [0, 0.5, 4, 4.5]
+    assert track.borders_seconds[-1] == 36
+    assert (np.diff(track.borders_seconds) > 0).all()
+
+
+@pytest.mark.parametrize("samples", [8, 16, 24, 20, 1])
+def test_a_segment_across_the_pieces_of_a_long_video_is_one(library, monkeypatch, samples):
+    videos = archive(library)
+    teach(library, videos[:7])
+    long = add(library, "/long.mp4", "ooooRRRRRRoooo", seed=40)
+    (whole,) = found(library, video_id=long)
+    monkeypatch.setattr(search.action_catalog, "SAMPLES_PER_PIECE", samples)
+    assert len(tracks(library, long)) > 3
+    library.actions.tagger.retag()
+    (one,) = found(library, video_id=long)
+    assert (one.start_seconds, one.end_seconds) == pytest.approx((16.0, 40.0), abs=STEP)
+    assert (one.start_seconds, one.end_seconds) == pytest.approx(
+        (whole.start_seconds, whole.end_seconds), abs=STEP
+    )
+    assert one.confidence == pytest.approx(whole.confidence, abs=0.1)
+
+
+def test_pieces_hold_every_sample_once(plain, monkeypatch):
+    video = add(plain, "/long.mp4", "oRoRoRo")
+    (whole,) = tracks(plain, video)
+    monkeypatch.setattr(search.action_catalog, "SAMPLES_PER_PIECE", 20)
+    pieces = tracks(plain, video)
+    assert [len(piece) for piece in pieces] == [24, 24, 8]
+    assert np.array_equal(np.concatenate([piece.features for piece in pieces]), whole.features)
+
+
+# --- examples out of files, with the real encoder -------------------------------------------------------
+
+
+def test_examples_from_files_are_what_ingest_would_store(tmp_path, offline_encoder):
+    from video_factory import moving, write_video
+
+    from indexer.pipeline import IngestOptions, ingest
+
+    library = Library(tmp_path / "library", create=True, device="cpu")
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    write_video(folder / "one.mp4", moving(150, seed=1), fps=25)
+    (folder / "broken.mp4").write_bytes(b"nothing")
+    (folder / "notes.txt").write_text("no video")
+    ingest(library, [str(folder / "one.mp4")], IngestOptions(encoder="offline", device="cpu"))
+    said: list[str] = []
+    (example,) = examples_from_files(library, [str(folder)], is_positive=True, say=said.append)
+    with library.read() as catalog:
+        (stored_track,) = catalog.actions.tracks(1, library.record().dim)
+    assert example.source == os.path.abspath(folder / "one.mp4")
+    assert np.array_equal(example.track.times_seconds, stored_track.times_seconds)
+    np.testing.assert_allclose(example.track.features, stored_track.features, atol=2e-3)
+    assert len(said) == 1 and "broken.mp4" in said[0]
+    with pytest.raises(NotFoundError, match="nowhere"):
+        examples_from_files(library, [str(tmp_path / "nowhere")], is_positive=True)
+    with pytest.raises(NotFoundError, match="no video"):
+        examples_from_files(library, [str(folder / "notes.txt")], is_positive=True)
+    library.close()
+
+
+# --- the schema --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_a_library_from_before_actions_keeps_what_it_has(request, tmp_path, engine):
+    url = f"sqlite:///{tmp_path / 'c.sqlite3'}" if engine == "sqlite" else request.getfixturevalue("postgres_url")
+    database = Database(url)
+    database.migrate("0001")
+    old = ("library", "videos", "clips", "clip_vectors", "key_frames", "removed_clips", "jobs")
+    tables = [table for table in metadata.sorted_tables if table.name in old]
+    from search.catalog import Catalog
+
+    with database.write() as connection:
+        catalog = Catalog(connection)
+        catalog.create_library(encoder_spec="made", encoder_id="made", pooling="mean", dim=DIM, sampling=SAMPLING)
+        staged = catalog.stage_video("/a.mp4", 1, 2)
+        catalog.add_clips(staged, 0, footage("oRo", 1))
+        catalog.publish_video(staged, digest="x", sampling=SAMPLING)
+    with database.read() as connection:
+        before = [connection.execute(select(table)).all() for table in tables]
+    database.migrate()
+    with database.read() as connection:
+        assert [connection.execute(select(table)).all() for table in tables] == before
+        assert connection.execute(select(heads)).all() == []
+    with database.write() as connection:
+        connection.execute(
+            insert(action_examples).values(
+                action="running", is_positive=True, origin="teach", source="x", video_id=1, created_at=0.0
+            )
+        )
+    database.downgrade("0001")
+    with database.read() as connection:
+        assert [connection.execute(select(table)).all() for table in tables] == before
+    database.close()
+
+
+def test_a_record_says_how_its_segments_name_it():
+    made = HeadRecord(1, "taught", "running", True, "made", ("running",), 0.5, {}, 0.0)
+    assert made.label == "taught"
+
+
+def test_csv_of_segments_is_read_back_as_the_same_rows(with_segments):
+    listed = found(with_segments)
+    rows = list(csv.DictReader(io.StringIO("".join(to_csv(listed)), newline="")))
+    assert [int(row["id"]) for row in rows] == [one.id for one in listed]
