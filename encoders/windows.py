@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,12 +144,16 @@ class _RunningMaxima:
 
     def over(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float32]:
         """The maxima of features[first[i] .. last[i]], ends included: float32 (N, D)."""
-        level = np.log2(last - first + 1).astype(np.int64)
         result = np.empty((len(first), self._levels[0].shape[1]), np.float32)
-        for one in np.unique(level).tolist():
-            rows = level == one
-            table = self._level(one)
-            result[rows] = np.maximum(table[first[rows]], table[last[rows] - (1 << one) + 1])
+        # Inside a shot both ends move along with the sample: whole runs of rows at once, uncopied.
+        is_break = (np.diff(first) != 1) | (np.diff(last) != 1)
+        starts = np.concatenate([[0], np.flatnonzero(is_break) + 1, [len(first)]]).tolist()
+        for start, stop in pairwise(starts):
+            low, high, count = int(first[start]), int(last[start]), stop - start
+            level = (high - low + 1).bit_length() - 1
+            table = self._level(level)
+            second = high - (1 << level) + 1
+            np.maximum(table[low : low + count], table[second : second + count], out=result[start:stop])
         return result
 
     def _level(self, level: int) -> NDArray[np.float32]:
