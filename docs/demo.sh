@@ -46,6 +46,15 @@ run indexer search "$text" -k 5 --contact-sheet "$folder/by-words.jpg"
 run indexer search --image "$folder/example.jpg" -k 5 --contact-sheet "$folder/by-image.jpg"
 run indexer search --clip "$folder/example.mp4" -k 5 --contact-sheet "$folder/by-clip.jpg"
 
+if [ -z "${ARCHIVE:-}" ]; then
+    # Short clips of people on bicycles, and of other things, teach the action; then the library is tagged.
+    echo
+    python docs/demo_examples.py --pieces "$folder/cycling" "$archive/street.mp4"
+    python docs/demo_examples.py --pieces "$folder/other" "$archive/car.mp4" "$archive/big-buck-bunny.mp4"
+    run indexer actions teach cycling --from "$folder/cycling" --not "$folder/other"
+    run indexer find --action "riding a bike"
+fi
+
 echo
 echo "The hits' key frames are in $folder/by-words.jpg, by-image.jpg and by-clip.jpg."
 echo "Next: make serve, or .venv/bin/indexer search \"your words\" --library $REELSEEK_LIBRARY"

@@ -1,8 +1,10 @@
 """Cuts the demo's two examples out of a library's own first video: a picture and a short excerpt.
 
     python docs/demo_examples.py LIBRARY PICTURE.jpg EXCERPT.mp4
+    python docs/demo_examples.py --pieces FOLDER VIDEO...
 
-The excerpt is scaled to 240 lines and encoded anew, so that finding it is no comparison of bytes.
+The second form cuts videos into short clips, to teach an action with. Everything is scaled to 240
+lines and encoded anew, so that finding it is no comparison of bytes.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from indexer.show import clock
 from search.library import Library
 
 EXCERPT_SECONDS, EXCERPT_LINES, EXCERPT_FPS = 3.0, 240, 25
+PIECE_SECONDS = 1.25
 
 
 def main(library_folder: str, picture_path: str, excerpt_path: str) -> None:
@@ -44,7 +47,23 @@ def main(library_folder: str, picture_path: str, excerpt_path: str) -> None:
     print(f"{excerpt_path} is {clock(start_seconds)}-{clock(end_seconds)} of it, encoded anew")
 
 
-def _write_excerpt(decoder: VideoDecoder, start_seconds: float, path: Path) -> float:
+def cut_pieces(folder: str, *videos: str) -> None:
+    """Cuts videos into pieces of `PIECE_SECONDS`."""
+    count = 0
+    for video in videos:
+        with VideoDecoder(video) as decoder:
+            length_seconds = decoder.info.duration_seconds or 0.0
+        for number in range(int(length_seconds / PIECE_SECONDS)):
+            with VideoDecoder(video) as decoder:
+                path = Path(folder) / f"{Path(video).stem}-{number}.mp4"
+                _write_excerpt(decoder, number * PIECE_SECONDS, path, seconds=PIECE_SECONDS)
+            count += 1
+    print(f"{folder} holds {count} short clips of {' and '.join(videos)}, encoded anew")
+
+
+def _write_excerpt(
+    decoder: VideoDecoder, start_seconds: float, path: Path, *, seconds: float = EXCERPT_SECONDS
+) -> float:
     """Encodes the frames from `start_seconds` on and returns where they end, in seconds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     number = -1
@@ -54,7 +73,7 @@ def _write_excerpt(decoder: VideoDecoder, start_seconds: float, path: Path) -> f
             offset_seconds = frame.pts_seconds - start_seconds
             if offset_seconds < 0:
                 continue
-            if offset_seconds >= EXCERPT_SECONDS:
+            if offset_seconds >= seconds:
                 break
             picture = frame.rgb(EXCERPT_LINES)
             height, width = (side // 2 * 2 for side in picture.shape[:2])
@@ -74,4 +93,7 @@ def _write_excerpt(decoder: VideoDecoder, start_seconds: float, path: Path) -> f
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1] == "--pieces":
+        cut_pieces(*sys.argv[2:])
+    else:
+        main(*sys.argv[1:])

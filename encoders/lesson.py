@@ -29,6 +29,7 @@ from encoders.windows import PARTS, SCALES_SECONDS, describe_windows
 
 MIN_EXAMPLES = 5
 MIN_NEGATIVES = 5
+MIN_BACKGROUND = 30
 WINDOWS_PER_EXAMPLE = 8
 WINDOWS_PER_BACKGROUND = 2
 # How much mean, maximum, change and movement count: appearance with some movement; appearance alone;
@@ -116,6 +117,8 @@ def teach(
     """
     started = time.perf_counter()
     _check_counts(action, positives, negatives, background)
+    if len(negatives) >= MIN_NEGATIVES and len(background) < MIN_BACKGROUND:
+        background = []  # of so little footage, most may well be the action itself
     on_progress("comparing the examples")
     lesson = _Lesson(positives, negatives, background)
     on_progress("learning")
