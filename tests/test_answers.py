@@ -123,6 +123,7 @@ def test_what_is_there_is_not_weak(archive, words):
     assert not hits[0].weak
 
 
+@pytest.mark.slow  # four minutes
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_excerpt_finds_its_source_first_and_its_time(archive, change, tmp_path):
     start, end = 1.3, 5.3
