@@ -1,0 +1,508 @@
+"""`indexer find`, `indexer actions` and `ingest --actions`, through the command line and on real files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from test_actions import add, archive, clips_of, make
+from test_openclip import make_folder
+from test_package import MODEL_LIBRARIES, modules_after
+from torchvision.models import get_model
+from video_factory import moving, write_video
+
+from encoders.taught import TaughtHead
+from indexer import cli
+from indexer.pipeline import IngestOptions, ingest
+from search.library import Library
+from search.types import Filters
+
+ROOT = Path(__file__).resolve().parent.parent
+HOSTILE = "/archive/[bold]x[/]\n\x1b[31m=cmd,\"';--🎬.mp4"
+
+
+class Ran:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def indexer(monkeypatch, capsys, tmp_path):
+    """Runs the command in this program, as its entry point does."""
+
+    def run(*words: object, library: object = None) -> Ran:
+        folder = [] if library is None else ["--library", str(library)]
+        monkeypatch.setattr(sys, "argv", ["indexer", *map(str, words), *folder])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err + printed.out
+        return Ran(code, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A library of ten videos in which "running" was taught; nobody may change it."""
+    folder = tmp_path_factory.mktemp("find") / "library"
+    library = Library(folder, create=True)
+    make(library)
+    videos = archive(library)
+    add(library, HOSTILE, "oRo", seed=50)
+    from indexer.lessons import examples_from_clips
+
+    library.actions.teach(
+        "running", examples_from_clips(library, clips_of(library, videos, (2, 3)), is_positive=True)
+    )
+    width = len(library.actions.tagger.load([library.actions.taught("running")])[1].weights)
+    never = TaughtHead("levitating [/] over", "made", np.zeros(width, np.float32), -50.0, 0.5)
+    library.actions.import_head(never.to_bytes())
+    library.save_index()
+    library.close()
+    return folder
+
+
+@pytest.fixture
+def own(tmp_path) -> Iterator[Path]:
+    """A library that may be changed, with nothing taught."""
+    library = Library(tmp_path / "own", create=True)
+    make(library)
+    archive(library)
+    library.close()
+    yield tmp_path / "own"
+
+
+def ids(folder: Path, at: tuple[int, ...], first: int = 0, last: int = 10) -> str:
+    library = Library(folder)
+    with library.read() as catalog:
+        videos = [video.id for video in catalog.list_videos()][first:last]
+    found = clips_of(library, videos, at)
+    library.close()
+    return ",".join(map(str, found))
+
+
+# --- find ----------------------------------------------------------------------------------------------
+
+
+def test_find_as_a_table_as_json_and_as_csv(indexer, folder):
+    ran = indexer("find", "--action", "run", "--json", library=folder)
+    document = json.loads(ran.out)
+    assert (ran.code, document["total"], document["how"]) == (0, 11, "exact")
+    assert document["names"] == ["running"]
+    first = document["segments"][0]
+    assert set(first) >= {"video_id", "path", "start_seconds", "end_seconds", "action", "confidence", "head"}
+    assert (first["action"], first["head"]) == ("running", "taught")
+    keys = [(one["path"].encode(), one["start_seconds"]) for one in document["segments"]]
+    assert keys == sorted(keys) and len(keys) == 11
+    rows = list(csv.DictReader(io.StringIO(indexer("find", "-a", "running", "--csv", library=folder).out)))
+    assert [int(row["video_id"]) for row in rows] == [one["video_id"] for one in document["segments"]]
+    table = indexer("find", "-a", "running", library=folder)
+    assert table.code == 0
+    assert table.out.count("taught") == 11 and "11 segments" in table.out
+    assert "0:08.0-0:16.0" in table.out  # where the runs of these videos are
+
+
+def test_bounds(indexer, folder):
+    def total(*words: object) -> int:
+        return json.loads(indexer("find", "-a", "running", "--json", *words, library=folder).out)["total"]
+
+    assert total("--min-duration", 6) == 10  # the run of the hostile one lasts 4 s
+    assert total("--path-prefix", "/archive/0/") == 5
+    assert total("--min-confidence", 1) == 0
+    assert indexer("find", "-a", "running", "--min-confidence", "1.5", library=folder).code == 2
+
+
+def test_hostile_names_stay_in_their_line(indexer, folder):
+    table = indexer("find", "-a", "running", "--path-prefix", "/archive/[", library=folder)
+    assert "\x1b" not in table.out and "[bold]x[/]" in table.out and "\\n" in table.out
+    ran = indexer("find", "-a", "running", "--json", "--path-prefix", "/archive/[", library=folder)
+    assert json.loads(ran.out)["segments"][0]["path"] == HOSTILE
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.otio", "A.EDL", "a.vtt"])
+def test_exports_are_files_that_others_read(indexer, folder, tmp_path, name):
+    import opentimelineio
+    import webvtt
+
+    path = tmp_path / name
+    prefix = "/archive/0/0" if name.endswith("vtt") else "/archive"
+    ran = indexer("find", "-a", "running", "--export", path, "--path-prefix", prefix, library=folder)
+    assert (ran.code, ran.out) == (0, "")
+    assert str(path) in ran.err
+    text = path.read_text(encoding="utf-8")
+    if name == "a.csv":
+        assert len(list(csv.DictReader(io.StringIO(text, newline="")))) == 11
+    elif name == "a.json":
+        assert sum(map(len, json.loads(text)["results"].values())) == 11
+    elif name == "a.vtt":
+        (cue,) = webvtt.from_string(text)
+        assert cue.start_in_seconds == pytest.approx(8, abs=1) and "running" in cue.text
+    elif name == "a.otio":
+        timeline = opentimelineio.adapters.read_from_file(str(path))
+        assert len(list(timeline.find_clips())) == 11
+    else:
+        assert text.count("FROM CLIP NAME") == 11
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_exports_that_cannot_be(indexer, folder, tmp_path):
+    ran = indexer("find", "-a", "running", "--export", tmp_path / "a.xyz", library=folder)
+    assert ran.code == 2 and ".otio" in ran.err
+    ran = indexer("find", "-a", "running", "--export", tmp_path / "a.vtt", library=folder)
+    assert ran.code == 2 and "--path-prefix" in ran.err
+    ran = indexer("find", "-a", "running", "--export", tmp_path / "nowhere" / "a.csv", library=folder)
+    assert ran.code == 2 and "cannot be written" in ran.err
+    assert indexer("find", "-a", "running", "--json", "--csv", library=folder).code == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_action_that_nothing_knows(indexer, folder, own):
+    ran = indexer("find", "-a", "knitting", "--json", library=folder)
+    assert (ran.code, ran.out) == (2, "")
+    for words in ("'knitting'", "running", "levitating", 'actions teach "knitting" --from'):
+        assert words in ran.err
+    ran = indexer("find", "-a", "knitting", library=own)
+    assert ran.code == 2 and "nothing was taught yet" in ran.err
+    ran = indexer("search", "--like", "1", "--action", "knitting", library=folder)
+    assert ran.code == 2 and "running" in ran.err
+    assert indexer("find", "-a", " ", library=folder).code == 2
+
+
+def test_a_known_action_that_is_nowhere(indexer, folder):
+    ran = indexer("find", "-a", "levitating over", library=folder)
+    assert ran.code == 0 and "no segment" in ran.out
+    ran = indexer("find", "-a", "levitating over", "--json", library=folder)
+    assert ran.code == 0 and json.loads(ran.out)["segments"] == []
+    ran = indexer("find", "-a", "levitating over", "--csv", library=folder)
+    assert ran.code == 0 and len(ran.out.splitlines()) == 1
+
+
+def test_the_name_that_was_understood_is_shown(indexer, folder):
+    ran = indexer("find", "-a", "jogging", "--json", library=folder)
+    assert json.loads(ran.out)["how"] == "synonym"
+    assert "jogging -> running" in ran.err
+
+
+def test_searching_under_an_action(indexer, folder):
+    ran = indexer("search", "--like", "1", "--action", "running", "-k", "50", "--json", library=folder)
+    hits = json.loads(ran.out)["hits"]
+    assert ran.code == 0 and len(hits) >= 21
+    assert all("running" in [tag["action"] for tag in hit["actions"]] for hit in hits)
+    assert "running 0." in indexer("search", "--like", "1", "--action", "running", library=folder).out
+
+
+def test_finding_and_listing_load_no_model(folder):
+    for words in (["find", "-a", "running"], ["actions", "list"], ["actions", "show", "running"], ["status"]):
+        loaded = modules_after(*words, "--library", folder)
+        assert "sqlalchemy" in loaded  # else nothing was measured
+        assert not loaded & (MODEL_LIBRARIES | {"sklearn", "scipy", "cv2"}), words
+
+
+def test_a_library_that_is_not_there(indexer, tmp_path):
+    for words in (["find", "-a", "running"], ["actions", "list"], ["actions", "teach", "x", "--clips", "1"]):
+        ran = indexer(*words, library=tmp_path / "none")
+        assert ran.code == 1 and "there is no library" in ran.err
+    assert not (tmp_path / "none").exists()
+
+
+# --- actions -------------------------------------------------------------------------------------------
+
+
+def test_from_teaching_to_forgetting(indexer, own, tmp_path):
+    ran = indexer("actions", "teach", "Running", "--clips", ids(own, (2, 3)), "--json", library=own)
+    document = json.loads(ran.out)
+    assert (ran.code, document["action"], document["segments"]) == (0, "running", 10)
+    assert document["report"]["positives"] == 20
+    listed = json.loads(indexer("actions", "list", "--json", library=own).out)["actions"]
+    assert [(one["action"], one["head"], one["segments"]) for one in listed] == [("running", "taught", 10)]
+    assert listed[0]["seconds"] == pytest.approx(80, abs=10)
+    shown = json.loads(indexer("actions", "show", "running", "--json", library=own).out)
+    assert len(shown["examples"]) == 20
+    clip = ids(own, (2,), 0, 1)
+    assert indexer("actions", "reject", clip, "running", library=own).code == 0
+    assert indexer("actions", "confirm", ids(own, (3,), 1, 2), "running", library=own).code == 0
+    ran = indexer("actions", "teach", "running", library=own)
+    assert ran.code == 0 and "held out" in ran.out
+    assert json.loads(indexer("actions", "retag", "--json", library=own).out) == {"videos": 10}
+    file = tmp_path / "running.safetensors"
+    assert indexer("actions", "export", "running", file, library=own).code == 0
+    assert indexer("actions", "rename", "running", "sprinting fast", library=own).code == 0
+    assert indexer("actions", "import", file, library=own).code == 0
+    listed = json.loads(indexer("actions", "list", "--json", library=own).out)["actions"]
+    assert {one["action"] for one in listed} == {"running", "sprinting fast"}
+    for name in ("running", "sprinting fast"):
+        assert indexer("actions", "remove", name, library=own).code == 0
+    assert "no action is known yet" in indexer("actions", "list", library=own).out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["teach", "running"], 1, "too few"),
+        (["teach", "running", "--clips", "1,2"], 1, "too few"),
+        (["teach", "running", "--clips", "1,x"], 2, "separated by commas"),
+        (["teach", "running", "--clips", "1,999999"], 1, "999999"),
+        (["teach", "a\nb", "--clips", "1"], 2, "control"),
+        (["teach", "running", "--from", "/nowhere/at/all"], 1, "/nowhere/at/all"),
+        (["show", "running"], 2, "nothing was taught"),
+        (["remove", "running"], 2, "nothing was taught"),
+        (["rename", "running", "x"], 2, "nothing was taught"),
+        (["export", "running", "out"], 2, "nothing was taught"),
+        (["confirm", "424242", "running"], 1, "424242"),
+        (["import", __file__], 1, "no head"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(indexer, own, words, code, said):
+    before = (own / "catalog.sqlite3").read_bytes()
+    ran = indexer("actions", *words, library=own)
+    assert (ran.code, ran.out) == (code, "")
+    assert said in ran.err and "REELSEEK_TRACEBACK" not in ran.err
+    assert (own / "catalog.sqlite3").read_bytes() == before
+
+
+# --- the whole way, on real files ------------------------------------------------------------------------
+
+
+def package_folder(name: str) -> Path:
+    return Path(sysconfig.get_path("purelib")) / name
+
+
+OTHERS = ("coffee.png", "rocket.jpg", "motorcycle_left.png", "astronaut.png", "camera.png")
+
+
+def test_teaching_from_files_with_the_offline_encoder(indexer, tmp_path):
+    """A cat in a panning picture, five times and elsewhere; other pictures around it."""
+    data = package_folder("skimage") / "data"
+    folder, examples = tmp_path / "archive", tmp_path / "examples"
+    folder.mkdir()
+    examples.mkdir()
+    cat = panned(data / "chelsea.png")
+    others = [panned(data / name) for name in OTHERS]
+    for number in range(6):
+        write_video(examples / f"{number}.mp4", cat(number, 60), fps=25)
+    for number in range(3):
+        frames = others[number](0, 100) + cat(20 + number, 100) + others[number + 1](5, 100)
+        write_video(folder / f"{number}.mp4", frames, fps=25)
+    write_video(folder / "none.mp4", others[4](0, 150) + others[0](3, 100), fps=25)
+    library = tmp_path / "library"
+    assert indexer("ingest", folder, "--encoder", "offline", "--device", "cpu", library=library).code == 0
+    ran = indexer("actions", "teach", "looking like a cat", "--from", examples, "--json", library=library)
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["report"]["positives"] == 6
+    ran = indexer("find", "-a", "looking like a cat", "--json", library=library)
+    found = json.loads(ran.out)["segments"]
+    print(found, indexer("actions","list",library=library).out, indexer("search","--like","1",library=library).out)
+    assert [os.path.basename(one["path"]) for one in found] == ["0.mp4", "1.mp4", "2.mp4"]
+    for one in found:
+        assert (one["start_seconds"], one["end_seconds"]) == pytest.approx((4.0, 8.0), abs=0.5)
+    # A new file is tagged as it comes; a file that changes is tagged anew.
+    write_video(folder / "new.mp4", cat(40, 75) + others[2](0, 75), fps=25)
+    write_video(folder / "0.mp4", others[0](0, 130), fps=25)
+    assert indexer("ingest", folder, "--device", "cpu", library=library).code == 0
+    found = json.loads(indexer("find", "-a", "looking like a cat", "--json", library=library).out)["segments"]
+    assert [os.path.basename(one["path"]) for one in found] == ["1.mp4", "2.mp4", "new.mp4"]
+    assert (found[2]["start_seconds"], found[2]["end_seconds"]) == pytest.approx((0, 3), abs=0.5)
+    assert indexer("remove", folder / "new.mp4", library=library).code == 0
+    assert (
+        json.loads(indexer("find", "-a", "looking like a cat", "--json", library=library).out)["total"] == 2
+    )
+    # With `offline` nothing is tagged by its name unless somebody asks.
+    ran = indexer("find", "-a", "riding a bike", library=library)
+    assert ran.code == 2 and "looking like a cat" in ran.err
+
+
+def panned(path: Path):
+    with Image.open(path) as opened:
+        picture = np.asarray(opened.convert("RGB").resize((288, 216)))
+
+    def frames(first: int, count: int) -> list[np.ndarray]:
+        tops = [(first * 3 + number // 3) % 60 for number in range(count)]
+        return [np.ascontiguousarray(picture[top // 2 : top // 2 + 144, top : top + 192]) for top in tops]
+
+    return frames
+
+
+# --- zero-shot at ingest ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def film(tmp_path) -> Path:
+    (tmp_path / "films").mkdir()
+    return write_video(tmp_path / "films" / "a.mp4", moving(100, seed=3), fps=25)
+
+
+@pytest.fixture(scope="module")
+def clip_model(tmp_path_factory) -> str:
+    return f"openclip:local-dir:{make_folder(tmp_path_factory.mktemp('clip'))}"
+
+
+def kinds(folder: Path) -> dict[str, str]:
+    library = Library(folder)
+    with library.read() as catalog:
+        found = {head.kind: head.name for head in catalog.actions.heads(active=None)}
+    library.close()
+    return found
+
+
+def test_with_open_clip_the_names_of_kinetics_are_known_at_once(indexer, film, clip_model, tmp_path):
+    library = tmp_path / "library"
+    ran = indexer("ingest", film.parent, "--encoder", clip_model, "--device", "cpu", library=library)
+    assert ran.code == 0, ran.err
+    heads = json.loads(indexer("actions", "list", "--json", library=library).out)["heads"]
+    assert heads == [{"head": "zero-shot", "kind": "zero-shot", "names": 400}]
+    ran = indexer("find", "-a", "running", "--json", library=library)
+    document = json.loads(ran.out)
+    assert ran.code == 0 and "jogging" in document["names"] and document["how"] == "synonym"
+    # A name that no head knows is answered by the words alone, and marked so.
+    ran = indexer("find", "-a", "polishing silver cutlery", "--json", library=library)
+    assert ran.code == 0 and json.loads(ran.out)["how"] == "zero-shot"
+    assert "zero-shot" in ran.err
+    assert indexer("ingest", film.parent, "--actions", "none", "--device", "cpu", library=library).code == 0
+    assert kinds(library) == {}
+    assert indexer("find", "-a", "running", library=library).code == 2
+
+
+def test_a_first_ingest_that_goes_wrong_decides_nothing(indexer, film, clip_model, tmp_path):
+    library = tmp_path / "library"
+    ran = indexer("ingest", film.parent, "--encoder", clip_model, "--actions", "kinetics:nonsense",
+                  library=library)  # fmt: skip
+    assert ran.code in (1, 2) and "nonsense" in ran.err
+    assert (
+        indexer("ingest", film.parent, "--encoder", clip_model, "--device", "cpu", library=library).code == 0
+    )
+    assert kinds(library) == {"zero-shot": "zero-shot"}
+
+
+def test_with_offline_names_are_only_known_when_asked(indexer, film, tmp_path):
+    library, names = tmp_path / "library", tmp_path / "names.txt"
+    words = ("ingest", film.parent, "--device", "cpu")
+    assert indexer(*words, "--encoder", "offline", library=library).code == 0
+    assert kinds(library) == {}
+    names.write_text("# my names\nriding a bike\n\nA Cat\n", encoding="utf-8")
+    assert indexer(*words, "--actions", f"zero-shot:{names}", library=library).code == 0
+    assert json.loads(indexer("actions", "list", "--json", library=library).out)["heads"][0]["names"] == 2
+    assert indexer("find", "-a", "a cat", library=library).code == 0
+    for wrong in (f"zero-shot:{names}x", "zero shot", "kinetics"):
+        ran = indexer(*words, "--actions", wrong, library=library)
+        assert ran.code == 2 and wrong.partition(":")[0] in ran.err + "zero-shot"
+    names.write_text("# nothing\n")
+    assert indexer(*words, "--actions", f"zero-shot:{names}", library=library).code == 2
+    assert indexer(*words, "--actions", "none", "--actions", "zero-shot", library=library).code == 2
+    assert kinds(library) == {"zero-shot": "zero-shot"}
+
+
+# --- backbones at ingest ---------------------------------------------------------------------------------
+
+WINNER = 123
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    """Random weights that say the same class to whatever they see."""
+    torch.manual_seed(1)
+    network = get_model("r3d_18", weights=None)
+    with torch.no_grad():
+        network.fc.weight.zero_()
+        network.fc.bias.zero_()
+        network.fc.bias[WINNER] = 12.0
+    path = tmp_path_factory.mktemp("kinetics") / "Always The Same.safetensors"
+    save_file(network.state_dict(), path)
+    return path
+
+
+def test_a_backbone_names_actions_while_it_is_indexed(indexer, film, checkpoint, tmp_path):
+    from torchvision.models.video import R3D_18_Weights
+
+    winner = R3D_18_Weights.KINETICS400_V1.meta["categories"][WINNER].lower()
+    library, spec = tmp_path / "library", f"kinetics:r3d_18/{checkpoint}"
+    words = ("ingest", film.parent, "--device", "cpu")
+    ran = indexer(*words, "--encoder", "offline", "--actions", spec, library=library)
+    assert ran.code == 0, ran.err
+    document = json.loads(indexer("find", "-a", winner, "--json", library=library).out)
+    (segment,) = document["segments"]
+    assert (segment["head"], segment["action"]) == (spec, winner)
+    assert (segment["start_seconds"], segment["end_seconds"]) == pytest.approx((0.0, 4.0), abs=0.05)
+    # exp(12) against 399 times exp(0)
+    assert segment["confidence"] == pytest.approx(np.exp(12) / (np.exp(12) + 399), abs=2e-3)
+    second = write_video(film.parent / "b.mp4", moving(75, seed=8), fps=25)
+    ran = indexer(*words, "--json", library=library)
+    assert (json.loads(ran.out)["indexed"], json.loads(ran.out)["unchanged"]) == (1, 1)
+    document = json.loads(indexer("find", "-a", winner, "--json", library=library).out)
+    assert [one["path"] for one in document["segments"]] == [str(film), str(second)]
+    assert indexer("actions", "retag", library=library).code == 0  # it has no stored features
+    assert json.loads(indexer("find", "-a", winner, "--json", library=library).out)["total"] == 2
+    assert indexer("actions", "show", spec, library=library).code == 0
+    hits = json.loads(indexer("search", "--like", 1, "--action", winner, "--json", library=library).out)[
+        "hits"
+    ]
+    assert [hit["actions"][0]["action"] for hit in hits] == [winner] * len(hits) and hits
+    ran = indexer(*words, "--sampling", "keyframes", library=library)
+    assert ran.code in (1, 2) and "movement" in ran.err
+    assert indexer(*words, "--actions", "none", library=library).code == 0
+    assert indexer("find", "-a", winner, library=library).code == 2
+
+
+def test_a_backbone_that_cannot_be_had_blocks_no_later_ingest(indexer, film, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    library = tmp_path / "library"
+    words = ("ingest", film.parent, "--device", "cpu")
+    ran = indexer(*words, "--encoder", "offline", "--actions", "kinetics:r3d_81", library=library)
+    assert ran.code in (1, 2) and "r3d_18" in ran.err and ran.err.count("\n") == 1
+    missing = tmp_path / "missing.pth"
+    ran = indexer(*words, "--encoder", "offline", "--actions", f"kinetics:r3d_18/{missing}", library=library)
+    assert ran.code in (1, 2) and "missing.pth" in ran.err
+    (tmp_path / "broken.pth").write_bytes(b"no weights")
+    ran = indexer(*words, "--encoder", "offline", "--actions", f"kinetics:r3d_18/{tmp_path}/broken.pth",
+                  library=library)  # fmt: skip
+    assert ran.code == 1
+    assert indexer(*words, library=library).code == 0
+
+
+def test_key_frames_show_no_movement(indexer, film, checkpoint, tmp_path):
+    ran = indexer("ingest", film.parent, "--encoder", "offline", "--sampling", "keyframes", "--actions",
+                  f"kinetics:r3d_18/{checkpoint}", library=tmp_path / "library")  # fmt: skip
+    assert ran.code == 2 and "movement" in ran.err and "REELSEEK_TRACEBACK" not in ran.err
+
+
+def test_as_a_program_of_its_own_json_is_all_that_is_on_stdout(folder):
+    command = [sys.executable, "-m", "indexer", "find", "-a", "jogging", "--json", "--library", str(folder)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0 and json.loads(ran.stdout)["total"] == 11
+    command[5] = "knitting"
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert len(ran.stderr.splitlines()) == 1 and ran.stderr.startswith("error: ")
+
+
+def test_clips_of_a_changed_file_are_examples_no_longer(indexer, tmp_path, offline_encoder):
+    """What was rejected in the old content says nothing about the new; other sampling changes nothing."""
+    film = write_video(tmp_path / "a.mp4", moving(100, seed=3), fps=25)
+    library = Library(tmp_path / "library", create=True, device="cpu")
+    ingest(library, [str(film)], IngestOptions(encoder="offline", device="cpu"))
+    with library.read() as catalog:
+        clip = int(catalog.clip_ids(Filters())[0])
+    library.actions.correct(clip, "running", is_positive=True)
+    os.utime(film)
+    ingest(library, [str(film)], IngestOptions())
+    assert library.actions.corrections("running")["positive"] == 1
+    write_video(film, moving(110, seed=4), fps=25)
+    ingest(library, [str(film)], IngestOptions())
+    assert library.actions.corrections("running")["positive"] == 0
+    library.close()
