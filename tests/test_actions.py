@@ -231,7 +231,7 @@ def test_segments_are_those_that_the_bounds_allow_in_order_and_counted(with_segm
         assert len(expected) > 20  # something was measured
 
 
-@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize("size", [1, 7])
 def test_pages_put_together_are_the_whole(with_segments, size):
     answer = with_segments.actions.find("running", min_confidence=0)
     whole = list(with_segments.actions.segments(answer))
@@ -498,37 +498,37 @@ def random_archive(library: Library) -> list[ActionExample]:
     return examples_from_clips(library, ids[:8], is_positive=True)
 
 
-def test_what_cannot_be_learned_changes_nothing(library):
-    examples = random_archive(library)
-    before = dump(library)
+def test_what_cannot_be_learned_changes_nothing(plain):
+    examples = random_archive(plain)
+    before = dump(plain)
     with pytest.raises(TeachingError, match="could not be learned"):
-        library.actions.teach("running", examples)
+        plain.actions.teach("running", examples)
     with pytest.raises(TeachingError, match="too few"):
-        library.actions.teach("running", examples[:4])
+        plain.actions.teach("running", examples[:4])
     with pytest.raises(TeachingError, match="too few"):  # the same one five times is one
-        library.actions.teach("running", examples[:1] * 5)
+        plain.actions.teach("running", examples[:1] * 5)
     with pytest.raises(InvalidQueryError):
-        library.actions.teach("zero-shot", examples)
-    assert dump(library) == before
+        plain.actions.teach("zero-shot", examples)
+    assert dump(plain) == before
     with pytest.raises(UnknownActionError, match="nothing was taught yet"):
-        library.actions.find("running")
+        plain.actions.find("running")
 
 
-def test_lessons_add_up_and_replace_forgets_but_for_corrections(library):
-    videos = archive(library)
-    teach(library, videos[:6])
-    assert teach(library, videos[6:8])["positives"] == 16
-    assert teach(library, videos[6:8])["positives"] == 16  # the same again
-    assert library.actions.teach("running", [])["positives"] == 16
-    confirmed, rejected = clips_of(library, videos[9:], [3, 0])
-    library.actions.correct(confirmed, "Running", is_positive=True)
-    library.actions.correct(rejected, "running", is_positive=False)
-    card = library.actions.teach("running", [])
+def test_lessons_add_up_and_replace_forgets_but_for_corrections(plain):
+    videos = archive(plain)
+    teach(plain, videos[:6])
+    assert teach(plain, videos[6:8])["positives"] == 16
+    assert teach(plain, videos[6:8])["positives"] == 16  # the same again
+    assert plain.actions.teach("running", [])["positives"] == 16
+    confirmed, rejected = clips_of(plain, videos[9:], [3, 0])
+    plain.actions.correct(confirmed, "Running", is_positive=True)
+    plain.actions.correct(rejected, "running", is_positive=False)
+    card = plain.actions.teach("running", [])
     assert (card["positives"], card["negatives"]) == (17, 1)
-    card = teach(library, videos[:5], replace_examples=True)
+    card = teach(plain, videos[:5], replace_examples=True)
     assert (card["positives"], card["negatives"]) == (11, 1)
-    assert library.actions.corrections("running") == {"action": "running", "positive": 11, "negative": 1}
-    assert len(dump(library)["heads"]) == 1
+    assert plain.actions.corrections("running") == {"action": "running", "positive": 11, "negative": 1}
+    assert len(dump(plain)["heads"]) == 1
 
 
 def test_while_a_new_head_is_at_work_the_old_one_answers(library):
@@ -598,18 +598,18 @@ def test_a_video_that_is_replaced_or_removed_while_the_library_is_tagged(library
     assert {one.video_id for one in found(library)} == set(videos) - {videos[18]}
 
 
-def test_a_lesson_that_a_newer_one_overtook_says_so(library):
-    videos = archive(library)
-    examples = positives(library, videos)
+def test_a_lesson_that_a_newer_one_overtook_says_so(plain):
+    videos = archive(plain)
+    examples = positives(plain, videos)
 
     def on_tagged(done: int, total: int) -> None:
         if not done:
-            teach(library, videos[:2])
+            teach(plain, videos[:2])
 
     with pytest.raises(NotFoundError, match="newer"):
-        library.actions.teach("running", examples, on_tagged=on_tagged)
-    assert len(dump(library)["heads"]) == 1
-    assert len(found(library)) == 10
+        plain.actions.teach("running", examples, on_tagged=on_tagged)
+    assert len(dump(plain)["heads"]) == 1
+    assert len(found(plain)) == 10
 
 
 def test_what_a_stopped_program_left_goes_with_the_next_lesson(library):
@@ -646,12 +646,12 @@ def archive_of_rest(library: Library, count: int) -> list[int]:
     return [add(library, f"/rest/{number}.mp4", "oo", seed=200 + number) for number in range(count)]
 
 
-def test_features_of_files_are_kept_as_they_are(library):
-    (track,) = tracks(library, add(library, "/x.mp4", "oRo"))
+def test_features_of_files_are_kept_as_they_are(plain):
+    (track,) = tracks(plain, add(plain, "/x.mp4", "oRo"))
     again = track_from_bytes(track_to_bytes(track))
     for name in ("features", "times_seconds", "borders_seconds", "shots"):
         assert np.array_equal(getattr(again, name), getattr(track, name))
-    with library.write() as catalog:
+    with plain.write() as catalog:
         catalog.actions.add_example("running", ActionExample(True, "/x.mp4", track=track))
         catalog.actions.add_example("running", ActionExample(False, "/x.mp4", track=track))
         (kept,) = catalog.actions.examples("running")
@@ -676,12 +676,12 @@ def test_a_rejected_segment_goes_and_does_not_come_back(library):
     assert len(spans_of(library, videos[8])) == 2
 
 
-def test_a_correction_needs_its_clip_and_a_name(library):
-    archive(library, 1)
+def test_a_correction_needs_its_clip_and_a_name(plain):
+    archive(plain, 1)
     with pytest.raises(NotFoundError, match="77"):
-        library.actions.correct(77, "running", is_positive=True)
+        plain.actions.correct(77, "running", is_positive=True)
     with pytest.raises(InvalidQueryError):
-        library.actions.correct(1, "\n", is_positive=True)
+        plain.actions.correct(1, "\n", is_positive=True)
 
 
 # --- renaming, removing, carrying over -----------------------------------------------------------------
