@@ -234,10 +234,10 @@ def _with_actions(library: Library, sampling: SamplingOptions, wanted: _Actions 
             "with --sampling uniform, or without --actions kinetics"
         )
     if wanted.nothing:
-        library.actions.remove_zero_shot()
+        library.actions.zero_shot.remove()
         library.actions.remove_backbones()
     for names in wanted.by_name:
-        library.actions.add_zero_shot(names)
+        library.actions.zero_shot.add(names)
     if wanted.backbone is None:
         return replace(sampling, actions=None, dense_fps=0.0)
     # The rate is the model's own: set when it is loaded. What counts here is that one is wanted.
@@ -391,7 +391,7 @@ class _Ingest:
             self._count_missing(paths)
         self._library.save_index()
         self._library.calibration()
-        self._library.actions.recalibrate()
+        self._library.actions.zero_shot.recalibrate()
         self._summary.wall_seconds = time.monotonic() - self._started
         return self._summary
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,24 +18,18 @@ from encoders.errors import (
     NotFoundError,
     UnknownActionError,
 )
-from encoders.heads import FeatureTrack
 from encoders.windows import PARTS, SCALES_SECONDS
 from search.action_catalog import ActionExample, HeadRecord, SegmentFilters, overlaps_enough
+from search.examples import each_once, gather_background, gather_examples, meets
 from search.tagging import Tagger, read_head
 from search.types import Filters, Segment
+from search.zero_shot import ZERO_SHOT, ZeroShot
 
 if TYPE_CHECKING:
-    from encoders.lesson import Example
     from encoders.taught import TaughtHead
-    from encoders.zero_shot import ZeroShotHead
-    from search.catalog import Catalog
     from search.library import Library
 
-ZERO_SHOT = "zero-shot"
-BACKGROUND_CLIPS = 300
-CLIPS_ASKED_ON_THE_FLY = 2000
 SHOWN_NAMES = 12
-MIN_CLIPS = 32  # fewer say nothing about what is usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +56,7 @@ class Actions:
     def __init__(self, library: Library) -> None:
         self._library = library
         self.tagger = Tagger(library)
+        self.zero_shot = ZeroShot(library, self.tagger)
 
     # --- names -----------------------------------------------------------------------------
 
@@ -110,10 +105,10 @@ class Actions:
         if match.how != "none":
             return FoundSegments(action, match.names, match.how, filters)
         name = normalise_action(action)
-        head = self._head_on_the_fly(name)
+        head = self.zero_shot.head_for(name)
         if head is None:
             raise self._unknown(action, match)
-        segments = tuple(self._segments_on_the_fly(head, filters))
+        segments = tuple(self.zero_shot.segments(head, filters))
         return FoundSegments(action, (name,), ZERO_SHOT, filters, segments)
 
     def count(self, found: FoundSegments) -> int:
@@ -147,7 +142,9 @@ class Actions:
             return None
         found = None
         if filters.action is not None:
-            found = self.find(filters.action, min_confidence=filters.min_confidence)
+            found = self.find(
+                filters.action, min_confidence=filters.min_confidence, path_prefix=filters.path_prefix
+            )
         with self._library.read() as catalog:
             if found is None:
                 return catalog.clip_ids(filters)
@@ -164,103 +161,6 @@ class Actions:
                 if any(overlaps_enough(clip.start_seconds, clip.end_seconds, one) for one in segments)
             ]
             return np.intersect1d(ids, np.array(showing, np.int64))
-
-    # --- zero-shot -------------------------------------------------------------------------
-
-    def add_zero_shot(self, names: Sequence[str] | None = None) -> None:
-        """Gives the library a head that knows actions by their names alone, and tags with it.
-
-        Args:
-            names: None means the 400 of Kinetics. The same names as before change nothing.
-        """
-        from encoders.action_names import kinetics_400_names
-
-        wanted = list(names or kinetics_400_names())
-        with self._library.read() as catalog:
-            known = [head for head in catalog.actions.heads() if head.kind == ZERO_SHOT]
-            clips = catalog.count_clips()
-        if known and known[0].card.get("wanted") == wanted:
-            return
-        head = self._make_zero_shot(wanted)
-        card = {"wanted": wanted, "clips": clips}
-        with self._library.write() as catalog:
-            head_id = self._add(catalog, head, ZERO_SHOT, card, is_active=False)
-        self._tag_and_activate(head_id, lambda done, total: None)
-
-    def remove_zero_shot(self) -> None:
-        """Takes it away again, with what it found."""
-        with self._library.write() as catalog:
-            for head in catalog.actions.heads(active=None):
-                if head.kind == ZERO_SHOT:
-                    catalog.actions.remove_head(head.id)
-
-    def remove_backbones(self) -> None:
-        """Takes away what backbones found, and that they are known."""
-        with self._library.write() as catalog:
-            for head in catalog.actions.heads(active=None):
-                if head.kind == "kinetics":
-                    catalog.actions.remove_head(head.id)
-
-    def recalibrate(self) -> None:
-        """Measures anew what is usual for a zero-shot head, where the library has grown much since."""
-        with self._library.read() as catalog:
-            heads = [head for head in catalog.actions.heads() if head.kind == ZERO_SHOT]
-            clips = catalog.count_clips()
-        for record in heads:
-            if clips < 2 * max(record.card["clips"], MIN_CLIPS):
-                continue
-            head = self.tagger.load([record])[record.id].calibrate(self._sample())
-            card = {**record.card, "clips": clips}
-            with self._library.write() as catalog:
-                head_id = self._add(catalog, head, ZERO_SHOT, card, is_active=False)
-            self._tag_and_activate(head_id, lambda done, total: None)
-
-    def _make_zero_shot(self, names: Sequence[str]) -> ZeroShotHead:
-        from encoders.zero_shot import make_zero_shot_head
-
-        encoder = self._library.encoder()
-        head = make_zero_shot_head(encoder, names, scale=encoder.logit_scale)
-        return head.calibrate(self._sample())
-
-    def _sample(self) -> NDArray[np.float32]:
-        """Embeddings (S, D) from all over the library."""
-        calibration = self._library.calibration()
-        with self._library.read() as catalog:
-            known = catalog.clips(calibration.sample_ids)
-            dim = self._library.record().dim
-            return catalog.embeddings(list(known), dim) if known else np.zeros((0, dim), np.float32)
-
-    def _head_on_the_fly(self, name: str) -> ZeroShotHead | None:
-        record = self._library.record()
-        with self._library.read() as catalog:
-            knows = any(head.kind == ZERO_SHOT for head in catalog.actions.heads())
-        # A library that tags by name also answers by name; where that is off, nothing is guessed.
-        return self._make_zero_shot([name]) if knows and record.background is not None else None
-
-    def _segments_on_the_fly(self, head: ZeroShotHead, filters: SegmentFilters) -> list[Segment]:
-        """Looks where the clips resemble the name most: not for hours, and not everywhere."""
-        with self._library.index() as index:
-            ids = index.search(head.labels, CLIPS_ASKED_ON_THE_FLY, None)[1][0]
-        found: list[Segment] = []
-        record = self._library.record()
-        with self._library.read() as catalog:
-            videos = sorted({clip.video_id for clip in catalog.clips(ids.tolist()).values()})
-            for video_id in videos:
-                video = catalog.video(video_id)
-                if filters.video_id not in (None, video_id):
-                    continue
-                if filters.path_prefix is not None and not video.path.startswith(filters.path_prefix):
-                    continue
-                for track in catalog.actions.tracks(video_id, record.dim):
-                    found += [
-                        Segment(0, video_id, video.path, s.start_seconds, s.end_seconds, s.action,
-                                s.confidence, ZERO_SHOT)
-                        for s in head.localise(track)
-                        if s.confidence >= (filters.min_confidence or 0)
-                        and s.end_seconds - s.start_seconds >= (filters.min_duration_seconds or 0) - 1e-6
-                    ]  # fmt: skip
-        found.sort(key=lambda one: (one.path, one.start_seconds))
-        return [replace(segment, id=number + 1) for number, segment in enumerate(found)]
 
     # --- teaching --------------------------------------------------------------------------
 
@@ -303,10 +203,10 @@ class Actions:
                 kept = [example for example in kept if example.origin == "feedback"]
             spans = [(e.video_id, *e.span) for e in examples if e.video_id is not None and e.span]
             new = {example.source for example in examples}
-            kept = [e for e in kept if e.source not in new and not _meets(e.video_id, e.span, spans)]
-            examples = _each_once(examples)
-            positives, negatives = self._gather(catalog, [*kept, *examples], record.dim)
-            background = self._background(catalog, [*kept, *examples], record.dim)
+            kept = [e for e in kept if e.source not in new and not meets(e.video_id, e.span, spans)]
+            examples = each_once(examples)
+            positives, negatives = gather_examples(catalog, [*kept, *examples], record.dim)
+            background = gather_background(catalog, [*kept, *examples], record.dim)
         head, report = teach(
             name, positives, negatives, background, encoder_id=record.encoder_id, on_progress=on_progress
         )
@@ -316,75 +216,15 @@ class Actions:
                 catalog.actions.remove_examples(name, origin="teach")
             for example in examples:
                 catalog.actions.add_example(name, example)
-            head_id = self._add(catalog, head, name, card, is_active=False)
+            head_id = self.tagger.add(catalog, head, name, card)
         on_progress("tagging the library")
-        self._tag_and_activate(head_id, on_tagged)
+        self.tagger.tag_and_activate(head_id, on_tagged)
         return card
 
     @staticmethod
     def _check_free(name: str) -> None:
         if name == ZERO_SHOT or name.startswith("kinetics:"):
             raise InvalidQueryError(f"{name!r} is the name of a whole head; choose another for the action")
-
-    def _tag_and_activate(self, head_id: int, on_tagged: Callable[[int, int], None]) -> None:
-        try:
-            self.tagger.retag([head_id], on_tagged)
-            with self._library.write() as catalog:
-                catalog.actions.activate_head(head_id)
-        except BaseException:
-            with self._library.write() as catalog:
-                catalog.actions.remove_head(head_id)
-            raise
-
-    def _add(self, catalog: Catalog, head: Any, name: str, card: dict[str, Any], *, is_active: bool) -> int:
-        return catalog.actions.add_head(
-            kind=head.kind,
-            name=name,
-            encoder_id=head.encoder_id,
-            actions=head.actions,
-            # The cut-offs of a zero-shot head, one for each of its names, are inside it.
-            threshold=float(getattr(head, "threshold", 0.0)),
-            card=card,
-            parameters=head.to_bytes(),
-            is_active=is_active,
-        )
-
-    @staticmethod
-    def _gather(
-        catalog: Catalog, examples: Sequence[ActionExample], dim: int
-    ) -> tuple[list[Example], list[Example]]:
-        """Examples of the action, and of what it is not, with their features."""
-        from encoders.lesson import Example
-
-        sides: tuple[list[Example], list[Example]] = ([], [])
-        for example in examples:
-            track = example.track
-            if track is None:
-                assert example.video_id is not None and example.span is not None
-                track = _span_track(catalog, example.video_id, example.span, dim)
-            if track is not None and len(track):
-                source = example.source if example.video_id is None else f"video {example.video_id}"
-                sides[0 if example.is_positive else 1].append(Example(track, source))
-        return sides
-
-    @staticmethod
-    def _background(catalog: Catalog, examples: Sequence[ActionExample], dim: int) -> list[Example]:
-        """Clips from all over the library, but for those that are examples."""
-        from encoders.lesson import Example
-
-        spans = [(e.video_id, *e.span) for e in examples if e.video_id is not None and e.span]
-        chosen = np.random.default_rng(0).permutation(catalog.clip_ids(Filters()))[:BACKGROUND_CLIPS]
-        background = []
-        # Example files that are in the library as well are no background either.
-        files = {example.source for example in examples if example.video_id is None}
-        for clip in catalog.clips(np.sort(chosen).tolist()).values():
-            span = (clip.start_seconds, clip.end_seconds)
-            if clip.path in files or _meets(clip.video_id, span, spans):
-                continue
-            track = _span_track(catalog, clip.video_id, span, dim)
-            if track is not None and len(track):
-                background.append(Example(track, f"video {clip.video_id}"))
-        return background
 
     # --- changing --------------------------------------------------------------------------
 
@@ -465,8 +305,8 @@ class Actions:
         _check_taught(head, record.dim)
         self._check_free(head.action)
         with self._library.write() as catalog:
-            head_id = self._add(catalog, head, head.action, {"imported": True}, is_active=False)
-        self._tag_and_activate(head_id, on_tagged)
+            head_id = self.tagger.add(catalog, head, head.action, {"imported": True})
+        self.tagger.tag_and_activate(head_id, on_tagged)
         return self.taught(head.action)
 
     def correct(self, clip_id: int, action: str, *, is_positive: bool) -> None:
@@ -486,6 +326,13 @@ class Actions:
             example = ActionExample(is_positive, f"clip {clip_id}", clip.video_id, span, origin="feedback")
             catalog.actions.add_example(name, example)
             catalog.actions.drop_rejected(clip.video_id)
+
+    def remove_backbones(self) -> None:
+        """Takes away what backbones found, and that they are known."""
+        with self._library.write() as catalog:
+            for head in catalog.actions.heads(active=None):
+                if head.kind == "kinetics":
+                    catalog.actions.remove_head(head.id)
 
     # --- the whole -------------------------------------------------------------------------
 
@@ -582,35 +429,3 @@ def _check_taught(head: TaughtHead, dim: int) -> None:
         raise HeadFileError(f"the head's bias {head.bias} or threshold {head.threshold} is out of range")
     if not isinstance(head.action, str) or normalise_action(head.action) != head.action:
         raise HeadFileError(f"{head.action!r} is not how a head spells an action")
-
-
-def _each_once(examples: Sequence[ActionExample]) -> list[ActionExample]:
-    """The examples as `ActionCatalog.add_example` keeps them: of the same footage, the last."""
-    kept: list[ActionExample] = []
-    for example in reversed(examples):
-        spans = [(one.video_id, *one.span) for one in kept if one.video_id is not None and one.span]
-        is_known = example.span is None and any(one.source == example.source for one in kept)
-        if not is_known and not _meets(example.video_id, example.span, spans):
-            kept.append(example)
-    return kept[::-1]
-
-
-def _span_track(catalog: Catalog, video_id: int, span: tuple[float, float], dim: int) -> FeatureTrack | None:
-    """The samples of a span; at least the nearest one, where there is any clip."""
-    for track in catalog.actions.tracks(video_id, dim, span):
-        part = track.part(*span)
-        if len(part):
-            return part
-        nearest = int(np.argmin(np.abs(track.times_seconds - (span[0] + span[1]) / 2)))
-        return track.between(nearest, nearest + 1)
-    return None
-
-
-def _meets(
-    video_id: int | None,
-    span: tuple[float, float] | None,
-    others: Iterable[tuple[int, float, float]],
-) -> bool:
-    return span is not None and any(
-        video_id == other and span[0] < end - 1e-6 and span[1] > start + 1e-6 for other, start, end in others
-    )

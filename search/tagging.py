@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -138,6 +138,33 @@ class Tagger:
                 spans[key] = _joined(spans[key], found[key], border, float(track.borders_seconds[0]))
             border = float(track.borders_seconds[-1])
         return list(spans.items())
+
+    def add(self, catalog: Catalog, head: Any, name: str, card: Mapping[str, Any]) -> int:
+        """Adds a head that finds nothing yet, in the caller's transaction; returns its id."""
+        return catalog.actions.add_head(
+            kind=head.kind,
+            name=name,
+            encoder_id=head.encoder_id,
+            actions=head.actions,
+            # The cut-offs of a zero-shot head, one for each of its names, are inside it.
+            threshold=float(getattr(head, "threshold", 0.0)),
+            card=card,
+            parameters=head.to_bytes(),
+            is_active=False,
+        )
+
+    def tag_and_activate(
+        self, head_id: int, on_progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> None:
+        """Tags the library with an added head, then puts it in the place of the one of its name."""
+        try:
+            self.retag([head_id], on_progress)
+            with self._library.write() as catalog:
+                catalog.actions.activate_head(head_id)
+        except BaseException:
+            with self._library.write() as catalog:
+                catalog.actions.remove_head(head_id)
+            raise
 
     def load(self, records: Sequence[HeadRecord], catalog: Catalog | None = None) -> dict[int, Any]:
         """Heads by id; read once."""

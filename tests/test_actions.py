@@ -618,7 +618,7 @@ def test_what_a_stopped_program_left_goes_with_the_next_lesson(library):
         head = TaughtHead(
             "running", "made", np.zeros(len(SCALES_SECONDS) * len(PARTS) * DIM, np.float32), 9, 0
         )
-        library.actions._add(catalog, head, "running", {}, is_active=False)
+        library.actions.tagger.add(catalog, head, "running", {})
     add(library, "/more.mp4", "oo")
     with pytest.raises(UnknownActionError):
         found(library)

@@ -534,7 +534,7 @@ def test_a_library_that_tags_by_name_answers_other_names_too(archive: Path, tmp_
         ingest(library, films, IngestOptions(encoder="offline", device="cpu", workers=1))
         problem = assert_problem(client.get("/v1/segments", params={"action": "a cat"}), 404)
         assert "nothing was taught yet" in problem["detail"]
-        library.actions.add_zero_shot(["archery"])
+        library.actions.zero_shot.add(["archery"])
         answer = segments(client, "a cat")
         assert (answer["how"], answer["names"]) == ("zero-shot", ["a cat"])
         assert answer["total"] == len(answer["segments"]) >= len(CAT_FILMS)

@@ -1,0 +1,127 @@
+"""Actions known by their names alone, in a library: a head kept up to date, and names asked on the fly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.action_catalog import SegmentFilters
+from search.types import Filters, Segment
+
+if TYPE_CHECKING:
+    from encoders.zero_shot import ZeroShotHead
+    from search.library import Library
+    from search.tagging import Tagger
+
+ZERO_SHOT = "zero-shot"
+CLIPS_ASKED_ON_THE_FLY = 2000
+MIN_CLIPS = 32  # fewer say nothing about what is usual
+
+
+class ZeroShot:
+    """What a library tells by names alone; safe to share between threads."""
+
+    def __init__(self, library: Library, tagger: Tagger) -> None:
+        self._library = library
+        self._tagger = tagger
+
+    def add(self, names: Sequence[str] | None = None) -> None:
+        """Gives the library a head that knows actions by their names alone, and tags with it.
+
+        Args:
+            names: None means the 400 of Kinetics. The same names as before change nothing.
+        """
+        from encoders.action_names import kinetics_400_names
+
+        wanted = list(names or kinetics_400_names())
+        with self._library.read() as catalog:
+            known = [head for head in catalog.actions.heads() if head.kind == ZERO_SHOT]
+            clips = catalog.count_clips()
+        if known and known[0].card.get("wanted") == wanted:
+            return
+        head = self._make(wanted)
+        card = {"wanted": wanted, "clips": clips}
+        with self._library.write() as catalog:
+            head_id = self._tagger.add(catalog, head, ZERO_SHOT, card)
+        self._tagger.tag_and_activate(head_id)
+
+    def remove(self) -> None:
+        """Takes it away again, with what it found."""
+        with self._library.write() as catalog:
+            for head in catalog.actions.heads(active=None):
+                if head.kind == ZERO_SHOT:
+                    catalog.actions.remove_head(head.id)
+
+    def recalibrate(self) -> None:
+        """Measures anew what is usual for a zero-shot head, where the library has grown much since."""
+        with self._library.read() as catalog:
+            heads = [head for head in catalog.actions.heads() if head.kind == ZERO_SHOT]
+            clips = catalog.count_clips()
+        for record in heads:
+            if clips < 2 * max(record.card["clips"], MIN_CLIPS):
+                continue
+            head = self._tagger.load([record])[record.id].calibrate(self._sample())
+            card = {**record.card, "clips": clips}
+            with self._library.write() as catalog:
+                head_id = self._tagger.add(catalog, head, ZERO_SHOT, card)
+            self._tagger.tag_and_activate(head_id)
+
+    def _make(self, names: Sequence[str]) -> ZeroShotHead:
+        from encoders.zero_shot import make_zero_shot_head
+
+        encoder = self._library.encoder()
+        head = make_zero_shot_head(encoder, names, scale=encoder.logit_scale)
+        return head.calibrate(self._sample())
+
+    def _sample(self) -> NDArray[np.float32]:
+        """Embeddings (S, D) from all over the library."""
+        calibration = self._library.calibration()
+        with self._library.read() as catalog:
+            known = catalog.clips(calibration.sample_ids)
+            dim = self._library.record().dim
+            return catalog.embeddings(list(known), dim) if known else np.zeros((0, dim), np.float32)
+
+    def head_for(self, name: str) -> ZeroShotHead | None:
+        """A head for one name that none knows; None where the library does not tag by name."""
+        record = self._library.record()
+        with self._library.read() as catalog:
+            knows = any(head.kind == ZERO_SHOT for head in catalog.actions.heads())
+        # A library that tags by name also answers by name; where that is off, nothing is guessed.
+        return self._make([name]) if knows and record.background is not None else None
+
+    def segments(self, head: ZeroShotHead, filters: SegmentFilters) -> list[Segment]:
+        """What it finds, by path and time, in the videos of the clips that resemble the name most.
+
+        They are taken from among the clips that pass the filters. All videos of a large archive would
+        take hours to look through.
+        """
+        dim = self._library.record().dim
+        which = Filters(
+            path_prefix=filters.path_prefix,
+            video_ids=None if filters.video_id is None else (filters.video_id,),
+        )
+        with self._library.read() as catalog:
+            allowed = None if which.is_empty else catalog.clip_ids(which)
+        with self._library.index() as index:
+            ids = index.search(head.labels, CLIPS_ASKED_ON_THE_FLY, allowed)[1][0]
+        found: list[Segment] = []
+        with self._library.read() as catalog:
+            for video_id in sorted({clip.video_id for clip in catalog.clips(ids.tolist()).values()}):
+                path = catalog.video(video_id).path
+                for span in (
+                    span for track in catalog.actions.tracks(video_id, dim) for span in head.localise(track)
+                ):
+                    start, end, confidence = span.start_seconds, span.end_seconds, span.confidence
+                    if (
+                        confidence >= (filters.min_confidence or 0)
+                        and end - start >= (filters.min_duration_seconds or 0) - 1e-6
+                    ):
+                        found.append(
+                            Segment(0, video_id, path, start, end, span.action, confidence, ZERO_SHOT)
+                        )
+        found.sort(key=lambda one: (one.path, one.start_seconds))
+        return [replace(segment, id=number + 1) for number, segment in enumerate(found)]
