@@ -30,28 +30,38 @@ def expected_calibration_error(
     return float(np.abs(gaps).sum() / weights.sum())
 
 
-def fit_platt(scores: NDArray[np.floating], labels: NDArray[np.bool_], prior: float) -> tuple[float, float]:
+def fit_platt(
+    scores: NDArray[np.floating], labels: NDArray[np.bool_], prior: float, unlabelled_share: float = 0.0
+) -> tuple[float, float]:
     """Slope and offset of P = sigma(slope * score + offset), by maximum likelihood.
 
     Platt (1999) with his softened targets, which keep separable scores from certainty; the sides are
-    weighed to the prior, since examples are not as common as the action is.
+    weighed to the prior, since examples are not as common as the action is. Where part of what is
+    labelled false is true, the unbiased risk for positive and unlabelled examples is minimised instead
+    (du Plessis, Niu and Sugiyama 2015), which for this loss is convex.
 
     Args:
         scores: float (N,).
         labels: bool (N,), both values present.
         prior: How common true is where the probabilities will be used, 0..1.
+        unlabelled_share: How much of what is labelled false is true all the same, 0..1; where it is more
+            than the prior, it takes its place.
     """
     scores, labels = np.asarray(scores, np.float64), np.asarray(labels, bool)
     positives, negatives = int(labels.sum()), int((~labels).sum())
+    prior = max(prior, unlabelled_share)
+    # A mixture of both sides in which true is as common as the prior says.
+    added = (prior - unlabelled_share) / (1 - unlabelled_share)
+    weights = np.where(labels, added / positives, (1 - added) / negatives) * len(scores)
     targets = np.where(labels, (positives + 0.5) / (positives + 1), 0.5 / (negatives + 1))
-    weights = np.where(labels, prior / positives, (1 - prior) / negatives) * len(scores)
+    true_weights = np.where(labels, prior / positives, (1 - prior) / negatives) * len(scores) * targets
     centre, spread = float(scores.mean()), float(scores.std()) or 1.0
     x = (scores - centre) / spread
     design = np.stack([x, np.ones_like(x)], axis=1)
     beta = np.array([1.0, np.log(prior / (1 - prior))])
     for _ in range(100):
         p = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
-        gradient = design.T @ (weights * (p - targets)) + np.array([1e-3, 0]) * beta
+        gradient = design.T @ (weights * p - true_weights) + np.array([1e-3, 0]) * beta
         curvature = (design * (weights * p * (1 - p))[:, None]).T @ design + 1e-3 * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
         beta -= step * min(1.0, 5.0 / (np.abs(step).max() + 1e-12))

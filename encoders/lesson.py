@@ -6,13 +6,15 @@ movement get; cross-validation chooses it among a few mixes, for each action ane
 kernel learning, Lanckriet et al. 2004). The same held-out scores, never those of training, give the
 calibration (Platt 1999) and the precision and recall that are reported.
 
-What the library holds besides the examples serves as "not this", though some of it may be just this: the
-footage that looks more like the action than half of its own held-out examples do is left out of the
-second round (the two-step way to learn from positive and unlabelled examples, Liu et al. 2002).
+What the library holds besides the examples serves as "not this", though some of it may be just this, and
+nobody has labelled it. How much is estimated from the held-out scores (best bin estimation); so many of
+its most suspicious pieces are left out, the rest is learned from anew, and so on for a few rounds (both
+Garg et al. 2021, arXiv:2111.00980). The calibration reckons with the same share.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,6 +47,9 @@ SMALLEST_DEVIATION = 0.3  # of a part's usual one: what hardly varies must not b
 PRIOR = 0.2  # how common the action is taken to be, where nothing says
 LEAST_AVERAGE_PRECISION = 0.5
 LEAST_RECALL = 0.5
+ROUNDS = 3  # of setting background aside
+LARGEST_SHARE = 0.5  # of the background, that may show the action; beyond, the lesson is at fault
+LEAST_SHARE_OF_EXAMPLES = 0.4  # above the score at which background is counted: fewer say too little
 LEAST_TOLD_APART = 0.7  # area under the ROC curve: 0.5 is guessing
 
 
@@ -126,9 +131,7 @@ def teach(
     held_out = lesson.held_out(mix, strength)
     # Before any background is set aside: without what it was most wrong about, anything looks learned.
     _check_told_apart(action, len(positives), lesson.told_apart(held_out))
-    set_aside = lesson.set_aside(held_out)
-    if set_aside:
-        held_out = lesson.held_out(mix, strength)
+    held_out, set_aside = lesson.set_aside(held_out, mix, strength)
     slope, offset, error = lesson.calibrate(held_out)
     threshold, precision, recall = lesson.threshold(held_out, slope, offset)
     average_precision = lesson.average_precision(held_out)
@@ -176,7 +179,7 @@ def _check_told_apart(action: str, positives: int, share: float) -> None:
             f"{action!r} could not be learned from these {positives} examples: held out, one scored higher "
             f"than other footage in {share:.0%} of the comparisons (guessing: 50 %, expected at least "
             f"{LEAST_TOLD_APART:.0%}). Give more examples, and with --not clips that resemble it and are "
-            "not it; nothing was changed"
+            "not it, above all where much of the library shows it unlabelled; nothing was changed"
         )
 
 
@@ -315,30 +318,59 @@ class _Lesson:
                     best, found = figure, (mix, strength)
         return found
 
-    def set_aside(self, scores: NDArray[np.float64]) -> int:
-        """Leaves out the background that may well show the action; returns how many pieces."""
+    def set_aside(
+        self, scores: NDArray[np.float64], mix: str, strength: float
+    ) -> tuple[NDArray[np.float64], int]:
+        """Leaves out the background that may well show the action; new scores, and how many pieces."""
+        first, count = self._counts[0] + self._counts[1], 0
+        for _ in range(ROUNDS if self._counts[2] else 0):
+            share = self._share_unlabelled(scores)
+            count = round(share * self._counts[2]) if share <= LARGEST_SHARE else 0
+            suspects = np.argsort(-self._per_example(scores)[first:], kind="stable")[:count] + first
+            used = ~np.isin(self._example, suspects)
+            if (used == self._used).all():
+                break
+            self._used = used
+            scores = self.held_out(mix, strength)
+        return scores, count
+
+    @property
+    def _share_of_others(self) -> float:
+        """How much of all that is not an example was set aside."""
+        aside = int((~self._kept()).sum())
+        return aside / max(1, self._counts[1] + self._counts[2])
+
+    def _share_unlabelled(self, scores: NDArray[np.float64]) -> float:
+        """How much of the background shows the action, at most.
+
+        Above any score there is at least so much of it as there is of the examples, times this share.
+        """
         by_example = self._per_example(scores)
-        labels = self._labels()
-        suspect = by_example > np.median(by_example[labels])
-        suspect[: self._counts[0] + self._counts[1]] = False
-        if suspect.sum() > 0.5 * self._counts[2]:
-            return 0  # then it is the lesson that is at fault
-        self._used = ~suspect[self._example]
-        return int(suspect.sum())
+        examples = np.sort(by_example[: self._counts[0]])
+        background = by_example[self._counts[0] + self._counts[1] :]
+        if not len(background):
+            return 0.0
+        fewest = max(3, math.ceil(LEAST_SHARE_OF_EXAMPLES * len(examples)))
+        ratios = [
+            (background >= score).mean() / (examples >= score).mean()
+            for score in examples[: len(examples) - fewest + 1]
+        ]
+        return float(min(1.0, *ratios))
 
     def calibrate(self, scores: NDArray[np.float64]) -> tuple[float, float, float]:
         """Slope and offset from scores to log-odds, and how far off such a fit is when held out."""
-        by_example, kept, labels = self._per_example(scores), self._kept(), self._labels()
-        scores, labels = by_example[kept], labels[kept]
-        slope, offset = fit_platt(scores, labels, PRIOR)
+        labels, kept = self._labels(), self._kept()
+        scores = self._per_example(scores)
+        share = self._share_of_others
+        slope, offset = fit_platt(scores, labels, PRIOR, share)
         odd = np.arange(len(scores)) % 2 == 1
         confidences = np.empty(len(scores))
         for part in (odd, ~odd):
-            half = fit_platt(scores[~part], labels[~part], PRIOR)
+            half = fit_platt(scores[~part], labels[~part], PRIOR, share)
             confidences[part] = sigmoid(half[0] * scores[part] + half[1])
-        share = labels.mean()
-        weights = np.where(labels, PRIOR / share, (1 - PRIOR) / (1 - share))
-        return slope, offset, expected_calibration_error(confidences, labels, weights)
+        common = labels[kept].mean()
+        weights = np.where(labels[kept], PRIOR / common, (1 - PRIOR) / (1 - common))
+        return slope, offset, expected_calibration_error(confidences[kept], labels[kept], weights)
 
     def threshold(
         self, scores: NDArray[np.float64], slope: float, offset: float

@@ -274,6 +274,24 @@ def test_the_likeliest_runs_are_those_that_enumeration_finds():
 # --- calibration, files ------------------------------------------------------------------------------
 
 
+def test_platt_reckons_with_positives_that_nobody_labelled():
+    random = np.random.default_rng(0)
+    shares = (0.1, 0.3)
+    for share in shares:
+        true = random.normal(2, 1, 20_000)
+        others = np.where(
+            random.random(20_000) < share, random.normal(2, 1, 20_000), random.normal(size=20_000)
+        )
+        labels = np.arange(40_000) < 20_000
+        slope, offset = fit_platt(np.concatenate([true, others]), labels, 0.2, share)
+        # Two normal distributions of one width: log-odds 2 s - 2 + log(prior / (1 - prior)), exactly.
+        prior = max(share, 0.2)
+        assert slope == pytest.approx(2, abs=0.1)
+        assert offset == pytest.approx(np.log(prior / (1 - prior)) - 2, abs=0.1)
+    naive = fit_platt(np.concatenate([true, others]), labels, shares[-1])
+    assert naive[0] < 1.6  # what the test would see if the share were not looked at
+
+
 def test_the_calibration_error_is_the_mean_gap_of_the_bins():
     confidences = np.array([0.95, 0.95, 0.95, 0.95, 0.15, 0.15])
     outcomes = np.array([True, True, True, False, False, False])
