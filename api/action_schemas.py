@@ -91,6 +91,15 @@ class VideoSegmentsAnswer(StrictAnswer):
     total: int
 
 
+class LocaliserAnswer(StrictAnswer):
+    """How a head that learned the borders too, from labelled videos, compares with the one that did not."""
+
+    videos: int = Field(description="Videos that are labelled throughout.")
+    held_out_map: float | None = Field(description="mAP at overlap 0.5 on videos held out.")
+    grouping_held_out_map: float | None = Field(description="The same, of the head without borders.")
+    kept: bool = Field(description="Whether the head with borders is the one in use.")
+
+
 class LessonAnswer(StrictAnswer):
     """What an action was learned from, and how well the head did on examples that were held out."""
 
@@ -105,6 +114,9 @@ class LessonAnswer(StrictAnswer):
     mix: str = Field(description="What the head goes by: appearance, movement or both.")
     by_source: bool = Field(description="Whether whole files were held out; if not, the figures flatter.")
     seconds: float
+    localiser: LocaliserAnswer | None = Field(
+        None, description="Of lessons from labelled spans; null where too few videos are labelled."
+    )
 
 
 class ImportedAnswer(StrictAnswer):
@@ -163,7 +175,7 @@ class ActionExampleAnswer(StrictAnswer):
 
     source: str
     positive: bool
-    origin: Literal["teach", "feedback"]
+    origin: Literal["teach", "spans", "feedback"]
     video_id: int | None
     start_seconds: float | None
     end_seconds: float | None

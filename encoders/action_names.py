@@ -83,7 +83,7 @@ def kinetics_400_names() -> tuple[str, ...]:
     return tuple(normalise_action(name) for name in S3D_Weights.KINETICS400_V1.meta["categories"])
 
 
-def find_names(typed: str, known: Collection[str]) -> NameMatch:
+def find_names(typed: str, known: Collection[str], *, more_general: bool = True) -> NameMatch:
     """The known names that somebody means who types this.
 
     The same name, up to inflection ("dance", "dancing"), wins alone. Then the table of synonyms is
@@ -94,6 +94,8 @@ def find_names(typed: str, known: Collection[str]) -> NameMatch:
     Args:
         typed: One action.
         known: Names that heads know.
+        more_general: Whether names that the table has for something more general count too. What is
+            labelled so need not show what was typed.
 
     Raises:
         InvalidQueryError: `typed` is no name of an action.
@@ -109,7 +111,7 @@ def find_names(typed: str, known: Collection[str]) -> NameMatch:
     stems = {name: content_stems(spelling) for name, spelling in spellings.items()}
     content = content_stems(wanted)
     holding = {name for name, held in stems.items() if content and content <= held}
-    meant = _synonyms(content)
+    meant = _synonyms(content, more_general)
     listed = [name for name in known if stems[name] in meant]
     if listed:
         new = {name for name in holding if stems[name] not in _listed()}
@@ -143,13 +145,13 @@ def _suggestions(wanted: str, spellings: dict[str, str], stems: dict[str, frozen
     return tuple(dict.fromkeys(found))[:MAX_SUGGESTIONS]
 
 
-def _synonyms(content: frozenset[str]) -> set[frozenset[str]]:
+def _synonyms(content: frozenset[str], more_general: bool = True) -> set[frozenset[str]]:
     """The content of all names that the table gives for one."""
     meant: set[frozenset[str]] = set()
     for aliases, names in _table():
         if content in aliases:
             meant |= aliases | names
-        elif content in names:
+        elif more_general and content in names:
             meant |= aliases
     return meant
 

@@ -80,7 +80,7 @@ class Head(Protocol):
     """Says which actions a video shows, and when.
 
     Attributes:
-        kind: "taught", "zero-shot" or "kinetics".
+        kind: "taught", "localiser", "zero-shot" or "kinetics".
         actions: The names that it knows.
         encoder_id: Whose features it reads.
     """

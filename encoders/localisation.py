@@ -17,13 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoders.calibration import fit_platt
-from encoders.detection import FoundSpan, TrueSpan, mean_average_precision, soft_nms, temporal_iou
+from encoders.detection import soft_nms
 from encoders.errors import EncoderMismatchError, HeadFileError, TeachingError
 from encoders.heads import ActionSpan, FeatureTrack
 from encoders.localisation_network import (
@@ -38,12 +38,13 @@ from encoders.localisation_network import (
     pad_videos,
     step_count,
 )
+from encoders.localisation_scores import apart, best_threshold, fit_calibration, map_at_half
+from encoders.taught import LEAST_CONFIDENCE
 from encoders.tensors import pack, unpack
 
 KIND = "localiser"
 CALIBRATION_VIDEOS = 10
 MIN_SCORE = 0.02  # of a proposal
-MIN_CONFIDENCE = 0.3  # of a span that `localise` tells of
 
 Progress = Callable[[int, int], None]
 
@@ -58,6 +59,7 @@ class Localiser:
         calibration: a and b of confidence = sigma(a * logit(score) + b); 1 and 0 where too few videos
             were given to hold any out.
         held_out_map: mAP at overlap 0.5 on the videos held out, or None.
+        threshold: The confidence from which its spans count: that of the best F1 on the videos held out.
     """
 
     kind = KIND
@@ -70,6 +72,7 @@ class Localiser:
         encoder_id: str,
         calibration: tuple[float, float] = (1.0, 0.0),
         held_out_map: float | None = None,
+        threshold: float = 0.5,
     ) -> None:
         self._network = network
         self._reduction = reduction
@@ -77,6 +80,36 @@ class Localiser:
         self.encoder_id = encoder_id
         self.calibration = calibration
         self.held_out_map = held_out_map
+        self.threshold = threshold
+
+    @property
+    def dim(self) -> int:
+        """D of the features that it reads."""
+        return len(self._reduction.mean)
+
+    def renamed(self, actions: tuple[str, ...]) -> Localiser:
+        """The same head with other names for its actions, in the same order."""
+        if len(actions) != len(self.actions):
+            raise ValueError(f"the head knows {len(self.actions)} actions, got {len(actions)} names")
+        return self._but(actions=actions)
+
+    def judged(self, tracks: Sequence[FeatureTrack], labels: Sequence[Sequence[ActionSpan]]) -> Localiser:
+        """The same head, calibrated on videos that it has not seen, with its threshold and its mAP there."""
+        raw = self._but(calibration=(1.0, 0.0))
+        fitted = raw._but(calibration=fit_calibration([raw.propose(track) for track in tracks], labels))
+        found = [fitted.localise(track) for track in tracks]
+        return fitted._but(held_out_map=map_at_half(found, labels), threshold=best_threshold(found, labels))
+
+    def as_sure_as(self, judge: Localiser) -> Localiser:
+        """The same head with the calibration, threshold and mAP of one that was trained on fewer videos."""
+        return self._but(
+            calibration=judge.calibration, held_out_map=judge.held_out_map, threshold=judge.threshold
+        )
+
+    def _but(self, **changes: Any) -> Localiser:
+        names = ("actions", "encoder_id", "calibration", "held_out_map", "threshold")
+        card = {name: getattr(self, name) for name in names} | changes
+        return Localiser(self._network, self._reduction, **card)
 
     def propose(self, track: FeatureTrack) -> list[ActionSpan]:
         """All proposals that soft-NMS leaves, surest first; those of one action may overlap.
@@ -86,9 +119,9 @@ class Localiser:
         """
         if len(track) == 0:
             return []
-        if track.features.shape[1] != len(self._reduction.mean):
+        if track.features.shape[1] != self.dim:
             raise EncoderMismatchError(
-                f"the head reads features of {len(self._reduction.mean)} dimensions ({self.encoder_id}), "
+                f"the head reads features of {self.dim} dimensions ({self.encoder_id}), "
                 f"got {track.features.shape[1]}; train it again on this library's encoder"
             )
         batch, lengths = pad_videos([self._reduction(track.features)])
@@ -110,10 +143,12 @@ class Localiser:
     def localise(self, track: FeatureTrack) -> list[ActionSpan]:
         """What happens when: spans in order of time, those of one action apart from each other.
 
+        Like those of a taught head they reach down to `LEAST_CONFIDENCE`, below any threshold.
+
         Raises:
             EncoderMismatchError: As `propose` does.
         """
-        spans = [span for span in _apart(self.propose(track)) if span.confidence >= MIN_CONFIDENCE]
+        spans = [span for span in apart(self.propose(track)) if span.confidence >= LEAST_CONFIDENCE]
         return sorted(spans, key=lambda span: (span.start_seconds, span.end_seconds, span.action))
 
     def to_bytes(self) -> bytes:
@@ -129,6 +164,7 @@ class Localiser:
             changes=list(CHANGES),
             calibration=list(self.calibration),
             held_out_map=self.held_out_map,
+            threshold=self.threshold,
         )
 
     @classmethod
@@ -146,17 +182,19 @@ class Localiser:
             reduction = Reduction(tensors.pop("mean"), tensors.pop("basis"))
             if len(reduction.mean) != len(reduction.basis):
                 raise ValueError("its mean and basis differ in width")
+            if not card["actions"]:
+                raise ValueError("it knows no action")
             network = Network(reduction.basis.shape[1] * (1 + len(CHANGES)), len(card["actions"]))
             network.load_state_dict({name.removeprefix("network."): value for name, value in tensors.items()})
             slope, shift = (float(value) for value in card["calibration"])
-            actions, encoder_id = tuple(card["actions"]), str(card["encoder_id"])
-            held_out_map = card["held_out_map"]
+            actions, encoder_id = tuple(map(str, card["actions"])), str(card["encoder_id"])
+            held_out_map, threshold = card["held_out_map"], float(card["threshold"])
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
             raise HeadFileError(
                 f"this version cannot read the localisation head ({error}): train it again"
             ) from error
         network.eval().requires_grad_(False)
-        return cls(network, reduction, actions, encoder_id, (slope, shift), held_out_map)
+        return cls(network, reduction, actions, encoder_id, (slope, shift), held_out_map, threshold)
 
     def _confidence(self, score: float) -> float:
         slope, shift = self.calibration
@@ -176,23 +214,6 @@ def _thinned(
         for index, score in zip(kept, lowered, strict=True):
             start, end = spans[first + index].tolist()
             yield (start, end), min(float(score), 1 - 1e-6)
-
-
-def _apart(spans: Sequence[ActionSpan]) -> list[ActionSpan]:
-    """Spans of one action made disjoint, the surest first: what is left of one after a cut, if half is."""
-    kept: dict[str, list[ActionSpan]] = {}
-    for span in spans:
-        start, end = span.start_seconds, span.end_seconds
-        for other in kept.setdefault(span.action, []):
-            if other.start_seconds <= start < other.end_seconds:
-                start = other.end_seconds
-            if other.start_seconds < end <= other.end_seconds:
-                end = other.start_seconds
-            if start < other.start_seconds and other.end_seconds < end:
-                end = start  # it holds a surer one
-        if end - start >= 0.5 * (span.end_seconds - span.start_seconds):
-            kept[span.action].append(ActionSpan(span.action, start, end, span.confidence))
-    return [span for of_action in kept.values() for span in of_action]
 
 
 @one_thread()
@@ -224,13 +245,10 @@ def train_localiser(
     """
     _check_training(tracks, labels, actions)
     full = [(track, spans) for track, spans in zip(tracks, labels, strict=True) if len(track)]
-    tracks, labels = [track for track, _ in full], [spans for _, spans in full]
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(tracks), generator=generator).tolist()
+    order = torch.randperm(len(full), generator=torch.Generator().manual_seed(seed)).tolist()
     held_out = order[: len(order) // 5] if len(order) >= CALIBRATION_VIDEOS else []
-    reduction = Reduction.fit(tracks, generator)
-    videos = [_video(track, spans, actions, reduction) for track, spans in zip(tracks, labels, strict=True)]
-    total = step_count(len(videos)) + (step_count(len(videos) - len(held_out)) if held_out else 0)
+    rest = [full[index] for index in order[len(held_out) :]]
+    total = step_count(len(full)) + (step_count(len(rest)) if held_out else 0)
     done = 0
 
     def on_step() -> None:
@@ -239,16 +257,36 @@ def train_localiser(
         if on_progress:
             on_progress(done, total)
 
-    calibration, held_out_map = (1.0, 0.0), None
+    def fitted(videos: Sequence[tuple[FeatureTrack, Sequence[ActionSpan]]]) -> Localiser:
+        shown, wanted = [track for track, _ in videos], [spans for _, spans in videos]
+        return fit_localiser(shown, wanted, actions, encoder_id=encoder_id, seed=seed, on_step=on_step)
+
+    judge = None
     if held_out:
-        first = fit_network([videos[index] for index in order[len(held_out) :]], len(actions), seed, on_step)
-        judge = Localiser(first, reduction, actions, encoder_id)
-        proposals = [judge.propose(tracks[index]) for index in held_out]
-        wanted = [labels[index] for index in held_out]
-        calibration = _fit_calibration(proposals, wanted)
-        held_out_map = _mean_average_precision(proposals, wanted)
-    network = fit_network(videos, len(actions), seed, on_step)
-    return Localiser(network, reduction, actions, encoder_id, calibration, held_out_map)
+        judge = fitted(rest).judged(
+            [full[index][0] for index in held_out], [full[index][1] for index in held_out]
+        )
+    head = fitted(full)
+    return head if judge is None else head.as_sure_as(judge)
+
+
+@one_thread()
+def fit_localiser(
+    tracks: Sequence[FeatureTrack],
+    labels: Sequence[Sequence[ActionSpan]],
+    actions: tuple[str, ...],
+    *,
+    encoder_id: str,
+    seed: int = 0,
+    on_step: Callable[[], None] = lambda: None,
+) -> Localiser:
+    """As `train_localiser`, but on all videos at once: nothing is held out, nothing is calibrated.
+
+    Tracks must hold a sample or more each.
+    """
+    reduction = Reduction.fit(tracks, torch.Generator().manual_seed(seed))
+    videos = [_video(track, spans, actions, reduction) for track, spans in zip(tracks, labels, strict=True)]
+    return Localiser(fit_network(videos, len(actions), seed, on_step), reduction, actions, encoder_id)
 
 
 def _check_training(
@@ -284,40 +322,3 @@ def _video(
     inside = places[:, 0] < places[:, 1]
     indices = np.array([actions.index(span.action) for span in spans], dtype=np.int64)
     return TrainingVideo(reduction(track.features), places[inside], indices[inside])
-
-
-def _fit_calibration(
-    proposals: Sequence[Sequence[ActionSpan]], labels: Sequence[Sequence[ActionSpan]]
-) -> tuple[float, float]:
-    """a and b of sigma(a * logit + b): how often a span of this score overlaps a true one by half.
-
-    Temperature alone cannot move the centre, and focal loss leaves scores too low. Where all are right
-    or all wrong there is nothing to learn, and nothing is changed.
-    """
-    scores, right = [], []
-    for found, wanted in zip(proposals, labels, strict=True):
-        for span in _apart(found):
-            same = [(row.start_seconds, row.end_seconds) for row in wanted if row.action == span.action]
-            overlaps = temporal_iou([(span.start_seconds, span.end_seconds)], same)
-            scores.append(span.confidence)
-            right.append(bool((overlaps >= 0.5).any()))
-    chances, flags = np.array(scores), np.array(right, dtype=bool)
-    if flags.all() or not flags.any():
-        return (1.0, 0.0)
-    return fit_platt(np.log(chances / (1 - chances)), flags, prior=float(flags.mean()))
-
-
-def _mean_average_precision(
-    proposals: Sequence[Sequence[ActionSpan]], labels: Sequence[Sequence[ActionSpan]]
-) -> float | None:
-    truth = [
-        TrueSpan(str(video), span.action, span.start_seconds, span.end_seconds)
-        for video, spans in enumerate(labels)
-        for span in spans
-    ]
-    found = [
-        FoundSpan(str(video), span.action, span.start_seconds, span.end_seconds, span.confidence)
-        for video, spans in enumerate(proposals)
-        for span in spans
-    ]
-    return mean_average_precision(truth, found, [0.5]).average if truth else None

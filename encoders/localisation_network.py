@@ -30,6 +30,7 @@ BATCH = 8
 LEARNING_RATE = 4e-3
 FEWEST_STEPS, EPOCHS = 120, 30
 DROPPED = 0.3  # of the inputs, in a training step
+REDUCTION_SAMPLES = 20_000  # of all videos together, evenly, that the reduction is fitted on
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ class Reduction:
     @classmethod
     def fit(cls, tracks: Sequence[FeatureTrack], generator: torch.Generator) -> Reduction:
         """The leading principal components by subspace iteration (Halko et al. 2009, arXiv:0909.4061)."""
-        features = torch.from_numpy(np.concatenate([track.features for track in tracks]).astype(np.float32))
+        step = max(1, sum(len(track) for track in tracks) // REDUCTION_SAMPLES)
+        rows = [track.features[(step - 1) // 2 :: step] for track in tracks]
+        features = torch.from_numpy(np.concatenate(rows).astype(np.float32))
         mean = features.mean(dim=0)
         centred = features - mean
         width = min(COMPONENTS, features.shape[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ SWITCHING_COST = 2.0
 NEUTRAL_LOG_ODDS = -1.1
 # Single frames are sharp in time, windows see movement better: how much of the evidence is the former.
 SHARP_SHARE = 0.75
+MAX_NUMBER = 1e30  # in a head's file; log-odds are far below
 
 Numbers = TypeVar("Numbers", float, NDArray[np.floating])
 
@@ -83,17 +84,34 @@ class TaughtHead:
     def from_bytes(cls, content: bytes) -> TaughtHead:
         """Reads what `to_bytes` wrote. Raises HeadFileError."""
         tensors, card = unpack(content, cls.kind, {"weights": (np.float32, 1)})
-        if card["scales_seconds"] != list(SCALES_SECONDS) or card["parts"] != list(PARTS):
+        if card.get("scales_seconds") != list(SCALES_SECONDS) or card.get("parts") != list(PARTS):
             raise HeadFileError(
                 "this head was taught by another version of Reelseek, with other windows: teach it again"
             )
         return cls(
-            card["action"],
-            card["encoder_id"],
-            tensors["weights"],
-            float(card["bias"]),
-            float(card["threshold"]),
+            action=_text(card, "action"),
+            encoder_id=_text(card, "encoder_id"),
+            weights=tensors["weights"],
+            bias=_number(card, "bias"),
+            threshold=_number(card, "threshold"),
         )
+
+
+def _text(card: dict[str, Any], name: str) -> str:
+    found = card.get(name)
+    if isinstance(found, str):
+        return found
+    raise HeadFileError(f"the head's file should hold a text as {name!r}, got {found!r}: export it again")
+
+
+def _number(card: dict[str, Any], name: str) -> float:
+    found = card.get(name)
+    # Whole numbers too: JSON that others write may say 0 for 0.0.
+    if isinstance(found, int | float) and not isinstance(found, bool) and abs(found) < MAX_NUMBER:
+        return float(found)
+    raise HeadFileError(
+        f"the head's file should hold a finite number as {name!r}, got {found!r}: export it again"
+    )
 
 
 def localise_all(heads: Sequence[TaughtHead], track: FeatureTrack) -> list[ActionSpan]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from encoders.action_names import normalise_action
 from encoders.errors import InvalidQueryError
 from indexer import show
 from indexer.cli_options import (
@@ -207,6 +208,23 @@ def teach(
         print_json(document)
     else:
         show.lesson(document)
+        _show_comparison(card)
+
+
+def _show_comparison(report: dict[str, Any]) -> None:
+    """Of a lesson from labelled spans, which head was kept and why, in a line."""
+    found = report.get("localiser")
+    if found is None:
+        return
+    scores = [
+        "not measured" if figure is None else f"{figure:.2f}"
+        for figure in (found["held_out_map"], found["grouping_held_out_map"])
+    ]
+    kept = "learned" if found["kept"] else "not learned"
+    typer.echo(
+        f"borders {kept}: on videos held out of {found['videos']} labelled ones, mAP@0.5 is {scores[0]} "
+        f"with them and {scores[1]} without"
+    )
 
 
 def _ids(text: str | None, option: str) -> list[int]:
@@ -234,10 +252,18 @@ def show_action(name: NameArgument, library: LibraryOption = None, as_json: Json
     """Show one taught action: its lesson's report and its examples."""
     with open_library(library) as opened:
         document = opened.actions.describe(name)
+    _show_meant(name, document["action"])
     if as_json:
         print_json(document)
     else:
         show.action(document)
+        _show_comparison(document["report"])
+
+
+def _show_meant(typed: str, meant: str) -> None:
+    """Says which action a typed name was taken for, where it is another one."""
+    if meant not in (typed.strip(), normalise_action(typed)):
+        show.note(f"{typed} -> {meant} (the taught action of that meaning)")
 
 
 @actions_app.command()
@@ -317,6 +343,7 @@ def _correct(library: Path | None, clip_id: int, name: str, *, is_positive: bool
     with open_library(library) as opened:
         opened.actions.correct(clip_id, name, is_positive=is_positive)
         document: dict[str, Any] = opened.actions.corrections(name)
+    _show_meant(name, document["action"])
     show.note(
         f"kept; {document['positive']} clips of {document['action']} and {document['negative']} of what it "
         f'is not are known. `indexer actions teach "{document["action"]}"` learns from them'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
 # Of a softmax over 400 names: what counts when nobody asks, and what is kept for those who do.
 THRESHOLD = 0.4
 KEPT_FROM = 0.2
+
+
+def window_hint(classifier: KineticsClassifier, sampling: SamplingOptions) -> str | None:
+    """What to say to people whose clips are shorter than what the network watches at a time."""
+    if sampling.clip_seconds >= classifier.window_seconds:
+        return None
+    share = 1 - sampling.clip_seconds / classifier.window_seconds
+    return (
+        f"{classifier.spec} watches {classifier.window_seconds:.1f} s at a time: in clips of "
+        f"{sampling.clip_seconds:g} s, {share:.0%} of that is the last frame repeated. It sees more with "
+        f"--clip-seconds {math.ceil(classifier.window_seconds)}"
+    )
 
 
 class BackboneWatch:

@@ -5,6 +5,7 @@ Nothing here imports torch: a command that encodes loads it when it gets there.
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import os
@@ -63,6 +64,9 @@ class Group(StrEnum):
 
 def main() -> None:
     """Entry point: errors of ours become one line on stderr and an exit status."""
+    # Nearly all that a short command makes are modules, which stay: looking for garbage among them,
+    # as often as Python does by itself, takes a tenth of a second.
+    gc.set_threshold(50_000)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to stop
         if isinstance(stream, io.TextIOWrapper):
@@ -143,7 +147,7 @@ def ingest(
         names = [_existing(path, opened) for path in paths]
         options = IngestOptions(
             sampling=_changed_sampling(
-                opened, clip_seconds=clip_seconds, fps=fps, sampling=sampling and sampling.value
+                opened, actions, clip_seconds=clip_seconds, fps=fps, sampling=sampling and sampling.value
             ),
             encoder=encoder,
             actions=actions,
@@ -180,8 +184,17 @@ def _existing(path: Path, library: Library) -> str:
     return name
 
 
-def _changed_sampling(library: Library, **changes: Any) -> SamplingOptions | None:
-    """The library's sampling with what was asked for; None when nothing was."""
+def _changed_sampling(library: Library, actions: list[str] | None, **changes: Any) -> SamplingOptions | None:
+    """The library's sampling with what was asked for; None when nothing was.
+
+    Args:
+        library: Perhaps still empty.
+        actions: What is to name actions from now on; None leaves that as it was.
+        changes: Fields of the sampling; None leaves one as it was.
+
+    Raises:
+        InvalidQueryError: They do not go together with what the library has.
+    """
     from indexer.types import SamplingOptions
 
     if all(value is None for value in changes.values()):
@@ -189,7 +202,17 @@ def _changed_sampling(library: Library, **changes: Any) -> SamplingOptions | Non
     with library.read() as catalog:
         record = catalog.library_record()
     sampling = SamplingOptions.from_json(record.sampling) if record else SamplingOptions()
-    return sampling.changed(**changes)
+    if actions is not None:  # then they replace the library's own, which need not fit any more
+        sampling = sampling.without_actions()
+    try:
+        return sampling.changed(**changes)
+    except ValueError as error:
+        if sampling.actions is None:
+            raise InvalidQueryError(str(error)) from error
+        raise InvalidQueryError(
+            f"{error}. This library names actions by {sampling.actions}, which needs dense frames: leave "
+            "that option out, or add `--actions none`, which forgets what it saw"
+        ) from error
 
 
 @app.command()

@@ -33,13 +33,8 @@ def read_example(path: str, sampling_json: str, frame_size: int, weight: float =
         NotAVideoError: Neither a picture nor a video.
         DecodeError: It is broken, or takes longer than two minutes to decode.
     """
-    sampling = replace(
-        SamplingOptions.from_json(sampling_json),
-        sampling="uniform",
-        frame_size=frame_size,
-        actions=None,
-        dense_fps=0.0,
-    )
+    stored = SamplingOptions.from_json(sampling_json).without_actions()
+    sampling = replace(stored, sampling="uniform", frame_size=frame_size)
     with DecodeWorker(stall_seconds=STALL_SECONDS) as worker:
         try:
             info = worker.probe(path)

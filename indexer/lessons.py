@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import os
@@ -22,6 +23,7 @@ from indexer.walk import find_files
 from indexer.worker import DecodeWorker
 from search.action_catalog import ActionExample
 from search.catalog import Catalog
+from search.examples import footage_of, meets
 from search.library import Library
 from search.tracks import shot_window_of, track_of_clips
 
@@ -84,9 +86,7 @@ def _plain_sampling(library: Library) -> SamplingOptions:
     from dataclasses import replace
 
     stored = SamplingOptions.from_json(library.record().sampling)
-    return replace(
-        stored, sampling="uniform", actions=None, dense_fps=0.0, frame_size=library.encoder().frame_size
-    )
+    return replace(stored.without_actions(), sampling="uniform", frame_size=library.encoder().frame_size)
 
 
 def _encoded(worker: DecodeWorker, path: str, encoder: Encoder, sampling: SamplingOptions) -> FeatureTrack:
@@ -132,6 +132,9 @@ def examples_from_clips(
 def examples_from_spans(library: Library, file: Path, action: str) -> list[ActionExample]:
     """Labelled spans of catalogued videos as examples: those of the action, and those of others.
 
+    The file is taken to label all of the action in every video that it names. A span of another label in
+    which the action is labelled as well is no example of what the action is not.
+
     Args:
         library: Which must hold the videos.
         file: CSV with a header (path or video_id, start_seconds, end_seconds, action), or JSON: a list of
@@ -146,9 +149,10 @@ def examples_from_spans(library: Library, file: Path, action: str) -> list[Actio
     name = normalise_action(action)
     examples = []
     with library.read() as catalog:
+        named = _VideoNames(catalog, file)
         for number, row in enumerate(rows, start=1):
             try:
-                video_id = _video_id(catalog, row, file)
+                video_id = _video_id(catalog, row, file, named)
                 start, end = float(row["start_seconds"]), float(row["end_seconds"])
                 label = normalise_action(str(row.get("action") or row.get("label") or action))
                 if not 0 <= end - start < float("inf") or start == end:
@@ -160,12 +164,13 @@ def examples_from_spans(library: Library, file: Path, action: str) -> list[Actio
                     "end_seconds and action"
                 ) from error
             # A particular label is an example of the general action, not the other way round.
-            is_positive = label == name or label in find_names(name, [label]).names
+            is_positive = label == name or label in find_names(name, [label], more_general=False).names
             source = f"{start:.3f}-{end:.3f} s of video {video_id}"
-            examples.append(ActionExample(is_positive, source, video_id, (start, end)))
+            examples.append(ActionExample(is_positive, source, video_id, (start, end), origin="spans"))
     if not examples:
         raise InvalidQueryError(f"{file} holds no span")
-    return examples
+    shown = footage_of([example for example in examples if example.is_positive])
+    return [one for one in examples if one.is_positive or not meets(one.video_id, one.span, shown)]
 
 
 def _read_spans(file: Path) -> list[dict[str, Any]]:
@@ -207,11 +212,11 @@ def _activitynet_rows(videos: Any, file: Path) -> list[dict[str, Any]]:
         ) from error
 
 
-def _video_id(catalog: Catalog, row: dict[str, Any], file: Path) -> int:
+def _video_id(catalog: Catalog, row: dict[str, Any], file: Path, named: _VideoNames) -> int:
     if not isinstance(row, dict):
         raise TypeError(f"got {row!r}")
     if row.get("name"):
-        return _video_named(catalog, str(row["name"]), file)
+        return named.video_id(str(row["name"]))
     if not row.get("path"):
         return catalog.video(int(row["video_id"])).id
     path = str(row["path"])
@@ -232,18 +237,35 @@ def _file_name(path: str) -> str:
     return "".join(sign if sign.isprintable() else " " for sign in path).rpartition("/")[2]
 
 
-def _video_named(catalog: Catalog, name: str, file: Path) -> int:
-    """The video of a key in ActivityNet's files: its path, or the end of it, without the suffix or with."""
-    found, after = set(), None
-    while page := catalog.list_videos(after=after, limit=1000):
-        for video in page:
-            whole = Path(video.path)
-            for path in (whole, whole.with_suffix("")):
-                if video.clips and f"/{path.as_posix()}".endswith(f"/{name}"):
-                    found.add(video.id)
-        after = page[-1].path
-    if not found:
-        raise NotFoundError(f"{name}, named in {file}, is not in this library: ingest it first")
-    if len(found) > 1:
-        raise InvalidQueryError(f"{name}, named in {file}, is the name of {len(found)} videos: give paths")
-    return found.pop()
+class _VideoNames:
+    """The videos by the keys of ActivityNet's files: a path, or the end of it, without the suffix or with."""
+
+    def __init__(self, catalog: Catalog, file: Path) -> None:
+        self._catalog = catalog
+        self._file = file
+
+    @functools.cached_property
+    def _by_last_part(self) -> dict[str, list[tuple[str, int]]]:
+        """The whole catalog, read when the first such key comes."""
+        index: dict[str, list[tuple[str, int]]] = {}
+        after = None
+        while page := self._catalog.list_videos(after=after, limit=1000):
+            for video in page:
+                if video.clips:
+                    whole = Path(video.path)
+                    for path in (whole, whole.with_suffix("")):
+                        index.setdefault(path.name, []).append((f"/{path.as_posix()}", video.id))
+            after = page[-1].path
+        return index
+
+    def video_id(self, name: str) -> int:
+        """Raises NotFoundError or InvalidQueryError where no video or several are called so."""
+        candidates = self._by_last_part.get(name.rpartition("/")[2], [])
+        found = {video_id for path, video_id in candidates if path.endswith(f"/{name}")}
+        if not found:
+            raise NotFoundError(f"{name}, named in {self._file}, is not in this library: ingest it first")
+        if len(found) > 1:
+            raise InvalidQueryError(
+                f"{name}, named in {self._file}, is the name of {len(found)} videos: give paths"
+            )
+        return found.pop()

@@ -32,7 +32,7 @@ from encoders.errors import (
 )
 from encoders.kinetics_weights import resolve_classifier
 from encoders.types import FrameBatch
-from indexer.backbone import THRESHOLD, BackboneWatch
+from indexer.backbone import THRESHOLD, BackboneWatch, window_hint
 from indexer.types import Progress, SampledClip, SamplingOptions, VideoInfo
 from indexer.walk import FoundFile, content_digest, find_files
 from indexer.worker import DecodeWorker
@@ -239,7 +239,7 @@ def _with_actions(library: Library, sampling: SamplingOptions, wanted: _Actions 
     for names in wanted.by_name:
         library.actions.zero_shot.add(names)
     if wanted.backbone is None:
-        return replace(sampling, actions=None, dense_fps=0.0)
+        return sampling.without_actions()
     # The rate is the model's own: set when it is loaded. What counts here is that one is wanted.
     return replace(sampling, actions=wanted.backbone)
 
@@ -260,9 +260,21 @@ def _names_in(path: str) -> list[str] | None:
 
 
 def prepare_backbone(
-    library: Library, sampling: SamplingOptions, device: str
+    library: Library,
+    sampling: SamplingOptions,
+    device: str,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[SamplingOptions, KineticsClassifier]:
     """Loads the classifier that the sampling names, and enters it as a head of the library.
+
+    The sampling that comes back names its weights. Videos that others have looked at are sampled
+    otherwise, so an ingest reads them again; what other weights of this name said is gone at once.
+
+    Args:
+        library: With a record.
+        sampling: That names a classifier.
+        device: As for `open_classifier`.
+        say: Told that the weights are others than before.
 
     Raises:
         EncoderUnavailableError: It cannot be had here.
@@ -275,6 +287,7 @@ def prepare_backbone(
         sampling = replace(
             sampling,
             actions=classifier.spec,
+            classifier_id=classifier.classifier_id,
             dense_fps=float(classifier.fps),
             dense_size=classifier.frame_size,
         )
@@ -285,6 +298,7 @@ def prepare_backbone(
         known = {head.name: head for head in catalog.actions.heads()}.get(classifier.spec)
         if known is not None and known.encoder_id != classifier.classifier_id:
             catalog.actions.remove_head(known.id)  # other weights: what it said no longer holds
+            say(f"{classifier.spec} has other weights than before: what those said is forgotten")
             known = None
         if known is None:
             catalog.actions.add_head(
@@ -337,11 +351,34 @@ def ingest(
         encoder, sampling = prepare_library(library, options, say)
         classifier = None
         if sampling.actions is not None:
-            sampling, classifier = prepare_backbone(library, sampling, options.device)
+            sampling, classifier = prepare_backbone(library, sampling, options.device, say)
+            hint = window_hint(classifier, sampling)
+            if hint is not None and options.actions is not None:
+                say(hint)
         with library.write() as catalog:
             catalog.discard_staged()
         run = _Ingest(library, encoder, classifier, sampling, options, on_progress, should_stop)
-        return run.run(paths)
+        summary = run.run(paths)
+        if sampling.actions is not None and not summary.stopped:
+            _settle_backbones(library, sampling, say)
+        return summary
+
+
+def _settle_backbones(library: Library, sampling: SamplingOptions, say: Callable[[str], None]) -> None:
+    """Forgets backbones of which nothing is left; says how many videos this one has not looked at."""
+    with library.write() as catalog:
+        catalog.actions.remove_empty_backbones(but=sampling.actions or "")
+        counts = catalog.actions.count_by_sampling()
+    others = 0
+    for text, count in counts.items():
+        stored = SamplingOptions.from_json(text)
+        if (stored.actions, stored.classifier_id) != (sampling.actions, sampling.classifier_id):
+            others += count
+    if others:
+        say(
+            f"{others} videos of this library were not looked at by {sampling.actions}: they are not in the "
+            "paths given here. Ingest them as well, and they will be"
+        )
 
 
 class _Ingest:

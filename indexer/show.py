@@ -190,7 +190,9 @@ def search_result(result: SearchResult) -> None:
         )
     console.print(table)
     how = "exact" if result.exact else "approximate"
-    console.print(f"[dim]{len(result.hits)} hits, {result.took_ms:.0f} ms, {how}, {result.encoder}[/]")
+    console.print(
+        f"[dim]{_counted(len(result.hits), 'hit')}, {result.took_ms:.0f} ms, {how}, {result.encoder}[/]"
+    )
 
 
 def _action_names(hit: Hit) -> str:
@@ -211,6 +213,10 @@ def mapping(found: FoundSegments) -> None:
     elif found.how != "exact":
         why = {"synonym": "synonyms", "words": "names that hold these words"}[found.how]
         note(f"{found.action} -> {names} ({why})")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def segments(found: Iterable[Segment], total: int) -> None:
@@ -234,7 +240,7 @@ def segments(found: Iterable[Segment], total: int) -> None:
             escape(printable(short_path(segment.path))),
         )
     console.print(table)
-    console.print(f"[dim]{total} segments[/]")
+    console.print(f"[dim]{_counted(total, 'segment')}[/]")
 
 
 def lesson(document: dict[str, Any]) -> None:
@@ -250,7 +256,9 @@ def lesson(document: dict[str, Any]) -> None:
     )
     for line in _lesson_notes(report):
         console.print(f"[yellow]{line}[/]")
-    console.print(f'{document["segments"]} segments in this library: indexer find --action "{name}"')
+    console.print(
+        f'{_counted(document["segments"], "segment")} in this library: indexer find --action "{name}"'
+    )
 
 
 def _lesson_notes(report: dict[str, Any]) -> list[str]:
@@ -297,7 +305,9 @@ def action(document: dict[str, Any]) -> None:
     console = Console(highlight=False)
     report = document["report"]
     console.print(f"[bold]{escape(document['action'])}[/], {escape(document['head'])}")
-    console.print(f"{document['segments']} segments at a confidence of {document['threshold']:.2f} or more")
+    console.print(
+        f"{_counted(document['segments'], 'segment')} at a confidence of {document['threshold']:.2f} or more"
+    )
     for name, value in report.items():
         if isinstance(value, int | float | str):
             console.print(f"  {name.replace('_', ' ')}: {value}")

@@ -50,6 +50,8 @@ class SamplingOptions:
         crop_borders: Whether black bars that hold over a whole clip are cut off its sampled frames
             (never off its key frames).
         actions: Spec of the action classifier that looks at the dense frames, None for none.
+        classifier_id: Its id, which tells its weights from others at the same place; None until it
+            is loaded, and without one.
         dense_fps: Dense frames per second, for networks that need to see movement; 0 for none.
         dense_size: Short side of dense frames in pixels.
 
@@ -67,6 +69,7 @@ class SamplingOptions:
     actions: str | None = None
     dense_fps: float = 0.0
     dense_size: int = 256
+    classifier_id: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("clip_seconds", "fps"):
@@ -112,6 +115,10 @@ class SamplingOptions:
     def changed(self, **values: Any) -> Self:
         """These options with the given ones in place of theirs; None changes nothing."""
         return replace(self, **{name: value for name, value in values.items() if value is not None})
+
+    def without_actions(self) -> Self:
+        """These options with no classifier, and no frames for one."""
+        return replace(self, actions=None, classifier_id=None, dense_fps=0.0)
 
     def with_frame_size(self, frame_size: int) -> Self:
         """These options for an encoder that wants frames of this short side in pixels."""

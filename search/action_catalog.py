@@ -17,6 +17,8 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal,
+    not_,
     or_,
     select,
     tuple_,
@@ -27,7 +29,7 @@ from encoders.errors import NotFoundError
 from encoders.heads import ActionSpan, FeatureTrack
 from search.conditions import larger, path_prefix_condition, smaller
 from search.tables import action_examples, clip_vectors, clips, heads, library, segments, videos
-from search.tracks import shot_window_of, track_from_bytes, track_of_clips, track_to_bytes
+from search.tracks import check_stored, shot_window_of, track_from_bytes, track_of_clips, track_to_bytes
 from search.types import Segment
 
 # Two spans meet when they share this much, or half of the shorter: a clip is not "running" for the
@@ -35,8 +37,9 @@ from search.types import Segment
 LEAST_OVERLAP_SECONDS = 0.5
 SAMPLES_PER_PIECE = 20_000  # of a long video, in memory at once
 
-HeadKind = Literal["taught", "zero-shot", "kinetics"]
-Origin = Literal["teach", "feedback"]
+HeadKind = Literal["taught", "localiser", "zero-shot", "kinetics"]
+TAUGHT_KINDS = ("taught", "localiser")  # what a lesson gives: by windows of clips, or by labelled spans
+Origin = Literal["teach", "spans", "feedback"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,12 @@ class HeadRecord:
     @property
     def label(self) -> str:
         """How a segment names it: "taught", or the name of what knows many actions."""
-        return "taught" if self.kind == "taught" else self.name
+        return "taught" if self.is_taught else self.name
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether it was taught its one action here or elsewhere, by examples."""
+        return self.kind in TAUGHT_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,8 @@ class ActionExample:
         source: Where it is from, to show and to tell examples apart.
         span: [start, end) in seconds, with `video_id`.
         track: For footage that is not in the catalog.
-        origin: Given for a lesson, or a correction.
+        origin: Given for a lesson; given so by somebody who labelled all of the action in the video, so
+            that what is not labelled there is not it; or a correction.
     """
 
     is_positive: bool
@@ -182,6 +191,11 @@ class ActionCatalog:
         """Removes a head and its segments."""
         self._connection.execute(delete(heads).where(heads.c.id == head_id))
 
+    def remove_empty_backbones(self, *, but: str) -> None:
+        """Removes the backbones that have no segment, except for one by its name."""
+        empty = ~select(segments.c.id).where(segments.c.head_id == heads.c.id).exists()
+        self._connection.execute(delete(heads).where(heads.c.kind == "kinetics", heads.c.name != but, empty))
+
     def rename(self, head_id: int, old: str, new: str, parameters: bytes) -> None:
         """Gives a taught action another name, with its segments and examples."""
         actions = json.dumps([new], ensure_ascii=False)
@@ -228,26 +242,32 @@ class ActionCatalog:
         self._connection.execute(delete(segments).where(condition))
 
     def drop_rejected(self, video_id: int) -> None:
-        """Removes the segments that people have said are not what they are called."""
-        rejected = action_examples.alias()
-        shared = smaller(segments.c.end_seconds, rejected.c.end_seconds) - larger(
-            segments.c.start_seconds, rejected.c.start_seconds
-        )
-        length = segments.c.end_seconds - segments.c.start_seconds
-        refuted = (
-            select(segments.c.id)
-            .join(
-                rejected,
-                and_(rejected.c.video_id == segments.c.video_id, rejected.c.action == segments.c.action),
+        """Cuts the spans of which people have said that they are not what they are called out of segments.
+
+        What is left of a segment beside such a span keeps its confidence, as one segment or two. A rest of
+        no more than `LEAST_OVERLAP_SECONDS` goes too: it is the blur of the border that was refuted.
+        """
+        kept = action_examples.c
+        rejected: dict[str, list[tuple[float, float]]] = {}
+        for row in self._connection.execute(
+            select(kept.action, kept.start_seconds, kept.end_seconds).where(
+                kept.video_id == video_id, kept.origin == "feedback", ~kept.is_positive
             )
-            .where(
-                segments.c.video_id == video_id,
-                rejected.c.origin == "feedback",
-                ~rejected.c.is_positive,
-                2 * shared >= length,
-            )
+        ):
+            rejected.setdefault(row.action, []).append((row.start_seconds, row.end_seconds))
+        if not rejected:
+            return
+        tagged = select(segments).where(
+            segments.c.video_id == video_id, segments.c.action.in_(list(rejected))
         )
-        self._connection.execute(delete(segments).where(segments.c.id.in_(refuted)))
+        for row in self._connection.execute(tagged).all():
+            whole = (row.start_seconds, row.end_seconds)
+            rests = _without(whole, rejected[row.action])
+            if rests == [whole]:
+                continue
+            self._connection.execute(delete(segments).where(segments.c.id == row.id))
+            spans = [ActionSpan(row.action, start, end, row.confidence) for start, end in rests]
+            self.add_segments(video_id, row.head_id, spans)
 
     def count_segments(self, filters: SegmentFilters) -> int:
         """How many segments pass."""
@@ -277,14 +297,15 @@ class ActionCatalog:
         for row in self._connection.execute(query).yield_per(2000):
             yield _segment(row)
 
-    def segments_of_videos(self, video_ids: Sequence[int]) -> dict[int, list[Segment]]:
-        """Segments of some videos that reach their heads' thresholds, in order of time."""
+    def segments_of_videos(
+        self, video_ids: Sequence[int], filters: SegmentFilters | None = None
+    ) -> dict[int, list[Segment]]:
+        """Segments of some videos in order of time: those that pass, else that reach their thresholds."""
         found: dict[int, list[Segment]] = {video_id: [] for video_id in video_ids}
         ids = list(found)
+        conditions = _segment_conditions(filters or SegmentFilters())
         for start in range(0, len(ids), 500):
-            query = _segment_select().where(
-                segments.c.video_id.in_(ids[start : start + 500]), *_segment_conditions(SegmentFilters())
-            )
+            query = _segment_select().where(segments.c.video_id.in_(ids[start : start + 500]), *conditions)
             for row in self._connection.execute(query.order_by(segments.c.start_seconds, segments.c.id)):
                 found[row.video_id].append(_segment(row))
         return found
@@ -294,8 +315,8 @@ class ActionCatalog:
         length = func.sum(segments.c.end_seconds - segments.c.start_seconds)
         query = (
             select(segments.c.head_id, segments.c.action, func.count(), length)
-            .join(heads, heads.c.id == segments.c.head_id)
-            .where(heads.c.is_active, segments.c.confidence >= heads.c.threshold)
+            .select_from(_joined())
+            .where(*_segment_conditions(SegmentFilters()))
             .group_by(segments.c.head_id, segments.c.action)
         )
         return {(row[0], row[1]): (row[2], float(row[3])) for row in self._connection.execute(query)}
@@ -303,7 +324,11 @@ class ActionCatalog:
     # --- examples --------------------------------------------------------------------------
 
     def add_example(self, action: str, example: ActionExample) -> None:
-        """Keeps an example, in place of those of the same footage."""
+        """Keeps an example, in place of those of the same footage.
+
+        A correction is of a whole clip: spans that were labelled with their borders are worth more, and
+        stand if they say the same, or if less than half of them is refuted.
+        """
         same = action_examples.c.source == example.source
         start, end = example.span or (None, None)
         if start is not None and end is not None:
@@ -312,6 +337,13 @@ class ActionCatalog:
                 action_examples.c.start_seconds < end - 1e-6,
                 action_examples.c.end_seconds > start + 1e-6,
             )
+            if example.origin == "feedback":
+                shared = smaller(action_examples.c.end_seconds, literal(end)) - larger(
+                    action_examples.c.start_seconds, literal(start)
+                )
+                length = action_examples.c.end_seconds - action_examples.c.start_seconds
+                stands = action_examples.c.is_positive if example.is_positive else 2 * shared < length
+                same = and_(same, not_(and_(action_examples.c.origin == "spans", stands)))
         self._connection.execute(delete(action_examples).where(action_examples.c.action == action, same))
         self._connection.execute(
             insert(action_examples).values(
@@ -366,6 +398,15 @@ class ActionCatalog:
         query = select(clips.c.video_id).where(clips.c.revision.is_not(None)).distinct()
         return sorted(self._connection.execute(query).scalars())
 
+    def count_by_sampling(self) -> dict[str, int]:
+        """By the sampling that they were indexed with, as it is stored: how many videos are indexed."""
+        query = (
+            select(videos.c.sampling, func.count())
+            .where(videos.c.status == "indexed", videos.c.sampling.is_not(None))
+            .group_by(videos.c.sampling)
+        )
+        return {row[0]: row[1] for row in self._connection.execute(query)}
+
     def first_times(self, video_ids: Sequence[int]) -> dict[int, float]:
         """When the first clip of each video begins, in seconds: what a player shows as 0."""
         found: dict[int, float] = {}
@@ -392,11 +433,19 @@ class ActionCatalog:
             video_id: Of a published video.
             dim: D.
             span: Only the clips that overlap [start, end) in seconds.
+
+        Raises:
+            LibraryError: What is stored of a clip is damaged.
         """
-        sampling = self._connection.execute(select(videos.c.sampling).where(videos.c.id == video_id)).scalar()
-        shot_window = shot_window_of(sampling)
+        video = self._connection.execute(
+            select(videos.c.sampling, videos.c.path).where(videos.c.id == video_id)
+        ).first()
+        if video is None:
+            return
+        shot_window = shot_window_of(video.sampling)
+        columns = (clips.c.id, clips.c.start_seconds, clips.c.end_seconds)
         query = (
-            select(clips.c.start_seconds, clips.c.end_seconds, clip_vectors.c.times, clip_vectors.c.features)
+            select(*columns, clip_vectors.c.times, clip_vectors.c.features)
             .join(clip_vectors, clip_vectors.c.clip_id == clips.c.id)
             .where(clips.c.video_id == video_id, clips.c.revision.is_not(None))
             .order_by(clips.c.ordinal)
@@ -405,6 +454,7 @@ class ActionCatalog:
             query = query.where(clips.c.start_seconds < span[1], clips.c.end_seconds > span[0])
         rows, samples = [], 0
         for row in self._connection.execute(query).yield_per(256):
+            check_stored(row, dim, video.path)
             rows.append(row)
             samples += len(row.times) // 8
             if samples >= SAMPLES_PER_PIECE:
@@ -450,6 +500,19 @@ def overlaps_enough(start: float, end: float, segment: Segment) -> bool:
     )
 
 
+def _without(whole: tuple[float, float], holes: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """What is left of a span, in order of time; the span itself where no hole meets it."""
+    rests, start = [], whole[0]
+    for hole_start, hole_end in sorted(holes):
+        if hole_start < whole[1] and hole_end > start:
+            rests.append((start, hole_start))
+            start = hole_end
+    rests.append((start, whole[1]))
+    if rests == [whole]:
+        return rests
+    return [one for one in rests if one[1] - one[0] > LEAST_OVERLAP_SECONDS + 1e-6]
+
+
 def _joined() -> Any:
     return segments.join(heads, heads.c.id == segments.c.head_id).join(
         videos, videos.c.id == segments.c.video_id
@@ -465,7 +528,7 @@ def _segment_select() -> Select[Any]:
         segments.c.end_seconds,
         segments.c.action,
         segments.c.confidence,
-        case((heads.c.kind == "taught", "taught"), else_=heads.c.name).label("head"),
+        case((heads.c.kind.in_(TAUGHT_KINDS), "taught"), else_=heads.c.name).label("head"),
     ).select_from(_joined())
 
 
@@ -487,7 +550,10 @@ def _segment_conditions(filters: SegmentFilters, *, with_videos: bool = True) ->
         length = segments.c.end_seconds - segments.c.start_seconds
         conditions.append(length >= filters.min_duration_seconds - 1e-6)
     if filters.path_prefix is not None:
-        conditions.append(path_prefix_condition(filters.path_prefix))
+        named = path_prefix_condition(filters.path_prefix)
+        # Without the videos in the statement, naming their table would pair each with every segment.
+        inside = segments.c.video_id.in_(select(videos.c.id).where(named))
+        conditions.append(named if with_videos else inside)
     if filters.video_id is not None:
         conditions.append(segments.c.video_id == filters.video_id)
     return conditions

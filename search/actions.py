@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,15 +18,24 @@ from encoders.errors import (
     NotFoundError,
     UnknownActionError,
 )
+from encoders.taught import TaughtHead
 from encoders.windows import PARTS, SCALES_SECONDS
-from search.action_catalog import ActionExample, HeadRecord, SegmentFilters, overlaps_enough
-from search.examples import each_once, gather_background, gather_examples, meets
-from search.tagging import Tagger, read_head
+from search.action_catalog import TAUGHT_KINDS, ActionExample, HeadRecord, SegmentFilters, overlaps_enough
+from search.examples import (
+    each_once,
+    footage_of,
+    gather_background,
+    gather_examples,
+    gather_labelled,
+    meets,
+)
+from search.tagging import Tagger, read_head, renamed
 from search.types import Filters, Segment
 from search.zero_shot import ZERO_SHOT, ZeroShot
 
 if TYPE_CHECKING:
-    from encoders.taught import TaughtHead
+    from encoders.localisation import Localiser
+    from search.catalog import Catalog
     from search.library import Library
 
 SHOWN_NAMES = 12
@@ -69,16 +78,17 @@ class Actions:
     def _unknown(self, action: str, match: NameMatch) -> UnknownActionError:
         with self._library.read() as catalog:
             heads = catalog.actions.heads()
-        names = sorted({name for head in heads for name in head.actions})
-        close = f"; close to it: {', '.join(match.suggestions)}" if match.suggestions else ""
+        names = {name for head in heads for name in head.actions}
+        others = sorted(names.difference(match.suggestions))
+        said = [f"close to it: {', '.join(match.suggestions)}"] if match.suggestions else []
         if not names:
-            known = "nothing was taught yet"
-        elif len(names) <= SHOWN_NAMES:
-            known = f"known are: {', '.join(names)}"
-        else:
-            known = f"{len(names)} others are known (`indexer actions list`)"
+            said = ["nothing was taught yet"]
+        elif len(others) > SHOWN_NAMES:
+            said.append(f"{len(others)} others are known (`indexer actions list`)")
+        elif others:
+            said.append(f"known are{' also' if said else ''}: {', '.join(others)}")
         return UnknownActionError(
-            f"no head knows the action {action!r}; {known}{close}. Teach it with "
+            f"no head knows the action {action!r}; {'; '.join(said)}. Teach it with "
             f'`indexer actions teach "{action}" --from FOLDER` (5 to 20 example clips), or with --clips'
         )
 
@@ -132,19 +142,45 @@ class Actions:
         with self._library.read() as catalog:
             yield from catalog.actions.list_segments(found.filters, after=after, limit=limit)
 
-    def allowed_clips(self, filters: Filters) -> NDArray[np.int64] | None:
+    def wanted(self, filters: Filters) -> FoundSegments | None:
+        """The segments that let clips through filters; None where they name no action.
+
+        Raises:
+            UnknownActionError: The filters name an action that nothing knows.
+        """
+        if filters.action is None:
+            return None
+        return self.find(
+            filters.action, min_confidence=filters.min_confidence, path_prefix=filters.path_prefix
+        )
+
+    def wanted_of_videos(
+        self, catalog: Catalog, video_ids: Sequence[int], wanted: FoundSegments | None
+    ) -> dict[int, list[Segment]]:
+        """By video, those of an answer's segments that lie in it; none where nothing was wanted."""
+        if wanted is not None and wanted.on_the_fly is None:
+            return catalog.actions.segments_of_videos(video_ids, wanted.filters)
+        found: dict[int, list[Segment]] = {video_id: [] for video_id in video_ids}
+        for segment in (wanted.on_the_fly or ()) if wanted is not None else ():
+            if segment.video_id in found:
+                found[segment.video_id].append(segment)
+        return found
+
+    def allowed_clips(
+        self, filters: Filters, wanted: FoundSegments | None = None
+    ) -> NDArray[np.int64] | None:
         """Ids of the clips that pass filters, ascending; None where every clip does.
+
+        Args:
+            filters: What every clip must satisfy.
+            wanted: What the method of that name gave for them, if it was asked already.
 
         Raises:
             UnknownActionError: The filters name an action that nothing knows.
         """
         if filters.is_empty:
             return None
-        found = None
-        if filters.action is not None:
-            found = self.find(
-                filters.action, min_confidence=filters.min_confidence, path_prefix=filters.path_prefix
-            )
+        found = wanted or self.wanted(filters)
         with self._library.read() as catalog:
             if found is None:
                 return catalog.clip_ids(filters)
@@ -175,6 +211,9 @@ class Actions:
     ) -> dict[str, Any]:
         """Learns an action from examples, those kept from before and corrections included; re-tags.
 
+        Where enough videos are labelled throughout, a head that learns borders is tried as well, and kept
+        if it is the better one: see `encoders/span_lesson.py`.
+
         Until it is done the library answers as before; stopped midway, nothing has changed but the
         examples.
 
@@ -186,13 +225,15 @@ class Actions:
             on_tagged: Told how many of how many videos are tagged.
 
         Returns:
-            The head's card: the lesson's report.
+            The head's card: the lesson's report, and under "localiser" how the two heads compare, None
+            where too few videos are labelled.
 
         Raises:
             TeachingError: Too few examples, or they teach nothing; nothing was changed.
             InvalidQueryError: The name is no name.
         """
         from encoders.lesson import teach
+        from encoders.span_lesson import learn_borders
 
         name = normalise_action(action)
         self._check_free(name)
@@ -201,22 +242,27 @@ class Actions:
             kept = catalog.actions.examples(name)
             if replace_examples:
                 kept = [example for example in kept if example.origin == "feedback"]
-            spans = [(e.video_id, *e.span) for e in examples if e.video_id is not None and e.span]
+            spans = footage_of(examples)
             new = {example.source for example in examples}
             kept = [e for e in kept if e.source not in new and not meets(e.video_id, e.span, spans)]
             examples = each_once(examples)
             positives, negatives = gather_examples(catalog, [*kept, *examples], record.dim)
             background = gather_background(catalog, [*kept, *examples], record.dim)
-        head, report = teach(
-            name, positives, negatives, background, encoder_id=record.encoder_id, on_progress=on_progress
+            labelled = gather_labelled(catalog, name, [*kept, *examples], record.dim)
+        footage, encoder_id = (positives, negatives, background), record.encoder_id
+        head, report = teach(name, *footage, encoder_id=encoder_id, on_progress=on_progress)
+        localiser, comparison = learn_borders(
+            name, labelled, *footage, encoder_id=encoder_id, on_progress=on_progress
         )
-        card = {key: round(v, 4) if isinstance(v, float) else v for key, v in asdict(report).items()}
+        card = _rounded(asdict(report))
+        card["localiser"] = None if comparison is None else _rounded(asdict(comparison))
         with self._library.write() as catalog:
             if replace_examples:
                 catalog.actions.remove_examples(name, origin="teach")
+                catalog.actions.remove_examples(name, origin="spans")
             for example in examples:
                 catalog.actions.add_example(name, example)
-            head_id = self.tagger.add(catalog, head, name, card)
+            head_id = self.tagger.add(catalog, localiser or head, name, card)
         on_progress("tagging the library")
         self.tagger.tag_and_activate(head_id, on_tagged)
         return card
@@ -238,6 +284,20 @@ class Actions:
             return found
         raise self._unknown(action, self.match(action))
 
+    def name_taught(self, action: str) -> str:
+        """What a typed name is kept as: the one taught action that it means, else itself.
+
+        Raises:
+            InvalidQueryError: It is no name.
+        """
+        name = normalise_action(action)
+        with self._library.read() as catalog:
+            heads = catalog.actions.heads()
+        taught = {head.name for head in heads if head.is_taught}
+        match = self.match(name)
+        meant = taught.intersection(match.names) if match.how in ("exact", "synonym") else set()
+        return meant.pop() if name not in taught and len(meant) == 1 else name
+
     def _any_head(self, action: str) -> HeadRecord:
         """As `taught`, but also one that was left unfinished when its program was stopped."""
         try:
@@ -253,13 +313,13 @@ class Actions:
     def rename(self, action: str, new: str) -> None:
         """Gives a taught action another name."""
         head, name = self.taught(action), normalise_action(new)
-        if head.kind != "taught":
+        if not head.is_taught:
             raise InvalidQueryError(f"{head.name!r} is no taught action, it cannot be renamed")
         self._check_free(name)
         with self._library.write() as catalog:
             if any(one.name == name and one.id != head.id for one in catalog.actions.heads(active=None)):
                 raise InvalidQueryError(f"there is an action {name!r} already: remove it first")
-            loaded = replace(self.tagger.load([head], catalog)[head.id], action=name)
+            loaded = renamed(self.tagger.load([head], catalog)[head.id], name)
             catalog.actions.rename(head.id, head.name, name, loaded.to_bytes())
         self.tagger.forget(head.id)
 
@@ -270,7 +330,7 @@ class Actions:
             for one in catalog.actions.heads(active=None):
                 if one.name == head.name:
                     catalog.actions.remove_head(one.id)
-            if head.kind == "taught":
+            if head.is_taught:
                 catalog.actions.remove_examples(head.name)
 
     def export(self, action: str) -> bytes:
@@ -278,7 +338,7 @@ class Actions:
         head = self.taught(action)
         with self._library.read() as catalog:
             parameters = catalog.actions.head_parameters(head.id)
-        if parameters is None or head.kind != "taught":
+        if parameters is None or not head.is_taught:
             raise InvalidQueryError(
                 f"{head.name!r} is no taught action: any library can have it, with `indexer ingest --actions`"
             )
@@ -294,7 +354,7 @@ class Actions:
             EncoderMismatchError: It reads the features of another encoder.
         """
         head = read_head(content)
-        if head.kind != "taught":
+        if head.kind not in TAUGHT_KINDS:
             raise HeadFileError(f"the file holds a head of kind {head.kind!r}, expected a taught action")
         record = self._library.record()
         if head.encoder_id != record.encoder_id:
@@ -302,22 +362,22 @@ class Actions:
                 f"this head reads features of {head.encoder_id}, this library has those of "
                 f"{record.encoder_id}: teach the action here instead"
             )
-        _check_taught(head, record.dim)
-        self._check_free(head.action)
+        name = _check_taught(head, record.dim)
+        self._check_free(name)
         with self._library.write() as catalog:
-            head_id = self.tagger.add(catalog, head, head.action, {"imported": True})
+            head_id = self.tagger.add(catalog, head, name, {"imported": True})
         self.tagger.tag_and_activate(head_id, on_tagged)
-        return self.taught(head.action)
+        return self.taught(name)
 
     def correct(self, clip_id: int, action: str, *, is_positive: bool) -> None:
         """Says that a clip shows an action, or does not; kept for the next lesson.
 
-        What a rejected clip was tagged with goes at once.
+        What a rejected clip was tagged with goes at once. Another name of a taught action counts for it.
 
         Raises:
             NotFoundError: There is no such clip.
         """
-        name = normalise_action(action)
+        name = self.name_taught(action)
         with self._library.write() as catalog:
             clip = catalog.clips([clip_id]).get(clip_id)
             if clip is None:
@@ -347,7 +407,7 @@ class Actions:
             examples = catalog.actions.count_examples()
         rows: list[dict[str, Any]] = []
         for head in heads:
-            taught = head.kind == "taught"
+            taught = head.is_taught
             for name in head.actions:
                 count, seconds = counts.get((head.id, name), (0, 0.0))
                 if not (taught or count):
@@ -369,11 +429,11 @@ class Actions:
 
     def describe(self, action: str) -> dict[str, Any]:
         """One head with its examples: the document of `indexer actions show --json`."""
-        head = self.taught(action)
+        head = self._head_meant(action)
         with self._library.read() as catalog:
-            examples = catalog.actions.examples(head.name) if head.kind == "taught" else []
+            examples = catalog.actions.examples(head.name) if head.is_taught else []
         rows = [row for row in self.listing() if row["head"] == head.label]
-        if head.kind == "taught":
+        if head.is_taught:
             rows = [row for row in rows if row["action"] == head.name]
         return {
             "action": head.name,
@@ -395,9 +455,19 @@ class Actions:
             ],
         }
 
+    def _head_meant(self, action: str) -> HeadRecord:
+        """As `taught`, but also by another name of the only taught action that it means."""
+        try:
+            return self.taught(action)
+        except UnknownActionError:
+            name = self.name_taught(action)
+            if name == normalise_action(action):
+                raise
+            return self.taught(name)
+
     def corrections(self, action: str) -> dict[str, Any]:
-        """How many examples of an action are kept, taught yet or not."""
-        name = normalise_action(action)
+        """How many examples of an action are kept, taught yet or not; `action` is what they are kept as."""
+        name = self.name_taught(action)
         with self._library.read() as catalog:
             positive, negative = catalog.actions.count_examples().get(name, (0, 0))
         return {"action": name, "positive": positive, "negative": negative}
@@ -408,7 +478,7 @@ class Actions:
             return [
                 {"head": head.label, "kind": head.kind, "names": len(head.actions)}
                 for head in catalog.actions.heads()
-                if head.kind != "taught"
+                if not head.is_taught
             ]
 
 
@@ -420,12 +490,31 @@ def check_bounds(min_confidence: float | None, min_duration_seconds: float | Non
         raise InvalidQueryError(f"min_duration_seconds must be 0 or more, got {min_duration_seconds}")
 
 
-def _check_taught(head: TaughtHead, dim: int) -> None:
-    """Raises HeadFileError where numbers or a name from a file are not what a lesson gives."""
-    expected = (len(SCALES_SECONDS) * len(PARTS) * dim,)
-    if head.weights.shape != expected:
-        raise HeadFileError(f"the head holds {len(head.weights)} weights, expected {expected[0]}")
-    if not (math.isfinite(head.bias) and 0.0 <= head.threshold <= 1.0):
-        raise HeadFileError(f"the head's bias {head.bias} or threshold {head.threshold} is out of range")
-    if not isinstance(head.action, str) or normalise_action(head.action) != head.action:
-        raise HeadFileError(f"{head.action!r} is not how a head spells an action")
+def _check_taught(head: TaughtHead | Localiser, dim: int) -> str:
+    """The name of the action that a head from a file knows.
+
+    Raises:
+        HeadFileError: Its numbers or its name are not what a lesson gives.
+    """
+    numbers: tuple[float, ...]
+    if isinstance(head, TaughtHead):
+        expected, numbers = (len(SCALES_SECONDS) * len(PARTS) * dim,), (head.bias,)
+        if head.weights.shape != expected:
+            raise HeadFileError(f"the head holds {len(head.weights)} weights, expected {expected[0]}")
+    else:
+        numbers = head.calibration
+        if head.dim != dim or len(head.actions) != 1:
+            raise HeadFileError(
+                f"the head reads features of {head.dim} dimensions and knows {len(head.actions)} actions, "
+                f"expected {dim} and 1"
+            )
+    if not (all(map(math.isfinite, numbers)) and 0.0 <= head.threshold <= 1.0):
+        raise HeadFileError(f"the head's numbers {numbers} or threshold {head.threshold} are out of range")
+    (name,) = head.actions
+    if not isinstance(name, str) or normalise_action(name) != name:
+        raise HeadFileError(f"{name!r} is not how a head spells an action")
+    return name
+
+
+def _rounded(report: dict[str, Any]) -> dict[str, Any]:
+    return {key: round(v, 4) if isinstance(v, float) else v for key, v in report.items()}

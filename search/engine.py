@@ -13,6 +13,7 @@ from encoders import Encoder
 from encoders.errors import InvalidQueryError, NotFoundError, UnsupportedQueryError
 from encoders.types import FrameBatch, normalise
 from search.action_catalog import overlaps_enough
+from search.actions import FoundSegments
 from search.alignment import Alignment, align
 from search.catalog import Catalog
 from search.grouping import Group, ScoredClip, group_clips
@@ -30,6 +31,7 @@ from search.types import (
     Query,
     QueryPart,
     SearchResult,
+    Segment,
     SpanPart,
     TextPart,
 )
@@ -107,15 +109,17 @@ class SearchEngine:
         def is_weak(score: float) -> bool:
             return level.is_weak(score, mean_score)
 
-        allowed = self._library.actions.allowed_clips(filters)
+        wanted = self._library.actions.wanted(filters)
+        allowed = self._library.actions.allowed_clips(filters, wanted)
         groups = self._grouped(encoded, allowed, limit, group_by, level.usual)
         with self._library.read() as catalog:
             hits = _hits(catalog, groups if encoded.examples else groups[:limit], is_weak)
             if encoded.examples:
                 matched = _matches(catalog, encoded, groups, record.dim, is_weak, self._pool)
-                matched = [hit for hit in matched if _passes(hit, allowed, filters)]
+                letting_in = self._letting_in(catalog, matched, wanted)
+                matched = [hit for hit in matched if _passes(hit, allowed, filters, letting_in[hit.video_id])]
                 hits = _merged(matched, hits, group_by)[:limit]
-            hits = _tagged(catalog, hits)
+            hits = _tagged(catalog, hits, self._letting_in(catalog, hits, wanted))
         with self._library.index() as index:
             exact = index.is_exact(None if allowed is None else len(allowed))
         return SearchResult(
@@ -124,6 +128,13 @@ class SearchEngine:
             exact=exact,
             took_ms=(time.perf_counter() - started) * 1000,
         )
+
+    def _letting_in(
+        self, catalog: Catalog, hits: list[Hit], wanted: FoundSegments | None
+    ) -> dict[int, list[Segment]]:
+        """By video of the hits, the segments of the action that the filters name."""
+        ids = [hit.video_id for hit in hits]
+        return self._library.actions.wanted_of_videos(catalog, ids, wanted)
 
     # --- encoding --------------------------------------------------------------------------
 
@@ -283,19 +294,26 @@ def _hits(catalog: Catalog, groups: list[Group], is_weak: Callable[[float], bool
     ]
 
 
-def _tagged(catalog: Catalog, hits: list[Hit]) -> list[Hit]:
-    """The hits with what heads saw in their spans, the surest first, each action of a head once."""
+def _tagged(catalog: Catalog, hits: list[Hit], letting_in: dict[int, list[Segment]]) -> list[Hit]:
+    """The hits with what heads saw in their spans, the surest first, each action of a head once.
+
+    Of the action that the filters name, also what is less sure than its head's threshold: it was asked for.
+    """
     segments = catalog.actions.segments_of_videos([hit.video_id for hit in hits])
     tagged = []
     for hit in hits:
         best: dict[tuple[str, str], float] = {}
-        for segment in segments[hit.video_id]:
-            if overlaps_enough(hit.start_seconds, hit.end_seconds, segment):
+        for segment in [*segments[hit.video_id], *letting_in[hit.video_id]]:
+            if _shows(hit, segment):
                 name = (segment.action, segment.head)
                 best[name] = max(best.get(name, 0.0), segment.confidence)
         actions = (ActionTag(action, confidence, head) for (action, head), confidence in best.items())
         tagged.append(replace(hit, actions=tuple(sorted(actions, key=lambda tag: -tag.confidence))))
     return tagged
+
+
+def _shows(hit: Hit, segment: Segment) -> bool:
+    return overlaps_enough(hit.start_seconds, hit.end_seconds, segment)
 
 
 def _matches(
@@ -327,14 +345,16 @@ def _matches(
     return matched
 
 
-def _passes(hit: Hit, allowed: NDArray[np.int64] | None, filters: Filters) -> bool:
-    """Whether an aligned hit is of the length that the filters want, in a clip that passes them."""
+def _passes(hit: Hit, allowed: NDArray[np.int64] | None, filters: Filters, letting_in: list[Segment]) -> bool:
+    """Whether an aligned hit itself is what the filters want, and in a clip that passes them."""
     if allowed is None:
         return True
     length = hit.end_seconds - hit.start_seconds
     if length < (filters.min_duration_seconds or 0) - 1e-6:
         return False
     if filters.max_duration_seconds is not None and length > filters.max_duration_seconds + 1e-6:
+        return False
+    if filters.action is not None and not any(_shows(hit, segment) for segment in letting_in):
         return False
     return bool(np.isin(hit.clip_id, allowed))
 

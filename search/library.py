@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,10 @@ from search.actions import Actions
 from search.calibration import BACKGROUND_TEXTS, SAMPLE_CLIPS, Calibration, calibrate
 from search.catalog import Catalog, LibraryRecord, open_record
 from search.database import Database
-from search.faiss_index import FaissIndex
 from search.types import Clip, Filters
+
+if TYPE_CHECKING:
+    from search.faiss_index import FaissIndex
 
 logger = logging.getLogger(__name__)
 
@@ -185,6 +188,8 @@ class Library:
         index.revision = record.revision
 
     def _load_index(self, record: LibraryRecord) -> FaissIndex:
+        from search.faiss_index import FaissIndex  # only where vectors are searched: it takes a while
+
         try:
             index = FaissIndex.load(self.index_folder, record.dim, record.encoder_id, record.catalog_id)
         except FileNotFoundError:
@@ -197,6 +202,8 @@ class Library:
 
     @staticmethod
     def _new_index(record: LibraryRecord) -> FaissIndex:
+        from search.faiss_index import FaissIndex
+
         return FaissIndex(record.dim, record.encoder_id, record.catalog_id)
 
     def rebuild_index(self) -> None:
@@ -276,6 +283,8 @@ class Library:
             clips = catalog.count_clips(Filters())
         index: dict[str, object] = {"kind": None, "clips": 0, "up_to_date": clips == 0}
         if record is not None:
+            from search.faiss_index import FaissIndex
+
             index = FaissIndex.describe(self.index_folder) or index
             index["up_to_date"] = index.pop("revision", 0) == record.revision or clips == 0
         return {

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,8 @@ class Tagger:
         on_progress(0, len(videos))
         done = 0
         # One thread a core, each with one: the work is many small products, and reading.
-        with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        # Torch first: it would take the other limit for what it has to go back to.
+        with _torch_limit(records), threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for batch in _batches(videos, VIDEOS_PER_WRITE):
                 futures = [pool.submit(self._look_at, video_id, dim, records) for video_id in batch]
                 self._store(futures, [record.id for record in records])
@@ -135,6 +136,8 @@ class Tagger:
             for key, head in heads.items():
                 if not isinstance(head, TaughtHead):
                     found[key] = head.localise(track)
+                if head.kind == "localiser":
+                    found[key] = [replace(span, action=names[key][0]) for span in found[key]]
                 spans[key] = _joined(spans[key], found[key], border, float(track.borders_seconds[0]))
             border = float(track.borders_seconds[-1])
         return list(spans.items())
@@ -189,15 +192,34 @@ def read_head(content: bytes) -> Any:
     """A head of any kind that reads stored features. Raises HeadFileError."""
     kind = read_card(content).get("kind")
     if kind == TaughtHead.kind:
-        try:
-            return TaughtHead.from_bytes(content)
-        except (KeyError, TypeError, ValueError) as error:
-            raise HeadFileError(f"the head's file is damaged ({error!r}): export it again") from error
+        return TaughtHead.from_bytes(content)
+    if kind == "localiser":
+        from encoders.localisation import Localiser
+
+        return Localiser.from_bytes(content)
     if kind == "zero-shot":
         from encoders.zero_shot import ZeroShotHead
 
         return ZeroShotHead.from_bytes(content)
     raise HeadFileError(f"the file holds something of kind {kind!r}, expected a head of actions")
+
+
+def renamed(head: Any, name: str) -> Any:
+    """A taught head of either kind under another name."""
+    return replace(head, action=name) if isinstance(head, TaughtHead) else head.renamed((name,))
+
+
+def _torch_limit(records: Sequence[HeadRecord]) -> AbstractContextManager[None]:
+    """One thread in each of torch's own pools too, where a head runs on torch; else it is not imported.
+
+    Set here and not where the head runs: threads that are yet to come take over what is set, and several
+    that each set it and set it back would leave it to chance.
+    """
+    if not any(record.kind == "localiser" for record in records):
+        return nullcontext()
+    from encoders.localisation_network import one_thread
+
+    return one_thread()
 
 
 def _joined(

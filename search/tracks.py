@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.errors import LibraryError
 from encoders.heads import FeatureTrack
 from encoders.tensors import pack, unpack
 
@@ -19,6 +20,25 @@ def shot_window_of(sampling: str | None) -> float | None:
     if not options.get("shots", True) or options.get("sampling") == "keyframes":
         return None
     return float(options.get("clip_seconds", 4.0))
+
+
+def check_stored(row: Any, dim: int, path: str) -> None:
+    """Raises LibraryError where a stored clip's features are not what an ingest wrote.
+
+    Args:
+        row: With `id`, `times` and `features`.
+        dim: D.
+        path: Of its video.
+    """
+    count = len(row.times) // 8
+    expected = 2 * dim * count
+    if count and len(row.times) == 8 * count and len(row.features) == expected:
+        return
+    raise LibraryError(
+        f"clip {row.id} of {path} is damaged in the catalog: got {len(row.times)} bytes of times and "
+        f"{len(row.features)} of features, expected 8 and {2 * dim} for each frame. Take the video in again: "
+        f'`indexer remove "{path}"`, then `indexer ingest "{path}"`'
+    )
 
 
 def track_of_clips(rows: Sequence[Any], dim: int, shot_window: float | None) -> FeatureTrack:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from encoders.errors import InvalidQueryError, LibraryError, NotFoundError, SchemaError
 from encoders.types import normalise
 from search.catalog import Catalog
-from search.database import Database
+from search.database import Database, migrations_folder, newest_revision
 from search.tables import clip_vectors, clips, key_frames, metadata, videos
 from search.types import EncodedClip, Filters
 
@@ -73,6 +73,13 @@ def test_migrations_go_down_and_up_again(database):
     database.migrate()
     with database.read() as connection:
         assert Catalog(connection).library_record() is None
+
+
+def test_the_newest_migration_is_told_without_alembic_and_is_its_head(database):
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(migrations_folder()))
+    assert newest_revision() == scripts.get_current_head() == database.schema_revision()
 
 
 def test_a_catalog_of_a_newer_version_is_refused(database):

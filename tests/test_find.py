@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from test_actions import add, archive, clips_of, make
+from test_kinetics import make_folder as make_timesformer
 from test_openclip import make_folder
 from test_package import MODEL_LIBRARIES, modules_after
 from torchvision.models import get_model
@@ -200,6 +201,18 @@ def test_the_name_that_was_understood_is_shown(indexer, folder):
     assert "jogging -> running" in ran.err
 
 
+def test_another_name_is_said_where_it_is_taken_for_a_taught_one(indexer, folder, own):
+    ran = indexer("actions", "show", "jogging", "--json", library=folder)
+    assert (ran.code, json.loads(ran.out)["action"]) == (0, "running")
+    assert "jogging -> running" in ran.err
+    assert "->" not in indexer("actions", "show", "Running", library=folder).err
+    clips = ids(own, (2, 3))
+    assert indexer("actions", "teach", "running", "--clips", clips, library=own).code == 0
+    ran = indexer("actions", "reject", clips.split(",")[0], "jogging", library=own)
+    assert ran.code == 0 and "jogging -> running" in ran.err and "19 clips of running and 1" in ran.err
+    assert "->" not in indexer("actions", "confirm", clips.split(",")[0], "hopping", library=own).err
+
+
 def test_searching_under_an_action(indexer, folder):
     ran = indexer("search", "--like", "1", "--action", "running", "-k", "50", "--json", library=folder)
     hits = json.loads(ran.out)["hits"]
@@ -212,7 +225,8 @@ def test_finding_and_listing_load_no_model(folder):
     for words in (["find", "-a", "running"], ["actions", "list"], ["actions", "show", "running"], ["status"]):
         loaded = modules_after(*words, "--library", folder)
         assert "sqlalchemy" in loaded  # else nothing was measured
-        assert not loaded & (MODEL_LIBRARIES | {"sklearn", "scipy", "cv2"}), words
+        assert not loaded & (MODEL_LIBRARIES | {"sklearn", "scipy", "cv2", "alembic"}), words
+        assert "faiss" not in loaded or words == ["status"]  # no vector is compared with any
 
 
 def test_a_library_that_is_not_there(indexer, tmp_path):
@@ -415,24 +429,38 @@ def test_with_offline_names_are_only_known_when_asked(indexer, film, tmp_path):
 WINNER = 123
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory) -> Path:
+def says_always(winner: int, path: Path, architecture: str = "r3d_18") -> Path:
     """Random weights that say the same class to whatever they see."""
     torch.manual_seed(1)
-    network = get_model("r3d_18", weights=None)
+    network = get_model(architecture, weights=None)
     with torch.no_grad():
         network.fc.weight.zero_()
         network.fc.bias.zero_()
-        network.fc.bias[WINNER] = 12.0
-    path = tmp_path_factory.mktemp("kinetics") / "Always The Same.safetensors"
+        network.fc.bias[winner] = 12.0
     save_file(network.state_dict(), path)
     return path
 
 
-def test_a_backbone_names_actions_while_it_is_indexed(indexer, film, checkpoint, tmp_path):
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    return says_always(WINNER, tmp_path_factory.mktemp("kinetics") / "Always The Same.safetensors")
+
+
+def kinetics_name(number: int) -> str:
     from torchvision.models.video import R3D_18_Weights
 
-    winner = R3D_18_Weights.KINETICS400_V1.meta["categories"][WINNER].lower()
+    return R3D_18_Weights.KINETICS400_V1.meta["categories"][number].lower()
+
+
+def heads_by_path(indexer, name: str, library: Path) -> dict[str, str]:
+    """Whose segments of an action there are, by the video's file name."""
+    ran = indexer("find", "-a", name, "--json", library=library)
+    assert ran.code == 0, ran.err
+    return {os.path.basename(one["path"]): one["head"] for one in json.loads(ran.out)["segments"]}
+
+
+def test_a_backbone_names_actions_while_it_is_indexed(indexer, film, checkpoint, tmp_path):
+    winner = kinetics_name(WINNER)
     library, spec = tmp_path / "library", f"kinetics:r3d_18/{checkpoint}"
     words = ("ingest", film.parent, "--device", "cpu")
     ran = indexer(*words, "--encoder", "offline", "--actions", spec, library=library)
@@ -455,10 +483,75 @@ def test_a_backbone_names_actions_while_it_is_indexed(indexer, film, checkpoint,
         "hits"
     ]
     assert [hit["actions"][0]["action"] for hit in hits] == [winner] * len(hits) and hits
-    ran = indexer(*words, "--sampling", "keyframes", library=library)
-    assert ran.code in (1, 2) and "movement" in ran.err
-    assert indexer(*words, "--actions", "none", library=library).code == 0
+    for wrong, why in (
+        (["--sampling", "keyframes"], "movement"),
+        (["--clip-seconds", "3000"], "make the clips shorter"),
+        (["--sampling", "keyframes", "--actions", spec], "movement"),
+    ):
+        ran = indexer(*words, *wrong, library=library)
+        assert ran.code == 2 and why in ran.err and "--actions" in ran.err, wrong
+        assert "REELSEEK_TRACEBACK" not in ran.err
+    assert json.loads(indexer("find", "-a", winner, "--json", library=library).out)["total"] == 2
+    # As it says: key frames and no backbone go together.
+    assert indexer(*words, "--sampling", "keyframes", "--actions", "none", library=library).code == 0
     assert indexer("find", "-a", winner, library=library).code == 2
+
+
+def test_other_weights_at_the_same_place_look_at_every_video_again(indexer, film, tmp_path):
+    weights = says_always(WINNER, tmp_path / "w.safetensors")
+    library, spec = tmp_path / "library", f"kinetics:r3d_18/{weights}"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    other = write_video(elsewhere / "b.mp4", moving(50, seed=8), fps=25)
+    words = ("ingest", "--device", "cpu", "--json")
+    ran = indexer(*words, film, other, "--encoder", "offline", "--actions", spec, library=library)
+    assert json.loads(ran.out)["indexed"] == 2 and "not looked at" not in ran.err
+    ran = indexer(*words, film, other, library=library)
+    assert json.loads(ran.out)["unchanged"] == 2 and "not looked at" not in ran.err
+    assert heads_by_path(indexer, kinetics_name(WINNER), library) == {"a.mp4": spec, "b.mp4": spec}
+    says_always(7, weights)
+    ran = indexer(*words, film, library=library)
+    assert (json.loads(ran.out)["indexed"], json.loads(ran.out)["unchanged"]) == (1, 0)
+    # What the old weights said is nowhere left, and which videos nobody has looked at is said.
+    assert heads_by_path(indexer, kinetics_name(WINNER), library) == {}
+    assert heads_by_path(indexer, kinetics_name(7), library) == {"a.mp4": spec}
+    assert "has other weights than before" in ran.err
+    assert "1 videos of this library were not looked at" in ran.err and "Ingest them as well" in ran.err
+    ran = indexer(*words, film, other, library=library)
+    assert (json.loads(ran.out)["indexed"], json.loads(ran.out)["unchanged"]) == (1, 1)
+    assert "not looked at" not in ran.err
+    assert heads_by_path(indexer, kinetics_name(7), library) == {"a.mp4": spec, "b.mp4": spec}
+
+
+def test_after_another_backbone_every_tag_still_says_whose_it_is(indexer, film, checkpoint, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    other = write_video(elsewhere / "b.mp4", moving(50, seed=8), fps=25)
+    first = f"kinetics:r3d_18/{checkpoint}"
+    second = f"kinetics:mc3_18/{says_always(WINNER, tmp_path / 'mc3.safetensors', 'mc3_18')}"
+    library, name = tmp_path / "library", kinetics_name(WINNER)
+    words = ("ingest", "--device", "cpu")
+    indexer(*words, film, other, "--encoder", "offline", "--actions", first, library=library)
+    ran = indexer(*words, film, "--actions", second, library=library)
+    assert ran.code == 0 and "1 videos of this library were not looked at" in ran.err
+    assert heads_by_path(indexer, name, library) == {"a.mp4": second, "b.mp4": first}
+    assert indexer(*words, film, other, library=library).code == 0
+    assert heads_by_path(indexer, name, library) == {"a.mp4": second, "b.mp4": second}
+    heads = json.loads(indexer("actions", "list", "--json", library=library).out)["heads"]
+    assert [head["head"] for head in heads] == [second]  # nothing is left of the first
+
+
+def test_clips_too_short_for_a_backbone_are_said_once_with_how_long_they_should_be(indexer, film, tmp_path):
+    """TimeSformer sees 8 frames, every 32nd of 30 a second: 256 / 30 = 8.5 s, of which 4 s are 47 %."""
+    spec = f"kinetics:timesformer_base/{make_timesformer(tmp_path / 'tiny', 'timesformer_base')}"
+    words = ("ingest", film.parent, "--device", "cpu")
+    ran = indexer(*words, "--encoder", "offline", "--actions", spec, library=tmp_path / "short")
+    assert ran.code == 0 and "8.5 s at a time" in ran.err and "53%" in ran.err
+    assert len([line for line in ran.err.splitlines() if "--clip-seconds 9" in line]) == 1
+    assert "--clip-seconds" not in indexer(*words, library=tmp_path / "short").err
+    ran = indexer(*words, "--clip-seconds", "9", "--encoder", "offline", "--actions", spec,
+                  library=tmp_path / "long")  # fmt: skip
+    assert ran.code == 0 and "--clip-seconds" not in ran.err
 
 
 def test_a_backbone_that_cannot_be_had_blocks_no_later_ingest(indexer, film, tmp_path, monkeypatch):
