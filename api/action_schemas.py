@@ -119,8 +119,14 @@ class LessonAnswer(StrictAnswer):
     )
 
 
+class ImportedLessonAnswer(LessonAnswer):
+    """Of an action that was taught elsewhere: its lesson there."""
+
+    imported: bool
+
+
 class ImportedAnswer(StrictAnswer):
-    """Of an action that was taught elsewhere."""
+    """Of an action that was taught elsewhere, by a lesson that is not known."""
 
     imported: bool
 
@@ -152,7 +158,7 @@ class ActionAnswer(StrictAnswer):
     seconds: float = Field(description="Length of all its segments together.")
     threshold: float | None = Field(description="The confidence from which a segment counts.")
     examples: ExampleCountsAnswer | None
-    report: LessonAnswer | ImportedAnswer | None
+    report: LessonAnswer | ImportedLessonAnswer | ImportedAnswer | None
 
 
 class HeadAnswer(StrictAnswer):
@@ -168,6 +174,7 @@ class ActionsAnswer(StrictAnswer):
 
     actions: list[ActionAnswer]
     heads: list[HeadAnswer]
+    untaught: list[FeedbackAnswer] = Field(description="What was corrected by names that are not taught yet.")
 
 
 class ActionExampleAnswer(StrictAnswer):
@@ -188,6 +195,6 @@ class ActionDescriptionAnswer(StrictAnswer):
     head: str
     encoder: str
     threshold: float
-    report: LessonAnswer | ImportedAnswer | NamesAnswer | NothingAnswer
+    report: LessonAnswer | ImportedLessonAnswer | ImportedAnswer | NamesAnswer | NothingAnswer
     segments: int
     examples: list[ActionExampleAnswer]

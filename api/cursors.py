@@ -11,14 +11,19 @@ from typing import Any
 from encoders.errors import InvalidQueryError
 
 # What each listing continues after.
-_SHAPES: dict[str, tuple[type, ...]] = {"clips": (int,), "videos": (str,), "segments": (str, float, int)}
+_SHAPES: dict[str, tuple[type, ...]] = {
+    "clips": (int,),
+    "videos": (str,),
+    "segments": (str, float, int, str),
+}
 
 
 def encode_cursor(kind: str, *after: str | float | int) -> str:
     """A cursor that continues a listing of `kind` just after an entry.
 
     Args:
-        kind: "clips" (after an id), "videos" (a path) or "segments" (path, start in seconds, id).
+        kind: "clips" (after an id), "videos" (a path) or "segments" (path, start in seconds, id, and a
+            digest of the listing's filters).
         after: Where that entry stands in the listing's order.
     """
     text = json.dumps([kind, *after], ensure_ascii=True, separators=(",", ":"))

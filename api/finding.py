@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
+from encoders.action_names import normalise_action
 from search.actions import FoundSegments
 from search.catalog import Catalog
 from search.library import Library
@@ -24,6 +27,11 @@ class Wanted:
     min_duration_seconds: float | None = None
     path_prefix: str | None = None
     video_id: int | None = None
+
+    def digest(self) -> str:
+        """What tells these filters from others, 16 hex digits. Raises InvalidQueryError for no name."""
+        named = asdict(replace(self, action=normalise_action(self.action)))
+        return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

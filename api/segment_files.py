@@ -16,7 +16,7 @@ from search.actions import FoundSegments
 from search.catalog import Catalog
 from search.library import Library
 
-ExportFormat = Literal["csv", "activitynet", "otio", "edl", "vtt"]
+ExportFormat = Literal["csv", "activitynet", "json", "otio", "edl", "vtt"]
 
 IN_MEMORY_BYTES = 4 * 2**20
 CHUNK_BYTES = 256 * 2**10
@@ -34,6 +34,7 @@ class FileKind:
 FILE_KINDS: dict[ExportFormat, FileKind] = {
     "csv": FileKind(".csv", "text/csv"),
     "activitynet": FileKind(".json", "application/json"),
+    "json": FileKind(".json", "application/json"),
     "otio": FileKind(".otio", "application/json"),
     "edl": FileKind(".edl", "text/plain"),
     "vtt": FileKind(".vtt", "text/vtt"),
@@ -94,7 +95,7 @@ def _texts(catalog: Catalog, found: FoundSegments, format: ExportFormat) -> Iter
         return [exports.to_webvtt(all_segments(catalog, found), origin_seconds=origin)]
     videos = [catalog.video(video_id) for video_id in ids]
     segments = all_segments(catalog, found)
-    if format == "activitynet":
+    if format in ("activitynet", "json"):
         return exports.to_activitynet(segments, videos)
     if format == "otio":
         return exports.to_otio(segments, videos, name=found.action, origins=origins)

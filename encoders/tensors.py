@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -10,13 +11,26 @@ from numpy.typing import NDArray
 
 from encoders.errors import HeadFileError
 
+DIGEST = "sha256"  # in the card; files from before it was written have none
+
 
 def pack(tensors: dict[str, NDArray[Any]], **card: Any) -> bytes:
-    """Arrays and their card (anything that JSON holds) as one file's content."""
+    """Arrays and their card (anything that JSON holds) as one file's content, with a digest of both."""
     from safetensors.numpy import save
 
     contiguous = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
+    card = {**card, DIGEST: _digest(contiguous, card)}
     return save(contiguous, metadata={"reelseek": json.dumps(card, sort_keys=True)})
+
+
+def _digest(tensors: dict[str, NDArray[Any]], card: dict[str, Any]) -> str:
+    """SHA-256 of the arrays and of the card without its digest, 64 hex digits."""
+    found = hashlib.sha256(json.dumps(card, sort_keys=True).encode())
+    for name in sorted(tensors):
+        values = np.ascontiguousarray(tensors[name])
+        found.update(f"\n{name} {values.dtype.str} {values.shape}\n".encode())
+        found.update(values.tobytes())
+    return found.hexdigest()
 
 
 def unpack(
@@ -30,7 +44,7 @@ def unpack(
         expected: For each array its dtype and number of dimensions.
 
     Raises:
-        HeadFileError: Not such a file, or not of this kind.
+        HeadFileError: Not such a file, or not of this kind, or changed since it was written.
     """
     card = read_card(content)
     if kind is not None and card.get("kind") != kind:
@@ -42,6 +56,9 @@ def unpack(
         tensors = load(content)
     except (SafetensorError, ValueError, KeyError) as error:
         raise HeadFileError(f"the head's file is damaged ({error}): export it again") from error
+    written = card.pop(DIGEST, None)
+    if written is not None and written != _digest(tensors, card):
+        raise HeadFileError("the head's file was damaged on its way (its digest differs): export it again")
     for name, (dtype, dimensions) in expected.items():
         found = tensors.get(name)
         if found is None or found.dtype != dtype or found.ndim != dimensions:
@@ -50,6 +67,12 @@ def unpack(
         if np.issubdtype(found.dtype, np.floating) and not np.isfinite(found).all():
             raise HeadFileError(f"{name!r} in the head's file is not finite: export it again")
     return tensors, card
+
+
+def with_card(content: bytes, **more: Any) -> bytes:
+    """The same arrays, with more in their card. Raises HeadFileError."""
+    tensors, card = unpack(content, None, {})
+    return pack(tensors, **{**card, **more})
 
 
 def read_card(content: bytes) -> dict[str, Any]:

@@ -1,9 +1,7 @@
-"""`indexer find` and `indexer actions ...`: every segment of an action; teaching and correcting."""
+"""`indexer actions ...`: teaching actions, listing and correcting them."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,15 +14,13 @@ from indexer.cli_options import (
     DeviceOption,
     JsonOption,
     LibraryOption,
-    absolute_prefix,
     open_library,
     print_json,
 )
 
 if TYPE_CHECKING:
-    from search.actions import FoundSegments
+    from search.action_catalog import ActionExample
     from search.library import Library
-    from search.types import Segment
 
 actions_app = typer.Typer(
     name="actions",
@@ -33,117 +29,6 @@ actions_app = typer.Typer(
 )
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The action, e.g. running.")]
-EXPORTS = (".csv", ".json", ".vtt", ".otio", ".edl")
-
-
-def find(
-    action: Annotated[
-        str, typer.Option("--action", "-a", metavar="NAME", help="What is done, e.g. running.")
-    ],
-    min_confidence: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, metavar="P", help="Default: the threshold that each head was given."),
-    ] = None,
-    min_duration: Annotated[
-        float | None, typer.Option(min=0, metavar="S", help="Only segments at least this long.")
-    ] = None,
-    path_prefix: Annotated[
-        str | None, typer.Option(metavar="P", help="Only videos whose path starts so.")
-    ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
-    export: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            dir_okay=False,
-            help="Write a file: .csv, .json (ActivityNet), .vtt (one video), .otio or .edl.",
-        ),
-    ] = None,
-    library: LibraryOption = None,
-    device: DeviceOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Find every segment of an action, with its times and confidence.
-
-    Exit status: 0 also when there is none of a known action, 2 when nothing knows the action.
-    """
-    from search.wire import found_document
-
-    if export is not None and export.suffix.lower() not in EXPORTS:
-        raise InvalidQueryError(
-            f"{export} has no ending that says how to write it; expected one of {', '.join(EXPORTS)}"
-        )
-    if as_csv and as_json:
-        raise InvalidQueryError("--csv and --json both want stdout: give one of them")
-    with open_library(library, device) as opened:
-        found = opened.actions.find(
-            action,
-            min_confidence=min_confidence,
-            min_duration_seconds=min_duration,
-            path_prefix=absolute_prefix(path_prefix),
-        )
-        total = opened.actions.count(found)
-        show.mapping(found)
-        if export is not None:
-            _export(opened, found, export)
-            show.note(f"{total} segments written to {export}")
-        if as_json:
-            print_json(found_document(found, opened.actions.segments(found), total))
-        elif as_csv:
-            from search.exports import to_csv
-
-            _write(to_csv(opened.actions.segments(found)))
-        elif export is None:
-            show.segments(opened.actions.segments(found), total)
-
-
-def _write(lines: Iterable[str]) -> None:
-    for line in lines:
-        sys.stdout.write(line)
-
-
-def _export(library: Library, found: FoundSegments, path: Path) -> None:
-    from search import exports
-
-    kind = path.suffix.lower()
-    segments = list(library.actions.segments(found))
-    ids = sorted({segment.video_id for segment in segments})
-    with library.read() as catalog:
-        videos = [catalog.video(video_id) for video_id in ids]
-        origins = catalog.actions.first_times(ids)
-    text: Iterable[str]
-    if kind == ".csv":
-        text = exports.to_csv(segments)
-    elif kind == ".json":
-        text = exports.to_activitynet(segments, videos)
-    elif kind == ".otio":
-        text = exports.to_otio(segments, videos, name=found.action, origins=origins)
-    elif kind == ".edl":
-        text = [exports.to_edl(segments, videos, name=found.action, origins=origins)]
-    else:
-        text = [_subtitles(segments, origins)]
-    # As one piece at the end, so that a full disk leaves no half of a file that opens.
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            file.writelines(text)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InvalidQueryError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-def _subtitles(segments: list[Segment], origins: dict[int, float]) -> str:
-    from search.exports import to_webvtt
-
-    paths = sorted({segment.path for segment in segments})
-    if len(paths) > 1:
-        raise InvalidQueryError(
-            f"WebVTT describes one video, and these are segments of {len(paths)}: narrow it with "
-            f"--path-prefix, for example to {paths[0]}"
-        )
-    origin = origins[segments[0].video_id] if segments else 0.0
-    return to_webvtt(segments, origin_seconds=origin)
 
 
 @actions_app.command()
@@ -182,33 +67,74 @@ def teach(
     Further examples and corrections add to those of earlier lessons. Exit status: 0 learned, 1 it
     could not be learned (nothing was changed), 2 wrong usage.
     """
-    from indexer.lessons import examples_from_clips, examples_from_files, examples_from_spans
+    began = False
+    try:
+        with open_library(library, device) as opened:
+            given = _given(opened, name, examples, counterexamples, clips, not_clips, spans)
+            with show.counting("videos tagged") as on_tagged:
 
-    with open_library(library, device) as opened:
-        given = []
-        for paths, is_positive in ((examples, True), (counterexamples, False)):
-            if paths:
-                with show.counting("examples") as on_progress:
-                    given += examples_from_files(
-                        opened,
-                        [str(path) for path in paths],
-                        is_positive=is_positive,
-                        on_progress=on_progress,
-                        say=show.note,
-                    )
-        given += examples_from_clips(opened, _ids(clips, "--clips"), is_positive=True)
-        given += examples_from_clips(opened, _ids(not_clips, "--not-clips"), is_positive=False)
-        if spans is not None:
-            given += examples_from_spans(opened, spans, name)
-        with show.counting("videos tagged") as on_tagged:
-            card = opened.actions.teach(name, given, replace_examples=replace, on_tagged=on_tagged)
-        rows = [row for row in opened.actions.listing() if row["action"] == opened.actions.taught(name).name]
+                def on_tagging(done: int, total: int) -> None:
+                    nonlocal began
+                    began = True
+                    on_tagged(done, total)
+
+                card = opened.actions.teach(name, given, replace_examples=replace, on_tagged=on_tagging)
+            taught = opened.actions.taught(name).name
+            rows = [row for row in opened.actions.listing() if row["action"] == taught]
+            borders = "" if spans is None or card["localiser"] else _too_few_for_borders(opened, taught)
+    except KeyboardInterrupt:
+        kept = "the examples are kept, and nothing else" if began else "nothing"
+        show.error(f"interrupted; {kept} was changed")
+        raise typer.Exit(130) from None
     document = {"action": rows[0]["action"], "report": card, "segments": rows[0]["segments"]}
     if as_json:
         print_json(document)
     else:
         show.lesson(document)
         _show_comparison(card)
+    if borders:
+        show.note(borders)
+
+
+def _given(
+    library: Library,
+    name: str,
+    examples: list[Path] | None,
+    counterexamples: list[Path] | None,
+    clips: str | None,
+    not_clips: str | None,
+    spans: Path | None,
+) -> list[ActionExample]:
+    """All examples that the options of `teach` name."""
+    from indexer.lessons import examples_from_clips, examples_from_files, examples_from_spans
+
+    given = examples_from_clips(library, _ids(clips, "--clips"), is_positive=True)
+    given += examples_from_clips(library, _ids(not_clips, "--not-clips"), is_positive=False)
+    if spans is not None:
+        given += examples_from_spans(library, spans, name, say=show.note)
+    # Last, because files must be decoded.
+    for paths, is_positive in ((examples, True), (counterexamples, False)):
+        if paths:
+            with show.counting("examples") as on_progress:
+                given += examples_from_files(
+                    library,
+                    [str(path) for path in paths],
+                    is_positive=is_positive,
+                    on_progress=on_progress,
+                    say=show.note,
+                )
+    return given
+
+
+def _too_few_for_borders(library: Library, name: str) -> str:
+    """Why no borders were looked for, in a line."""
+    rows = [row for row in library.actions.describe(name)["examples"] if row["origin"] == "spans"]
+    videos = len({row["video_id"] for row in rows})
+    showing = len({row["video_id"] for row in rows if row["positive"]})
+    return (
+        "borders are learned from ten labelled videos on, five of them with the action; here "
+        f"{videos} and {showing}"
+    )
 
 
 def _show_comparison(report: dict[str, Any]) -> None:
@@ -241,10 +167,11 @@ def list_actions(library: LibraryOption = None, as_json: JsonOption = False) -> 
     """List actions: how many segments, which head, how well it does."""
     with open_library(library) as opened:
         rows, heads = opened.actions.listing(), opened.actions.heads_listing()
+        untaught = opened.actions.untaught()
     if as_json:
-        print_json({"actions": rows, "heads": heads})
+        print_json({"actions": rows, "heads": heads, "untaught": untaught})
     else:
-        show.actions(rows, heads)
+        show.actions(rows, heads, untaught)
 
 
 @actions_app.command("show")
@@ -271,19 +198,26 @@ def rename(
     name: NameArgument,
     new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")],
     library: LibraryOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Give a taught action another name."""
     with open_library(library) as opened:
-        opened.actions.rename(name, new)
-    show.note(f"{name} is called {new} now")
+        was = opened.actions.taught(name).name
+        action = opened.actions.rename(name, new)
+    show.note(f"{was} is called {action} now")
+    if as_json:
+        print_json({"action": action, "was": was})
 
 
 @actions_app.command()
-def remove(name: NameArgument, library: LibraryOption = None) -> None:
+def remove(name: NameArgument, library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Forget an action: its head, its segments and its examples."""
     with open_library(library) as opened:
-        opened.actions.remove(name)
-    show.note(f"forgot {name}")
+        document = opened.actions.remove(name)
+    examples = f" and {show.counted(document['examples'], 'example')}" if document["examples"] else ""
+    show.note(f"forgot {document['action']}{examples}")
+    if as_json:
+        print_json(document)
 
 
 @actions_app.command()
@@ -294,7 +228,7 @@ def retag(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"videos": count})
     else:
-        show.note(f"tagged {count} videos")
+        show.note(f"tagged {show.counted(count, 'video')}")
 
 
 @actions_app.command()
@@ -302,49 +236,77 @@ def export(
     name: NameArgument,
     file: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="E.g. running.safetensors.")],
     library: LibraryOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a taught action to a file, for another library with the same encoder."""
     with open_library(library) as opened:
         content = opened.actions.export(name)
+        action = opened.actions.taught(name).name
     try:
         file.write_bytes(content)
     except OSError as error:
         raise InvalidQueryError(f"{file} cannot be written: {error.strerror or error}") from error
     show.note(f"written to {file}")
+    if as_json:
+        print_json({"action": action, "file": str(file.absolute()), "size_bytes": len(content)})
 
 
 @actions_app.command("import")
 def import_action(
     file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False)],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="In the place of an action of that name; its examples stay.")
+    ] = False,
     library: LibraryOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Take in an action that `export` wrote, and tag the library with it."""
-    with open_library(library) as opened, show.counting("videos tagged") as on_progress:
-        head = opened.actions.import_head(file.read_bytes(), on_progress)
-    show.note(f"{head.name} can be found now")
+    with open_library(library) as opened:
+        with show.counting("videos tagged") as on_progress:
+            head = opened.actions.import_head(file.read_bytes(), on_progress, replace=replace)
+        (row,) = [row for row in opened.actions.listing() if row["action"] == head.name and row["threshold"]]
+    found = show.counted(row["segments"], "segment")
+    show.note(f'{head.name} can be found now, {found} here: indexer find --action "{head.name}"')
+    if as_json:
+        print_json({key: row[key] for key in ("action", "report", "segments")})
 
 
 ClipArgument = Annotated[int, typer.Argument(metavar="CLIP_ID", min=1, max=2**63 - 1)]
 
 
 @actions_app.command()
-def confirm(clip_id: ClipArgument, name: NameArgument, library: LibraryOption = None) -> None:
+def confirm(
+    clip_id: ClipArgument, name: NameArgument, library: LibraryOption = None, as_json: JsonOption = False
+) -> None:
     """Say that a clip shows an action; used by the next `teach`."""
-    _correct(library, clip_id, name, is_positive=True)
+    _correct(library, clip_id, name, is_positive=True, as_json=as_json)
 
 
 @actions_app.command()
-def reject(clip_id: ClipArgument, name: NameArgument, library: LibraryOption = None) -> None:
+def reject(
+    clip_id: ClipArgument, name: NameArgument, library: LibraryOption = None, as_json: JsonOption = False
+) -> None:
     """Say that a clip does not show an action: the tag goes, and the next `teach` knows."""
-    _correct(library, clip_id, name, is_positive=False)
+    _correct(library, clip_id, name, is_positive=False, as_json=as_json)
 
 
-def _correct(library: Path | None, clip_id: int, name: str, *, is_positive: bool) -> None:
+def _correct(library: Path | None, clip_id: int, name: str, *, is_positive: bool, as_json: bool) -> None:
     with open_library(library) as opened:
         opened.actions.correct(clip_id, name, is_positive=is_positive)
         document: dict[str, Any] = opened.actions.corrections(name)
-    _show_meant(name, document["action"])
-    show.note(
-        f"kept; {document['positive']} clips of {document['action']} and {document['negative']} of what it "
-        f'is not are known. `indexer actions teach "{document["action"]}"` learns from them'
-    )
+        is_taught = opened.actions.is_taught(document["action"])
+    action, positive, negative = document["action"], document["positive"], document["negative"]
+    _show_meant(name, action)
+    if is_taught:
+        verb = "is" if (positive, negative) in ((1, 0), (0, 1)) else "are"
+        show.note(
+            f"kept; {show.counted(positive, 'clip')} of {action} and {negative} of what it is not {verb} "
+            f'known. `indexer actions teach "{action}"` learns from them'
+        )
+    else:
+        of = f"{show.counted(positive, 'clip')} so far" + (
+            f", {negative} of what it is not" if negative else ""
+        )
+        show.note(f"kept for a first lesson: {action} is not taught yet, {of}")
+    if as_json:
+        print_json({**document, "taught": is_taught})

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from encoders.errors import InvalidQueryError, NotFoundError, ReelseekError, UnknownActionError
-from indexer import actions_cli, show
+from indexer import actions_cli, find_cli, show
 from indexer.cli_options import (
     DeviceOption,
     JsonOption,
@@ -41,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command()(actions_cli.find)
+app.command()(find_cli.find)
 app.add_typer(actions_cli.actions_app)
 
 
@@ -264,6 +264,11 @@ def search(
         parts.append(TextPart(text))
     parts += [ClipPart(clip_id) for clip_id in like or []]
     parts += [TextPart(words, -0.5) for words in avoid or []]
+    if action is not None and not (parts or image or clip):
+        raise InvalidQueryError(
+            "say what to look for among what shows the action, in words or with --image, --clip or --like; "
+            f'every segment of it: `indexer find --action "{action}"`'
+        )
     with open_library(library, device) as opened:
         with show.status("loading the encoder"):
             parts += _examples(opened, image or [], clip or [])
@@ -334,6 +339,7 @@ def remove(
                     ids.add(catalog.video(int(target)).id)
                 else:
                     raise NotFoundError(f"nothing in this library is called {target}")
+            examples = catalog.actions.examples_of_videos(ids)
             clips = catalog.remove_videos(ids)
             empty = catalog.library_record() is None
         if not empty:
@@ -342,7 +348,8 @@ def remove(
     if as_json:
         print_json(document)
     else:
-        show.note(f"removed {len(ids)} videos, {clips} clips")
+        show.note(f"removed {show.counted(len(ids), 'video')}, {show.counted(clips, 'clip')}")
+    show.examples_gone(examples)
 
 
 @app.command()

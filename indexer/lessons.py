@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import functools
-import io
-import json
+import itertools
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
@@ -18,8 +15,9 @@ from encoders.action_names import find_names, normalise_action
 from encoders.encoder import Encoder
 from encoders.errors import DecodeError, InvalidQueryError, NotFoundError
 from encoders.heads import FeatureTrack
+from indexer.span_files import SpanFile, SpanRow, VideoNames, read_spans
 from indexer.types import SampledClip, SamplingOptions
-from indexer.walk import find_files
+from indexer.walk import FoundFile, content_digest, find_files
 from indexer.worker import DecodeWorker
 from search.action_catalog import ActionExample
 from search.catalog import Catalog
@@ -29,6 +27,10 @@ from search.tracks import shot_window_of, track_of_clips
 
 LIMIT_SECONDS = 300.0
 LONGEST_EXAMPLE_SECONDS = 120.0
+SPAN_SLACK_SECONDS = 1.0  # by which a labelled span may end after its video does
+NOTHING_SECONDS = 60.0  # of a video that shows nothing of an action, as one example of what it is not
+SHOWN_MISSING = 3
+SHOWN_LABELS = 12
 
 
 def examples_from_files(
@@ -54,7 +56,7 @@ def examples_from_files(
     for path in paths:
         if not Path(path).exists():
             raise NotFoundError(f"there is no file or folder {path} to take examples from")
-    files = [file for file in find_files(paths) if file.reason is None]
+    files, digests = _without_copies([file for file in find_files(paths) if file.reason is None], say)
     sampling = _plain_sampling(library)
     encoder = library.encoder()
     examples = []
@@ -75,11 +77,36 @@ def examples_from_files(
                     "with --spans"
                 )
                 continue
-            examples.append(ActionExample(is_positive, os.path.abspath(file.path), track=track))
+            source = os.path.abspath(file.path)
+            examples.append(ActionExample(is_positive, source, track=track, digest=digests[file.path]))
     on_progress(len(files), len(files))
     if not examples:
         raise NotFoundError(f"no video that could be used as an example is in {', '.join(paths)}")
     return examples
+
+
+def _without_copies(
+    files: Sequence[FoundFile], say: Callable[[str], None]
+) -> tuple[list[FoundFile], dict[str, str | None]]:
+    """Of files with the same content the first, and the digests by path, None where one cannot be read."""
+    kept: list[FoundFile] = []
+    digests: dict[str, str | None] = {}
+    seen: set[str] = set()
+    for file in files:
+        try:
+            digest = content_digest(file.path)
+        except OSError:  # for the decoder to say why
+            kept.append(file)
+            digests[file.path] = None
+            continue
+        if digest not in seen:
+            kept.append(file)
+            digests[file.path] = digest
+        seen.add(digest)
+    copies = len(files) - len(kept)
+    if copies:
+        say(f"{copies} of {len(files)} files {'is a copy' if copies == 1 else 'are copies'} of others")
+    return kept, digests
 
 
 def _plain_sampling(library: Library) -> SamplingOptions:
@@ -129,143 +156,114 @@ def examples_from_clips(
     ]
 
 
-def examples_from_spans(library: Library, file: Path, action: str) -> list[ActionExample]:
+def examples_from_spans(
+    library: Library, file: Path, action: str, *, say: Callable[[str], None] = lambda _: None
+) -> list[ActionExample]:
     """Labelled spans of catalogued videos as examples: those of the action, and those of others.
 
     The file is taken to label all of the action in every video that it names. A span of another label in
-    which the action is labelled as well is no example of what the action is not.
+    which the action is labelled as well is no example of what the action is not. A video that is named
+    without any span is an example of what it is not from end to end.
 
     Args:
         library: Which must hold the videos.
         file: CSV with a header (path or video_id, start_seconds, end_seconds, action), or JSON: a list of
             such objects, what `indexer find --json` prints, or ActivityNet's annotations.
         action: Which label is the one to learn.
+        say: Told which videos of ActivityNet's annotations are not here, and the labels of a file that has
+            none of the action.
 
     Raises:
-        InvalidQueryError: The file cannot be read so.
-        NotFoundError: It names a video that the library does not hold.
+        InvalidQueryError: The file cannot be read so, or a span lies beyond its video.
+        NotFoundError: It names a video that the library does not hold; of ActivityNet's annotations, none
+            that it holds.
     """
-    rows = _read_spans(file)
+    found = read_spans(file)
     name = normalise_action(action)
-    examples = []
+    examples, labels = [], set()
     with library.read() as catalog:
-        named = _VideoNames(catalog, file)
-        for number, row in enumerate(rows, start=1):
-            try:
-                video_id = _video_id(catalog, row, file, named)
-                start, end = float(row["start_seconds"]), float(row["end_seconds"])
-                label = normalise_action(str(row.get("action") or row.get("label") or action))
-                if not 0 <= end - start < float("inf") or start == end:
-                    raise ValueError(f"a span must end after it starts, got {start} to {end}")
-            except (KeyError, TypeError, ValueError) as error:
-                what = f"no {error}" if isinstance(error, KeyError) else str(error)
-                raise InvalidQueryError(
-                    f"{file}, entry {number}: {what}; expected path (or video_id), start_seconds, "
-                    "end_seconds and action"
-                ) from error
+        named = VideoNames(catalog, file)
+        missing = {video: None for video in (*(row.name for row in found.rows), *found.empty) if video}
+        missing = {video: None for video in missing if not named.holds(video)}
+        for row in found.rows:
+            if row.name in missing:
+                continue
+            video_id, span, label = _labelled(catalog, row, file, named, action)
+            labels.add(label)
             # A particular label is an example of the general action, not the other way round.
             is_positive = label == name or label in find_names(name, [label], more_general=False).names
-            source = f"{start:.3f}-{end:.3f} s of video {video_id}"
-            examples.append(ActionExample(is_positive, source, video_id, (start, end), origin="spans"))
+            source = f"{span[0]:.3f}-{span[1]:.3f} s of video {video_id}"
+            examples.append(ActionExample(is_positive, source, video_id, span, origin="spans"))
+        for video in found.empty:
+            if video not in missing:
+                examples += _of_nothing(catalog, named.video_id(video))
+    _say_missing(file, list(missing), found, say)
     if not examples:
         raise InvalidQueryError(f"{file} holds no span")
-    shown = footage_of([example for example in examples if example.is_positive])
-    return [one for one in examples if one.is_positive or not meets(one.video_id, one.span, shown)]
+    if labels and not any(one.is_positive for one in examples):
+        shown = sorted(labels)[:SHOWN_LABELS]
+        more = f" and {len(labels) - len(shown)} more" if len(labels) > len(shown) else ""
+        say(f"{file} labels no {name!r}; its labels are: {', '.join(shown)}{more}")
+    footage = footage_of([example for example in examples if example.is_positive])
+    return [one for one in examples if one.is_positive or not meets(one.video_id, one.span, footage)]
 
 
-def _read_spans(file: Path) -> list[dict[str, Any]]:
+def _labelled(
+    catalog: Catalog, row: SpanRow, file: Path, named: VideoNames, action: str
+) -> tuple[int, tuple[float, float], str]:
+    """A row's video, span and label. Raises InvalidQueryError or NotFoundError."""
     try:
-        text = file.read_text(encoding="utf-8-sig")
-        if file.suffix.lower() != ".json":
-            return list(csv.DictReader(io.StringIO(text, newline="")))
-        document = json.loads(text)
-    except (OSError, ValueError, csv.Error, RecursionError) as error:
+        video_id = named.video_of(row)
+        start, end = row.seconds("start_seconds"), row.seconds("end_seconds")
+        label = normalise_action(str(row.get("action") or row.get("label") or action))
+        if not 0 <= end - start < math.inf or start == end:
+            raise ValueError(f"a span must end after it starts, got {start} to {end}")
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise InvalidQueryError(
-            f"the spans in {file} cannot be read: {error}; expected CSV or JSON"
+            f"{row.place}: {what}; expected path (or video_id), start_seconds, end_seconds and action"
         ) from error
-    if isinstance(document, dict) and isinstance(document.get("segments"), list):
-        return document["segments"]
-    if isinstance(document, dict):
-        videos = document.get("database") or document.get("results") or {}
-        return _activitynet_rows(videos, file)
-    if isinstance(document, list):
-        return document
-    raise InvalidQueryError(f"{file} holds {type(document).__name__}, expected a list of spans")
+    _check_inside(catalog, row, video_id, (start, end))
+    return video_id, (start, end), label
 
 
-def _activitynet_rows(videos: Any, file: Path) -> list[dict[str, Any]]:
-    try:
-        return [
-            {
-                "name": path,
-                "start_seconds": entry["segment"][0],
-                "end_seconds": entry["segment"][1],
-                "action": entry["label"],
-            }
-            for path, found in videos.items()
-            for entry in (found["annotations"] if isinstance(found, dict) else found)
-        ]
-    except (AttributeError, KeyError, IndexError, TypeError) as error:
+def _check_inside(catalog: Catalog, row: SpanRow, video_id: int, span: tuple[float, float]) -> None:
+    """Raises InvalidQueryError where a span is not of its video."""
+    extent = catalog.actions.extent(video_id)
+    if extent is None:
+        return
+    video = catalog.video(video_id)
+    first, last = extent[0], max(extent[1], extent[0] + (video.duration_seconds or 0.0))
+    if span[0] >= last or span[1] > last + SPAN_SLACK_SECONDS or span[1] <= first:
+        begins = f", from {first:.1f} to {last:.1f} s" if abs(first) >= 0.05 else ""
         raise InvalidQueryError(
-            f"{file} is no ActivityNet file ({error!r}); expected database -> video -> annotations -> "
-            "segment and label"
-        ) from error
+            f"{row.place}: the span of {span[0]:g} to {span[1]:g} s lies beyond {video.path}, which lasts "
+            f"{last - first:.1f} s{begins}"
+        )
 
 
-def _video_id(catalog: Catalog, row: dict[str, Any], file: Path, named: _VideoNames) -> int:
-    if not isinstance(row, dict):
-        raise TypeError(f"got {row!r}")
-    if row.get("name"):
-        return named.video_id(str(row["name"]))
-    if not row.get("path"):
-        return catalog.video(int(row["video_id"])).id
-    path = str(row["path"])
-    # A path says more than a number, which may be that of another library.
-    for candidate in (os.path.abspath(path), os.path.abspath(file.parent / path)):
-        video = catalog.video_by_path(candidate)
-        if video is not None and video.clips:
-            return video.id
-    if row.get("video_id"):  # a file that was moved, or whose name does not fit into a line of CSV
-        video = catalog.video(int(row["video_id"]))
-        if _file_name(video.path) == _file_name(path):
-            return video.id
-    raise NotFoundError(f"{path}, named in {file}, is not in this library: ingest it first")
+def _of_nothing(catalog: Catalog, video_id: int) -> list[ActionExample]:
+    """A whole video as what an action is not, in pieces, so that a long one is looked at all over."""
+    extent = catalog.actions.extent(video_id)
+    if extent is None:
+        return []
+    first, last = extent
+    count = max(1, round((last - first) / NOTHING_SECONDS))
+    borders = [first + (last - first) * number / count for number in range(count + 1)]
+    return [
+        ActionExample(False, f"{start:.3f}-{end:.3f} s of video {video_id}", video_id, (start, end),
+                      origin="spans")
+        for start, end in itertools.pairwise(borders)
+    ]  # fmt: skip
 
 
-def _file_name(path: str) -> str:
-    """The last part of a path, in one line as exports write it."""
-    return "".join(sign if sign.isprintable() else " " for sign in path).rpartition("/")[2]
-
-
-class _VideoNames:
-    """The videos by the keys of ActivityNet's files: a path, or the end of it, without the suffix or with."""
-
-    def __init__(self, catalog: Catalog, file: Path) -> None:
-        self._catalog = catalog
-        self._file = file
-
-    @functools.cached_property
-    def _by_last_part(self) -> dict[str, list[tuple[str, int]]]:
-        """The whole catalog, read when the first such key comes."""
-        index: dict[str, list[tuple[str, int]]] = {}
-        after = None
-        while page := self._catalog.list_videos(after=after, limit=1000):
-            for video in page:
-                if video.clips:
-                    whole = Path(video.path)
-                    for path in (whole, whole.with_suffix("")):
-                        index.setdefault(path.name, []).append((f"/{path.as_posix()}", video.id))
-            after = page[-1].path
-        return index
-
-    def video_id(self, name: str) -> int:
-        """Raises NotFoundError or InvalidQueryError where no video or several are called so."""
-        candidates = self._by_last_part.get(name.rpartition("/")[2], [])
-        found = {video_id for path, video_id in candidates if path.endswith(f"/{name}")}
-        if not found:
-            raise NotFoundError(f"{name}, named in {self._file}, is not in this library: ingest it first")
-        if len(found) > 1:
-            raise InvalidQueryError(
-                f"{name}, named in {self._file}, is the name of {len(found)} videos: give paths"
-            )
-        return found.pop()
+def _say_missing(file: Path, missing: Sequence[str], found: SpanFile, say: Callable[[str], None]) -> None:
+    """Raises NotFoundError where no video is left."""
+    if not missing:
+        return
+    named = {row.name for row in found.rows} | set(found.empty)
+    shown = ", ".join(missing[:SHOWN_MISSING]) + (", ..." if len(missing) > SHOWN_MISSING else "")
+    if len(missing) == len(named):
+        raise NotFoundError(f"none of the videos of {file} is in this library ({shown}): ingest them first")
+    verb = "is" if len(missing) == 1 else "are"
+    say(f"{len(missing)} of {len(named)} videos of {file} {verb} not in this library, left out: {shown}")

@@ -11,7 +11,7 @@ import os
 import queue
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -75,7 +75,13 @@ class IngestOptions:
 
 @dataclass(slots=True)
 class IngestSummary:
-    """What an ingest did; `failed` holds (path, reason), `stopped` that it was ended early."""
+    """What an ingest did.
+
+    Attributes:
+        failed: (path, reason) of each.
+        stopped: It was ended early.
+        examples_gone: By action, how many examples were spans of what is there no longer.
+    """
 
     indexed: int = 0
     unchanged: int = 0
@@ -88,6 +94,7 @@ class IngestSummary:
     video_seconds: float = 0.0
     wall_seconds: float = 0.0
     stopped: bool = False
+    examples_gone: Counter[str] = field(default_factory=Counter)
 
     def as_json(self) -> dict[str, object]:
         """The document that `indexer ingest --json` prints."""
@@ -169,7 +176,7 @@ def prepare_library(
         wanted = wanted or _Actions()
         if encoder.tags_by_name and not (wanted.nothing or wanted.by_name):
             wanted = replace(wanted, by_name=(None,))
-        return encoder, _with_actions(library, sampling, wanted)
+        return encoder, _with_actions(library, sampling, wanted, say)
     if options.encoder not in (None, "auto"):
         spec, _ = resolve_spec(options.encoder)
         if spec != record.encoder_spec:
@@ -186,7 +193,7 @@ def prepare_library(
     encoder = library.encoder()
     stored = SamplingOptions.from_json(record.sampling)
     sampling = (options.sampling or stored).with_frame_size(encoder.frame_size)
-    sampling = _with_actions(library, sampling, wanted)
+    sampling = _with_actions(library, sampling, wanted, say)
     # One with a backbone is kept once that could be loaded: else no later ingest would work either.
     if sampling != stored and sampling.actions is None:
         with library.write() as catalog:
@@ -224,7 +231,9 @@ def _read_actions(chosen: Sequence[str]) -> _Actions:
     return _Actions(resolve_classifier(backbones[0]) if backbones else None, tuple(by_name), "none" in chosen)
 
 
-def _with_actions(library: Library, sampling: SamplingOptions, wanted: _Actions | None) -> SamplingOptions:
+def _with_actions(
+    library: Library, sampling: SamplingOptions, wanted: _Actions | None, say: Callable[[str], None]
+) -> SamplingOptions:
     """The sampling that the wanted heads need; gives the library those that read stored features."""
     if wanted is None:
         return sampling
@@ -236,6 +245,12 @@ def _with_actions(library: Library, sampling: SamplingOptions, wanted: _Actions 
     if wanted.nothing:
         library.actions.zero_shot.remove()
         library.actions.remove_backbones()
+    if wanted.by_name and not library.encoder().tags_by_name:
+        say(
+            f"the words of {library.record().encoder_spec} are too weak to name actions: expect many wrong "
+            "segments from zero-shot, better teach them (`indexer actions teach`); --actions none takes "
+            "zero-shot away again"
+        )
     for names in wanted.by_name:
         library.actions.zero_shot.add(names)
     if wanted.backbone is None:
@@ -568,6 +583,7 @@ class _Ingest:
                 if not _is_gone(video.path) or not self._is_sampled_so(video):
                     continue
                 if at_path is not None:
+                    self._summary.examples_gone.update(catalog.actions.examples_of_videos([at_path.id]))
                     catalog.remove_videos([at_path.id])
                 catalog.update_video(video.id, path=file.path, status="indexed", error=None, **seen)
                 return "moved"
@@ -644,6 +660,7 @@ class _Ingest:
         with self._library.write() as catalog:
             before = catalog.video_by_path(reading.file.path)
             if before is not None and before.digest != reading.digest:
+                self._summary.examples_gone.update(catalog.actions.examples_of_videos([before.id]))
                 catalog.actions.remove_examples_of_video(before.id)  # spans of what is no longer there
             video_id = catalog.publish_video(
                 reading.staging_id,
@@ -679,6 +696,7 @@ class _Ingest:
                 if video.status == "missing"
             }
             if self._options.prune:
+                self._summary.examples_gone.update(catalog.actions.examples_of_videos(gone))
                 catalog.remove_videos(gone)
                 self._summary.pruned = len(gone)
             else:

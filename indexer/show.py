@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -153,11 +153,18 @@ def ingest_summary(summary: IngestSummary) -> None:
             parts.append(f"{count} {name}")
     line = ", ".join(parts)
     if summary.clips:
-        line += f"; {summary.clips} clips from {clock(summary.video_seconds)} of video"
+        line += f"; {counted(summary.clips, 'clip')} from {clock(summary.video_seconds)} of video"
     if summary.indexed and summary.wall_seconds:
         speed = summary.video_seconds / summary.wall_seconds
         line += f" in {summary.wall_seconds:.1f} s ({speed:.1f}x realtime)"
     console.print(line, soft_wrap=True)
+    examples_gone(summary.examples_gone)
+
+
+def examples_gone(counts: Mapping[str, int]) -> None:
+    """Which examples of actions were spans of videos that went; on stderr, a line a name."""
+    for name, count in sorted(counts.items()):
+        note(f"{counted(count, 'example')} of {name} went with it")
 
 
 def search_result(result: SearchResult) -> None:
@@ -191,7 +198,7 @@ def search_result(result: SearchResult) -> None:
     console.print(table)
     how = "exact" if result.exact else "approximate"
     console.print(
-        f"[dim]{_counted(len(result.hits), 'hit')}, {result.took_ms:.0f} ms, {how}, {result.encoder}[/]"
+        f"[dim]{counted(len(result.hits), 'hit')}, {result.took_ms:.0f} ms, {how}, {result.encoder}[/]"
     )
 
 
@@ -215,13 +222,17 @@ def mapping(found: FoundSegments) -> None:
         note(f"{found.action} -> {names} ({why})")
 
 
-def _counted(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """So many of something, in its singular or plural."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def segments(found: Iterable[Segment], total: int) -> None:
-    """Segments as a table on stdout."""
+def segments(found: Iterable[Segment], total: int, *, is_narrowed: bool = False) -> None:
+    """Segments as a table on stdout; `is_narrowed` where bounds of the query may be why there is none."""
     console = Console(highlight=False)
+    if not total and is_narrowed:
+        console.print("no segment: the action is known, and nothing here shows it within what was asked for")
+        return
     if not total:
         console.print("no segment: the action is known, and nothing here shows it surely enough")
         return
@@ -240,7 +251,7 @@ def segments(found: Iterable[Segment], total: int) -> None:
             escape(printable(short_path(segment.path))),
         )
     console.print(table)
-    console.print(f"[dim]{_counted(total, 'segment')}[/]")
+    console.print(f"[dim]{counted(total, 'segment')}[/]")
 
 
 def lesson(document: dict[str, Any]) -> None:
@@ -249,7 +260,7 @@ def lesson(document: dict[str, Any]) -> None:
     console = Console(highlight=False)
     name = escape(document["action"])
     others = f"{report['negatives']} of what it is not, {report['background']} from the library"
-    console.print(f"learned [bold]{name}[/] from {report['positives']} examples ({others})")
+    console.print(f"learned [bold]{name}[/] from {counted(report['positives'], 'example')} ({others})")
     console.print(
         f"held out: precision {report['precision']:.2f}, recall {report['recall']:.2f}, average precision "
         f"{report['average_precision']:.2f}, calibration error {report['calibration_error']:.2f}"
@@ -257,7 +268,7 @@ def lesson(document: dict[str, Any]) -> None:
     for line in _lesson_notes(report):
         console.print(f"[yellow]{line}[/]")
     console.print(
-        f'{_counted(document["segments"], "segment")} in this library: indexer find --action "{name}"'
+        f'{counted(document["segments"], "segment")} in this library: indexer find --action "{name}"'
     )
 
 
@@ -268,14 +279,18 @@ def _lesson_notes(report: dict[str, Any]) -> list[str]:
     if not report["by_source"]:
         notes.append("the examples are from too few videos to hold out whole ones: the figures flatter")
     if report["set_aside"]:
-        notes.append(
-            f"{report['set_aside']} clips of the library look like it too; they were not learned from"
-        )
+        verb = "looks" if report["set_aside"] == 1 else "look"
+        clips = counted(report["set_aside"], "clip")
+        notes.append(f"{clips} of the library {verb} like it too, and count for nothing")
     return notes
 
 
-def actions(rows: Sequence[dict[str, Any]], heads: Sequence[dict[str, Any]]) -> None:
-    """The known actions as a table on stdout."""
+def actions(
+    rows: Sequence[dict[str, Any]],
+    heads: Sequence[dict[str, Any]],
+    untaught: Sequence[dict[str, Any]] = (),
+) -> None:
+    """The known actions as a table on stdout, and what was only corrected so far."""
     console = Console(highlight=False)
     if rows:
         table = Table(box=None, pad_edge=False)
@@ -286,7 +301,7 @@ def actions(rows: Sequence[dict[str, Any]], heads: Sequence[dict[str, Any]]) -> 
             examples = row["examples"]
             table.add_row(
                 escape(row["action"]),
-                escape(row["head"]),
+                escape(row["head"]) + (", imported" if report.get("imported") else ""),
                 str(row["segments"]),
                 clock(row["seconds"]),
                 f"{examples['positive']} + {examples['negative']} not" if examples else "",
@@ -298,6 +313,9 @@ def actions(rows: Sequence[dict[str, Any]], heads: Sequence[dict[str, Any]]) -> 
         console.print(f"[dim]{escape(head['head'])} knows {head['names']} names[/]")
     if not rows and not heads:
         console.print("no action is known yet: indexer actions teach NAME --from FOLDER")
+    if untaught:
+        kept = ", ".join(f"{row['action']} ({row['positive']} + {row['negative']} not)" for row in untaught)
+        console.print(f"[dim]corrected, and not taught yet: {escape(kept)}[/]", soft_wrap=True)
 
 
 def action(document: dict[str, Any]) -> None:
@@ -306,7 +324,7 @@ def action(document: dict[str, Any]) -> None:
     report = document["report"]
     console.print(f"[bold]{escape(document['action'])}[/], {escape(document['head'])}")
     console.print(
-        f"{_counted(document['segments'], 'segment')} at a confidence of {document['threshold']:.2f} or more"
+        f"{counted(document['segments'], 'segment')} at a confidence of {document['threshold']:.2f} or more"
     )
     for name, value in report.items():
         if isinstance(value, int | float | str):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -29,7 +30,7 @@ from encoders.errors import NotFoundError
 from encoders.heads import ActionSpan, FeatureTrack
 from search.conditions import larger, path_prefix_condition, smaller
 from search.tables import action_examples, clip_vectors, clips, heads, library, segments, videos
-from search.tracks import check_stored, shot_window_of, track_from_bytes, track_of_clips, track_to_bytes
+from search.tracks import check_stored, file_track_from_bytes, shot_window_of, track_of_clips, track_to_bytes
 from search.types import Segment
 
 # Two spans meet when they share this much, or half of the shorter: a clip is not "running" for the
@@ -80,6 +81,7 @@ class ActionExample:
         source: Where it is from, to show and to tell examples apart.
         span: [start, end) in seconds, with `video_id`.
         track: For footage that is not in the catalog.
+        digest: SHA-256 of the file that the track is from, if that is known.
         origin: Given for a lesson; given so by somebody who labelled all of the action in the video, so
             that what is not labelled there is not it; or a correction.
     """
@@ -90,6 +92,7 @@ class ActionExample:
     span: tuple[float, float] | None = None
     track: FeatureTrack | None = None
     origin: Origin = "teach"
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,7 +345,8 @@ class ActionCatalog:
                     action_examples.c.start_seconds, literal(start)
                 )
                 length = action_examples.c.end_seconds - action_examples.c.start_seconds
-                stands = action_examples.c.is_positive if example.is_positive else 2 * shared < length
+                is_positive = action_examples.c.is_positive
+                stands = is_positive if example.is_positive else or_(~is_positive, 2 * shared < length)
                 same = and_(same, not_(and_(action_examples.c.origin == "spans", stands)))
         self._connection.execute(delete(action_examples).where(action_examples.c.action == action, same))
         self._connection.execute(
@@ -354,7 +358,7 @@ class ActionCatalog:
                 video_id=example.video_id,
                 start_seconds=start,
                 end_seconds=end,
-                track=None if example.track is None else track_to_bytes(example.track),
+                track=None if example.track is None else track_to_bytes(example.track, example.digest),
                 created_at=time.time(),
             )
         )
@@ -362,17 +366,7 @@ class ActionCatalog:
     def examples(self, action: str) -> list[ActionExample]:
         """An action's examples, in the order in which they were given."""
         query = select(action_examples).where(action_examples.c.action == action)
-        return [
-            ActionExample(
-                is_positive=row.is_positive,
-                source=row.source,
-                video_id=row.video_id,
-                span=None if row.start_seconds is None else (row.start_seconds, row.end_seconds),
-                track=None if row.track is None else track_from_bytes(row.track),
-                origin=row.origin,
-            )
-            for row in self._connection.execute(query.order_by(action_examples.c.id))
-        ]
+        return [_example(row) for row in self._connection.execute(query.order_by(action_examples.c.id))]
 
     def count_examples(self) -> dict[str, tuple[int, int]]:
         """By action: how many examples of it, and how many of what it is not."""
@@ -386,6 +380,19 @@ class ActionCatalog:
         if origin is not None:
             condition = and_(condition, action_examples.c.origin == origin)
         return self._connection.execute(delete(action_examples).where(condition)).rowcount
+
+    def examples_of_videos(self, video_ids: Iterable[int]) -> Counter[str]:
+        """By action: how many examples, of it or of what it is not, are spans of these videos."""
+        found: Counter[str] = Counter()
+        ids = list(video_ids)
+        for start in range(0, len(ids), 500):
+            query = (
+                select(action_examples.c.action, func.count())
+                .where(action_examples.c.video_id.in_(ids[start : start + 500]))
+                .group_by(action_examples.c.action)
+            )
+            found.update({row[0]: int(row[1]) for row in self._connection.execute(query)})
+        return found
 
     def remove_examples_of_video(self, video_id: int) -> None:
         """Forgets the spans of a video, whose content is another now."""
@@ -418,6 +425,14 @@ class ActionCatalog:
             )
             found.update((row[0], float(row[1])) for row in self._connection.execute(query))
         return found
+
+    def extent(self, video_id: int) -> tuple[float, float] | None:
+        """When a video's first clip begins and its last one ends, in seconds; None without clips."""
+        query = select(func.min(clips.c.start_seconds), func.max(clips.c.end_seconds)).where(
+            clips.c.video_id == video_id, clips.c.revision.is_not(None)
+        )
+        first, last = self._connection.execute(query).one()
+        return None if first is None else (float(first), float(last))
 
     def video_revision(self, video_id: int) -> int | None:
         """Changes whenever the video's clips are replaced; None when it has none."""
@@ -530,6 +545,19 @@ def _segment_select() -> Select[Any]:
         segments.c.confidence,
         case((heads.c.kind.in_(TAUGHT_KINDS), "taught"), else_=heads.c.name).label("head"),
     ).select_from(_joined())
+
+
+def _example(row: Any) -> ActionExample:
+    track, digest = (None, None) if row.track is None else file_track_from_bytes(row.track)
+    return ActionExample(
+        is_positive=row.is_positive,
+        source=row.source,
+        video_id=row.video_id,
+        span=None if row.start_seconds is None else (row.start_seconds, row.end_seconds),
+        track=track,
+        origin=row.origin,
+        digest=digest,
+    )
 
 
 def _segment(row: Any) -> Segment:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,15 @@ from encoders.errors import (
     HeadFileError,
     InvalidQueryError,
     NotFoundError,
+    TeachingError,
     UnknownActionError,
 )
-from encoders.taught import TaughtHead
-from encoders.windows import PARTS, SCALES_SECONDS
+from encoders.tensors import with_card
 from search.action_catalog import TAUGHT_KINDS, ActionExample, HeadRecord, SegmentFilters, overlaps_enough
+from search.carried_heads import carried_report, check_taught
 from search.examples import (
+    LABELLED_SPANS,
+    check_sides,
     each_once,
     footage_of,
     gather_background,
@@ -34,7 +37,6 @@ from search.types import Filters, Segment
 from search.zero_shot import ZERO_SHOT, ZeroShot
 
 if TYPE_CHECKING:
-    from encoders.localisation import Localiser
     from search.catalog import Catalog
     from search.library import Library
 
@@ -79,8 +81,10 @@ class Actions:
         with self._library.read() as catalog:
             heads = catalog.actions.heads()
         names = {name for head in heads for name in head.actions}
-        others = sorted(names.difference(match.suggestions))
-        said = [f"close to it: {', '.join(match.suggestions)}"] if match.suggestions else []
+        # Where the very name is asked for, what another spelling of it would mean is close to it.
+        close = match.suggestions or match.names[:SHOWN_NAMES]
+        others = sorted(names.difference(close))
+        said = [f"close to it: {', '.join(close)}"] if close else []
         if not names:
             said = ["nothing was taught yet"]
         elif len(others) > SHOWN_NAMES:
@@ -119,6 +123,8 @@ class Actions:
         if head is None:
             raise self._unknown(action, match)
         segments = tuple(self.zero_shot.segments(head, filters))
+        if not segments and not self._library.encoder().tags_by_name:
+            raise self._unknown(action, match)  # of weak words, finding nothing says nothing
         return FoundSegments(action, (name,), ZERO_SHOT, filters, segments)
 
     def count(self, found: FoundSegments) -> int:
@@ -230,13 +236,14 @@ class Actions:
 
         Raises:
             TeachingError: Too few examples, or they teach nothing; nothing was changed.
-            InvalidQueryError: The name is no name.
+            InvalidQueryError: The name is no name, or something is given as it and as what it is not.
         """
         from encoders.lesson import teach
         from encoders.span_lesson import learn_borders
 
         name = normalise_action(action)
         self._check_free(name)
+        check_sides(name, examples)
         record = self._library.record()
         with self._library.read() as catalog:
             kept = catalog.actions.examples(name)
@@ -244,13 +251,26 @@ class Actions:
                 kept = [example for example in kept if example.origin == "feedback"]
             spans = footage_of(examples)
             new = {example.source for example in examples}
-            kept = [e for e in kept if e.source not in new and not meets(e.video_id, e.span, spans)]
+            content = {example.digest for example in examples} - {None}
+            kept = [
+                e
+                for e in kept
+                if not (e.source in new or e.digest in content or meets(e.video_id, e.span, spans))
+            ]
             examples = each_once(examples)
-            positives, negatives = gather_examples(catalog, [*kept, *examples], record.dim)
-            background = gather_background(catalog, [*kept, *examples], record.dim)
-            labelled = gather_labelled(catalog, name, [*kept, *examples], record.dim)
+            whole = [*kept, *examples]
+            positives, negatives = gather_examples(catalog, whole, record.dim)
+            background = gather_background(catalog, whole, record.dim, [*positives, *negatives])
+            labelled = gather_labelled(catalog, name, whole, record.dim)
         footage, encoder_id = (positives, negatives, background), record.encoder_id
-        head, report = teach(name, *footage, encoder_id=encoder_id, on_progress=on_progress)
+        try:
+            head, report = teach(name, *footage, encoder_id=encoder_id, on_progress=on_progress)
+        except TeachingError as error:
+            given = sum(example.is_positive for example in whole)
+            if len(positives) < min(given, LABELLED_SPANS):
+                said = f"of {given} examples {len(positives)} are no copies of others and hold a frame"
+                raise TeachingError(f"{said}; {error}") from error
+            raise
         localiser, comparison = learn_borders(
             name, labelled, *footage, encoder_id=encoder_id, on_progress=on_progress
         )
@@ -296,6 +316,7 @@ class Actions:
         taught = {head.name for head in heads if head.is_taught}
         match = self.match(name)
         meant = taught.intersection(match.names) if match.how in ("exact", "synonym") else set()
+        meant = {other for other in meant if not _is_cut_short(name, other)}
         return meant.pop() if name not in taught and len(meant) == 1 else name
 
     def _any_head(self, action: str) -> HeadRecord:
@@ -310,8 +331,8 @@ class Actions:
                         return head
             raise
 
-    def rename(self, action: str, new: str) -> None:
-        """Gives a taught action another name."""
+    def rename(self, action: str, new: str) -> str:
+        """Gives a taught action another name; returns it as it is kept."""
         head, name = self.taught(action), normalise_action(new)
         if not head.is_taught:
             raise InvalidQueryError(f"{head.name!r} is no taught action, it cannot be renamed")
@@ -322,19 +343,34 @@ class Actions:
             loaded = renamed(self.tagger.load([head], catalog)[head.id], name)
             catalog.actions.rename(head.id, head.name, name, loaded.to_bytes())
         self.tagger.forget(head.id)
+        return name
 
-    def remove(self, action: str) -> None:
-        """Removes a head, its segments and its examples."""
-        head = self._any_head(action)
+    def remove(self, action: str) -> dict[str, Any]:
+        """Removes a head, its segments and its examples; of a name not taught yet, its corrections.
+
+        Returns:
+            The "action", or the head's name, and how many "examples" went.
+        """
+        try:
+            head = self._any_head(action)
+        except UnknownActionError:
+            name = normalise_action(action)
+            with self._library.write() as catalog:
+                count = catalog.actions.remove_examples(name)
+            if not count:
+                raise
+            return {"action": name, "examples": count}
+        count = 0
         with self._library.write() as catalog:
             for one in catalog.actions.heads(active=None):
                 if one.name == head.name:
                     catalog.actions.remove_head(one.id)
             if head.is_taught:
-                catalog.actions.remove_examples(head.name)
+                count = catalog.actions.remove_examples(head.name)
+        return {"action": head.name, "examples": count}
 
     def export(self, action: str) -> bytes:
-        """A taught head as a safetensors file, without the footage that it was taught with."""
+        """A taught head as a safetensors file with its lesson's report, but without the footage."""
         head = self.taught(action)
         with self._library.read() as catalog:
             parameters = catalog.actions.head_parameters(head.id)
@@ -342,14 +378,24 @@ class Actions:
             raise InvalidQueryError(
                 f"{head.name!r} is no taught action: any library can have it, with `indexer ingest --actions`"
             )
-        return parameters
+        return with_card(parameters, report=dict(head.card))
 
     def import_head(
-        self, content: bytes, on_tagged: Callable[[int, int], None] = lambda done, total: None
+        self,
+        content: bytes,
+        on_tagged: Callable[[int, int], None] = lambda done, total: None,
+        *,
+        replace: bool = False,
     ) -> HeadRecord:
         """Takes in what `export` gave, and tags the library with it.
 
+        Args:
+            content: Of the file.
+            on_tagged: Told how many of how many videos are tagged.
+            replace: Put it in the place of a taught action of that name, whose examples stay.
+
         Raises:
+            InvalidQueryError: An action of that name is taught here, and is not to be replaced.
             HeadFileError: It is no such file.
             EncoderMismatchError: It reads the features of another encoder.
         """
@@ -362,10 +408,16 @@ class Actions:
                 f"this head reads features of {head.encoder_id}, this library has those of "
                 f"{record.encoder_id}: teach the action here instead"
             )
-        name = _check_taught(head, record.dim)
+        name = check_taught(head, record.dim)
         self._check_free(name)
+        card = {**carried_report(content), "imported": True}
         with self._library.write() as catalog:
-            head_id = self.tagger.add(catalog, head, name, {"imported": True})
+            if not replace and any(one.name == name for one in catalog.actions.heads()):
+                raise InvalidQueryError(
+                    f"there is an action {name!r} already: rename or remove it first, or put this one in its "
+                    "place with --replace"
+                )
+            head_id = self.tagger.add(catalog, head, name, card)
         self.tagger.tag_and_activate(head_id, on_tagged)
         return self.taught(name)
 
@@ -465,6 +517,23 @@ class Actions:
                 raise
             return self.taught(name)
 
+    def is_taught(self, action: str) -> bool:
+        """Whether an action was taught by exactly this name."""
+        name = normalise_action(action)
+        with self._library.read() as catalog:
+            return any(head.is_taught and head.name == name for head in catalog.actions.heads())
+
+    def untaught(self) -> list[dict[str, Any]]:
+        """What was corrected by a name that is not taught yet, by name."""
+        with self._library.read() as catalog:
+            taught = {head.name for head in catalog.actions.heads() if head.is_taught}
+            counts = catalog.actions.count_examples()
+        return [
+            {"action": name, "positive": positive, "negative": negative}
+            for name, (positive, negative) in sorted(counts.items())
+            if name not in taught
+        ]
+
     def corrections(self, action: str) -> dict[str, Any]:
         """How many examples of an action are kept, taught yet or not; `action` is what they are kept as."""
         name = self.name_taught(action)
@@ -490,30 +559,9 @@ def check_bounds(min_confidence: float | None, min_duration_seconds: float | Non
         raise InvalidQueryError(f"min_duration_seconds must be 0 or more, got {min_duration_seconds}")
 
 
-def _check_taught(head: TaughtHead | Localiser, dim: int) -> str:
-    """The name of the action that a head from a file knows.
-
-    Raises:
-        HeadFileError: Its numbers or its name are not what a lesson gives.
-    """
-    numbers: tuple[float, ...]
-    if isinstance(head, TaughtHead):
-        expected, numbers = (len(SCALES_SECONDS) * len(PARTS) * dim,), (head.bias,)
-        if head.weights.shape != expected:
-            raise HeadFileError(f"the head holds {len(head.weights)} weights, expected {expected[0]}")
-    else:
-        numbers = head.calibration
-        if head.dim != dim or len(head.actions) != 1:
-            raise HeadFileError(
-                f"the head reads features of {head.dim} dimensions and knows {len(head.actions)} actions, "
-                f"expected {dim} and 1"
-            )
-    if not (all(map(math.isfinite, numbers)) and 0.0 <= head.threshold <= 1.0):
-        raise HeadFileError(f"the head's numbers {numbers} or threshold {head.threshold} are out of range")
-    (name,) = head.actions
-    if not isinstance(name, str) or normalise_action(name) != name:
-        raise HeadFileError(f"{name!r} is not how a head spells an action")
-    return name
+def _is_cut_short(name: str, other: str) -> bool:
+    """Whether two names differ by final e's alone, as no two forms of a word do: one is a typing error."""
+    return name != other and re.sub(r"e\b", "", name) == re.sub(r"e\b", "", other)
 
 
 def _rounded(report: dict[str, Any]) -> dict[str, Any]:

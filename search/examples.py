@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from encoders.errors import InvalidQueryError
 from encoders.heads import ActionSpan, FeatureTrack
 from search.action_catalog import ActionExample
 from search.types import Filters
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 BACKGROUND_CLIPS = 300
 LABELLED_SPANS = 200  # of either side, that a head on windows is taught with
+SAME_SECONDS = 1e-3
+SAME_FEATURES = 0.01  # of their norm: the same frame, encoded in another batch
+SHOWN_BOTH = 5
 Footage = dict[int, list[tuple[float, float]]]  # by video id, spans in seconds
 
 
@@ -27,7 +31,7 @@ def gather_examples(
     """Examples of the action, and of what it is not, with their features.
 
     Of labelled spans no more than `LABELLED_SPANS` of either side, from all over: every two examples are
-    compared with each other.
+    compared with each other. Of the same footage, in copies of a file, one.
     """
     from encoders.lesson import Example
 
@@ -37,10 +41,49 @@ def gather_examples(
         if track is None:
             assert example.video_id is not None and example.span is not None
             track = _span_track(catalog, example.video_id, example.span, dim)
-        if track is not None and len(track):
+        side = sides[0 if example.is_positive else 1]
+        if track is not None and len(track) and not _is_among(track, (one.track for one in side)):
             source = example.source if example.video_id is None else f"video {example.video_id}"
-            sides[0 if example.is_positive else 1].append(Example(track, source))
+            side.append(Example(track, source))
     return sides
+
+
+def _is_among(track: FeatureTrack, others: Iterable[FeatureTrack]) -> bool:
+    """Whether others hold the same footage at the same times: it is in copies of one file."""
+    features, count = track.features.astype(np.float32), len(track)
+    allowed = SAME_FEATURES * np.linalg.norm(features, axis=1)
+    for other in others:
+        first = int(np.searchsorted(other.times_seconds, track.times_seconds[0] - SAME_SECONDS))
+        place = slice(first, first + count)
+        if len(other.times_seconds[place]) < count or other.features.shape[1] != features.shape[1]:
+            continue
+        if np.abs(other.times_seconds[place] - track.times_seconds).max() > SAME_SECONDS:
+            continue
+        apart = np.linalg.norm(other.features[place].astype(np.float32) - features, axis=1)
+        if (apart <= allowed).all():
+            return True
+    return False
+
+
+def check_sides(action: str, examples: Sequence[ActionExample]) -> None:
+    """Raises InvalidQueryError where the same is given both as an action and as what it is not."""
+    against: dict[object, ActionExample] = {}
+    for example in examples:
+        if not example.is_positive:
+            against.update(dict.fromkeys(_identities(example), example))
+    both = [
+        one.source for one in examples if one.is_positive and any(key in against for key in _identities(one))
+    ]
+    if both:
+        shown = ", ".join(both[:SHOWN_BOTH]) + (", ..." if len(both) > SHOWN_BOTH else "")
+        raise InvalidQueryError(f"given both as {action!r} and as what it is not: {shown}")
+
+
+def _identities(example: ActionExample) -> list[object]:
+    """What tells an example from others: its content, its place, or where it is from."""
+    if example.video_id is not None:
+        return [(example.video_id, example.span)]
+    return [example.source] + ([] if example.digest is None else [("digest", example.digest)])
 
 
 def _fewer(examples: Sequence[ActionExample]) -> list[ActionExample]:
@@ -82,8 +125,17 @@ def gather_labelled(
     ]
 
 
-def gather_background(catalog: Catalog, examples: Sequence[ActionExample], dim: int) -> list[Example]:
-    """Clips from all over the library, but for those that are examples."""
+def gather_background(
+    catalog: Catalog, examples: Sequence[ActionExample], dim: int, known: Sequence[Example] = ()
+) -> list[Example]:
+    """Clips from all over the library, but for those that are examples.
+
+    Args:
+        catalog: Of the library.
+        examples: What is no background, nor any copy of it.
+        dim: D.
+        known: The same, with their features.
+    """
     from encoders.lesson import Example
 
     spans = footage_of(examples)
@@ -91,12 +143,14 @@ def gather_background(catalog: Catalog, examples: Sequence[ActionExample], dim: 
     background = []
     # Example files that are in the library as well are no background either.
     files = {example.source for example in examples if example.video_id is None}
+    digests = {example.digest for example in examples if example.digest is not None}
+    copies = {video.id for digest in digests for video in catalog.videos_by_digest(digest)}
     for clip in catalog.clips(np.sort(chosen).tolist()).values():
         span = (clip.start_seconds, clip.end_seconds)
-        if clip.path in files or meets(clip.video_id, span, spans):
+        if clip.path in files or clip.video_id in copies or meets(clip.video_id, span, spans):
             continue
         track = _span_track(catalog, clip.video_id, span, dim)
-        if track is not None and len(track):
+        if track is not None and len(track) and not _is_among(track, (one.track for one in known)):
             background.append(Example(track, f"video {clip.video_id}"))
     return background
 
@@ -105,12 +159,13 @@ def each_once(examples: Sequence[ActionExample]) -> list[ActionExample]:
     """The examples as `ActionCatalog.add_example` keeps them: of the same footage, the last."""
     kept: list[ActionExample] = []
     spans: Footage = {}
-    sources: set[str] = set()
+    known: set[object] = set()
     for example in reversed(examples):
-        is_known = example.span is None and example.source in sources
+        named = _identities(example) if example.span is None else []
+        is_known = any(name in known for name in named)
         if not is_known and not meets(example.video_id, example.span, spans):
             kept.append(example)
-            sources.add(example.source)
+            known.update(named)
             if example.video_id is not None and example.span:
                 spans.setdefault(example.video_id, []).append(example.span)
     return kept[::-1]

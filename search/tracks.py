@@ -69,8 +69,8 @@ def track_of_clips(rows: Sequence[Any], dim: int, shot_window: float | None) -> 
     )
 
 
-def track_to_bytes(track: FeatureTrack) -> bytes:
-    """A track as safetensors, its features as float16."""
+def track_to_bytes(track: FeatureTrack, digest: str | None = None) -> bytes:
+    """A track as safetensors, its features as float16, with the digest of the file that it is from."""
     return pack(
         {
             "features": track.features.astype(np.float16),
@@ -79,16 +79,22 @@ def track_to_bytes(track: FeatureTrack) -> bytes:
             "shots": track.shots,
         },
         kind="track",
+        digest=digest,
     )
 
 
 def track_from_bytes(content: bytes) -> FeatureTrack:
     """Reads what `track_to_bytes` wrote. Raises HeadFileError."""
+    return file_track_from_bytes(content)[0]
+
+
+def file_track_from_bytes(content: bytes) -> tuple[FeatureTrack, str | None]:
+    """As `track_from_bytes`, with the digest of the file, None where it was not kept."""
     expected: dict[str, tuple[type, int]] = {
         "features": (np.float16, 2),
         "times_seconds": (np.float64, 1),
         "borders_seconds": (np.float64, 1),
         "shots": (np.int64, 1),
     }
-    tensors, _ = unpack(content, "track", expected)
-    return FeatureTrack(**tensors)
+    tensors, card = unpack(content, "track", expected)
+    return FeatureTrack(**tensors), card.get("digest")

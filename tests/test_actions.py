@@ -7,6 +7,7 @@ PostgreSQL.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 from sqlalchemy import insert, select, update
 from video_factory import moving, write_video
 
@@ -31,7 +33,7 @@ from encoders.errors import (
 )
 from encoders.heads import ActionSpan, FeatureTrack
 from encoders.taught import TaughtHead
-from encoders.tensors import pack
+from encoders.tensors import pack, read_card
 from encoders.types import FrameBatch, normalise
 from encoders.windows import PARTS, SCALES_SECONDS
 from indexer.lessons import examples_from_clips, examples_from_files, examples_from_spans
@@ -485,7 +487,8 @@ def test_spans_from_every_kind_of_file(plain, tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "error"),
     [
-        ("a.csv", "path,start_seconds\n/archive/0/0.mp4,1\n", "entry 1: no 'end_seconds'"),
+        ("a.csv", "path,start_seconds\n/archive/0/0.mp4,1\n", "found path,start_seconds"),
+        ("a.csv", "path,start_seconds,end_seconds\n/archive/0/0.mp4,1\n", "row 2: no 'end_seconds'"),
         ("a.csv", "", "no span"),
         ("a.json", "{", "cannot be read"),
         ("a.json", "3", "int"),
@@ -493,9 +496,24 @@ def test_spans_from_every_kind_of_file(plain, tmp_path):
         ("a.json", '[{"path": "/archive/0/0.mp4", "start_seconds": 5, "end_seconds": NaN}]', "entry 1"),
         ("a.json", '["x"]', "entry 1"),
         ("a.json", '{"database": {"x": 3}}', "ActivityNet"),
+        ("a.csv", "file,begin,end\na.mp4,1,2\n", "expected columns path,.*; found file,begin,end"),
+        ("a.csv", "video_id,start_seconds,end_seconds\n1,0:03,4\n", "row 2: start_seconds .*'0:03'"),
+        (
+            "a.csv",
+            "video_id,start_seconds,end_seconds\n1,1,5\n1,500,600\n",
+            "row 3.*500 to 600 s lies beyond /archive/0/0.mp4, which lasts 24.0 s",
+        ),
+        ("a.json", '[{"video_id": 1, "start_seconds": 1, "end_seconds": 25.1}]', "entry 1.*lasts 24.0 s"),
+        ("a.json", '[{"video_id": 1, "start_seconds": 24, "end_seconds": 24.5}]', "entry 1.*lasts 24.0 s"),
+        (
+            "a.json",
+            '{"database": {"0": {"annotations": [{"segment": [1, 300], "label": "x"}]}}}',
+            "entry 1 of 0.*24.0 s",
+        ),
     ],
 )
 def test_files_of_spans_that_are_none(plain, tmp_path, name, text, error):
+    # Each video of the archive is of six clips of 4 s.
     archive(plain, 1)
     (tmp_path / name).write_text(text)
     with pytest.raises(InvalidQueryError, match=error):
@@ -699,6 +717,58 @@ def test_examples_that_are_in_the_library_too_are_no_background(plain):
     assert card["average_precision"] == 1.0
 
 
+def test_copies_of_examples_that_are_in_the_library_are_no_background(plain):
+    """By their content, or, where that is not known, by their features, encoded in another batch."""
+    archive(plain, 6, "RR")
+    archive_of_rest(plain, 6)
+    copies = [add(plain, f"/copy/{n}.mp4", "oo", seed=300 + n, digest=f"content {n}") for n in range(2)]
+    given = []
+    with plain.read() as catalog:
+        for video in catalog.list_videos(limit=6):
+            (track,) = catalog.actions.tracks(video.id, DIM)
+            noise = (1 + 1e-3 * np.random.default_rng(0).normal(size=track.features.shape)).astype(np.float16)
+            nearly = dataclasses.replace(track, features=(track.features * noise).astype(np.float16))
+            given.append(ActionExample(True, f"/examples{video.path}", track=nearly))
+        (first,) = catalog.actions.tracks(copies[0], DIM)
+    moved = dataclasses.replace(first, features=first.features[::-1].copy())  # told by the digest alone
+    given.append(ActionExample(False, "/examples/not.mp4", track=moved, digest="content 0"))
+    card = plain.actions.teach("running", given)
+    assert (card["positives"], card["negatives"]) == (6, 1)
+    assert card["background"] == (6 + 1) * 2
+    assert plain.actions.teach("running", [])["background"] == (6 + 1) * 2  # the digest was kept
+
+
+def test_copies_of_one_example_are_one(plain):
+    archive_of_rest(plain, 10)
+    (track,) = tracks(plain, add(plain, "/x.mp4", "RR"))
+    copies = [ActionExample(True, f"/{n}.mp4", track=track) for n in range(5)]
+    with pytest.raises(TeachingError, match=r"of 5 examples 1 .*too few"):
+        plain.actions.teach("running", copies)
+    same = [ActionExample(True, f"/{n}.mp4", track=track, digest="same") for n in range(5)]
+    with pytest.raises(TeachingError, match="too few"):
+        plain.actions.teach("running", same)
+    # In the library itself, too.
+    videos = [add(plain, f"/copies/{n}.mp4", "R", seed=4) for n in range(5)]
+    with pytest.raises(TeachingError, match=r"of 5 examples 1 .*too few"):
+        plain.actions.teach("running", positives(plain, videos, (0,)))
+    assert not dump(plain)["heads"]
+
+
+def test_nothing_is_both_an_action_and_what_it_is_not(plain):
+    videos = archive(plain)
+    given = positives(plain, videos)
+    (track,) = tracks(plain, videos[0])
+    file = ActionExample(True, "/a.mp4", track=track, digest="a")
+    for more, said in (
+        (examples_from_clips(plain, clips_of(plain, videos[3:4], [2]), is_positive=False), "clip .*/3.mp4"),
+        ([file, ActionExample(False, "/a.mp4", track=track)], "/a.mp4"),
+        ([file, ActionExample(False, "/b.mp4", track=track, digest="a")], "/a.mp4"),
+    ):
+        with pytest.raises(InvalidQueryError, match=f"both as 'running' and as what it is not: {said}"):
+            plain.actions.teach("running", [*given, *more])
+    assert not dump(plain)["action_examples"]
+
+
 def archive_of_rest(library: Library, count: int) -> list[int]:
     return [add(library, f"/rest/{number}.mp4", "oo", seed=200 + number) for number in range(count)]
 
@@ -795,6 +865,7 @@ def spans_of_action(library: Library, action: str) -> list[tuple[float, float]]:
         ("Running", "running"),
         ("paddling", "paddling"),  # a whole head knows it by just this name
         ("knitting", "knitting"),  # nobody knows it: kept for a lesson to come
+        ("runnin", "runnin"),  # a typing error
     ],
 )
 def test_corrections_by_another_name_count_for_the_taught_action(plain, typed, kept_as):
@@ -823,6 +894,23 @@ def test_another_name_of_two_taught_actions_is_neither(plain):
     assert plain.actions.corrections("running")["action"] == "running"
     with pytest.raises(UnknownActionError):
         plain.actions.describe("running")
+
+
+def test_a_name_cut_short_is_another_name(plain):
+    videos = archive(plain)
+    teach(plain, videos)
+    plain.actions.rename("running", "circle")
+    (clip,) = clips_of(plain, videos[8:9], [2])
+    plain.actions.correct(clip, "circl", is_positive=False)
+    assert plain.actions.corrections("circl") == {"action": "circl", "positive": 0, "negative": 1}
+    assert len(spans_of_action(plain, "circle")) == 10
+    with pytest.raises(UnknownActionError, match="close to it: circle"):
+        plain.actions.export("circl")
+    assert plain.actions.untaught() == [{"action": "circl", "positive": 0, "negative": 1}]
+    assert plain.actions.remove("circl") == {"action": "circl", "examples": 1}
+    assert plain.actions.untaught() == []
+    with pytest.raises(UnknownActionError, match="close to it: circle"):
+        plain.actions.remove("circl")
 
 
 def test_only_what_shows_and_corrects_takes_another_name(plain):
@@ -915,6 +1003,46 @@ def test_a_head_carried_to_another_library_finds_the_same(plain, tmp_path):
         (s.path, s.start_seconds, s.end_seconds, s.confidence) for s in found(plain)
     ]
     other.close()
+
+
+def test_what_is_carried_over_tells_of_its_lesson_and_replaces_nothing_by_itself(plain, tmp_path):
+    report = teach(plain, archive(plain))
+    content = plain.actions.export("running")
+    other = Library(tmp_path / "other", create=True)
+    make(other)
+    archive(other)
+    other.actions.import_head(content)
+    (row,) = other.actions.listing()
+    assert row["report"] == report | {"imported": True}
+    assert other.actions.describe("running")["report"] == row["report"]
+    before = dump(other)
+    with pytest.raises(InvalidQueryError, match="--replace"):
+        other.actions.import_head(content)
+    assert dump(other) == before
+    other.actions.correct(1, "running", is_positive=False)
+    assert other.actions.import_head(content, replace=True).name == "running"
+    assert len(dump(other)["heads"]) == 1 and other.actions.corrections("running")["negative"] == 1
+    other.close()
+    for wrong in ({"precision": "high"}, 3, {**report, "seconds": float("inf")}, {"precision": 1.0}):
+        head = plain.actions.import_head(made_head(report=wrong), replace=True)
+        assert head.card == {"imported": True}
+
+
+def test_a_file_with_a_flipped_bit_is_refused(plain):
+    archive(plain, 2)
+    content = made_head()
+    for place in (len(content) - 1, len(content) - 700, content.index(b"threshold") + 13):
+        damaged = bytearray(content)
+        damaged[place] ^= 1
+        with pytest.raises(HeadFileError):
+            plain.actions.import_head(bytes(damaged))
+    assert not dump(plain)["heads"]
+    # Files from before there was a digest.
+    old = save(
+        {"weights": np.zeros(len(SCALES_SECONDS) * len(PARTS) * DIM, np.float32)},
+        {"reelseek": json.dumps({k: v for k, v in read_card(content).items() if k != "sha256"})},
+    )
+    assert plain.actions.import_head(old).name == "running"
 
 
 def made_head(**card) -> bytes:
@@ -1077,7 +1205,12 @@ def test_examples_from_files_are_what_ingest_would_store(tmp_path, offline_encod
     assert example.source == os.path.abspath(folder / "one.mp4")
     assert np.array_equal(example.track.times_seconds, stored_track.times_seconds)
     np.testing.assert_allclose(example.track.features, stored_track.features, atol=2e-3)
-    assert len(said) == 1 and "broken.mp4" in said[0]
+    assert len(said) == 1 and "broken.mp4" in said[0] and example.digest
+    for copy in ("two.mp4", "three.mp4"):
+        (folder / copy).write_bytes((folder / "one.mp4").read_bytes())
+    said.clear()
+    assert len(examples_from_files(library, [str(folder)], is_positive=True, say=said.append)) == 1
+    assert "2 of 5 files are copies of others" in said[0]
     with pytest.raises(NotFoundError, match="nowhere"):
         examples_from_files(library, [str(tmp_path / "nowhere")], is_positive=True)
     with pytest.raises(NotFoundError, match="no video"):

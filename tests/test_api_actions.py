@@ -197,8 +197,8 @@ def test_only_some_videos(client: TestClient, taught: Taught, archive: Path) -> 
 
 
 def test_an_unknown_action_is_404_and_told_what_is_known(client: TestClient) -> None:
-    for path in ("/v1/segments", "/v1/segments/export"):
-        response = client.get(path, params={"action": "juggling fire", "format": "csv"})
+    for path, more in (("/v1/segments", {}), ("/v1/segments/export", {"format": "csv"})):
+        response = client.get(path, params={"action": "juggling fire", **more})
         problem = assert_problem(response, 404, "unknown-action")
         assert TAUGHT in problem["detail"] and "archery" in problem["detail"]
         assert "indexer actions teach" in problem["detail"]
@@ -264,7 +264,9 @@ def cursor_of(document: str) -> str:
         '["segments", "/\\u0000", 1.0, 1]',
         '["segments", "/\\ud800", 1.0, 1]',
         '["segments", ["/a"], 1.0, 1]',
+        '["segments", "/a", 1.0, 1]',
         '["segments", "/a", 1.0, 1, 1]',
+        '["segments", "/a", 1.0, 1, "0123456789abcdef"]',
         '["clips", 1]',
         '["videos", "/a"]',
         "[" * 5000,
@@ -282,9 +284,36 @@ def test_hostile_cursors_are_refused(client: TestClient, document: str) -> None:
 def test_a_cursor_of_a_segment_that_has_gone_goes_on_behind_it(client: TestClient) -> None:
     whole = segments(client, "jogging")["segments"]
     rocket = whole[-1]["path"]
-    cursor = cursor_of(json.dumps(["segments", rocket, 2.0, 2**62]))
+    given = segments(client, "jogging", limit=1)["next_cursor"]
+    *_, digest = json.loads(base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)))
+    cursor = cursor_of(json.dumps(["segments", rocket, 2.0, 2**62, digest]))
     rest = segments(client, "jogging", cursor=cursor)["segments"]
     assert rest == [one for one in whole if one["path"] == rocket and one["start_seconds"] > 2.0]
+
+
+def test_a_cursor_goes_on_with_its_own_question_alone(client: TestClient) -> None:
+    cursor = segments(client, "jogging", limit=2, min_confidence=0.1)["next_cursor"]
+    assert segments(client, " Jogging", min_confidence=0.1, limit=7, cursor=cursor)["segments"]
+    for other in ({"action": "archery"}, {}, {"min_confidence": 0.2}, {"path_prefix": "/"}, {"video_id": 1}):
+        params = {"action": "jogging", "min_confidence": 0.1, "cursor": cursor} | other
+        if not other:
+            del params["min_confidence"]
+        answer = assert_problem(client.get("/v1/segments", params=params), 422, "invalid-query")
+        assert "leave it out" in answer["detail"]
+
+
+def test_parameters_that_are_none_are_refused(client: TestClient, taught: Taught) -> None:
+    video = taught.videos["coffee.mp4"]
+    for path, params in (
+        ("segments", {"action": "jogging", "min_confidense": 0.9}),
+        ("segments/export", {"action": "jogging", "format": "csv", "limit": 3}),
+        (f"videos/{video}/segments", {"path_prefix": "/"}),
+        ("actions", {"action": "jogging"}),
+    ):
+        unknown = list(params)[-1]
+        answer = assert_problem(client.get(f"/v1/{path}", params=params), 422, "invalid-request")
+        assert unknown in json.dumps(answer), answer
+    assert client.get(f"/v1/videos/{video}/segments", params={"min_confidence": 0.9}).status_code == 200
 
 
 def test_all_that_was_seen_in_a_video(client: TestClient, taught: Taught) -> None:
@@ -335,6 +364,9 @@ def test_exports_are_read_by_other_programs(client: TestClient, taught: Taught) 
     found = results.json()["results"]
     assert {name: len(of) for name, of in found.items()} == {"coffee": 1, "rocket": 21}
     assert found["coffee"][0]["segment"] == [round(1 / 7, 6), 2.0]
+    same = export(client, "json")
+    assert same.json() == results.json() and same.headers["content-type"] == "application/json"
+    assert same.headers["content-disposition"] == 'attachment; filename="jogging.json"'
 
     timeline = otio.adapters.read_from_string(export(client, "otio").text, "otio_json")
     assert [clip.name for clip in timeline.find_clips()] == [Path(one["path"]).name for one in listed]
@@ -448,6 +480,7 @@ def test_what_is_known_is_listed_as_on_the_command_line(client: TestClient, taug
     assert listing == {
         "actions": taught.library.actions.listing(),
         "heads": [{"head": BACKBONE, "kind": "kinetics", "names": 3}],
+        "untaught": [],
     }
     rows = {row["action"]: row for row in listing["actions"]}
     assert set(rows) == {TAUGHT, "jogging", "archery"}  # push/pull was never found
@@ -466,6 +499,14 @@ def test_one_action_is_described(client: TestClient, taught: Taught) -> None:
     assert_problem(client.get("/v1/actions/push/pull"), 404, "unknown-action")
 
 
+def test_what_was_taught_elsewhere_tells_of_its_lesson(client: TestClient, taught: Taught) -> None:
+    known = taught.library.actions
+    known.import_head(known.export(TAUGHT), replace=True)
+    (row,) = [row for row in client.get("/v1/actions").json()["actions"] if row["action"] == TAUGHT]
+    assert row["report"]["imported"] is True and row["report"]["positives"] == len(taught.cat_clips) - 2
+    assert client.get(f"/v1/actions/{TAUGHT}").json() == known.describe(TAUGHT)
+
+
 # --- corrections, removal ------------------------------------------------------------------
 
 
@@ -481,6 +522,7 @@ def test_feedback_is_kept_and_a_rejected_tag_goes(client: TestClient, taught: Ta
         "/v1/feedback", json={"clip_id": clip["clip_id"], "action": "archery", "correct": False}
     )
     assert wrong.json() == {"action": "archery", "positive": 0, "negative": 1}  # in place of the first
+    assert client.get("/v1/actions").json()["untaught"] == [wrong.json()]
     assert segments(client, "archery")["total"] == 0
     assert segments(client, "jogging", video_id=coffee)["total"] == 1
     body = {"query": [{"clip_id": taught.cat_clips[0]}], "filters": {"video_ids": [coffee]}}
@@ -529,7 +571,7 @@ def test_a_library_that_tags_by_name_answers_other_names_too(archive: Path, tmp_
     with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
         response = client.get("/v1/segments", params={"action": "a rocket"})
         assert "ingest" in assert_problem(response, 409)["detail"]
-        assert client.get("/v1/actions").json() == {"actions": [], "heads": []}
+        assert client.get("/v1/actions").json() == {"actions": [], "heads": [], "untaught": []}
         films = [str(archive / "cats"), str(archive / "others" / "motorcycle.mp4")]
         ingest(library, films, IngestOptions(encoder="offline", device="cpu", workers=1))
         problem = assert_problem(client.get("/v1/segments", params={"action": "a cat"}), 404)

@@ -258,7 +258,9 @@ def test_from_teaching_to_forgetting(indexer, own, tmp_path):
     file = tmp_path / "running.safetensors"
     assert indexer("actions", "export", "running", file, library=own).code == 0
     assert indexer("actions", "rename", "running", "sprinting fast", library=own).code == 0
-    assert indexer("actions", "import", file, library=own).code == 0
+    ran = indexer("actions", "import", file, library=own)
+    assert ran.code == 0 and "10 segments here" in ran.err
+    assert "taught, imported" in indexer("actions", "list", library=own).out
     listed = json.loads(indexer("actions", "list", "--json", library=own).out)["actions"]
     assert {one["action"] for one in listed} == {"running", "sprinting fast"}
     for name in ("running", "sprinting fast"):
@@ -289,6 +291,93 @@ def test_what_cannot_be_done_is_said_in_a_line(indexer, own, words, code, said):
     assert (ran.code, ran.out) == (code, "")
     assert said in ran.err and "REELSEEK_TRACEBACK" not in ran.err
     assert (own / "catalog.sqlite3").read_bytes() == before
+
+
+def test_every_change_is_told_as_json(indexer, own, tmp_path):
+    clips = ids(own, (2, 3))
+    assert indexer("actions", "teach", "running", "--clips", clips, library=own).code == 0
+    file = tmp_path / "a.safetensors"
+    clip = clips.split(",")[0]
+
+    def told(*words: object) -> dict:
+        ran = indexer("actions", *words, "--json", library=own)
+        assert ran.code == 0, ran.err
+        return json.loads(ran.out)
+
+    kept = {"action": "running", "positive": 19, "negative": 1, "taught": True}
+    assert told("reject", clip, "running") == kept
+    assert told("confirm", clip, "running") == kept | {"positive": 20, "negative": 0}
+    document = told("export", "running", file)
+    assert document == {"action": "running", "file": str(file), "size_bytes": file.stat().st_size}
+    assert told("rename", "running", "Jogging") == {"action": "jogging", "was": "running"}
+    document = told("import", file)
+    assert (document["action"], document["segments"]) == ("running", 10)
+    assert document["report"]["imported"] is True and document["report"]["positives"] == 20
+    ran = indexer("actions", "import", file, "--json", library=own)
+    assert (ran.code, ran.out) == (2, "") and "--replace" in ran.err
+    assert told("import", file, "--replace")["action"] == "running"
+    assert told("remove", "jogging") == {"action": "jogging", "examples": 20}
+
+
+def test_corrections_of_what_is_not_taught_yet(indexer, own):
+    ran = indexer("actions", "confirm", 22, "nosuch", library=own)
+    assert "kept for a first lesson: nosuch is not taught yet, 1 clip so far" in ran.err
+    ran = indexer("actions", "list", library=own)
+    assert ran.out.splitlines()[-1] == "corrected, and not taught yet: nosuch (1 + 0 not)"
+    ran = indexer("actions", "remove", "nosuch", library=own)
+    assert ran.code == 0 and "forgot nosuch and 1 example" in ran.err
+    assert "nosuch" not in indexer("actions", "list", library=own).out
+    assert indexer("actions", "remove", "nosuch", library=own).code == 2
+
+
+def test_the_same_clips_on_both_sides_are_named(indexer, own):
+    clips = ids(own, (2, 3))
+    ran = indexer("actions", "teach", "few", "--clips", clips, "--not-clips", clips, library=own)
+    assert ran.code == 2 and "given both as 'few' and as what it is not: clip " in ran.err
+
+
+def test_examples_that_go_with_their_video_are_said(indexer, own):
+    assert indexer("actions", "teach", "running", "--clips", ids(own, (2, 3)), library=own).code == 0
+    ran = indexer("remove", "/archive/0/0.mp4", library=own)
+    assert "removed 1 video, 6 clips" in ran.err and "2 examples of running went with it" in ran.err
+
+
+def test_no_segment_is_blamed_on_what_was_asked(indexer, folder, tmp_path):
+    for bound in (("--path-prefix", "/nowhere"), ("--min-duration", "999")):
+        ran = indexer("find", "-a", "running", *bound, library=folder)
+        assert ran.code == 0 and "within what was asked for" in ran.out and "surely" not in ran.out
+    ran = indexer("find", "-a", "levitating over", "--export", tmp_path / "a.csv", library=folder)
+    assert ran.code == 0 and "0 segments written" in ran.err and "no segment was found" in ran.err
+    one = ("find", "-a", "running", "--path-prefix", "/archive/0/0.mp4", "--export", tmp_path / "b.csv")
+    assert "1 segment written" in indexer(*one, library=folder).err
+    ran = indexer("search", "--action", "running", library=folder)
+    assert ran.code == 2 and 'indexer find --action "running"' in ran.err
+
+
+@pytest.mark.parametrize("is_tagging", [False, True])
+def test_a_lesson_that_is_interrupted_says_what_it_left(own, tmp_path, is_tagging):
+    """By a signal, to a program of its own, that comes while it works."""
+    code = (
+        "import os, signal, sys\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "def interrupt(*_):\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "import encoders.lesson, search.tagging\n"
+        "from indexer import cli\n"
+        "def trace(frame, event, arg):\n"
+        f"    if frame.f_code.co_name == {('_look_at' if is_tagging else 'choose')!r}:\n"
+        "        sys.setprofile(None)\n        interrupt()\n"
+        "import threading\nsys.setprofile(trace)\nthreading.setprofile(trace)\n"
+        f"sys.argv = ['indexer', 'actions', 'teach', 'running', '--clips', {ids(own, (2, 3))!r},"
+        f" '--library', {str(own)!r}]\ncli.main()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (ran.returncode, ran.stdout) == (130, ""), ran.stderr
+    expected = "interrupted; " + ("the examples are kept, and nothing else" if is_tagging else "nothing")
+    assert ran.stderr.splitlines()[-1] == f"error: {expected} was changed"
+    library = Library(own)
+    assert not library.actions.listing()
+    assert bool(library.actions.untaught()) == is_tagging
+    library.close()
 
 
 # --- the whole way, on real files ------------------------------------------------------------------------
@@ -412,9 +501,12 @@ def test_with_offline_names_are_only_known_when_asked(indexer, film, tmp_path):
     assert indexer(*words, "--encoder", "offline", library=library).code == 0
     assert kinds(library) == {}
     names.write_text("# my names\nriding a bike\n\nA Cat\n", encoding="utf-8")
-    assert indexer(*words, "--actions", f"zero-shot:{names}", library=library).code == 0
+    ran = indexer(*words, "--actions", f"zero-shot:{names}", library=library)
+    assert ran.code == 0 and "too weak" in ran.err and "--actions none" in ran.err
     assert json.loads(indexer("actions", "list", "--json", library=library).out)["heads"][0]["names"] == 2
     assert indexer("find", "-a", "a cat", library=library).code == 0
+    # Its words are weak: finding nothing by them is no answer.
+    assert indexer("find", "-a", "zzgrblfx", library=library).code == 2
     for wrong in (f"zero-shot:{names}x", "zero shot", "kinetics"):
         ran = indexer(*words, "--actions", wrong, library=library)
         assert ran.code == 2 and wrong.partition(":")[0] in ran.err + "zero-shot"
@@ -588,7 +680,9 @@ def test_as_a_program_of_its_own_json_is_all_that_is_on_stdout(folder):
 
 def test_clips_of_a_changed_file_are_examples_no_longer(indexer, tmp_path, offline_encoder):
     """What was rejected in the old content says nothing about the new; other sampling changes nothing."""
-    film = write_video(tmp_path / "a.mp4", moving(100, seed=3), fps=25)
+    films = tmp_path / "films"
+    films.mkdir()
+    film = write_video(films / "a.mp4", moving(100, seed=3), fps=25)
     library = Library(tmp_path / "library", create=True, device="cpu")
     ingest(library, [str(film)], IngestOptions(encoder="offline", device="cpu"))
     with library.read() as catalog:
@@ -598,6 +692,12 @@ def test_clips_of_a_changed_file_are_examples_no_longer(indexer, tmp_path, offli
     ingest(library, [str(film)], IngestOptions())
     assert library.actions.corrections("running")["positive"] == 1
     write_video(film, moving(110, seed=4), fps=25)
-    ingest(library, [str(film)], IngestOptions())
+    assert ingest(library, [str(film)], IngestOptions()).examples_gone == {"running": 1}
     assert library.actions.corrections("running")["positive"] == 0
+    with library.read() as catalog:
+        clip = int(catalog.clip_ids(Filters())[0])
+    library.actions.correct(clip, "running", is_positive=True)
     library.close()
+    film.unlink()
+    ran = indexer("ingest", films, "--prune", "--device", "cpu", library=tmp_path / "library")
+    assert ran.code == 0 and "1 removed" in ran.err and "1 example of running went with it" in ran.err

@@ -23,6 +23,7 @@ from encoders.tensors import pack, unpack
 from encoders.types import normalise
 from indexer.cli import app
 from indexer.lessons import examples_from_spans
+from search.examples import gather_labelled
 from search.library import Library
 from search.types import EncodedClip
 
@@ -352,6 +353,62 @@ def test_names_of_videos_that_two_share_or_none_has(small, tmp_path):
         assert [one.video_id for one in examples_from_spans(small, file, "leaping")] == [video_id]
 
 
+def test_videos_that_a_file_names_without_a_span_show_nothing_of_it(small, tmp_path):
+    file = tmp_path / "net.json"
+    leap = {"segment": [10, 14], "label": "leaping"}
+    file.write_text(json.dumps({"database": {"0": {"annotations": [leap]}, "1": {"annotations": []}}}))
+    read = examples_from_spans(small, file, "leaping")
+    # A minute, as a video of the archive is long.
+    assert [(one.video_id, one.span, one.is_positive, one.origin) for one in read] == [
+        (1, (10, 14), True, "spans"),
+        (2, (0, 60), False, "spans"),
+    ]
+    with small.write() as catalog:
+        for example in read:
+            catalog.actions.add_example("leaping", example)
+        clip = catalog.clips_of_video(2)[3].id
+    small.actions.correct(clip, "leaping", is_positive=False)  # which says the same
+    small.actions.correct(clip, "leaping", is_positive=False)
+    with small.read() as catalog:
+        kept = catalog.actions.examples("leaping")
+    assert [(one.video_id, one.span) for one in kept if one.origin == "spans"] == [
+        (1, (10, 14)),
+        (2, (0, 60)),
+    ]
+
+
+def test_videos_without_the_action_count_as_labelled(tmp_path):
+    library, truth = made_library(tmp_path / "library", range(12))
+    for path in list(truth)[9:]:
+        truth[path] = []
+    file = written(tmp_path / "spans.json", truth, 12)
+    examples = examples_from_spans(library, file, "leaping")
+    with library.read() as catalog:
+        labelled = gather_labelled(catalog, "leaping", examples, DIM)
+    assert len(labelled) == 12 and [len(one.spans) for one in labelled[9:]] == [0, 0, 0]
+    library.close()
+
+
+def test_names_as_activitynet_gives_them_and_videos_that_are_not_here(small, tmp_path):
+    add(small, "/net/v_abc.mp4", 3)
+    add(small, "/net/xyz.mp4", 4)
+    leap = [{"segment": [1, 5], "label": "leaping"}]
+    file = tmp_path / "net.json"
+    names = ["abc", "v_xyz", "gone1", "gone2", "gone3", "v_gone4"]
+    file.write_text(json.dumps({"database": {name: {"annotations": leap} for name in names}}))
+    said: list[str] = []
+    read = examples_from_spans(small, file, "leaping", say=said.append)
+    assert [one.video_id for one in read] == [3, 4]
+    (line,) = said
+    assert line.startswith("4 of 6 videos") and line.endswith("gone1, gone2, gone3, ...")
+    file.write_text(json.dumps({"database": {"gone": {"annotations": []}}}))
+    with pytest.raises(NotFoundError, match=r"none of the videos.*gone"):
+        examples_from_spans(small, file, "leaping")
+    said.clear()
+    examples_from_spans(small, spans_file(tmp_path, [("leaping", 1, 5)]), "knitting", say=said.append)
+    assert "labels no 'knitting'; its labels are: leaping" in said[0]
+
+
 def test_the_commands_say_which_head_was_kept(archive, leaping):
     library, _, _ = archive
     figures = leaping["localiser"]
@@ -371,7 +428,9 @@ def test_taught_on_the_command_line(tmp_path):
     document = json.loads(taught.stdout)
     assert taught.exit_code == 0 and document["report"]["localiser"] is None
     assert document["report"]["positives"] == sum(len(spans) for spans in list(truth.values())[:6])
-    assert "borders" not in CliRunner().invoke(app, words).stdout
+    (line,) = [one for one in CliRunner().invoke(app, words).stderr.splitlines() if "borders" in one]
+    showing = sum(any(label == "resting" for label, _, _ in spans) for spans in list(truth.values())[:6])
+    assert line.endswith(f"five of them with the action; here 6 and {showing}")
 
 
 def test_finding_what_such_a_head_found_needs_no_torch(archive, leaping):

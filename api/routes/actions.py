@@ -18,16 +18,18 @@ from api.action_schemas import (
 )
 from api.cursors import decode_cursor, encode_cursor
 from api.finding import Wanted, all_segments
+from api.parameters import refuse_unknown
 from api.routes.catalog import Cursor, PageSize, VideoId
 from api.schemas import ActionName, Confidence, Id, Length, PathPrefix
 from api.segment_files import FILE_KINDS, ExportFormat, attachment, read_chunks, write_segments
 from api.services import Services, ServicesOf
+from encoders.errors import InvalidQueryError
 from search.action_catalog import SegmentFilters
 from search.actions import FoundSegments
 from search.types import Segment
 from search.wire import found_document, video_segments_document
 
-router = APIRouter(prefix="/v1", tags=["actions"])
+router = APIRouter(prefix="/v1", tags=["actions"], dependencies=[Depends(refuse_unknown)])
 
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {
@@ -55,13 +57,17 @@ async def segments(
     wanted: WantedOf, services: ServicesOf, limit: PageSize = 100, cursor: Cursor = None
 ) -> Response:
     """Every segment of an action, by path and time; 404 for an action that nothing here knows."""
-    after: Any = None if cursor is None else decode_cursor("segments", cursor)
+    after = None if cursor is None else _after(wanted, cursor)
     found = await services.find_segments(wanted)
-    return await run_sync(_page, services, found, after, limit)
+    return await run_sync(_page, services, wanted, found, after, limit)
 
 
 def _page(
-    services: Services, found: FoundSegments, after: tuple[str, float, int] | None, limit: int
+    services: Services,
+    wanted: Wanted,
+    found: FoundSegments,
+    after: tuple[str, float, int] | None,
+    limit: int,
 ) -> Response:
     """Reads and serialises, both off the event loop."""
     total, listed = services.finder.page(found, after, limit + 1)
@@ -69,14 +75,26 @@ def _page(
     answer = SegmentsAnswer.model_validate(
         {
             **found_document(found, page, total),
-            "next_cursor": _cursor_after(page[-1]) if len(listed) > limit else None,
+            "next_cursor": _cursor_after(wanted, page[-1]) if len(listed) > limit else None,
         }
     )
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-def _cursor_after(segment: Segment) -> str:
-    return encode_cursor("segments", segment.path, float(segment.start_seconds), segment.id)
+def _cursor_after(wanted: Wanted, segment: Segment) -> str:
+    place = (segment.path, float(segment.start_seconds), segment.id)
+    return encode_cursor("segments", *place, wanted.digest())
+
+
+def _after(wanted: Wanted, cursor: str) -> tuple[str, float, int]:
+    """Raises InvalidQueryError for a cursor of another listing, or of one with other filters."""
+    path, start_seconds, segment_id, digest = decode_cursor("segments", cursor)
+    if digest != wanted.digest():
+        raise InvalidQueryError(
+            "the cursor is that of a listing with another action or other filters: leave it out to start "
+            "from the beginning"
+        )
+    return path, start_seconds, segment_id
 
 
 @router.get("/segments/export", response_class=Response, responses=_FILE)
@@ -84,7 +102,8 @@ async def export_segments(
     wanted: WantedOf,
     services: ServicesOf,
     format: Annotated[
-        ExportFormat, Query(description="activitynet is JSON; vtt holds one video only.", examples=["csv"])
+        ExportFormat,
+        Query(description="activitynet is JSON, json the same; vtt holds one video only.", examples=["csv"]),
     ],
 ) -> Response:
     """Every segment of an action as a file for spreadsheets, evaluations, editors and players."""
@@ -132,7 +151,11 @@ def _of_video(
 def actions(services: ServicesOf) -> dict[str, Any]:
     """What is known here: which actions, who taught them, how often they were found."""
     known = services.library.actions
-    return {"actions": known.listing(), "heads": known.heads_listing()}
+    return {
+        "actions": known.listing(),
+        "heads": known.heads_listing(),
+        "untaught": known.untaught(),
+    }
 
 
 # A name may hold a slash.

@@ -1,0 +1,27 @@
+"""Query parameters that a route does not know are refused: a misspelled filter filters nothing."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+
+
+def refuse_unknown(request: Request) -> None:
+    """Raises RequestValidationError naming the query parameters that the route's documentation does not."""
+    paths = request.app.openapi()["paths"]
+    described = paths[request.scope["route"].path_format][request.method.lower()]
+    known = {one["name"] for one in described.get("parameters", ()) if one["in"] == "query"}
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        expected = f"expected one of {', '.join(sorted(known))}" if known else "none is expected"
+        raise RequestValidationError(
+            [
+                {
+                    "type": "extra_forbidden",
+                    "loc": ("query", name),
+                    "msg": f"Unknown query parameter {name!r}; {expected}",
+                    "input": request.query_params[name],
+                }
+                for name in unknown
+            ]
+        )
