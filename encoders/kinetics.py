@@ -34,6 +34,7 @@ from encoders.kinetics_weights import (
 )
 from encoders.preprocessing import limit_aspect
 from encoders.types import FrameBatch
+from encoders.weights import TRAINED_PREFIX
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +73,8 @@ class KineticsClassifier:
 
     def __init__(self, spec: str, backbone: Backbone, device: torch.device) -> None:
         self.spec = spec
-        self.classifier_id = f"kinetics/{backbone.identity}"
+        family = "model" if spec.startswith(TRAINED_PREFIX) else "kinetics"
+        self.classifier_id = f"{family}/{backbone.identity}"
         self.actions = backbone.actions
         self.clip_frames = backbone.clip_frames
         self.fps = backbone.fps
@@ -167,7 +169,12 @@ def open_classifier(spec: str, *, device: str = "auto") -> KineticsClassifier:
     """
     check_device_name(device)
     spec = resolve_classifier(spec)
-    backbone = _load(*split_classifier_spec(spec))
+    if spec.startswith(TRAINED_PREFIX):
+        from encoders.trained import load_trained
+
+        backbone = load_trained(Path(spec.removeprefix(TRAINED_PREFIX)))
+    else:
+        backbone = _load(*split_classifier_spec(spec))
     return KineticsClassifier(spec, backbone, choose_device(device))
 
 

@@ -17,7 +17,7 @@ from typing import Literal
 from encoders.errors import EncoderUnavailableError
 from encoders.hub import HUB_TIMEOUT_SECONDS, cached_file, download_file, hub_answers, hub_url
 from encoders.quiet import quiet_loading
-from encoders.weights import check_checkpoint, file_digest, first_line
+from encoders.weights import TRAINED_PREFIX, check_checkpoint, file_digest, first_line
 
 PREFIX = "kinetics:"
 HUB_PREFIX = "hf:"
@@ -141,7 +141,7 @@ def resolve_classifier(spec: str) -> str:
 
     Args:
         spec: "kinetics:<name>", "kinetics:<name>/<checkpoint or folder>" or
-            "kinetics:hf:<org>/<name>".
+            "kinetics:hf:<org>/<name>", or "model:<checkpoint>" for what `indexer train` made.
 
     Returns:
         The spec to store, with an absolute path.
@@ -149,6 +149,10 @@ def resolve_classifier(spec: str) -> str:
     Raises:
         EncoderUnavailableError: No such classifier, file or folder.
     """
+    if spec.strip().startswith(TRAINED_PREFIX):
+        from encoders.trained import resolve_trained
+
+        return resolve_trained(spec.strip())
     name, path = split_classifier_spec(spec)
     if path is None:
         return PREFIX + name

@@ -9,7 +9,7 @@ from encoders.encoder import Encoder, Pooling
 from encoders.errors import EncoderUnavailableError
 from encoders.hub import HUB_TIMEOUT_SECONDS, cached_file, hub_answers, hub_url
 from encoders.listing import DEFAULT_MODEL, KNOWN_MODELS
-from encoders.weights import is_checkpoint_path
+from encoders.weights import TRAINED_PREFIX, is_checkpoint_path
 
 OFFLINE = "offline"
 OPENCLIP_PREFIX = "openclip:"
@@ -21,7 +21,8 @@ def open_encoder(spec: str, *, device: str = "auto", pooling: Pooling = "mean") 
 
     Args:
         spec: "auto", "offline", "openclip:<arch>/<tag>", "openclip:<arch>/<checkpoint path>",
-            "openclip:hf-hub:<org>/<name>" or "openclip:local-dir:<folder>".
+            "openclip:hf-hub:<org>/<name>", "openclip:local-dir:<folder>" or "model:<checkpoint>" for
+            what `indexer train` made.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         pooling: How the features of a clip become its embedding.
 
@@ -34,6 +35,10 @@ def open_encoder(spec: str, *, device: str = "auto", pooling: Pooling = "mean") 
         from encoders.offline import OfflineEncoder
 
         return OfflineEncoder(device=device, pooling=pooling)
+    if resolved.startswith(TRAINED_PREFIX):
+        from encoders.trained import TrainedEncoder
+
+        return TrainedEncoder(resolved, device=device, pooling=pooling)
     from encoders.openclip import OpenClipEncoder
 
     architecture, weights = split_openclip_spec(resolved)
@@ -58,13 +63,17 @@ def resolve_spec(spec: str, timeout_seconds: float = HUB_TIMEOUT_SECONDS) -> tup
         return _resolve_auto(timeout_seconds)
     if spec == OFFLINE:
         return OFFLINE, "asked for"
+    if spec.startswith(TRAINED_PREFIX):
+        from encoders.trained import resolve_trained
+
+        return resolve_trained(spec), "asked for"
     if not spec.startswith(OPENCLIP_PREFIX):
         known = ["auto", OFFLINE, *(model.spec for model in KNOWN_MODELS)]
         close = difflib.get_close_matches(spec, known, n=3, cutoff=0.4)
         hint = f"; close to it: {', '.join(close)}" if close else ""
         raise EncoderUnavailableError(
-            f"no encoder is called {spec!r}; expected auto, offline or openclip:<arch>/<tag or "
-            f"checkpoint path>{hint}. `indexer encoders` lists them"
+            f"no encoder is called {spec!r}; expected auto, offline, openclip:<arch>/<tag or "
+            f"checkpoint path> or model:<checkpoint>{hint}. `indexer encoders` lists them"
         )
     architecture, weights = split_openclip_spec(spec)
     if architecture.startswith("local-dir:"):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from encoders.errors import EncoderUnavailableError
 
+TRAINED_PREFIX = "model:"  # of the spec of what `indexer train` made
 CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 

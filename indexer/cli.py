@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from encoders.errors import InvalidQueryError, NotFoundError, ReelseekError, UnknownActionError
-from indexer import actions_cli, find_cli, show
+from indexer import actions_cli, find_cli, show, train_cli
 from indexer.cli_options import (
     DeviceOption,
     JsonOption,
@@ -40,9 +40,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-app.command()(find_cli.find)
-app.add_typer(actions_cli.actions_app)
 
 
 class Sampling(StrEnum):
@@ -399,3 +396,9 @@ def serve(
         host=host,
         port=port,
     )
+
+
+app.command()(find_cli.find)
+app.add_typer(actions_cli.actions_app)
+for command in (train_cli.train, train_cli.evaluate, train_cli.predict, train_cli.models):
+    app.command()(command)

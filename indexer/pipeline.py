@@ -212,7 +212,7 @@ class _Actions:
 
 def _read_actions(chosen: Sequence[str]) -> _Actions:
     """Checks what was asked for before anything is made or changed."""
-    backbones = [spec for spec in chosen if spec.startswith("kinetics:")]
+    backbones = [spec for spec in chosen if spec.startswith(("kinetics:", "model:"))]
     if len(backbones) > 1:
         raise InvalidQueryError(f"one backbone at a time names actions, got {' and '.join(backbones)}")
     by_name: list[list[str] | None] = []
@@ -221,8 +221,8 @@ def _read_actions(chosen: Sequence[str]) -> _Actions:
             by_name.append(_names_in(other.partition(":")[2]))
         elif other != "none" and other not in backbones:
             raise InvalidQueryError(
-                f"--actions {other!r} is not known; expected kinetics:<model>, zero-shot, "
-                "zero-shot:<file of names> or none"
+                f"--actions {other!r} is not known; expected kinetics:<model>, "
+                "model:<checkpoint>, zero-shot, zero-shot:<file of names> or none"
             )
     if len(by_name) > 1:
         raise InvalidQueryError("--actions zero-shot was given twice; put all names into one file")

@@ -289,7 +289,7 @@ class Actions:
 
     @staticmethod
     def _check_free(name: str) -> None:
-        if name == ZERO_SHOT or name.startswith("kinetics:"):
+        if name == ZERO_SHOT or name.startswith(("kinetics:", "model:")):
             raise InvalidQueryError(f"{name!r} is the name of a whole head; choose another for the action")
 
     # --- changing --------------------------------------------------------------------------

@@ -1,0 +1,184 @@
+"""Judges results that are in a file: localised actions by mAP, importance by F1 and rank correlation."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from encoders.action_names import normalise_action
+from encoders.errors import DecodeError, InvalidQueryError
+from indexer.dataset_types import Split, missing_note
+from indexer.datasets import IMPORTANCE_LAYOUTS, detect_layout, read_importance
+from indexer.span_layouts import read_activitynet
+
+if TYPE_CHECKING:
+    from encoders.evaluation import EvaluationReport
+    from indexer.dataset_types import ImportanceSample
+
+PIECE_SECONDS = 2.0  # of a summary, where no shots are given: as TVSum's were (Song et al. 2015)
+
+
+def evaluate_results(
+    file: Path,
+    folder: Path,
+    *,
+    layout: str = "auto",
+    split: Split = "test",
+    protocol: str = "activitynet",
+    say: Callable[[str], None] = lambda _: None,
+) -> EvaluationReport:
+    """A report on what is in a file of results, against the annotations in a folder.
+
+    Args:
+        file: For ActivityNet and THUMOS `{"results": {video: [{"label", "score", "segment"}]}}`, as
+            `indexer find --export activitynet` writes it; for SumMe and TVSum `{"importance": {video:
+            {"scores": [...], "borders": [...]}}}`: numbers at equal distances, and the shots' borders in
+            seconds from the first frame (without: pieces of `PIECE_SECONDS`). Videos are named by their
+            file without suffix.
+        folder: Annotations and videos.
+        layout: As for `read_dataset`.
+        split: Of the annotations with spans.
+        protocol: "activitynet" or "thumos".
+        say: Told what people should know of how the annotations were read.
+
+    Raises:
+        InvalidQueryError: The file holds no such results, or none for these videos.
+    """
+    document = _read(file)
+    name = detect_layout(folder) if layout == "auto" else layout
+    if name in IMPORTANCE_LAYOUTS:
+        return _importance(_part(document, "importance", file), file, folder, name, say)
+    return _detection(_part(document, "results", file), file, folder, name, split, protocol, say)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidQueryError(f"the results in {file} cannot be read: {error}; expected JSON") from error
+    if not isinstance(document, dict):
+        raise InvalidQueryError(f"{file} holds {type(document).__name__}, expected an object with results")
+    return document
+
+
+def _part(document: dict[str, Any], key: str, file: Path) -> dict[str, Any]:
+    found = document.get(key)
+    if not isinstance(found, dict):
+        raise InvalidQueryError(
+            f'{file} holds no results for this data: expected {{"{key}": {{video: ...}}}}'
+        )
+    return found
+
+
+def _detection(
+    results: dict[str, Any],
+    file: Path,
+    folder: Path,
+    layout: str,
+    split: Split,
+    protocol: str,
+    say: Callable[[str], None],
+) -> EvaluationReport:
+    from encoders.detection import FoundSpan, TrueSpan
+    from encoders.span_evaluation import evaluate_detection
+
+    if protocol not in ("activitynet", "thumos"):
+        raise InvalidQueryError(f"the protocol must be activitynet or thumos, got {protocol!r}")
+    if layout != "activitynet":
+        raise InvalidQueryError(
+            f"{folder} has the layout {layout}, which labels no spans; expected annotations as ActivityNet's"
+        )
+    dataset = read_activitynet(folder, train_on_validation=False)
+    for line in (*missing_note(dataset.missing), *dataset.notes):
+        say(line)
+    if split == "test" and not dataset.of("test") and dataset.of("val"):
+        say("the test videos have no labels here: those for validation are judged")
+        split = "val"
+    samples = dataset.of(split, labelled=False)
+    truth = [
+        TrueSpan(
+            Path(one.path).stem,
+            normalise_action(dataset.labels[one.label]),
+            one.start_seconds,
+            one.end_seconds,
+        )
+        for one in samples
+        if one.label is not None and one.start_seconds is not None and one.end_seconds is not None
+    ]
+    if not truth:
+        raise InvalidQueryError(f"there is no labelled span in the {split} part of {folder}")
+    judged = {Path(one.path).stem for one in samples}
+    found = []
+    for video, spans in results.items():
+        # Data sets call a file v_<name>.mp4 or <name>.mp4.
+        known = video if video in judged else f"v_{video}"
+        if known not in judged:
+            continue
+        try:
+            for span in spans:
+                start, end = (float(value) for value in span["segment"])
+                score = float(span["score"])
+                if not (math.isfinite(start) and math.isfinite(end) and math.isfinite(score)):
+                    raise ValueError(f"a number that is none in {span}")
+                found.append(FoundSpan(known, normalise_action(str(span["label"])), start, end, score))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidQueryError(
+                f"{file}, video {video}: {error!r}; expected label, score and segment of each"
+            ) from error
+    if not found:
+        raise InvalidQueryError(f"{file} holds no result for the {len(judged)} {split} videos of {folder}")
+    return evaluate_detection(truth, found, protocol=protocol)  # type: ignore[arg-type]
+
+
+def _importance(
+    results: dict[str, Any], file: Path, folder: Path, layout: str, say: Callable[[str], None]
+) -> EvaluationReport:
+    from encoders.span_evaluation import evaluate_summaries
+
+    dataset = read_importance(folder, layout=layout)
+    for line in dataset.notes:
+        say(line)
+    cases, skipped = [], {}
+    for sample in dataset.samples:
+        name = Path(sample.path).stem
+        if name not in results:
+            skipped[name] = f"{file.name} has no importance for it"
+            continue
+        try:
+            cases.append(_case(name, results[name], sample))
+        except DecodeError as error:
+            skipped[name] = str(error)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidQueryError(
+                f'{file}, video {name}: {error}; expected {{"scores": [numbers], "borders": [seconds]}}'
+            ) from error
+    if not cases:
+        raise InvalidQueryError(f"{file} holds no importance for the videos of {folder}")
+    over = "mean" if layout == "tvsum" else "max"
+    return evaluate_summaries(cases, over=over, skipped=skipped)  # type: ignore[arg-type]
+
+
+def _case(name: str, given: dict[str, Any], sample: ImportanceSample) -> Any:
+    from encoders.span_evaluation import SummaryCase
+    from indexer.decode import probe
+
+    users = np.asarray(sample.scores)
+    parts = users.shape[1]
+    scores = np.asarray(given["scores"], np.float64)
+    if scores.ndim != 1 or not len(scores) or not np.isfinite(scores).all():
+        raise ValueError("its scores are no list of numbers")
+    seconds = probe(sample.path).duration_seconds
+    borders = given.get("borders")
+    if borders is None:
+        borders = np.arange(0.0, seconds or 1.0, PIECE_SECONDS)
+    places = np.round(np.asarray(borders, np.float64) / (seconds or 1.0) * parts).astype(np.int64)
+    places = np.unique(np.clip(np.concatenate([[0], places, [parts]]), 0, parts))
+    spread = scores[np.arange(parts) * len(scores) // parts]
+    if set(np.unique(users).tolist()) <= {0.0, 1.0}:  # people chose frames, as for SumMe
+        return SummaryCase(name, spread, places, user_summaries=users > 0)
+    return SummaryCase(name, spread, places, user_importance=users)
