@@ -12,6 +12,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from encoders.errors import EncoderUnavailableError
+from encoders.quiet import quiet_loading
+from encoders.weights import first_line
+
 HUB_TIMEOUT_SECONDS = 3.0
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
@@ -79,6 +83,36 @@ def download_file(repository: str, names: Sequence[str] = WEIGHT_FILES) -> Path:
         except EntryNotFoundError:
             continue
     return Path(hf_hub_download(repository, names[-1]))
+
+
+def cached_or_downloaded(repository: str, names: Sequence[str], what: str, otherwise: str) -> Path:
+    """The first of these files that the local cache, or else the hub, holds.
+
+    Args:
+        repository: "<org>/<name>".
+        names: Of the files, the best first.
+        what: It is, to people: "the weights".
+        otherwise: What they can do without the hub.
+
+    Raises:
+        EncoderUnavailableError: Neither has it, or the hub does not answer in time.
+    """
+    found = cached_file(repository, names)
+    if found is not None:
+        return found
+    if not hub_answers():
+        raise EncoderUnavailableError(
+            f"{what} {repository} cannot be found in the local cache, and {hub_url()} does not answer; "
+            f"connect to it once, {otherwise}"
+        )
+    try:
+        with quiet_loading():
+            return download_file(repository, names)
+    except Exception as error:  # the network's own kinds, and "no such repository"
+        raise EncoderUnavailableError(
+            f"{what} {repository} cannot be downloaded from {hub_url()}: {first_line(error)}; "
+            "check the name, or try again"
+        ) from error
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from torch import Tensor
 from encoders.errors import EncoderUnavailableError
 from encoders.kinetics_weights import ClassifierInfo
 from encoders.quiet import quiet_loading
-from encoders.weights import file_digest, first_line
+from encoders.weights import file_digest, first_line, read_model_config
 
 SOURCE_FPS = 30.0  # of the videos whose every n-th frame the transformers were trained on
 # transformers' `model_type`: the classes of model and processor, the field with T, and that n.
@@ -118,7 +118,7 @@ def load_transformers(file: Path, config_file: Path, processor_file: Path, famil
     Raises:
         EncoderUnavailableError: A file is damaged, holds code or fits no such network.
     """
-    content = _read_json(config_file)
+    content = read_model_config(config_file)
     model_type = content.get("model_type")
     if model_type not in FAMILIES or family not in (None, model_type):
         raise EncoderUnavailableError(
@@ -271,18 +271,6 @@ def _action_names(names: dict[int, str], config_file: Path) -> tuple[str, ...]:
 def _short_side(processor: Any) -> int:
     size = processor.size if processor.do_resize else processor.crop_size
     return int(size.shortest_edge or min(size.height, size.width))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EncoderUnavailableError(
-            f"the model configuration {path} cannot be read: {first_line(error)}"
-        ) from error
-    if not isinstance(content, dict):
-        raise EncoderUnavailableError(f"the model configuration {path} is no JSON object")
-    return content
 
 
 def _digest(described: object) -> str:

@@ -15,8 +15,12 @@ from pathlib import Path
 from typing import Literal
 
 from encoders.errors import EncoderUnavailableError
-from encoders.hub import HUB_TIMEOUT_SECONDS, cached_file, download_file, hub_answers, hub_url
-from encoders.quiet import quiet_loading
+from encoders.hub import (
+    HUB_TIMEOUT_SECONDS,
+    cached_file,
+    cached_or_downloaded,
+    hub_url,
+)
 from encoders.weights import TRAINED_PREFIX, check_checkpoint, file_digest, first_line
 
 PREFIX = "kinetics:"
@@ -240,22 +244,9 @@ def find_on_hub(repository: str, names: tuple[str, ...]) -> Path:
     Raises:
         EncoderUnavailableError: Neither has it, or the hub does not answer in time.
     """
-    found = cached_file(repository, names)
-    if found is not None:
-        return found
-    if not hub_answers():
-        raise EncoderUnavailableError(
-            f"the classifier {repository} is not in the local cache, and {hub_url()} does not answer; "
-            f"connect to it once, or give a local folder as {PREFIX}<name>/<folder>"
-        )
-    try:
-        with quiet_loading():
-            return download_file(repository, names)
-    except Exception as error:  # the network's own kinds, and "no such repository"
-        raise EncoderUnavailableError(
-            f"the classifier {repository} cannot be downloaded from {hub_url()}: {first_line(error)}; "
-            "check its name, or try again"
-        ) from error
+    return cached_or_downloaded(
+        repository, names, "the classifier", f"or give a local folder as {PREFIX}<name>/<folder>"
+    )
 
 
 def find_torchvision_file(info: ClassifierInfo, folder: Path) -> Path:

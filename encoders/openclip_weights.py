@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from encoders.errors import EncoderUnavailableError
-from encoders.hub import WEIGHT_FILES, cached_file, download_file, hub_answers, hub_url
-from encoders.quiet import quiet_loading
-from encoders.weights import CHECKPOINT_SUFFIXES, check_checkpoint, first_line, is_checkpoint_path
+from encoders.hub import WEIGHT_FILES, cached_or_downloaded
+from encoders.weights import (
+    CHECKPOINT_SUFFIXES,
+    check_checkpoint,
+    is_checkpoint_path,
+    read_model_config,
+)
 
 CONFIG_FILE = "open_clip_config.json"
 
@@ -60,8 +63,8 @@ def find_weights(
         return _from_folder("local-dir", folder, _sole_checkpoint(folder))
     if architecture.startswith("hf-hub:"):
         repository = architecture.removeprefix("hf-hub:")
-        file = cached_or_downloaded(repository, WEIGHT_FILES)
-        config_path = cached_or_downloaded(repository, (CONFIG_FILE,))
+        file = _from_hub(repository, WEIGHT_FILES)
+        config_path = _from_hub(repository, (CONFIG_FILE,))
         return _from_folder(architecture, config_path.parent, file)
     if weights is None:
         raise EncoderUnavailableError(_no_tag(architecture, "no tag", tags))
@@ -77,29 +80,10 @@ def find_weights(
     return WeightsSource(architecture, architecture, file, config, preprocessing=preprocessing)
 
 
-def cached_or_downloaded(repository: str, names: tuple[str, ...]) -> Path:
-    """The first of these files that the local cache, or else the hub, holds.
-
-    Raises:
-        EncoderUnavailableError: Neither has it, or the hub does not answer in time.
-    """
-    found = cached_file(repository, names)
-    if found is not None:
-        return found
-    if not hub_answers():
-        raise EncoderUnavailableError(
-            f"the weights {repository} are not in the local cache, and {hub_url()} does not "
-            "answer; connect to it once, give the path of a checkpoint, or choose the encoder "
-            "`offline`"
-        )
-    try:
-        with quiet_loading():
-            return download_file(repository, names)
-    except Exception as error:  # the network's own kinds, and "no such repository"
-        raise EncoderUnavailableError(
-            f"the weights {repository} cannot be downloaded from {hub_url()}: {first_line(error)}; "
-            "try again, or choose the encoder `offline`"
-        ) from error
+def _from_hub(repository: str, names: tuple[str, ...]) -> Path:
+    return cached_or_downloaded(
+        repository, names, "the weights", "give the path of a checkpoint, or choose the encoder `offline`"
+    )
 
 
 def _tagged_file(record: Mapping[str, Any]) -> Path:
@@ -110,9 +94,9 @@ def _tagged_file(record: Mapping[str, Any]) -> Path:
             "the file's path instead of the tag"
         )
     if not name:
-        return cached_or_downloaded(repository, WEIGHT_FILES)
+        return _from_hub(repository, WEIGHT_FILES)
     safe = str(Path(name).with_suffix(".safetensors"))
-    return cached_or_downloaded(repository, (safe, name))
+    return _from_hub(repository, (safe, name))
 
 
 def _preprocessing_of_file(file: Path, tags: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -123,14 +107,14 @@ def _preprocessing_of_file(file: Path, tags: Mapping[str, Mapping[str, Any]]) ->
     """
     sidecar = file.parent / CONFIG_FILE
     if sidecar.is_file():
-        return _read_config(sidecar).get("preprocess_cfg", {})
+        return read_model_config(sidecar).get("preprocess_cfg", {})
     keys = ("mean", "std", "interpolation", "resize_mode")
     ways = [{key: record.get(key) for key in keys} for record in tags.values()]
     return ways[0] if ways and all(way == ways[0] for way in ways) else {}
 
 
 def _from_folder(public_name: str, folder: Path, file: Path) -> WeightsSource:
-    content = _read_config(folder / CONFIG_FILE)
+    content = read_model_config(folder / CONFIG_FILE)
     config = content.get("model_cfg")
     if not isinstance(config, dict) or "embed_dim" not in config:
         raise EncoderUnavailableError(
@@ -144,18 +128,6 @@ def _from_folder(public_name: str, folder: Path, file: Path) -> WeightsSource:
         config,
         preprocessing=content.get("preprocess_cfg", {}),
     )
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EncoderUnavailableError(
-            f"the model configuration {path} cannot be read: {first_line(error)}"
-        ) from error
-    if not isinstance(content, dict):
-        raise EncoderUnavailableError(f"the model configuration {path} is no JSON object")
-    return content
 
 
 def _sole_checkpoint(folder: Path) -> Path:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 from encoders.errors import EncoderUnavailableError
 
@@ -56,3 +58,20 @@ def first_line(error: BaseException, limit: int = 200) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(lines[:2]) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def read_model_config(path: Path) -> dict[str, Any]:
+    """A model's configuration: a JSON object.
+
+    Raises:
+        EncoderUnavailableError: It cannot be read so.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EncoderUnavailableError(
+            f"the model configuration {path} cannot be read: {first_line(error)}"
+        ) from error
+    if not isinstance(content, dict):
+        raise EncoderUnavailableError(f"the model configuration {path} is no JSON object")
+    return content
