@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from search.library import Library
     from search.types import Segment
 
+LOOK_LOWER = 0.15  # the least that heads keep
 EXPORTS = (".csv", ".json", ".vtt", ".otio", ".edl")
 
 
@@ -68,12 +70,13 @@ def find(
     if as_csv and as_json:
         raise InvalidQueryError("--csv and --json both want stdout: give one of them")
     with open_library(library, device) as opened:
-        found = opened.actions.find(
+        ask = partial(
+            opened.actions.find,
             action,
-            min_confidence=min_confidence,
             min_duration_seconds=min_duration,
             path_prefix=absolute_prefix(path_prefix),
         )
+        found = ask(min_confidence=min_confidence)
         total = opened.actions.count(found)
         show.mapping(found)
         if export is not None:
@@ -87,9 +90,11 @@ def find(
 
             _write(to_csv(opened.actions.segments(found)))
         elif export is None:
-            bounds = (min_confidence, min_duration, path_prefix)
-            is_narrowed = any(bound is not None for bound in bounds)
+            is_narrowed = any(bound is not None for bound in (min_confidence, min_duration, path_prefix))
             show.segments(opened.actions.segments(found), total, is_narrowed=is_narrowed)
+            is_stored = min_confidence is None and found.on_the_fly is None
+            if is_stored and (more := opened.actions.count(ask(min_confidence=0.0)) - total):
+                show.note(f"{more} more less surely: --min-confidence {LOOK_LOWER}")
 
 
 def _write(lines: Iterable[str]) -> None:

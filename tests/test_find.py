@@ -117,6 +117,9 @@ def test_find_as_a_table_as_json_and_as_csv(indexer, folder):
     table = indexer("find", "-a", "running", library=folder)
     assert table.code == 0
     assert table.out.count("taught") == 11 and "11 segments" in table.out
+    everything = indexer("find", "-a", "running", "--min-confidence", "0", "--json", library=folder)
+    more = json.loads(everything.out)["total"] - 11
+    assert (f"{more} more less surely" in table.err) == (more > 0)
     assert "0:08.0-0:16.0" in table.out  # where the runs of these videos are
 
 
