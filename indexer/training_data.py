@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,22 +15,7 @@ from indexer.clip_sampling import ClipSampling
 from indexer.dataset_types import Sample
 from indexer.flow import FlowPreset, cached_flow
 
-__all__ = ["ClipDataset", "ClipSampling", "TrainingClip"]
-
-
-class TrainingClip(NamedTuple):
-    """One clip as networks are fed from.
-
-    Attributes:
-        frames: uint8 (T, H, W, 3), RGB.
-        flow: float32 (T-1, H, W, 2), pixels from one frame to the next along x and y, not clipped; None where
-            it was not asked for.
-        label: Index into the labels, -1 for none.
-    """
-
-    frames: NDArray[np.uint8]
-    flow: NDArray[np.float32] | None
-    label: int
+__all__ = ["ClipDataset", "ClipSampling"]
 
 
 class ClipDataset:
@@ -44,7 +28,6 @@ class ClipDataset:
     Attributes:
         labels: Names of the classes.
         targets: The label of each clip, an index into them; -1 for none.
-        broken: Path and reason of every file that could not be read in this program so far.
     """
 
     def __init__(
@@ -94,7 +77,6 @@ class ClipDataset:
         self._positions, self._flow, self._cache, self._threads = positions, flow, cache, threads
         own = [-1 if sample.label is None else sample.label for sample in self._samples]
         self.targets: Sequence[int] = [label for label in own for _ in range(self._clips)]
-        self.broken: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -133,19 +115,9 @@ class ClipDataset:
             # Engines have exceptions of many kinds for what they cannot read, and one bad file must not end
             # the training.
             reason = str(error) if isinstance(error, DecodeError) else _plain(error)
-            self.broken[sample.path] = reason
             raise DecodeError(f"{sample.path}: {reason}") from error
         flow = None if self._flow is None else cached_flow(frames, self._cache, self._flow)
         return frames, flow
-
-    def __getitem__(self, key: tuple[int, int]) -> TrainingClip | None:
-        """The clip of an (index, epoch), or None where it is damaged; `broken` then names it."""
-        index, epoch = key
-        try:
-            frames, flow = self.read(index, epoch)
-        except DecodeError:
-            return None
-        return TrainingClip(frames, flow, self.targets[index])
 
     def _fraction(self, index: int, epoch: int) -> float:
         """Where in its sample a clip lies, 0 to 1."""
