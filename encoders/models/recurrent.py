@@ -75,7 +75,9 @@ class RecurrentCNN(VideoModel):
         if pooling not in (*POOLINGS, "last"):
             raise ValueError(f"there is no pooling {pooling!r}; expected {', '.join(POOLINGS)} or last")
         self.trunk = make_trunk(trunk, pretrained=pretrained, width=width, depth=depth)
+        self.norm = nn.LayerNorm(self.trunk.dim)
         self.recurrent = CELLS[cell](self.trunk.dim, hidden, num_layers=layers, batch_first=True)
+        _spread_gates(self.recurrent)
         self.feature_dim = hidden
         self.pool = LastPool() if pooling == "last" else make_pool(pooling, hidden)
         self.dropout = nn.Dropout(dropout)
@@ -84,12 +86,27 @@ class RecurrentCNN(VideoModel):
     def forward_features(self, clip: Tensor, flow: Tensor | None = None) -> Tensor:
         """Clip (B, 3, T, H, W) -> hidden states (B, T, D), each of the frames so far."""
         _check(*clip.shape[2:])
-        states, _ = self.recurrent(over_frames(self.trunk, clip))
+        states, _ = self.recurrent(self.norm(over_frames(self.trunk, clip)))
         return states
 
     def forward_head(self, features: Tensor) -> Tensor:
         """(B, T, D) -> (B, C)."""
         return self.classifier(self.dropout(self.pool(features)))
+
+
+def _spread_gates(recurrent: nn.RNNBase) -> None:
+    """Starts the gates where they differ from frame to frame.
+
+    torch draws all weights from +-1 / sqrt(hidden), which keeps the gates of a narrow layer near a half
+    whatever the frame shows, so that nothing is learned for long. Glorot's input weights do not, and
+    orthogonal recurrent ones keep the memory's length (Saxe et al. 2014, arXiv:1312.6120).
+    """
+    for name, weight in recurrent.named_parameters():
+        for gate in weight.chunk(weight.shape[0] // recurrent.hidden_size):
+            if name.startswith("weight_ih"):
+                nn.init.xavier_uniform_(gate)
+            elif name.startswith("weight_hh"):
+                nn.init.orthogonal_(gate)
 
 
 def _check(frames: int, height: int, width: int) -> None:
