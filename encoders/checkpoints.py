@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from encoders.models.base import VideoModel
 
 KIND = "model"
+LAST, BEST = "last.safetensors", "best.safetensors"
 CARD_BYTES = 1 << 20  # read of a file to find its card
 # In every card, with the type that it must have.
 CARD_FIELDS: dict[str, type | tuple[type, ...]] = {
@@ -47,22 +48,55 @@ def save_checkpoint(path: Path, model: VideoModel, card: dict[str, Any]) -> None
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     metadata = {"reelseek": json.dumps({"kind": KIND, **card}, sort_keys=True)}
     try:
+        unfinished.touch()
+        mode = (
+            unfinished.stat().st_mode & 0o777
+        )  # as the umask has it; safetensors writes for the owner alone
         save_file(tensors, unfinished, metadata=metadata)
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())
+        unfinished.chmod(mode)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 
 
+def find_checkpoint(path: Path) -> Path:
+    """The file of a checkpoint: itself, or in the folder of a run the best one.
+
+    Raises:
+        EncoderUnavailableError: The folder holds none, or this is the name of a model, not a file.
+    """
+    if path.is_dir():
+        found = next((path / name for name in (BEST, LAST) if (path / name).is_file()), None)
+        if found is None:
+            raise EncoderUnavailableError(
+                f"there is no {BEST} in the folder {path}; expected a folder that `indexer train` "
+                "filled, or a checkpoint in it"
+            )
+        return found
+    if not path.exists() and path.name == str(path) and not path.suffix:
+        from encoders.models import MODELS
+
+        if path.name in MODELS:
+            raise EncoderUnavailableError(
+                f"{path.name} is not trained yet: indexer train {path.name} --data DIR --out DIR"
+            )
+    return path
+
+
 def read_model_card(path: Path) -> dict[str, Any]:
     """What belongs to a model, without its weights.
+
+    Args:
+        path: Of the checkpoint, or of the folder of a run.
 
     Raises:
         EncoderUnavailableError: No such file, or not one that `save_checkpoint` wrote.
     """
     from encoders.errors import HeadFileError
 
+    path = find_checkpoint(path)
     check_checkpoint(path)
     try:
         with path.open("rb") as file:
@@ -86,6 +120,7 @@ def load_checkpoint(path: Path) -> tuple[VideoModel, dict[str, Any]]:
     from encoders.kinetics_backbones import read_state_dict
     from encoders.models import build_model
 
+    path = find_checkpoint(path)
     card = read_model_card(path)
     state = read_state_dict(path)
     # The weights replace whatever training began with.

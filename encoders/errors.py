@@ -6,7 +6,8 @@
     │   ├── EncoderMismatchError        vectors of another encoder than the library's
     │   ├── UnsupportedQueryError       e.g. text for an encoder without a text tower
     │   ├── TeachingError               examples from which an action cannot be learned
-    │   └── HeadFileError               a file that holds no head, or not such a one
+    │   ├── HeadFileError               a file that holds no head, or not such a one
+    │   └── RunBusyError                another training is writing to the same folder
     ├── DecodeError                     a file that cannot be read as video
     │   ├── NotAVideoError              holds no video stream (text, audio, picture)
     │   ├── DamagedVideoError           truncated or broken
@@ -51,6 +52,10 @@ class TeachingError(EncoderError):
 
 class HeadFileError(EncoderError):
     """The file holds no head, a damaged one, or one of another kind or version."""
+
+
+class RunBusyError(EncoderError):
+    """Another training is writing to the same folder."""
 
 
 class DecodeError(ReelseekError):

@@ -7,7 +7,7 @@ with the matrix that `confusion_picture` draws. What has a time in a video is in
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from encoders import metrics
 from encoders import retrieval_metrics as retrieval
-from encoders.intervals import LEVEL, RESAMPLES, Figure, Method, with_intervals
+from encoders.intervals import LEVEL, RESAMPLES, Figure, Method, wilson, with_intervals
 
 Task = Literal["classification", "multi-label", "retrieval", "detection", "summary"]
 
@@ -28,6 +28,8 @@ INTERVALS: Mapping[Task, Method] = {
     "detection": "percentile",
     "summary": "percentile",
 }
+# Shares of which every draw would be alike; see `encoders.intervals`.
+WILSON_TASKS: tuple[Task, ...] = ("classification", "retrieval")
 TOP = (1, 5)
 RECALL_AT = (1, 5, 10)
 
@@ -47,6 +49,13 @@ class Resampling:
         return with_intervals(
             metric, *arrays, seed=self.seed, resamples=self.resamples, level=self.level, **options
         )
+
+    def sure(self, figure: Figure, trials: float) -> Figure:
+        """The figure, with Wilson's interval where it is a share of all or none of so many trials."""
+        if figure.value not in (0.0, 1.0) or not self.resamples or trials <= 0:
+            return figure
+        low, high = wilson(figure.value, trials, self.level)
+        return replace(figure, low=low, high=high)
 
 
 DEFAULT_RESAMPLING = Resampling()
@@ -93,7 +102,8 @@ class EvaluationReport:
             "confusion": None if self.confusion is None else self.confusion.tolist(),
             "skipped": {"count": len(self.skipped), "clips": dict(self.skipped)},
             "intervals": {
-                "method": f"{INTERVALS[self.task]} bootstrap",
+                "method": f"{INTERVALS[self.task]} bootstrap"
+                + ("; Wilson score for shares of 0 or 1" if self.task in WILSON_TASKS else ""),
                 "level": self.resampling.level,
                 "resamples": self.resampling.resamples,
                 "seed": self.resampling.seed,
@@ -135,6 +145,9 @@ def evaluate_classification(
 ) -> EvaluationReport:
     """Top-1, top-5 (of more than five classes), recall of each class, and their mean.
 
+    Intervals are the bootstrap's; for shares of 0 or 1, of which every draw is alike, Wilson's. The mean of
+    recalls r_c of n_c samples varies like a share of C^2 / sum(1 / n_c) samples, which then stands for them.
+
     Args:
         probabilities: float (N, C), views averaged already (`average_views`); logits do as well.
         targets: int (N,), 0 to C - 1.
@@ -158,6 +171,10 @@ def evaluate_classification(
         return np.array([*(np.mean(ranks <= k) for k in tops), metrics.mean_of_known(recall), *recall])
 
     found = resampling.figures(measured, ranks, right, groups=groups)
+    units = _units_of_classes(right, classes, groups)
+    known = units[units > 0]
+    trials = [*(found[0].samples for _ in tops), len(known) ** 2 / np.sum(1 / known), *units]
+    found = tuple(resampling.sure(figure, float(count)) for figure, count in zip(found, trials, strict=True))
     names = [*(f"top-{k} accuracy" for k in tops), "mean class accuracy"]
     matrix = metrics.confusion_matrix(right, np.argmax(probabilities, axis=1), classes)
     return EvaluationReport(
@@ -227,7 +244,8 @@ def evaluate_retrieval(
 ) -> EvaluationReport:
     """R@1, R@5, R@10, median rank and mAP.
 
-    The intervals draw queries again; the answers that they are searched among stay as they are.
+    The intervals draw queries again; the answers that they are searched among stay as they are. Recalls of
+    0 or 1, of which every draw is alike, have Wilson's interval.
 
     Args:
         similarity: float (Q, N), higher is nearer.
@@ -247,7 +265,10 @@ def evaluate_retrieval(
 
     shares = resampling.figures(measured, ranks, precisions, groups=videos)
     (median,) = resampling.figures(retrieval.median_rank, ranks, groups=videos, unit="rank")
-    recalls = {f"R@{k}": figure for k, figure in zip(RECALL_AT, shares, strict=False)}
+    recalls = {
+        f"R@{k}": resampling.sure(figure, figure.samples)
+        for k, figure in zip(RECALL_AT, shares, strict=False)
+    }
     return EvaluationReport(
         task="retrieval",
         samples=len(ranks),
@@ -255,6 +276,16 @@ def evaluate_retrieval(
         skipped=dict(skipped or {}),
         resampling=resampling,
     )
+
+
+def _units_of_classes(
+    targets: NDArray[np.int64], classes: int, groups: Sequence[Hashable] | None
+) -> NDArray[np.int64]:
+    """How many samples each class has, or recordings where those are drawn: int64 (C,)."""
+    if groups is None:
+        return np.bincount(targets, minlength=classes)
+    pairs = set(zip(targets.tolist(), groups, strict=True))
+    return np.bincount([target for target, _ in pairs], minlength=classes)
 
 
 def _check_labels(labels: Sequence[str], classes: int) -> None:

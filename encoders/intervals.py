@@ -6,12 +6,18 @@ interval says what another draw of test samples would change, nothing about anot
 "percentile" takes the ends from the draws as they are. That fails where draws are off to one side: average
 precision of few samples is too high, and of samples drawn twice higher again. "basic" (Davison and Hinkley
 1997, 5.2) mirrors the draws at the value, which takes that back; the value can then lie near an end, or out.
+
+Where all samples are right, or none, every draw is the same and the bootstrap would be sure of what it cannot
+know. `wilson` gives such shares the interval of Wilson (1927, Probable inference, the law of succession, and
+statistical inference): after 3 of 3, 0.44 to 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
@@ -111,6 +117,27 @@ def with_intervals(
             low, high = np.clip((2 * value - high, 2 * value - low), *RANGES[unit]).tolist()
         figures.append(Figure(value, low, high, units, unit))
     return tuple(figures)
+
+
+def wilson(share: float, trials: float, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson's score interval of a share.
+
+    Args:
+        share: Found in the trials, 0..1.
+        trials: How many, above 0; need not be whole.
+        level: Of the interval, above 0 and below 1.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+    if not 0.0 <= share <= 1.0 or trials <= 0 or not 0.0 < level < 1.0:
+        raise ValueError(f"expected a share of trials and a level, got {share}, {trials} and {level}")
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    reach = z / (1 + z * z / trials) * sqrt(share * (1 - share) / trials + z * z / (4 * trials**2))
+    # At an end the interval reaches it; rounding must not leave it just short.
+    low = 0.0 if share == 0.0 else max(0.0, middle - reach)
+    return low, 1.0 if share == 1.0 else min(1.0, middle + reach)
 
 
 def row_count(arrays: Sequence[NDArray[Any]]) -> int:

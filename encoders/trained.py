@@ -29,9 +29,9 @@ def resolve_trained(spec: str) -> str:
     Raises:
         EncoderUnavailableError: There is no such file, or it is no trained model.
     """
-    from encoders.checkpoints import read_model_card
+    from encoders.checkpoints import find_checkpoint, read_model_card
 
-    path = Path(spec.removeprefix(TRAINED_PREFIX)).expanduser().absolute()
+    path = find_checkpoint(Path(spec.removeprefix(TRAINED_PREFIX)).expanduser()).absolute()
     read_model_card(path)
     return f"{TRAINED_PREFIX}{path}"
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ import torch
 from torch import Tensor
 
 from encoders.augment import MEAN, STD, Augmentation
-from encoders.checkpoints import save_checkpoint
+from encoders.checkpoints import BEST, LAST, save_checkpoint
 from encoders.errors import InvalidQueryError
 from encoders.losses import make_loss
-from encoders.models import MODELS, build_model
+from encoders.models import MODELS
 from encoders.models.base import VideoModel
+from encoders.run_folder import run_lock
+from encoders.training_checks import build_asked, unseen_classes
 from encoders.training_clips import (
     Batch,
     ClipSource,
@@ -36,8 +39,6 @@ from encoders.training_clips import (
 from encoders.training_options import TrainingOptions
 from encoders.training_recipe import class_weights, learning_rate, make_optimiser, mixed_up, precision
 from encoders.training_state import Events, read_state, same_run, write_state
-
-LAST, BEST = "last.safetensors", "best.safetensors"
 
 
 @dataclass(slots=True)
@@ -92,6 +93,7 @@ def train(
     *,
     dataset: dict[str, Any] | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> TrainReport:
     """Trains a model; goes on with a run that the folder holds unfinished.
 
@@ -100,18 +102,29 @@ def train(
         validation: To choose the best epoch by; not learned from.
         options: Of the run.
         folder: For `best.safetensors`, `last.safetensors`, the state to go on from, TensorBoard's events.
-        dataset: What the clips are, for the card.
+        dataset: What the clips are, for the card; its "digest" tells these clips from others.
         on_progress: Told after every step.
+        say: Told what people should know: that a run goes on, what is missing in the data.
 
     Raises:
-        InvalidQueryError: There is nothing to learn from, or the folder holds another run.
+        InvalidQueryError: There is nothing to learn from, the model does not take the options, or the folder
+            holds another run or cannot be written to.
+        RunBusyError: Another training writes to the folder.
     """
+    if len(clips.labels) < 2:
+        raise InvalidQueryError(
+            f"there is one class only ({', '.join(clips.labels)}), so nothing to tell apart; expected two "
+            "or more"
+        )
     if len(clips) == 0 or len(validation) == 0:
         raise InvalidQueryError(
             f"there are {len(clips)} clips to learn from and {len(validation)} to check with; expected some "
             "of each"
         )
-    return _Run(clips, validation, options, folder, dataset or {}, on_progress).train()
+    is_first = int(os.environ.get("RANK", "0")) == 0  # of several programs one holds the folder for all
+    with run_lock(folder) if is_first else nullcontext():
+        run = _Run(clips, validation, options, folder, dataset or {}, on_progress, say if is_first else None)
+        return run.train()
 
 
 class _Run:
@@ -123,19 +136,19 @@ class _Run:
         folder: Path,
         dataset: dict[str, Any],
         on_progress: Callable[[Progress], None],
+        say: Callable[[str], None] | None,
     ) -> None:
         from accelerate import Accelerator
 
         self._clips, self._validation, self._options = clips, validation, options
         self._folder, self._dataset, self._on_progress = folder, dataset, on_progress
+        self._say = say or (lambda line: None)
         self._accelerator = Accelerator(mixed_precision=precision(options))
         torch.manual_seed(options.seed)
         extra = dict(options.model_options)
         if options.pretrained is not None:
             extra["pretrained"] = options.pretrained
-        self._model = build_model(
-            options.model, len(clips.labels), frames=options.frames, size=options.size, **extra
-        )
+        self._model = build_asked(options, len(clips.labels), extra)
         info = MODELS[options.model]
         self._frames = options.frames or info.frames
         self._size = options.size or info.size
@@ -162,6 +175,8 @@ class _Run:
 
     def train(self) -> TrainReport:
         started = time.perf_counter()
+        for line in unseen_classes(self._clips, self._validation):
+            self._say(line)
         epoch, step = self._resume()
         with Events(self._folder, self._accelerator.is_main_process) as write:
             while epoch < self._options.epochs:
@@ -323,6 +338,7 @@ class _Run:
             "damaged": dict(self._damaged),
             "run": same_run(self._options),
             "labels": list(self._clips.labels),
+            "digest": self._dataset.get("digest"),
         }
         if is_best:
             save_checkpoint(self._folder / BEST, model, card)
@@ -331,7 +347,7 @@ class _Run:
 
     def _resume(self) -> tuple[int, int]:
         """The epoch and the step to go on with."""
-        state = read_state(self._folder, self._options, self._clips.labels)
+        state = read_state(self._folder, self._options, self._clips.labels, self._dataset.get("digest"))
         if state is None:
             return 0, 0
         self._accelerator.unwrap_model(self._network).load_state_dict(state["model"])
@@ -339,7 +355,15 @@ class _Run:
         if state["scaler"] is not None and getattr(self._accelerator, "scaler", None) is not None:
             self._accelerator.scaler.load_state_dict(state["scaler"])
         self._best, self._damaged = state["best"], dict(state["damaged"])
-        return state["epoch"], state["step"]
+        epoch, step, epochs = state["epoch"], state["step"], self._options.epochs
+        if epoch >= epochs:
+            ended = "1 epoch" if epoch == 1 else f"{epoch} epochs"
+            self._say(f"this run has ended ({ended}); give more --epochs to go on")
+        elif step:
+            self._say(f"going on in epoch {epoch + 1} of {epochs}, after step {step} of {self._steps}")
+        else:
+            self._say(f"going on after epoch {epoch} of {epochs}")
+        return epoch, step
 
 
 def predict_batches(

@@ -42,8 +42,16 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
     unfinished.replace(folder / STATE)
 
 
-def read_state(folder: Path, options: TrainingOptions, labels: Sequence[str]) -> dict[str, Any] | None:
+def read_state(
+    folder: Path, options: TrainingOptions, labels: Sequence[str], digest: str | None = None
+) -> dict[str, Any] | None:
     """The state of a run that may go on; None where there is none. Nothing in the file is run.
+
+    Args:
+        folder: Of the run.
+        options: Asked for now.
+        labels: Of the clips now.
+        digest: Of the clips to learn from now; None where nobody knows it.
 
     Raises:
         InvalidQueryError: It is damaged, or that of another run.
@@ -57,6 +65,8 @@ def read_state(folder: Path, options: TrainingOptions, labels: Sequence[str]) ->
         other = [name for name in run if state["run"].get(name) != run[name]]
         if not other and state["labels"] != list(labels):
             other = ["labels"]
+        learned_from = state.get("digest")
+        is_other_data = None not in (digest, learned_from) and digest != learned_from
     except Exception as error:  # whatever a damaged file brings about
         raise InvalidQueryError(
             f"the state of an earlier run in {file} cannot be read ({type(error).__name__}); train into "
@@ -65,6 +75,11 @@ def read_state(folder: Path, options: TrainingOptions, labels: Sequence[str]) ->
     if other:
         raise InvalidQueryError(
             f"{folder} holds a run with other {other[0]} than now asked for; train into another folder, or "
+            "remove it to begin anew"
+        )
+    if is_other_data:
+        raise InvalidQueryError(
+            f"{folder} holds a run on other data, of the same classes; train into another folder, or "
             "remove it to begin anew"
         )
     return state

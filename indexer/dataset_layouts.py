@@ -90,7 +90,8 @@ def read_class_folders(folder: Path) -> Dataset:
     found: list[tuple[str, str, Split]] = []
     notes, loose = [], 0
     roots = {str(root.absolute()): split for root, split in splits.items()}
-    for path in files.paths:
+    # Links to nowhere are read like the others, which says what is wrong with them.
+    for path in (*files.paths, *_dead_links(folder)):
         for root, split in roots.items():
             inside = os.path.relpath(path, root).split(os.sep)
             if inside[0] == "..":
@@ -102,13 +103,29 @@ def read_class_folders(folder: Path) -> Dataset:
             break
     check_found(len(found), (), folder, "a folder for each class, with videos in it")
     if loose:
-        notes.append(f"{loose} videos beside the class folders have no class and are left out")
+        have = "video beside the class folders has" if loose == 1 else "videos beside the class folders have"
+        are = "is" if loose == 1 else "are"
+        notes.append(f"{loose} {have} no class and {are} left out")
     labels = tuple(sorted({label for _, label, _ in found}))
     index = {label: number for number, label in enumerate(labels)}
     samples = tuple(
         Sample(path, index[label], split=split, group=group_in_name(path)) for path, label, split in found
     )
     return Dataset(samples, labels, "folders", notes=tuple(notes))
+
+
+def _dead_links(folder: Path) -> list[str]:
+    """Links named like videos that lead nowhere, below a folder; hidden ones are left out."""
+    found = []
+    for place, folders, names in os.walk(folder.absolute()):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = [os.path.join(place, name) for name in sorted(names) if not name.startswith(".")]
+        found += [
+            path
+            for path in paths
+            if looks_like_video(path) and os.path.islink(path) and not os.path.exists(path)
+        ]
+    return found
 
 
 # UCF-101

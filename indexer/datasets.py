@@ -128,7 +128,8 @@ def read_dataset(
     shared = shared_groups(dataset.samples)
     if shared:
         notes.append(
-            f"{len(shared)} groups are in more than one split, {shared[0]} for one: results will flatter"
+            f"{len(shared)} {'group is' if len(shared) == 1 else 'groups are'} in more than one split, "
+            f"{shared[0]} for one: results will flatter"
         )
     samples = dataset.samples
     if not any(sample.split == "train" for sample in samples) and name != "activitynet":
@@ -136,9 +137,8 @@ def read_dataset(
     if val_share and not any(sample.split == "val" for sample in samples):
         samples = split_off(samples, "val", val_share, seed)
         drawn = sum(sample.split == "val" for sample in samples)
-        notes.append(
-            f"{drawn} training samples were set aside to validate on (share {val_share:g}, seed {seed})"
-        )
+        were = "training sample was" if drawn == 1 else "training samples were"
+        notes.append(f"{drawn} {were} set aside to validate on (share {val_share:g}, seed {seed})")
     return replace(dataset, samples=samples, notes=tuple(notes))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from encoders.action_names import normalise_action
 from encoders.errors import DecodeError, InvalidQueryError
@@ -36,10 +37,10 @@ def evaluate_results(
 
     Args:
         file: For ActivityNet and THUMOS `{"results": {video: [{"label", "score", "segment"}]}}`, as
-            `indexer find --export activitynet` writes it; for SumMe and TVSum `{"importance": {video:
+            `indexer find --export found.json` writes it; for SumMe and TVSum `{"importance": {video:
             {"scores": [...], "borders": [...]}}}`: numbers at equal distances, and the shots' borders in
-            seconds from the first frame (without: pieces of `PIECE_SECONDS`). Videos are named by their
-            file without suffix.
+            seconds from the first frame (without: pieces of `PIECE_SECONDS`); a bare list is the scores.
+            Videos are named by their file without suffix.
         folder: Annotations and videos.
         layout: As for `read_dataset`.
         split: Of the annotations with spans.
@@ -62,7 +63,7 @@ def _read(file: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidQueryError(f"the results in {file} cannot be read: {error}; expected JSON") from error
     if not isinstance(document, dict):
-        raise InvalidQueryError(f"{file} holds {type(document).__name__}, expected an object with results")
+        raise InvalidQueryError(f"{file} holds {_kind(document)}, expected an object with results")
     return document
 
 
@@ -120,15 +121,12 @@ def _detection(
         if known not in judged:
             continue
         try:
-            for span in spans:
-                start, end = (float(value) for value in span["segment"])
-                score = float(span["score"])
-                if not (math.isfinite(start) and math.isfinite(end) and math.isfinite(score)):
-                    raise ValueError(f"a number that is none in {span}")
-                found.append(FoundSpan(known, normalise_action(str(span["label"])), start, end, score))
-        except (KeyError, TypeError, ValueError) as error:
+            for label, score, start, end in map(_span, _list(spans, "the results")):
+                found.append(FoundSpan(known, normalise_action(label), start, end, score))
+        except ValueError as error:
             raise InvalidQueryError(
-                f"{file}, video {video}: {error!r}; expected label, score and segment of each"
+                f'{file}, video {video}: {error}; expected [{{"label": name, "score": number, "segment": '
+                "[start, end]}]"
             ) from error
     if not found:
         raise InvalidQueryError(f"{file} holds no result for the {len(judged)} {split} videos of {folder}")
@@ -153,9 +151,10 @@ def _importance(
             cases.append(_case(name, results[name], sample))
         except DecodeError as error:
             skipped[name] = str(error)
-        except (KeyError, TypeError, ValueError) as error:
+        except ValueError as error:
             raise InvalidQueryError(
-                f'{file}, video {name}: {error}; expected {{"scores": [numbers], "borders": [seconds]}}'
+                f'{file}, video {name}: {error}; expected [numbers], or {{"scores": [numbers], "borders": '
+                "[seconds]}"
             ) from error
     if not cases:
         raise InvalidQueryError(f"{file} holds no importance for the videos of {folder}")
@@ -163,22 +162,71 @@ def _importance(
     return evaluate_summaries(cases, over=over, skipped=skipped)  # type: ignore[arg-type]
 
 
-def _case(name: str, given: dict[str, Any], sample: ImportanceSample) -> Any:
+def _case(name: str, given: Any, sample: ImportanceSample) -> Any:
     from encoders.span_evaluation import SummaryCase
     from indexer.decode import probe
 
     users = np.asarray(sample.scores)
     parts = users.shape[1]
-    scores = np.asarray(given["scores"], np.float64)
-    if scores.ndim != 1 or not len(scores) or not np.isfinite(scores).all():
-        raise ValueError("its scores are no list of numbers")
+    if isinstance(given, list):
+        given = {"scores": given}
+    if not isinstance(given, dict) or "scores" not in given:
+        raise ValueError("there are no scores")
+    scores = _numbers(given["scores"], "the scores")
+    if not len(scores):
+        raise ValueError("the list of scores is empty")
     seconds = probe(sample.path).duration_seconds
     borders = given.get("borders")
     if borders is None:
-        borders = np.arange(0.0, seconds or 1.0, PIECE_SECONDS)
-    places = np.round(np.asarray(borders, np.float64) / (seconds or 1.0) * parts).astype(np.int64)
+        borders = np.arange(0.0, seconds or 1.0, PIECE_SECONDS).tolist()
+    places = np.round(_numbers(borders, "the borders") / (seconds or 1.0) * parts).astype(np.int64)
     places = np.unique(np.clip(np.concatenate([[0], places, [parts]]), 0, parts))
     spread = scores[np.arange(parts) * len(scores) // parts]
     if set(np.unique(users).tolist()) <= {0.0, 1.0}:  # people chose frames, as for SumMe
         return SummaryCase(name, spread, places, user_summaries=users > 0)
     return SummaryCase(name, spread, places, user_importance=users)
+
+
+def _span(span: Any) -> tuple[str, float, float, float]:
+    """Label, score, start and end of one result. Raises ValueError: It has not all of them."""
+    if not isinstance(span, dict):
+        raise ValueError(f"a result is {_kind(span)}, no object")
+    for key in ("label", "score", "segment"):
+        if key not in span:
+            raise ValueError(f"a result has no {key}")
+    if not isinstance(span["label"], str):
+        raise ValueError(f"a label is {_kind(span['label'])}")
+    segment = _numbers(span["segment"], "a segment").tolist()
+    if len(segment) != 2:
+        raise ValueError(f"a segment has {len(segment)} numbers, not a start and an end")
+    (score,) = _numbers([span["score"]], "a score").tolist()
+    return span["label"], score, segment[0], segment[1]
+
+
+def _list(value: Any, what: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{what} are {_kind(value)}, no list")
+    return value
+
+
+def _numbers(value: Any, what: str) -> NDArray[np.float64]:
+    """A list of finite numbers, float64 (N,). Raises ValueError: It is none."""
+    if not isinstance(value, list):
+        raise ValueError(f"{what}: {_kind(value)} in place of a list of numbers")
+    for one in value:
+        if isinstance(one, bool) or not isinstance(one, int | float):
+            raise ValueError(f"{what}: {_kind(one)} in place of a number")
+        if not math.isfinite(one):
+            raise ValueError(f"{what}: a number that is none")
+    return np.array(value, np.float64)
+
+
+def _kind(value: Any) -> str:
+    """What JSON calls a value."""
+    if isinstance(value, bool) or value is None:
+        return "null" if value is None else "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "a text"
+    return "a list" if isinstance(value, list) else "an object"

@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from indexer.show import counted, printable
+
 if TYPE_CHECKING:
     from encoders.evaluation import EvaluationReport
     from encoders.training import Progress as State
@@ -72,14 +74,14 @@ def trained(document: dict[str, Any]) -> None:
     """How a run ended."""
     console = Console(highlight=False)
     console.print(
-        f"top-1 [bold]{document['top1']:.1%}[/] on the validation clips, {document['epochs']} epochs, "
-        f"{document['seconds']:.0f} s"
+        f"top-1 [bold]{document['top1']:.1%}[/] on the validation clips, "
+        f"{counted(document['epochs'], 'epoch')}, {document['seconds']:.0f} s"
     )
-    console.print(f"best: {escape(document['best'])}", soft_wrap=True)
+    console.print(f"best: {escape(printable(document['best']))}", soft_wrap=True)
     _damaged(document["damaged"])
     console.print(
-        f"Next: indexer evaluate {escape(document['best'])} --data DIR, or "
-        f"indexer ingest PATH --actions model:{escape(document['best'])}",
+        f"Next: indexer evaluate {escape(printable(document['best']))} --data DIR, or "
+        f"indexer ingest PATH --actions model:{escape(printable(document['best']))}",
         soft_wrap=True,
     )
 
@@ -98,10 +100,10 @@ def evaluation(report: EvaluationReport) -> None:
         for name in ("class", report.class_figure, "95 % interval", "of"):
             classes.add_column(name)
         for row in rows[: 2 * MOST_NAMED]:
-            classes.add_row(*(escape(cell) for cell in row))
+            classes.add_row(*(escape(printable(cell)) for cell in row))
         console.print(classes)
         if len(rows) > 2 * MOST_NAMED:
-            console.print(f"[dim]and {len(rows) - 2 * MOST_NAMED} classes more: --json has all[/]")
+            console.print(f"[dim]and {len(rows) - 2 * MOST_NAMED} more classes: --json has all[/]")
     _damaged([{"path": name, "reason": why} for name, why in report.skipped.items()])
 
 
@@ -112,7 +114,7 @@ def predictions(document: dict[str, Any]) -> None:
     table.add_column("share", justify="right")
     table.add_column("class")
     for row in document["classes"]:
-        table.add_row(f"{row['probability']:.3f}", escape(row["label"]))
+        table.add_row(f"{row['probability']:.3f}", escape(printable(row["label"])))
     console.print(table)
 
 
@@ -137,6 +139,8 @@ def _damaged(files: list[dict[str, str]]) -> None:
     are = "file was" if len(files) == 1 else "files were"
     console.print(f"[yellow]{len(files)} damaged {are} left out:[/]")
     for row in files[:MOST_NAMED]:
-        console.print(f"  {escape(row['path'])}: {escape(row['reason'])}", soft_wrap=True)
+        console.print(
+            f"  {escape(printable(row['path']))}: {escape(printable(row['reason']))}", soft_wrap=True
+        )
     if len(files) > MOST_NAMED:
         sys.stderr.write(f"  and {len(files) - MOST_NAMED} more: --json has all\n")

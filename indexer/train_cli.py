@@ -65,6 +65,7 @@ def train(
 
     Several GPUs: `torchrun --nproc-per-node 4 -m indexer train ...`.
     """
+    from encoders.run_folder import make_run_folder
     from encoders.training_options import TrainingOptions, read_options
     from indexer.datasets import read_dataset
 
@@ -77,16 +78,25 @@ def train(
     given |= {name: value for name, value in named.items() if value is not None}
     given.pop("model", None)
     options = TrainingOptions(model).changed(given)
+    out = out.expanduser()
+    make_run_folder(out)
+    with show.status("loading PyTorch"):
+        from encoders.training import train as run
+        from encoders.training_checks import check_model
+    check_model(options)  # before the data are looked at, which may take minutes
     dataset = read_dataset(data, layout=layout, seed=options.seed)
     is_first = os.environ.get("RANK", "0") == "0"  # of the programs that torchrun starts: it speaks for all
     for line in dataset.notes if is_first else ():
         show.note(line)
-    with show.status("loading PyTorch"):
-        from encoders.training import train as run
     clips, validation = _training_clips(dataset, options, source_fps, _cache(cache_gb))
-    card = {**dataset.summary(), "fps": clips.sampling.fps / clips.sampling.stride, "source_fps": source_fps}
+    card = {
+        **dataset.summary(),
+        "digest": clips.fingerprint,
+        "fps": clips.sampling.fps / clips.sampling.stride,
+        "source_fps": source_fps,
+    }
     with show_training.training() if is_first else nullcontext(lambda _: None) as on_progress:
-        report = run(clips, validation, options, out, dataset=card, on_progress=on_progress)
+        report = run(clips, validation, options, out, dataset=card, on_progress=on_progress, say=show.note)
     if not is_first:
         return
     damaged = _named(report.damaged, clips, validation)
@@ -137,7 +147,10 @@ def _training_clips(
 
 def evaluate(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT|RESULTS.json", help="A trained model, or results to judge.")
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT|RESULTS.json", help="A trained model or its folder, or results to judge."
+        ),
     ],
     data: DataOption,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
@@ -159,7 +172,7 @@ def evaluate(
 
     A file of results is judged too: localised actions against ActivityNet's or THUMOS' annotations (mAP
     at temporal overlaps), importance against SumMe's or TVSum's (F1, Kendall, Spearman). Every figure
-    comes with its 95 % interval (bootstrap).
+    comes with its 95 % interval (bootstrap; Wilson's where all or none are right).
     """
     if checkpoint.suffix.lower() == ".json":
         from indexer.results_evaluation import evaluate_results
@@ -169,16 +182,21 @@ def evaluate(
         )
         _show_report(judged, as_json)
         return
-    from encoders.checkpoints import read_model_card
+    from encoders.checkpoints import find_checkpoint, read_model_card
     from indexer.datasets import read_dataset
 
     if crops not in (1, 3):
         raise InvalidQueryError(f"crops must be 1 or 3, got {crops}")
+    checkpoint = find_checkpoint(checkpoint.expanduser())
     card = read_model_card(checkpoint)
     dataset = read_dataset(data, layout=layout, seed=card.get("config", {}).get("seed", 0))
     for line in dataset.notes:
         show.note(line)
-    source = _evaluation_clips(dataset, card, _split(split), clips, _cache(cache_gb))
+    part = _split(split)
+    if part == "test" and not dataset.of("test") and dataset.of("val"):
+        show.note("no test split here; judging val")
+        part = "val"
+    source = _evaluation_clips(dataset, card, part, clips, _cache(cache_gb))
     with show.status("loading PyTorch"):
         from encoders.prediction import predict_clips
     with show.counting("clips") as on_progress:
@@ -219,6 +237,7 @@ def _evaluation_clips(
 
     from encoders.models import known_model
     from indexer.clip_sampling import ClipSampling
+    from indexer.dataset_types import SPLITS
     from indexer.training_data import ClipDataset
 
     unknown = [label for label in dataset.labels if label not in card["labels"]]
@@ -228,11 +247,16 @@ def _evaluation_clips(
         if sample.label is not None and dataset.labels[sample.label] in card["labels"]
     ]
     if unknown:
-        show.note(f"the model does not know {', '.join(unknown[:5])}: their videos are left out")
+        show.note(f"the model does not know {_some(unknown)}: their videos are left out")
+    if not dataset.of(split):
+        there = [name for name in SPLITS if dataset.of(name)]
+        raise InvalidQueryError(
+            f"there is no labelled {split} video in the data; expected --split {' or '.join(there) or split}"
+        )
     if not samples:
         raise InvalidQueryError(
-            f"there is no {split} video of a class that the model knows ({', '.join(card['labels'][:5])}, "
-            "...); expected the data that it was made for, or another --split"
+            f"there is no {split} video of a class that the model knows ({_some(card['labels'])}); expected "
+            "the data that it was made for, or another --split"
         )
     sampling = ClipSampling(
         frames=card["frames"],
@@ -242,6 +266,10 @@ def _evaluation_clips(
     )
     flow: FlowPreset | None = "medium" if known_model(card["model"]).needs_flow else None
     return ClipDataset(samples, card["labels"], sampling, training=False, clips=clips, flow=flow, cache=cache)
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def _judged(found: Any, source: ClipDataset, labels: list[str], retrieval: bool) -> Any:
@@ -285,7 +313,9 @@ def predict(
     video: Annotated[Path, typer.Argument(metavar="VIDEO")],
     model: Annotated[
         str,
-        typer.Option("--model", metavar="SPEC", help="A checkpoint, or kinetics:<model>."),
+        typer.Option(
+            "--model", metavar="SPEC", help="A checkpoint, the folder of a run, or kinetics:<model>."
+        ),
     ],
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, max=1000)] = 5,
     crops: Annotated[int, typer.Option(help="1 or 3.")] = 1,

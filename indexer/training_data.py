@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Sequence
 
@@ -77,6 +79,27 @@ class ClipDataset:
         self._positions, self._flow, self._cache, self._threads = positions, flow, cache, threads
         own = [-1 if sample.label is None else sample.label for sample in self._samples]
         self.targets: Sequence[int] = [label for label in own for _ in range(self._clips)]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 in hexadecimal of which samples these are: paths, labels and spans, in any order.
+
+        Paths count from the folder that holds all of them, so that data may be moved as a whole.
+        """
+        folders = {os.path.dirname(os.path.abspath(sample.path)) for sample in self._samples}
+        base = os.path.commonpath(folders) if folders else ""
+        rows = sorted(
+            json.dumps(
+                [
+                    os.path.relpath(os.path.abspath(sample.path), base),
+                    None if sample.label is None else self.labels[sample.label],
+                    sample.start_seconds,
+                    sample.end_seconds,
+                ]
+            )
+            for sample in self._samples
+        )
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -75,7 +75,7 @@ def test_class_folders_below_splits(folder: Folder) -> None:
         ("c.mp4", "run", "val"),
         ("d.avi", "walk", "test"),
     }
-    assert "1 videos beside the class folders" in found.notes[0]
+    assert "1 video beside the class folders" in found.notes[0]
     assert found.summary()["samples"] == {"train": 2, "val": 1, "test": 1}
 
 
@@ -168,7 +168,7 @@ def test_ucf101_says_what_is_wrong(folder: Folder) -> None:
     with pytest.raises(InvalidQueryError, match=r"trainlist03\.txt; the splits here are 01"):
         read_dataset(folder.root, split_number=3)
     folder.text("testlist01.txt", "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi\n")
-    assert "1 groups are in more than one split" in " ".join(read_dataset(folder.root).notes)
+    assert "1 group is in more than one split" in " ".join(read_dataset(folder.root).notes)
     folder.text("testlist01.txt", "Cooking/v_Cooking_g01_c01.avi\n")
     with pytest.raises(InvalidQueryError, match=r"testlist01\.txt, line 1: .*classInd"):
         read_dataset(folder.root)
@@ -457,7 +457,6 @@ def test_a_data_set_is_read_into_clips(folder: Folder) -> None:
     found = read_dataset(folder.root)
     clips = ClipDataset(found.of("train"), found.labels, ClipSampling(4, 2, size=32), training=True)
     assert sorted(clips.targets) == [0] * 4 + [1] * 4
-    clip = clips[0, 0]
-    assert clip is not None
-    assert clip.frames.shape == (4, 32, 43, 3)
-    assert clips.labels[clip.label] == "run"
+    frames, flow = clips.read(0, 0)
+    assert frames.shape == (4, 32, 43, 3) and flow is None
+    assert clips.labels[clips.targets[0]] == "run"

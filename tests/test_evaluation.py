@@ -22,7 +22,7 @@ from encoders.evaluation import (
     evaluate_multilabel,
     evaluate_retrieval,
 )
-from encoders.intervals import with_interval, with_intervals
+from encoders.intervals import wilson, with_interval, with_intervals
 from encoders.metrics import multilabel_average_precision
 from encoders.span_evaluation import SummaryCase, evaluate_detection, evaluate_summaries
 
@@ -155,7 +155,7 @@ class TestClassificationReport:
         assert document["skipped"] == {"count": 1, "clips": {"a.mp4": "cut off"}}
         assert document["per_class"]["action 7"]["value"] is None
         assert document["figures"]["top-1 accuracy"]["value"] == report.figures["top-1 accuracy"].value
-        assert document["intervals"]["method"] == "percentile bootstrap"
+        assert document["intervals"]["method"].startswith("percentile bootstrap; Wilson")
         assert (document["intervals"]["seed"], document["intervals"]["resamples"]) == (3, 50)
         assert np.sum(document["confusion"]) == document["samples"] == 120
         name, value, interval, samples = report.rows()[0]
@@ -332,3 +332,41 @@ def test_a_report_is_frozen() -> None:
     report = EvaluationReport("retrieval", 1, {})
     with pytest.raises(AttributeError):
         report.samples = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("right", "trials"), [(0, 1), (0, 7), (3, 3), (2, 9), (40, 40), (17, 40)])
+def test_wilsons_interval_is_that_of_scipy(right, trials):
+    from scipy.stats import binomtest
+
+    for level in (0.9, 0.95):
+        expected = binomtest(right, trials).proportion_ci(level, method="wilson")
+        assert wilson(right / trials, trials, level) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    for share, count, level in ((1.1, 3, 0.95), (0.5, 0, 0.95), (0.5, 3, 1.0)):
+        with pytest.raises(ValueError):
+            wilson(share, count, level)
+
+
+def test_all_right_and_all_wrong_are_not_sure():
+    from scipy.stats import binomtest
+
+    def ends(right: int, trials: int) -> tuple[float, float]:
+        found = binomtest(right, trials).proportion_ci(0.95, method="wilson")
+        return pytest.approx((found.low, found.high), abs=1e-9)
+
+    targets = np.array([0, 0, 0, 1, 1, 2])
+    probabilities = np.eye(4)[[0, 0, 0, 0, 3, 1]]  # all of the first class, none of the others
+    report = evaluate_classification(probabilities, targets, ["a", "b", "c", "d"])
+    limits = {name: (one.low, one.high) for name, one in report.per_class.items()}
+    assert limits["a"] == ends(3, 3) and limits["b"] == ends(0, 2) and limits["c"] == ends(0, 1)
+    assert np.isnan(limits["d"]).all()
+    right = evaluate_classification(np.eye(4)[targets], targets, ["a", "b", "c", "d"])
+    top = right.figures["top-1 accuracy"]
+    assert (top.low, top.high) == ends(6, 6)
+    # Recalls of 3, 2 and 1 samples: their mean varies like 9 / (1/3 + 1/2 + 1) = 4.9 samples.
+    mean = right.figures["mean class accuracy"]
+    assert ends(4, 4) != (mean.low, mean.high) and 4 / (4 + 1.96**2) < mean.low < 5 / (5 + 1.96**2)
+    # Clips of one recording count once.
+    grouped = evaluate_classification(np.eye(3)[targets], targets, ["a", "b", "c"], groups=list("xxyzzz"))
+    assert (grouped.per_class["a"].low, grouped.per_class["a"].high) == ends(2, 2)
+    top = grouped.figures["top-1 accuracy"]
+    assert (top.low, top.high) == ends(3, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -52,10 +53,13 @@ def test_map_of_localised_actions(activitynet: Path, tmp_path: Path) -> None:
     ("document", "match"),
     [
         ({"results": {"one": [{"label": "nodding"}]}}, "segment"),
-        ({"results": {"one": [span("nodding", 0, float("nan"))]}}, "none in"),
+        ({"results": {"one": [span("nodding", 0, float("nan"))]}}, "that is none"),
         ({"results": {"other": [span("nodding", 0, 1)]}}, "no result for the 2"),
+        ({"results": {"one": [{"label": "nodding", "score": "much", "segment": [0, 1]}]}}, "a score: a text"),
+        ({"results": {"one": {"label": "nodding"}}}, "an object, no list"),
+        ({"results": {"one": [span("nodding", 0, 1) | {"segment": [1]}]}}, "has 1 number"),
         ({"importance": {}}, '"results"'),
-        ([1], "list"),
+        ([1], "holds a list,"),
     ],
 )
 def test_results_that_fit_nothing(activitynet: Path, tmp_path: Path, document: object, match: str) -> None:
@@ -85,6 +89,9 @@ def test_importance_against_what_people_said(tmp_path: Path) -> None:
     expected = (1.0 + kendalltau(first, rows[1][1]).statistic) / 2
     assert report.figures["Kendall tau"].value == pytest.approx(expected, abs=1e-6)
     assert list(report.skipped) == ["xyz"]
-    for bad in ({"scores": []}, {"scores": ["a"]}, {}, {"scores": [1, None]}):
-        with pytest.raises(InvalidQueryError, match="video abc"):
+    bare = evaluate_results(written(tmp_path / "found.json", {"importance": {"abc": first}}), folder)
+    assert bare.figures == report.figures
+    for bad in ({"scores": []}, {"scores": ["a"]}, {}, {"scores": [1, None]}, [], ["a"], "a", None):
+        with pytest.raises(InvalidQueryError, match="video abc") as error:
             evaluate_results(written(tmp_path / "found.json", {"importance": {"abc": bad}}), folder)
+        assert not re.search(r"Error|None|dict|str\b|float|not iterable", str(error.value))

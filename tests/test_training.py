@@ -17,16 +17,27 @@ from safetensors.torch import load_file
 from video_factory import moving, write_video
 
 from encoders.augment import Augmentation, as_evaluated, speaks_of_sides
-from encoders.checkpoints import load_checkpoint, read_model_card, save_checkpoint
+from encoders.checkpoints import find_checkpoint, load_checkpoint, read_model_card, save_checkpoint
 from encoders.encoder import Encoder
-from encoders.errors import DecodeError, EncoderUnavailableError, InvalidQueryError, UnsupportedQueryError
+from encoders.errors import (
+    DecodeError,
+    EncoderUnavailableError,
+    InvalidQueryError,
+    RunBusyError,
+    UnsupportedQueryError,
+)
 from encoders.kinetics import open_classifier
 from encoders.models import build_model
 from encoders.registry import open_encoder
+from encoders.run_folder import make_run_folder, run_lock
 from encoders.training import BEST, LAST, Progress, train
+from encoders.training_checks import check_model
 from encoders.training_clips import evaluation_batches, training_batches
 from encoders.training_options import TrainingOptions, read_options
 from encoders.types import FrameBatch
+from indexer.dataset_types import Sample
+from indexer.datasets import read_dataset
+from indexer.training_data import ClipDataset, ClipSampling
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE, FRAMES = 32, 8
@@ -144,6 +155,123 @@ def test_damaged_clips_are_passed_over_and_named(tmp_path):
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     with pytest.raises(InvalidQueryError, match="learning rate"):
         train(MadeClips(8), MadeClips(4), options(learning_rate=100, optimiser="sgd", clip_norm=0), tmp_path)
+
+
+def test_a_run_on_other_data_of_equal_names_does_not_go_on(tmp_path):
+    def run(epochs: int, card: dict[str, object] | None) -> int:
+        return train(MadeClips(8), MadeClips(4), options(epochs=epochs), tmp_path, dataset=card).epochs
+
+    run(1, {"digest": "one"})
+    with pytest.raises(InvalidQueryError, match="holds a run on other data"):
+        run(2, {"digest": "other"})
+    assert run(2, {"digest": "one"}) == 2
+    assert run(3, None) == 3  # nobody knows
+
+
+def test_a_fingerprint_tells_paths_labels_and_spans_but_not_the_place_or_the_order():
+    def print_of(*samples: Sample, labels: tuple[str, ...] = ("a", "b")) -> str:
+        return ClipDataset(samples, labels, ClipSampling(8, 1, 30, 32), training=True).fingerprint
+
+    one, two = Sample("/x/a/1.mp4", 0), Sample("/x/b/2.mp4", 1, 1.0, 2.0)
+    whole = print_of(one, two)
+    assert len(whole) == 64 and print_of(two, one) == whole
+    assert print_of(Sample("/y/z/a/1.mp4", 0), Sample("/y/z/b/2.mp4", 1, 1.0, 2.0)) == whole
+    assert print_of(one, two, labels=("a", "c")) != whole
+    others = (
+        Sample("/x/b/3.mp4", 1, 1.0, 2.0),
+        Sample("/x/b/2.mp4", 0, 1.0, 2.0),
+        Sample("/x/b/2.mp4", 1, 1.0, 2.5),
+        Sample("/x/b/2.mp4", 1),
+    )
+    assert len({whole, print_of(one), *(print_of(one, other) for other in others)}) == 6
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path):
+    refused = []
+
+    def beside(progress: Progress) -> None:
+        if not refused:
+            with pytest.raises(RunBusyError, match="another training is writing") as error:
+                train(MadeClips(8), MadeClips(4), options(epochs=1), tmp_path)
+            refused.append(error)
+
+    train(MadeClips(8), MadeClips(4), options(epochs=1), tmp_path, on_progress=beside)
+    assert refused
+    train(MadeClips(8), MadeClips(4), options(epochs=1), tmp_path)  # ended: the folder is free
+
+
+def test_a_folder_that_cannot_hold_a_run_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InvalidQueryError, match="is a file"):
+            make_run_folder(folder)
+    if os.geteuid():  # root may write anywhere
+        (tmp_path / "closed").mkdir(mode=0o500)
+        with pytest.raises(InvalidQueryError, match="closed"):
+            make_run_folder(tmp_path / "closed")
+        with pytest.raises(InvalidQueryError, match="closed"):
+            make_run_folder(tmp_path / "closed" / "below")
+
+
+@pytest.mark.parametrize(
+    ("model", "change"),
+    [
+        ("c3d_tiny", {"size": 8}),
+        ("slowfast_tiny", {"frames": 3}),
+        ("c3d_tiny", {"model_options": {"nonsense": 1}}),
+        ("c4d", {}),
+    ],
+)
+def test_what_a_model_does_not_take_is_known_before_the_data(tmp_path, model, change):
+    chosen = TrainingOptions(model).changed(change)
+    with pytest.raises(InvalidQueryError):
+        check_model(chosen)
+    if model != "c4d":
+        check_model(TrainingOptions(model))
+        with pytest.raises(InvalidQueryError):
+            train(MadeClips(4), MadeClips(4), chosen, tmp_path)
+
+
+def test_a_run_says_what_it_goes_on_with_and_what_the_data_lack(tmp_path):
+    said: list[str] = []
+
+    def run(epochs: int, clips: MadeClips | None = None, **more: object) -> None:
+        said.clear()
+        train(clips or MadeClips(8), MadeClips(4), options(epochs=epochs), tmp_path, say=said.append, **more)
+
+    def stopping(progress: Progress) -> None:
+        if progress.epoch == 1:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(3, on_progress=stopping)
+    assert said == []
+    run(3)
+    assert said == ["going on after epoch 1 of 3"]
+    run(3)
+    assert said == ["this run has ended (3 epochs); give more --epochs to go on"]
+    # Saved after each step of the four of an epoch, so stopped after the third it goes on from the second.
+    often = options(epochs=2, save_minutes=0, batch_size=2)
+
+    def at_third(progress: Progress) -> None:
+        if (progress.epoch, progress.step) == (1, 3):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(MadeClips(8), MadeClips(4), often, tmp_path / "often", on_progress=at_third)
+    train(MadeClips(8), MadeClips(4), often, tmp_path / "often", say=said.append)
+    assert said[-1] == "going on in epoch 2 of 2, after step 2 of 4"
+    bright = MadeClips(1)
+    train(MadeClips(4), bright, options(epochs=1), tmp_path / "bright", say=said.append)
+    assert said[-1] == "no clip to check with of dark"
+
+
+def test_one_class_is_nothing_to_tell_apart(tmp_path):
+    class OneClass(MadeClips):
+        labels = ("bright",)
+
+    with pytest.raises(InvalidQueryError, match=r"one class only \(bright\)"):
+        train(OneClass(1), OneClass(1), options(), tmp_path)
 
 
 # --- order, options ------------------------------------------------------------------------------------
@@ -266,6 +394,23 @@ def test_a_checkpoint_gives_back_the_same_model(checkpoint):
     assert torch.equal(model(clip), made(clip)) and card["labels"] == ["a", "b", "c"]
 
 
+def test_the_folder_of_a_run_is_its_best_checkpoint(checkpoint, tmp_path, monkeypatch):
+    assert find_checkpoint(tmp_path) == find_checkpoint(checkpoint) == checkpoint
+    assert read_model_card(tmp_path)["labels"] == ["a", "b", "c"]
+    assert open_classifier(f"model:{tmp_path}", device="cpu").spec == f"model:{checkpoint}"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(EncoderUnavailableError, match=r"no best\.safetensors"):
+        find_checkpoint(tmp_path / "empty")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EncoderUnavailableError, match="is not trained yet: indexer train c3d_tiny"):
+        open_classifier("model:c3d_tiny", device="cpu")
+
+
+def test_a_checkpoint_has_the_mode_of_other_new_files(checkpoint, tmp_path):
+    (tmp_path / "plain").touch()
+    assert checkpoint.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 @pytest.mark.parametrize(
     "damage",
     ["truncated", "no card", "pickle", "other labels", "unknown model", "missing"],
@@ -335,6 +480,49 @@ def command(*arguments: str | Path, ok: bool = True) -> subprocess.CompletedProc
     )
     assert not ok or ran.returncode == 0, ran.stderr
     return ran
+
+
+def test_the_command_says_at_once_what_does_not_fit(tmp_path):
+    (tmp_path / "file").write_text("")
+    rest = ("--data", tmp_path / "nowhere", "--out")  # not looked at
+    for arguments, words in (
+        (("train", "c3d_tiny", *rest, tmp_path / "file"), "is a file"),
+        (("train", "c3d_tiny", *rest, tmp_path / "out", "--size", "8"), "error:"),
+    ):
+        ran = command(*arguments, ok=False)
+        assert ran.returncode == 2 and words in ran.stderr, ran.stderr
+        assert "TRACEBACK" not in ran.stderr and "nowhere" not in ran.stderr
+
+
+def test_data_without_a_test_split_and_links_to_nowhere(tmp_path, checkpoint):
+    for name in ("a", "b"):
+        (tmp_path / "clips" / name).mkdir(parents=True)
+        for number in range(4):
+            write_video(tmp_path / "clips" / name / f"{number}.mp4", moving(12, seed=number), fps=12)
+    (tmp_path / "clips" / "a" / "lost.mp4").symlink_to(tmp_path / "gone.mp4")
+    dataset = read_dataset(tmp_path / "clips")
+    assert [Path(one.path).name for one in dataset.samples].count("lost.mp4") == 1
+    ran = command("evaluate", tmp_path, "--data", tmp_path / "clips", "--clips", "1", "--json")
+    assert "no test split here; judging val" in ran.stderr
+    assert "does not know" not in ran.stderr
+    # The checkpoint is of a, b and c: the set-aside share of two classes of four and five clips.
+    report = json.loads(ran.stdout)
+    assert report["samples"] + report["skipped"]["count"] == len(dataset.of("val")) > 0
+    training = (
+        "train",
+        "c3d_tiny",
+        "--data",
+        tmp_path / "clips",
+        "--out",
+        tmp_path / "run",
+        "--workers",
+        "0",
+    )
+    with run_lock(tmp_path / "run"):
+        ran = command(*training, ok=False)
+    assert ran.returncode == 1 and "another training is writing" in ran.stderr
+    trained = json.loads(command(*training, "--epochs", "1", "--json").stdout)
+    assert [row["path"] for row in trained["damaged"]] == [str(tmp_path / "clips" / "a" / "lost.mp4")]
 
 
 @pytest.fixture(scope="module")
