@@ -49,9 +49,8 @@ def save_checkpoint(path: Path, model: VideoModel, card: dict[str, Any]) -> None
     metadata = {"reelseek": json.dumps({"kind": KIND, **card}, sort_keys=True)}
     try:
         unfinished.touch()
-        mode = (
-            unfinished.stat().st_mode & 0o777
-        )  # as the umask has it; safetensors writes for the owner alone
+        # As the umask has it: safetensors writes for the owner alone.
+        mode = unfinished.stat().st_mode & 0o777
         save_file(tensors, unfinished, metadata=metadata)
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())

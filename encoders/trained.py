@@ -105,10 +105,8 @@ class TrainedEncoder:
         check_device_name(device)
         self._pooling = check_pooling(pooling)
         self.spec = resolve_trained(spec)
-        self._model, self._device = (
-            _Model(Path(self.spec.removeprefix(TRAINED_PREFIX))),
-            choose_device(device),
-        )
+        self._model = _Model(Path(self.spec.removeprefix(TRAINED_PREFIX)))
+        self._device = choose_device(device)
         self._model.network.to(self._device)
         self.encoder_id = f"model/{self._model.identity}/{pooling}"
         self.frame_size, self.fps = self._model.size, self._model.fps

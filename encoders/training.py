@@ -51,7 +51,7 @@ class Progress:
         loss: Of the step.
         learning_rate: At the step.
         top1: On the validation clips, after an epoch; None before.
-        clips_per_second: Since the last report.
+        clips_per_second: In this epoch, since this program works on it.
     """
 
     epoch: int
@@ -252,7 +252,7 @@ class _Run:
         if options.mixup:
             clips, flow, goal = mixed_up(clips, flow, targets, len(self._clips.labels), options, number)
         with self._accelerator.autocast():
-            logits = self._network(clips, flow) if flow is not None else self._network(clips)
+            logits = self._network(clips, flow)
             loss = self._loss(logits.float(), goal)
         if not torch.isfinite(loss):
             raise InvalidQueryError(
@@ -385,7 +385,5 @@ def predict_batches(
             continue
         with torch.inference_mode():
             flow = None if batch.flow is None else batch.flow.to(device)
-            logits = (
-                model(batch.clips.to(device), flow) if flow is not None else model(batch.clips.to(device))
-            )
+            logits = model(batch.clips.to(device), flow)
         yield batch, logits.float()

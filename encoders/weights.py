@@ -11,6 +11,7 @@ from typing import Any
 from encoders.errors import EncoderUnavailableError
 
 TRAINED_PREFIX = "model:"  # of the spec of what `indexer train` made
+CLASSIFIER_PREFIXES = ("kinetics:", TRAINED_PREFIX)  # of specs that name actions from frames
 CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 

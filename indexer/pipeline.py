@@ -32,6 +32,7 @@ from encoders.errors import (
 )
 from encoders.kinetics_weights import resolve_classifier
 from encoders.types import FrameBatch
+from encoders.weights import CLASSIFIER_PREFIXES
 from indexer.backbone import THRESHOLD, BackboneWatch, window_hint
 from indexer.types import Progress, SampledClip, SamplingOptions, VideoInfo
 from indexer.walk import FoundFile, content_digest, find_files
@@ -212,7 +213,7 @@ class _Actions:
 
 def _read_actions(chosen: Sequence[str]) -> _Actions:
     """Checks what was asked for before anything is made or changed."""
-    backbones = [spec for spec in chosen if spec.startswith(("kinetics:", "model:"))]
+    backbones = [spec for spec in chosen if spec.startswith(CLASSIFIER_PREFIXES)]
     if len(backbones) > 1:
         raise InvalidQueryError(f"one backbone at a time names actions, got {' and '.join(backbones)}")
     by_name: list[list[str] | None] = []

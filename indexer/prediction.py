@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from encoders.errors import DecodeError, NotFoundError
+from encoders.weights import CLASSIFIER_PREFIXES, TRAINED_PREFIX
 from indexer.types import SampledClip, SamplingOptions
 from indexer.worker import DecodeWorker
 
@@ -36,7 +37,7 @@ def predict_video(
 
     if not video.is_file():
         raise NotFoundError(f"there is no file {video}")
-    spec = model if model.startswith(("kinetics:", "model:")) else f"model:{model}"
+    spec = model if model.startswith(CLASSIFIER_PREFIXES) else f"{TRAINED_PREFIX}{model}"
     classifier = open_classifier(spec, device=device)
     seconds = max(CLIP_SECONDS, classifier.window_seconds)
     sampling = SamplingOptions(

@@ -182,12 +182,12 @@ def evaluate(
         )
         _show_report(judged, as_json)
         return
-    from encoders.checkpoints import find_checkpoint, read_model_card
+    from encoders.checkpoints import read_model_card
     from indexer.datasets import read_dataset
 
     if crops not in (1, 3):
         raise InvalidQueryError(f"crops must be 1 or 3, got {crops}")
-    checkpoint = find_checkpoint(checkpoint.expanduser())
+    checkpoint = checkpoint.expanduser()
     card = read_model_card(checkpoint)
     dataset = read_dataset(data, layout=layout, seed=card.get("config", {}).get("seed", 0))
     for line in dataset.notes:

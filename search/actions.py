@@ -20,6 +20,7 @@ from encoders.errors import (
     UnknownActionError,
 )
 from encoders.tensors import with_card
+from encoders.weights import CLASSIFIER_PREFIXES
 from search.action_catalog import TAUGHT_KINDS, ActionExample, HeadRecord, SegmentFilters, overlaps_enough
 from search.carried_heads import carried_report, check_taught
 from search.examples import (
@@ -289,7 +290,7 @@ class Actions:
 
     @staticmethod
     def _check_free(name: str) -> None:
-        if name == ZERO_SHOT or name.startswith(("kinetics:", "model:")):
+        if name == ZERO_SHOT or name.startswith(CLASSIFIER_PREFIXES):
             raise InvalidQueryError(f"{name!r} is the name of a whole head; choose another for the action")
 
     # --- changing --------------------------------------------------------------------------
