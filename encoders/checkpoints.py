@@ -102,6 +102,11 @@ def read_model_card(path: Path) -> dict[str, Any]:
             card = read_card(file.read(CARD_BYTES))
     except HeadFileError as error:
         raise _no_model(path, "it has no card") from error
+    if card.get("kind") == "importance":
+        raise EncoderUnavailableError(
+            f"{path} is an importance head, which neither classifies nor encodes: use it with `indexer "
+            "summarize --importance`, or judge it with `indexer evaluate`"
+        )
     wrong = [name for name, kind in CARD_FIELDS.items() if not isinstance(card.get(name), kind)]
     if card.get("kind") != KIND or wrong:
         raise _no_model(path, f"its card lacks {wrong[0]!r}" if wrong else f"it is a {card.get('kind')!r}")

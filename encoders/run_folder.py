@@ -16,12 +16,13 @@ from encoders.errors import InvalidQueryError, RunBusyError
 LOCK = "train.lock"
 
 
-def make_run_folder(folder: Path) -> None:
-    """Makes the folder where it is not there yet.
+def make_run_folder(folder: Path) -> bool:
+    """Makes the folder where it is not there yet; returns whether it was made now.
 
     Raises:
         InvalidQueryError: It cannot be made or written to.
     """
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -33,6 +34,7 @@ def make_run_folder(folder: Path) -> None:
         raise InvalidQueryError(f"the folder {folder} cannot be made: {reason}; name another") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InvalidQueryError(f"nothing can be written into {folder}: change its mode, or name another")
+    return is_new
 
 
 @contextmanager

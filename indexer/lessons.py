@@ -64,7 +64,10 @@ def examples_from_files(
         for number, file in enumerate(files):
             on_progress(number, len(files))
             try:
-                track = _encoded(worker, file.path, encoder, sampling)
+                track = encoded_track(
+                    worker, file.path, encoder, sampling,
+                    limit_seconds=LIMIT_SECONDS, longest_seconds=LONGEST_EXAMPLE_SECONDS,
+                )  # fmt: skip
             except DecodeError as error:
                 if file.looks_like_video or len(files) == 1:
                     say(f"{file.path} is left out: {error}")
@@ -116,9 +119,30 @@ def _plain_sampling(library: Library) -> SamplingOptions:
     return replace(stored.without_actions(), sampling="uniform", frame_size=library.encoder().frame_size)
 
 
-def _encoded(worker: DecodeWorker, path: str, encoder: Encoder, sampling: SamplingOptions) -> FeatureTrack:
+def encoded_track(
+    worker: DecodeWorker,
+    path: str,
+    encoder: Encoder,
+    sampling: SamplingOptions,
+    *,
+    limit_seconds: float | None = None,
+    longest_seconds: float = math.inf,
+) -> FeatureTrack:
+    """The features of a whole file, sampled as an ingest samples it.
+
+    Args:
+        worker: Decodes.
+        path: Of the file.
+        encoder: Encodes.
+        sampling: Which frames are taken.
+        limit_seconds: Wall time that decoding may take; None leaves it to the worker.
+        longest_seconds: What is beyond this much of the video is left out.
+
+    Raises:
+        DecodeError: It cannot be decoded.
+    """
     rows = []
-    for item in worker.decode(path, sampling, LIMIT_SECONDS):
+    for item in worker.decode(path, sampling, limit_seconds):
         if isinstance(item, SampledClip):
             rows.append(
                 SimpleNamespace(
@@ -128,7 +152,7 @@ def _encoded(worker: DecodeWorker, path: str, encoder: Encoder, sampling: Sampli
                     features=encoder.encode_frames(item.frames).astype(np.float16).tobytes(),
                 )
             )
-            if item.end_seconds - rows[0].start_seconds > LONGEST_EXAMPLE_SECONDS:
+            if item.end_seconds - rows[0].start_seconds > longest_seconds:
                 break
     if not rows:
         raise DecodeError("no frame could be decoded")

@@ -86,6 +86,22 @@ def trained(document: dict[str, Any]) -> None:
     )
 
 
+def trained_importance(document: dict[str, Any]) -> None:
+    """How the run of an importance head ended."""
+    console = Console(highlight=False)
+    console.print(
+        f"{document['figure']} [bold]{document['value']:.3f}[/] on the validation videos, after epoch "
+        f"{document['epoch']}"
+    )
+    console.print(f"best: {escape(printable(document['best']))}", soft_wrap=True)
+    _damaged(document["damaged"])
+    console.print(
+        f"Next: indexer evaluate {escape(printable(document['best']))} --data DIR, or "
+        f"indexer summarize VIDEO --importance {escape(printable(document['best']))}",
+        soft_wrap=True,
+    )
+
+
 def evaluation(report: EvaluationReport) -> None:
     """Figures with their intervals, then the classes, the weakest first."""
     console = Console(highlight=False)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from encoders.errors import InvalidQueryError
+from encoders.errors import InvalidQueryError, ReelseekError
 from indexer import show, show_training
 from indexer.cli_options import DeviceOption, JsonOption, print_json
 
@@ -36,7 +36,9 @@ FLOW_POSITIONS = 4  # places of a training clip, with flow: few, that what was c
 
 
 def train(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="See `indexer models`.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="See `indexer models`; or importance, for summaries.")
+    ],
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="For checkpoints; a run in it goes on.")],
     config: Annotated[
@@ -59,6 +61,11 @@ def train(
         ),
     ] = None,
     cache_gb: CacheOption = 4.0,
+    encoder: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="Importance: the library's encoder whose features it reads."),
+    ] = None,
+    device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a video model; stopped, the same command goes on where it was.
@@ -77,21 +84,35 @@ def train(
     }  # fmt: skip
     given |= {name: value for name, value in named.items() if value is not None}
     given.pop("model", None)
+    if model == "importance":
+        _train_importance(data, out.expanduser(), given, encoder, device, layout, cache_gb, as_json)
+        return
+    if encoder is not None or device is not None:
+        raise InvalidQueryError(
+            f"--encoder and --device go with importance; {model} is trained from pixels, on the GPUs that "
+            "CUDA_VISIBLE_DEVICES names"
+        )
     options = TrainingOptions(model).changed(given)
     out = out.expanduser()
-    make_run_folder(out)
+    is_new = make_run_folder(out)
     with show.status("loading PyTorch"):
         from encoders.training import train as run
         from encoders.training_checks import check_model
-    check_model(options)  # before the data are looked at, which may take minutes
-    dataset = read_dataset(data, layout=layout, seed=options.seed)
+    try:
+        check_model(options)  # before the data are looked at, which may take minutes
+        dataset = read_dataset(data, layout=layout, seed=options.seed)
+    except ReelseekError:
+        if is_new:
+            with suppress(OSError):
+                out.rmdir()  # a typing error leaves nothing behind
+        raise
     is_first = os.environ.get("RANK", "0") == "0"  # of the programs that torchrun starts: it speaks for all
     for line in dataset.notes if is_first else ():
         show.note(line)
     clips, validation = _training_clips(dataset, options, source_fps, _cache(cache_gb))
     card = {
         **dataset.summary(),
-        "digest": clips.fingerprint,
+        "digest": f"{clips.fingerprint} at {source_fps:g} fps",  # another rate shows other frames
         "fps": clips.sampling.fps / clips.sampling.stride,
         "source_fps": source_fps,
     }
@@ -108,6 +129,43 @@ def train(
         print_json(document)
     else:
         show_training.trained(document)
+
+
+def _train_importance(
+    data: Path,
+    out: Path,
+    given: dict[str, Any],
+    encoder: str | None,
+    device: str | None,
+    layout: str,
+    cache_gb: float,
+    as_json: bool,
+) -> None:
+    with show.status("loading PyTorch"):
+        from encoders.importance import ImportanceOptions
+        from indexer.importance_training import train_on_folder
+
+    run = train_on_folder(
+        data,
+        out,
+        ImportanceOptions().changed(given),
+        encoder_spec=encoder or "auto",
+        device=device or "auto",
+        layout=layout,
+        cache=_cache(cache_gb),
+        counting=show.counting,
+        say=show.note,
+    )
+    report = run.report
+    document = {
+        "best": str(report.best), "loss": report.loss, "figure": report.figure,
+        "value": round(report.value, 4), "epoch": report.epoch,
+        "damaged": [{"path": path, "reason": reason} for path, reason in run.damaged.items()],
+    }  # fmt: skip
+    if as_json:
+        print_json(document)
+    else:
+        show_training.trained_importance(document)
 
 
 def _training_clips(
@@ -182,33 +240,26 @@ def evaluate(
         )
         _show_report(judged, as_json)
         return
-    from encoders.checkpoints import read_model_card
-    from indexer.datasets import read_dataset
-
     if crops not in (1, 3):
         raise InvalidQueryError(f"crops must be 1 or 3, got {crops}")
     checkpoint = checkpoint.expanduser()
-    card = read_model_card(checkpoint)
-    dataset = read_dataset(data, layout=layout, seed=card.get("config", {}).get("seed", 0))
-    for line in dataset.notes:
-        show.note(line)
-    part = _split(split)
-    if part == "test" and not dataset.of("test") and dataset.of("val"):
-        show.note("no test split here; judging val")
-        part = "val"
-    source = _evaluation_clips(dataset, card, part, clips, _cache(cache_gb))
     with show.status("loading PyTorch"):
-        from encoders.prediction import predict_clips
-    with show.counting("clips") as on_progress:
-        found, _ = predict_clips(
-            checkpoint, source, device=device or "auto", crops=crops, batch_size=batch_size, workers=workers,
-            on_progress=on_progress,
+        from encoders.importance import is_importance
+        from indexer.checkpoint_evaluation import evaluate_checkpoint
+    if is_importance(checkpoint):
+        from indexer.importance_training import evaluate_head
+
+        judged = evaluate_head(
+            checkpoint, data, split=_split(split), layout=layout, device=device or "auto",
+            cache=_cache(cache_gb), counting=show.counting, say=show.note,
         )  # fmt: skip
-    if not len(found.indices):
-        raise InvalidQueryError(
-            f"none of the {len(source)} clips could be read: {next(iter(found.damaged.values()))}"
-        )
-    report = _judged(found, source, card["labels"], retrieval)
+        _show_report(judged, as_json)
+        return
+    report = evaluate_checkpoint(
+        checkpoint, data, layout=layout, split=_split(split), clips=clips, crops=crops, retrieval=retrieval,
+        batch_size=batch_size, workers=workers, device=device or "auto", cache=_cache(cache_gb),
+        counting=show.counting, say=show.note,
+    )  # fmt: skip
     if confusion is not None:
         _draw(report, confusion)
     _show_report(report, as_json)
@@ -227,75 +278,6 @@ def _split(name: str) -> Split:
     if name not in SPLITS:
         raise InvalidQueryError(f"the split must be one of {', '.join(SPLITS)}, got {name!r}")
     return name
-
-
-def _evaluation_clips(
-    dataset: Dataset, card: dict[str, Any], split: Split, clips: int, cache: ArrayCache | None
-) -> ClipDataset:
-    """Clips of one split, sampled as the model was trained, labelled as the model counts."""
-    from dataclasses import replace
-
-    from encoders.models import known_model
-    from indexer.clip_sampling import ClipSampling
-    from indexer.dataset_types import SPLITS
-    from indexer.training_data import ClipDataset
-
-    unknown = [label for label in dataset.labels if label not in card["labels"]]
-    samples = [
-        replace(sample, label=card["labels"].index(dataset.labels[sample.label]))
-        for sample in dataset.of(split)
-        if sample.label is not None and dataset.labels[sample.label] in card["labels"]
-    ]
-    if unknown:
-        show.note(f"the model does not know {_some(unknown)}: their videos are left out")
-    if not dataset.of(split):
-        there = [name for name in SPLITS if dataset.of(name)]
-        raise InvalidQueryError(
-            f"there is no labelled {split} video in the data; expected --split {' or '.join(there) or split}"
-        )
-    if not samples:
-        raise InvalidQueryError(
-            f"there is no {split} video of a class that the model knows ({_some(card['labels'])}); expected "
-            "the data that it was made for, or another --split"
-        )
-    sampling = ClipSampling(
-        frames=card["frames"],
-        stride=1,
-        fps=float(card["fps"]),
-        size=max(16, card["size"]),
-    )
-    flow: FlowPreset | None = "medium" if known_model(card["model"]).needs_flow else None
-    return ClipDataset(samples, card["labels"], sampling, training=False, clips=clips, flow=flow, cache=cache)
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
-
-
-def _judged(found: Any, source: ClipDataset, labels: list[str], retrieval: bool) -> Any:
-    import numpy as np
-
-    from encoders.evaluation import evaluate_classification, evaluate_retrieval
-    from encoders.metrics import average_views
-
-    paths = [source.sample_of(index) for index in found.indices.tolist()]
-    keys = [(sample.path, sample.start_seconds) for sample in paths]
-    seen = dict(zip(keys, paths, strict=True))
-    targets = np.array([sample.label for sample in seen.values()])
-    skipped = {source.sample_of(index).path: reason for index, reason in found.damaged.items()}
-    if not retrieval:
-        return evaluate_classification(
-            average_views(found.probabilities, keys), targets, labels, skipped=skipped
-        )
-    features = average_views(found.features, keys)
-    features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
-    similarity = features @ features.T
-    np.fill_diagonal(similarity, -np.inf)  # nothing finds itself
-    relevant = (targets[:, None] == targets[None]) & ~np.eye(len(targets), dtype=bool)
-    kept = relevant.any(axis=1)
-    if not kept.any():
-        raise InvalidQueryError("no class has two videos here, so there is nothing for one to find")
-    return evaluate_retrieval(similarity[kept], relevant[kept], skipped=skipped)
 
 
 def _draw(report: Any, file: Path) -> None:

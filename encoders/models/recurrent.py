@@ -99,14 +99,19 @@ def _spread_gates(recurrent: nn.RNNBase) -> None:
 
     torch draws all weights from +-1 / sqrt(hidden), which keeps the gates of a narrow layer near a half
     whatever the frame shows, so that nothing is learned for long. Glorot's input weights do not, and
-    orthogonal recurrent ones keep the memory's length (Saxe et al. 2014, arXiv:1312.6120).
+    orthogonal recurrent ones keep the memory's length (Saxe et al. 2014, arXiv:1312.6120). An LSTM begins
+    by remembering: its forget gates' bias is 1 (Gers et al. 2000; Jozefowicz et al. 2015).
     """
+    lstm_gates = ("input", "forget", "cell", "output")  # in torch's order
+
     for name, weight in recurrent.named_parameters():
         for gate in weight.chunk(weight.shape[0] // recurrent.hidden_size):
             if name.startswith("weight_ih"):
                 nn.init.xavier_uniform_(gate)
             elif name.startswith("weight_hh"):
                 nn.init.orthogonal_(gate)
+        if name.startswith("bias_ih") and isinstance(recurrent, nn.LSTM):
+            nn.init.ones_(weight.chunk(len(lstm_gates))[lstm_gates.index("forget")])
 
 
 def _check(frames: int, height: int, width: int) -> None:
