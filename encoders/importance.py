@@ -306,7 +306,7 @@ def _loss_of(
         )
     if loss == "summary" and not labelled:
         raise InvalidQueryError(
-            "the summary loss learns from classes of whole videos, two at least, and these have none; "
+            f"the summary loss learns from classes of whole videos, two or more, and here are {classes}; "
             "expected TVSum's categories, or a folder for each class"
         )
     return loss
