@@ -20,6 +20,8 @@ from encoders.models import (
     single_frame,
     slowfast,
     timesformer,
+    torchvision_video,
+    transformers_video,
     two_stream,
     vivit,
 )
@@ -39,6 +41,8 @@ _MODULES = (
     recurrent,
     vivit,
     timesformer,
+    torchvision_video,
+    transformers_video,
 )
 
 MODELS: dict[str, ModelInfo] = {info.name: info for module in _MODULES for info in module.MODELS}
