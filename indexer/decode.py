@@ -1,4 +1,4 @@
-"""Video files to frames: the only module that imports `av` (PyAV, so FFmpeg).
+"""Video files to frames: beside `indexer.encode` the only module that imports `av` (PyAV, so FFmpeg).
 
 A decoder streams the frames of one file in presentation order, in one pass, however damaged the
 file is: broken packets are skipped and counted, and what that means for the file is said once, by
@@ -37,7 +37,7 @@ __all__ = ["Skip", "VideoDecoder", "VideoInfo", "frame_at", "probe"]
 
 Skip = Literal["none", "nonref", "nonkey"]
 
-_OPEN_OPTIONS = {
+OPEN_OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": allowed_formats(av.formats_available),
 }
@@ -174,7 +174,7 @@ class VideoDecoder:
         self._checks_end = True
         self._skip: Skip = "none"
         try:
-            self._container: Any = av.open(path, options=dict(_OPEN_OPTIONS), metadata_errors="replace")
+            self._container: Any = av.open(path, options=dict(OPEN_OPTIONS), metadata_errors="replace")
         except MemoryError:
             raise DamagedVideoError("the header asks for absurd amounts of memory") from None
         except (av.FFmpegError, UnicodeError, ValueError) as error:
@@ -271,12 +271,11 @@ class VideoDecoder:
             self._codec.thread_count = threads
         self._time_base_seconds = float(stream.time_base or 0) or 1.0 / av.time_base
         is_discontinuous = bool(container.format.flags & _TS_DISCONTINUOUS)
-        start = container.start_time if is_discontinuous else None
         self._average_fps = _sane(stream.average_rate or stream.guessed_rate or stream.base_rate, _MAX_FPS)
         self._clock = FrameClock(
             self._time_base_seconds,
             fps=self._average_fps,
-            offset_seconds=(start or 0) / av.time_base,
+            offset_seconds=starts_at(container),
             is_discontinuous=is_discontinuous,
             has_only_dts=container.format.name == "avi",
         )
@@ -445,6 +444,12 @@ class VideoDecoder:
             )
         except av.FFmpegError:
             return False
+
+
+def starts_at(container: Any) -> float:
+    """What is subtracted from the times in a file: its start where its clock may begin anywhere."""
+    is_discontinuous = bool(container.format.flags & _TS_DISCONTINUOUS)
+    return (container.start_time or 0) / av.time_base if is_discontinuous else 0.0
 
 
 def _plain(error: BaseException) -> str:

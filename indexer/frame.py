@@ -201,6 +201,30 @@ class DecodedFrame:
         small.color_range = _LIMITED
         return replace(self, picture=small, geometry=geometry)
 
+    def planar(self, width: int, height: int) -> Any:
+        """The engine's picture as an encoder takes it: 8-bit 4:2:0, BT.709, limited range, not turned.
+
+        Args:
+            width, height: Of the stored picture, in pixels; pixel aspect is up to the caller.
+        """
+        picture = self.picture
+        shrinks = width < picture.width or height < picture.height
+        scaled = self.geometry.reformatter("planar").reformat(
+            picture,
+            width=width,
+            height=height,
+            format="yuv420p",
+            src_colorspace=_matrix(picture),
+            dst_colorspace=_BT709,
+            src_color_range=_FULL if self.is_full_range else _LIMITED,
+            dst_color_range=_LIMITED,
+            interpolation=_AREA if shrinks else _BICUBIC,
+            threads=1,
+        )
+        scaled.colorspace = _BT709
+        scaled.color_range = _LIMITED
+        return scaled
+
     def rgb(self, short_side: int, crop: Crop | None = None) -> NDArray[np.uint8]:
         """The frame as a picture: upright, square pixels, alpha dropped.
 

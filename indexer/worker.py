@@ -18,7 +18,7 @@ import time
 from collections.abc import Generator
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from numpy.typing import NDArray
 from encoders import errors
 from encoders.errors import DecodeError, DecoderDiedError, ReelseekError
 from indexer.types import Progress, SampledClip, SamplingOptions, VideoInfo
+
+if TYPE_CHECKING:
+    from indexer.renditions import Rendition
 
 __all__ = ["DecodeWorker", "Progress"]
 
@@ -103,6 +106,18 @@ class DecodeWorker:
         """
         items = list(self._request(("frame", path, time_seconds, size), limit_seconds))
         return next(item for item in items if isinstance(item, bytes))
+
+    def render(
+        self, path: str, target: str, rendition: Rendition, limit_seconds: float | None = None
+    ) -> None:
+        """Writes pieces of a video to a file, which may be half-made after an error.
+
+        Raises:
+            NotFoundError: The video shows nothing there.
+            DecodeError: As `decode`.
+        """
+        for _ in self._request(("render", path, target, rendition), limit_seconds):
+            pass
 
     def picture(self, path: str, size: int) -> NDArray[np.uint8]:
         """A still picture: uint8 (H, W, 3) RGB, upright, of short side `size` pixels or less.

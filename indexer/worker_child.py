@@ -113,6 +113,11 @@ def _answer(link: _Link, request: tuple[Any, ...]) -> None:
     elif kind == "picture":
         path, size = arguments
         link.put(("item", decode_picture(path).rgb(size)))
+    elif kind == "render":
+        from indexer.renditions import render
+
+        path, target, rendition = arguments
+        render(path, target, rendition, _Heartbeat(link))
     elif kind == "probe":
         link.put(("item", probe(*arguments)))
     else:
