@@ -284,13 +284,6 @@ class VideosAnswer(StrictAnswer):
     next_cursor: str | None
 
 
-class KeyFramesAnswer(StrictAnswer):
-    """Key frames of a video in order of time."""
-
-    video_id: int
-    key_frames: list[KeyFrameAnswer]
-
-
 class RemovedAnswer(StrictAnswer):
     """How much was removed."""
 

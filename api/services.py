@@ -16,6 +16,7 @@ from fastapi import Depends, Request
 from api.finding import SegmentFinder, Wanted
 from api.frames import FrameReader
 from api.jobs import JobRunner
+from api.renditions import RenditionMaker
 from api.settings import ServerSettings
 from encoders.errors import ReelseekError
 from search.actions import FoundSegments
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 WARM_RETRY_SECONDS = 30.0
 DECODES_AT_ONCE = 2
+RENDERS_AT_ONCE = 2
+LONG_RENDERS_AT_ONCE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Services:
         self.finder = SegmentFinder(library)
         self.jobs = JobRunner(library, device)
         self.frames = FrameReader(settings.frame_cache_bytes)
+        self.renditions = RenditionMaker(library, settings.preview_cache_bytes, settings.importance)
         self._readiness = Readiness(False, False, "the server is starting")
         self._stopping = threading.Event()
         self._warmer = threading.Thread(target=self._warm, name="warm", daemon=True)
@@ -59,11 +63,15 @@ class Services:
         # others wait here and not in threads, so that the rest of the server goes on.
         self._encoding: CapacityLimiter | None = None
         self._decoding: CapacityLimiter | None = None
+        self._rendering: CapacityLimiter | None = None
+        self._rendering_long: CapacityLimiter | None = None
 
     def start(self) -> None:
         """Starts the background threads; to be called on the event loop."""
         self._encoding = CapacityLimiter(1)
         self._decoding = CapacityLimiter(DECODES_AT_ONCE)
+        self._rendering = CapacityLimiter(RENDERS_AT_ONCE)
+        self._rendering_long = CapacityLimiter(LONG_RENDERS_AT_ONCE)
         self.jobs.start()
         self._warmer.start()
 
@@ -72,6 +80,7 @@ class Services:
         self._stopping.set()
         self.jobs.stop()
         self.frames.close()
+        self.renditions.close()
 
     async def encode(self, work: Callable[..., Answer], *args: object, **options: object) -> Answer:
         """Runs something that encodes in a thread, one at a time."""
@@ -80,6 +89,10 @@ class Services:
     async def decode(self, work: Callable[..., Answer], *args: object, **options: object) -> Answer:
         """Runs something that decodes (in a program of its own) in a thread, a few at a time."""
         return await run_sync(partial(work, *args, **options), limiter=self._decoding)
+
+    async def render(self, work: Callable[..., Answer], *args: object, is_long: bool = False) -> Answer:
+        """Runs something that makes a rendition in a thread; a long one never keeps short ones waiting."""
+        return await run_sync(work, *args, limiter=self._rendering_long if is_long else self._rendering)
 
     async def find_segments(self, wanted: Wanted) -> FoundSegments:
         """What an action is called here: in a thread, and in line for the encoder if it takes that.
@@ -101,6 +114,7 @@ class Services:
     def _warm(self) -> None:
         """Loads index and encoder, so that the first query does not wait for them."""
         index_loaded = False
+        self.renditions.sweep()
         while not self._stopping.is_set():
             try:
                 with self.library.read() as catalog:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from encoders.errors import InvalidQueryError, NotFoundError, ReelseekError, UnknownActionError
-from indexer import actions_cli, find_cli, show, train_cli
+from indexer import actions_cli, find_cli, show, summarize_cli, train_cli
 from indexer.cli_options import (
     DeviceOption,
     JsonOption,
@@ -324,7 +324,9 @@ def remove(
     library: LibraryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Forget videos: their clips, vectors and key frames. The files themselves are not touched."""
+    """Forget videos: their clips, vectors, key frames and previews. The files themselves are not touched."""
+    from indexer.previews import forget_previews
+
     with open_library(library) as opened:
         with opened.write() as catalog:
             ids: set[int] = set()
@@ -339,6 +341,7 @@ def remove(
             examples = catalog.actions.examples_of_videos(ids)
             clips = catalog.remove_videos(ids)
             empty = catalog.library_record() is None
+        forget_previews(opened, ids)
         if not empty:
             opened.save_index()
     document = {"videos": len(ids), "clips": clips}
@@ -399,6 +402,7 @@ def serve(
 
 
 app.command()(find_cli.find)
+app.command()(summarize_cli.summarize)
 app.add_typer(actions_cli.actions_app)
 for command in (train_cli.train, train_cli.evaluate, train_cli.predict, train_cli.models):
     app.command()(command)

@@ -187,9 +187,7 @@ class SoundReader:
             yield np.pad(held[:, :short], ((0, 0), (0, max(0, short - held.shape[1]))))
             held, done = held[:, short:], done + short
 
-    def _placed(
-        self, start_seconds: float, end_seconds: float
-    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def _placed(self, start_seconds: float, end_seconds: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Decoded samples with the place of the first, counted from the start of the span."""
         target = max(0.0, start_seconds - _SEEK_BACK_SECONDS) + self._offset
         with suppress(av.FFmpegError, OverflowError):
@@ -205,7 +203,7 @@ class SoundReader:
                 continue
             place = round((seconds - start_seconds) * (self.rate or 0))
             for made in resampler.resample(frame):
-                samples = made.to_ndarray()
+                samples = made.to_ndarray().astype(np.float32, copy=False)
                 yield place, samples
                 place += samples.shape[1]
 

@@ -34,6 +34,7 @@ from encoders.kinetics_weights import resolve_classifier
 from encoders.types import FrameBatch
 from encoders.weights import CLASSIFIER_PREFIXES
 from indexer.backbone import THRESHOLD, BackboneWatch, window_hint
+from indexer.previews import sweep_previews
 from indexer.types import Progress, SampledClip, SamplingOptions, VideoInfo
 from indexer.walk import FoundFile, content_digest, find_files
 from indexer.worker import DecodeWorker
@@ -375,6 +376,7 @@ def ingest(
             catalog.discard_staged()
         run = _Ingest(library, encoder, classifier, sampling, options, on_progress, should_stop)
         summary = run.run(paths)
+        sweep_previews(library)
         if sampling.actions is not None and not summary.stopped:
             _settle_backbones(library, sampling, say)
         return summary

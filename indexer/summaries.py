@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,10 +140,18 @@ def importance_of(
     record = open_record(catalog)
     if scorer.encoder_id != record.encoder_id:
         raise EncoderMismatchError(
-            f"the importance head {scorer.name} reads features of {scorer.encoder_id}, but this library's are "
-            f"of {record.encoder_id}: train one on this library's encoder, or leave --importance out"
+            f"the importance head {scorer.name} reads features of {scorer.encoder_id}, but this library's "
+            f"are of {record.encoder_id}: train one on this library's encoder, or leave --importance out"
         )
     return scorer.importance(np.asarray(track.features, np.float32)), scorer.name
+
+
+def open_scorer(checkpoint: Path) -> ImportanceScorer:
+    """The importance head in a checkpoint. Raises ReelseekError."""
+    from encoders.importance import open_importance
+
+    scorer: ImportanceScorer = open_importance(checkpoint)
+    return scorer
 
 
 def stored_key_frames(catalog: Catalog, video_id: int) -> list[KeyFrame]:

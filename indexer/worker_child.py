@@ -114,7 +114,7 @@ def _answer(link: _Link, request: tuple[Any, ...]) -> None:
         path, size = arguments
         link.put(("item", decode_picture(path).rgb(size)))
     elif kind == "render":
-        from indexer.renditions import render
+        from indexer.render import render
 
         path, target, rendition = arguments
         render(path, target, rendition, _Heartbeat(link))

@@ -303,6 +303,13 @@ class Catalog:
             query = query.where(videos.c.status == status)
         return self._connection.execute(query).scalar_one()
 
+    def file_states(self) -> list[tuple[int, int, int]]:
+        """Id, size in bytes and mtime in ns of every video's file, as it was indexed."""
+        query = select(videos.c.id, videos.c.size_bytes, videos.c.mtime_ns).where(
+            videos.c.status != "staging"
+        )
+        return [(row.id, row.size_bytes, row.mtime_ns) for row in self._connection.execute(query)]
+
     def _videos(self, query: Select[Any]) -> list[Video]:
         rows = self._connection.execute(query.where(videos.c.status != "staging")).all()
         return [Video(**row._mapping) for row in rows]

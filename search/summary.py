@@ -270,7 +270,8 @@ class _Chooser:
             if not self._open.any():
                 top = float(self._importance.max())
                 self._notes.append(
-                    f"no frame is more important than {self._budget.threshold:g}; the most important has {top:.2f}"
+                    f"no frame is more important than {self._budget.threshold:g}; "
+                    f"the most important has {top:.2f}"
                 )
                 return Choice((), tuple(self._notes))
         if self._budget.per_shot:
@@ -286,7 +287,9 @@ class _Chooser:
 
     def _most(self) -> int:
         if self._budget.share is not None:
-            return max(1, int(self._seconds * self._budget.share / moment_seconds(self._budget, self._seconds)))
+            return max(
+                1, int(self._seconds * self._budget.share / moment_seconds(self._budget, self._seconds))
+            )
         return len(self._rows) if self._budget.frames is None else self._budget.frames
 
     def _say_fewer(self, most: int) -> None:

@@ -21,6 +21,17 @@ def key_frame_document(frame: KeyFrame) -> dict[str, Any]:
     }
 
 
+def summary_frame_document(frame: KeyFrame, importance: float) -> dict[str, Any]:
+    """A key frame with its importance, 0..1."""
+    return {**key_frame_document(frame), "importance": round(importance, 6)}
+
+
+def key_frames_document(video_id: int, frames: Iterable[tuple[KeyFrame, float]], by: str) -> dict[str, Any]:
+    """Key frames of a video with their importance; `by` is what decided on it."""
+    found = [summary_frame_document(frame, importance) for frame, importance in frames]
+    return {"video_id": video_id, "key_frames": found, "by": by}
+
+
 def hit_document(hit: Hit) -> dict[str, Any]:
     """One hit; `match` is there for queries by footage only."""
     match = None

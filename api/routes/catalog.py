@@ -10,7 +10,6 @@ from api.cursors import decode_cursor, encode_cursor
 from api.schemas import (
     ClipsAnswer,
     Id,
-    KeyFramesAnswer,
     Length,
     PathPrefix,
     RemovedAnswer,
@@ -19,8 +18,9 @@ from api.schemas import (
     VideosAnswer,
 )
 from api.services import ServicesOf
+from indexer.previews import forget_previews
 from search.types import Filters
-from search.wire import clip_document, key_frame_document, video_document
+from search.wire import clip_document, video_document
 
 router = APIRouter(prefix="/v1", tags=["library"])
 
@@ -96,34 +96,13 @@ def video(video_id: VideoId, services: ServicesOf) -> dict[str, Any]:
 
 @router.delete("/videos/{video_id}", response_model=RemovedAnswer)
 def remove_video(video_id: VideoId, services: ServicesOf) -> dict[str, int]:
-    """Forgets a video: its clips, vectors, key frames and segments. The file itself is not touched."""
+    """Forgets a video with all that was made of it, previews too. The file itself is not touched."""
     with services.library.write() as catalog:
         catalog.video(video_id)
         clips = catalog.remove_videos([video_id])
         record = catalog.library_record()
     services.frames.forget(video_id)
+    forget_previews(services.library, [video_id])
     if record is not None:
         services.library.save_index()
     return {"videos": 1, "clips": clips}
-
-
-@router.get("/videos/{video_id}/key-frames", response_model=KeyFramesAnswer)
-def key_frames(
-    video_id: VideoId,
-    services: ServicesOf,
-    most: Annotated[
-        int | None, Query(alias="max", ge=1, le=10_000, description="Most key frames, spread evenly.")
-    ] = None,
-) -> dict[str, Any]:
-    """A video's key frames in order of time."""
-    with services.library.read() as catalog:
-        catalog.video(video_id)
-        by_clip = catalog.key_frames([clip.id for clip in catalog.clips_of_video(video_id)])
-    frames = sorted(
-        (frame for found in by_clip.values() for frame in found),
-        key=lambda frame: (frame.time_seconds, frame.id),
-    )
-    if most is not None and len(frames) > most:
-        # The middle of each of `most` equal stretches.
-        frames = [frames[(2 * number + 1) * len(frames) // (2 * most)] for number in range(most)]
-    return {"video_id": video_id, "key_frames": [key_frame_document(frame) for frame in frames]}

@@ -1,0 +1,112 @@
+"""Previews and cuts made on request, in programs of their own, and kept on disk while there is room."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from api.frames import stat_file
+from encoders.errors import ReelseekError
+from indexer.previews import Preview, PreviewCache, sweep_previews
+from indexer.renditions import Rendition
+from indexer.summaries import open_scorer
+from indexer.worker import DecodeWorker
+from search.library import Library
+from search.summary import ImportanceScorer
+from search.types import Video
+
+logger = logging.getLogger(__name__)
+
+STALL_SECONDS = 30.0
+
+
+class RenditionMaker:
+    """Makes renditions and keeps them; safe to share between threads.
+
+    Args:
+        library: Holds the folder of previews.
+        cache_bytes: What they may take together.
+        importance: A checkpoint of an importance head, or None.
+    """
+
+    def __init__(self, library: Library, cache_bytes: int, importance: Path | None) -> None:
+        self._library = library
+        self._cache = PreviewCache(library.folder, cache_bytes)
+        self._idle: list[DecodeWorker] = []
+        self._busy: set[DecodeWorker] = set()
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._importance = importance
+        self._scorer: ImportanceScorer | None = None
+
+    def sweep(self) -> None:
+        """Removes what was made of videos that are gone, perhaps while no server ran."""
+        try:
+            sweep_previews(self._library)
+        except ReelseekError as error:  # nobody waits for it
+            logger.warning("previews of removed videos were not looked for: %s", error)
+
+    def scorer(self) -> ImportanceScorer | None:
+        """The importance head that the server was given; None without one.
+
+        Raises:
+            ReelseekError: It cannot be loaded.
+        """
+        if self._importance is None:
+            return None
+        with self._lock:
+            if self._scorer is None:
+                self._scorer = open_scorer(self._importance)
+            return self._scorer
+
+    def make(self, video: Video, rendition: Rendition, limit_seconds: float) -> Preview:
+        """The rendition of a video, from disk where it was made before.
+
+        Args:
+            video: In the catalog.
+            rendition: What to make.
+            limit_seconds: For the making.
+
+        Raises:
+            NotFoundError: The file is not there now, or shows nothing there, or the video was removed.
+            DecodeError: It cannot be decoded, or not in time.
+            LibraryError: The result cannot be written.
+        """
+
+        def is_wanted() -> None:
+            with self._library.read() as catalog:
+                catalog.video(video.id)
+
+        def write(target: Path) -> None:
+            worker = self._worker()
+            try:
+                worker.render(video.path, str(target), rendition, limit_seconds)
+            finally:
+                self._release(worker)
+
+        return self._cache.get(video.id, stat_file(video), rendition, write, is_wanted)
+
+    def close(self) -> None:
+        """Ends the programs, also those at work."""
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+            for worker in self._busy:
+                worker.kill()
+        for worker in idle:
+            worker.close()
+
+    def _worker(self) -> DecodeWorker:
+        with self._lock:
+            worker = self._idle.pop() if self._idle else DecodeWorker(stall_seconds=STALL_SECONDS)
+            self._busy.add(worker)
+        return worker
+
+    def _release(self, worker: DecodeWorker) -> None:
+        with self._lock:
+            self._busy.discard(worker)
+            if not self._is_closed:
+                self._idle.append(worker)
+                return
+        worker.close()
