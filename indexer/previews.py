@@ -176,7 +176,7 @@ def _touch(path: Path) -> bool:
     """Notes that a file was used now; False where it is not there."""
     try:
         os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except PermissionError:  # a folder that may only be read is a cache all the same
         return True

@@ -49,9 +49,9 @@ def storyboard(stills: Sequence[StillPicture], *, columns: int = 4, origin_secon
 
     if not 0 < len(stills) <= MAX_FRAMES:
         raise ValueError(f"a storyboard has 1 to {MAX_FRAMES} pictures, got {len(stills)}")
-    columns = max(1, min(columns, len(stills)))
+    rows = math.ceil(len(stills) / max(1, columns))
+    columns = math.ceil(len(stills) / rows)  # as even as they can be: six make two rows of three
     width, height = _tile_size(stills[0].jpeg)
-    rows = math.ceil(len(stills) / columns)
     size = columns * (width + _GAP) + _GAP, rows * (height + _GAP) + _GAP
     sheet = Image.new("RGB", size, _BACKGROUND)
     font = ImageFont.load_default(17)
