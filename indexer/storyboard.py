@@ -118,27 +118,34 @@ class SpriteCell:
 
 
 def sprite_cells(
-    times_seconds: Sequence[float], duration_seconds: float, origin_seconds: float
+    times_seconds: Sequence[float],
+    spans: Sequence[tuple[float, float]],
+    duration_seconds: float,
+    origin_seconds: float,
 ) -> list[SpriteCell]:
     """Cells that share the video evenly, each with the key frame nearest to its middle.
 
+    One of the clip that is on screen in the middle comes before a nearer one beyond a cut.
+
     Args:
         times_seconds: Of all key frames, ascending.
+        spans: [start, end) of the clip of each.
         duration_seconds: Of the video.
         origin_seconds: What a player shows as 0.
 
     Returns:
         As many cells as there are key frames, at most 100; they cover [0, duration).
     """
+    import numpy as np
+
     count = min(MAX_SPRITES, len(times_seconds))
     length = duration_seconds / count
-    cells, nearest = [], 0
+    times, edges = np.asarray(times_seconds), np.asarray(spans)
+    cells = []
     for cell in range(count):
         middle = origin_seconds + (cell + 0.5) * length
-        while nearest + 1 < len(times_seconds) and abs(times_seconds[nearest + 1] - middle) <= abs(
-            times_seconds[nearest] - middle
-        ):
-            nearest += 1
+        is_elsewhere = (middle < edges[:, 0]) | (middle >= edges[:, 1])
+        nearest = int(np.lexsort((np.abs(times - middle), is_elsewhere))[0])
         end = duration_seconds if cell == count - 1 else (cell + 1) * length
         cells.append(SpriteCell(nearest, cell * length, end))
     return cells

@@ -152,7 +152,9 @@ def _sprite_cells(catalog: Catalog, video_id: int) -> tuple[list[SpriteCell], li
     length = extent[1] - extent[0]
     declared = video.duration_seconds or 0.0
     duration = declared if declared >= 0.9 * length else length
-    return sprite_cells([frame.time_seconds for frame in frames], duration, extent[0]), frames
+    spans = {clip.id: (clip.start_seconds, clip.end_seconds) for clip in catalog.clips_of_video(video_id)}
+    times = [frame.time_seconds for frame in frames]
+    return sprite_cells(times, [spans[frame.clip_id] for frame in frames], duration, extent[0]), frames
 
 
 @router.get("/clips/{clip_id}/preview", response_class=FileResponse, responses=_MP4)
