@@ -91,6 +91,53 @@ class VideoSegmentsAnswer(StrictAnswer):
     total: int
 
 
+class ShotAnswer(StrictAnswer):
+    """A shot, [start_seconds, end_seconds) of its video."""
+
+    start_seconds: float
+    end_seconds: float
+
+
+class TimelineAnswer(StrictAnswer):
+    """A video along its time; times are those of its frames, which need not begin at 0."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "video_id": 3,
+                    "duration_seconds": 62.4,
+                    "start_seconds": 0.0,
+                    "shots": [
+                        {"start_seconds": 0.0, "end_seconds": 17.36},
+                        {"start_seconds": 17.36, "end_seconds": 62.4},
+                    ],
+                    "segments": [
+                        {
+                            "video_id": 3,
+                            "path": "/archive/2024/park.mp4",
+                            "start_seconds": 12.0,
+                            "end_seconds": 15.5,
+                            "action": "running",
+                            "confidence": 0.91,
+                            "head": "taught",
+                        }
+                    ],
+                }
+            ]
+        },
+    )
+
+    video_id: int
+    duration_seconds: float | None = Field(description="null for a file that could not be read.")
+    start_seconds: float = Field(description="When its first clip begins: what a player shows as 0.")
+    shots: list[ShotAnswer] = Field(description="By time; empty where shots were not looked for.")
+    segments: list[SegmentAnswer] = Field(
+        description="What heads saw, by time, as surely as their thresholds ask for."
+    )
+
+
 class LocaliserAnswer(StrictAnswer):
     """How a head that learned the borders too, from labelled videos, compares with the one that did not."""
 

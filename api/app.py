@@ -14,7 +14,7 @@ from pydantic.json_schema import models_json_schema
 
 from api import problems
 from api.guard import LOOPBACK_HOSTS, Guard
-from api.routes import actions, catalog, health, jobs, media, page, search, summaries
+from api.routes import actions, catalog, health, jobs, media, page, search, summaries, timeline
 from api.schemas import ExampleOptions
 from api.services import Services
 from api.settings import ServerSettings
@@ -59,7 +59,7 @@ def create_app(
         docs_url=None,  # the stock pages load scripts from elsewhere
         redoc_url=None,
     )
-    for module in (search, actions, catalog, media, summaries, jobs, health, page):
+    for module in (search, actions, catalog, timeline, media, summaries, jobs, health, page):
         app.include_router(module.router)
     problems.install_handlers(app)
     app.add_middleware(Guard, hosts=hosts, max_body_bytes=settings.max_body_bytes)

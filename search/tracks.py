@@ -41,23 +41,27 @@ def check_stored(row: Any, dim: int, path: str) -> None:
     )
 
 
-def track_of_clips(rows: Sequence[Any], dim: int, shot_window: float | None) -> FeatureTrack:
-    """Clips in order, as one track.
+def ends_shot(clip: Any, following: Any, shot_window: float) -> bool:
+    """Whether a shot ends between two clips that follow each other.
 
     A clip that is as long as the window, or a multiple of it, was cut off there; any other length means
     that a shot ended with it.
     """
+    windows = (clip.end_seconds - clip.start_seconds) / shot_window
+    is_whole = round(windows) >= 1 and abs(windows - round(windows)) * shot_window < 1e-3
+    return not is_whole or following.start_seconds - clip.end_seconds > 1e-3
+
+
+def track_of_clips(rows: Sequence[Any], dim: int, shot_window: float | None) -> FeatureTrack:
+    """Clips in order, as one track; its shots end where `ends_shot` says so."""
     times = [np.frombuffer(row.times, np.float64) for row in rows]
     features = [np.frombuffer(row.features, np.float16).reshape(-1, dim) for row in rows]
     borders: list[NDArray[np.float64]] = []
     shots, shot = [], 0
     previous = None
     for row, seconds in zip(rows, times, strict=True):
-        if previous is not None and shot_window is not None:
-            windows = (previous.end_seconds - previous.start_seconds) / shot_window
-            is_whole = round(windows) >= 1 and abs(windows - round(windows)) * shot_window < 1e-3
-            if not is_whole or row.start_seconds - previous.end_seconds > 1e-3:
-                shot += 1
+        if previous is not None and shot_window is not None and ends_shot(previous, row, shot_window):
+            shot += 1
         borders.append(np.concatenate([[row.start_seconds], (seconds[1:] + seconds[:-1]) / 2]))
         shots.append(np.full(len(seconds), shot, np.int64))
         previous = row

@@ -10,6 +10,7 @@ from search.types import Clip, Hit, KeyFrame, SearchResult, Segment, Video
 
 if TYPE_CHECKING:
     from search.actions import FoundSegments
+    from search.timeline import Timeline
 
 
 def key_frame_document(frame: KeyFrame) -> dict[str, Any]:
@@ -127,6 +128,20 @@ def video_segments_document(video_id: int, segments: Iterable[Segment]) -> dict[
     """All segments of one video, by time."""
     found = [segment_document(segment) for segment in segments]
     return {"video_id": video_id, "segments": found, "total": len(found)}
+
+
+def timeline_document(timeline: Timeline) -> dict[str, Any]:
+    """A video's shots and segments, in order of time."""
+    known = timeline.duration_seconds
+    return {
+        "video_id": timeline.video_id,
+        "duration_seconds": None if known is None else _seconds(known),
+        "start_seconds": _seconds(timeline.start_seconds),
+        "shots": [
+            {"start_seconds": _seconds(start), "end_seconds": _seconds(end)} for start, end in timeline.shots
+        ],
+        "segments": [segment_document(segment) for segment in timeline.segments],
+    }
 
 
 def job_document(job: Job) -> dict[str, Any]:

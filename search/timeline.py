@@ -1,0 +1,67 @@
+"""A video along its time: where its shots begin and end, what heads saw, how well a query fits each frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from search.action_catalog import SegmentFilters
+from search.tracks import ends_shot, shot_window_of
+from search.types import Clip, Segment
+
+if TYPE_CHECKING:
+    from search.catalog import Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """What is known of one video, in order of time.
+
+    Attributes:
+        start_seconds: When its first clip begins: what a player shows as 0.
+        duration_seconds: From there to the end of its last clip: what files say of late starts differs. None
+            for a video that could not be read.
+        shots: [start, end) in seconds of each; none where shots were not looked for.
+        segments: What heads saw, as surely as their thresholds ask for.
+    """
+
+    video_id: int
+    start_seconds: float
+    duration_seconds: float | None
+    shots: tuple[tuple[float, float], ...]
+    segments: tuple[Segment, ...]
+
+
+def read_timeline(catalog: Catalog, video_id: int) -> Timeline:
+    """The timeline of a video. Raises NotFoundError where there is no such video."""
+    video = catalog.video(video_id)
+    clips = catalog.clips_of_video(video_id)
+    return Timeline(
+        video_id=video_id,
+        start_seconds=clips[0].start_seconds if clips else 0.0,
+        duration_seconds=clips[-1].end_seconds - clips[0].start_seconds if clips else None,
+        shots=shots_of(clips, shot_window_of(video.sampling)),
+        segments=tuple(catalog.actions.list_segments(SegmentFilters(video_id=video_id))),
+    )
+
+
+def shots_of(clips: Sequence[Clip], shot_window: float | None) -> tuple[tuple[float, float], ...]:
+    """The shots that a video's clips are cut from.
+
+    Args:
+        clips: All of one video, in order of time; none straddles the border of a shot.
+        shot_window: The length in seconds at which shots were cut into clips; None where no shots were
+            looked for.
+    """
+    if shot_window is None:
+        return ()
+    shots: list[tuple[float, float]] = []
+    previous: Clip | None = None
+    for clip in clips:
+        if previous is None or ends_shot(previous, clip, shot_window):
+            shots.append((clip.start_seconds, clip.end_seconds))
+        else:
+            shots[-1] = (shots[-1][0], clip.end_seconds)
+        previous = clip
+    return tuple(shots)
