@@ -292,14 +292,54 @@ class RemovedAnswer(StrictAnswer):
 
 
 class JobAnswer(StrictAnswer):
-    """A background ingest; `result` has the shape of `indexer ingest --json`."""
+    """Work in the background, of which one job runs at a time."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "0f6a2c1d9be94d2f8e4c5a7b3d1e6f90",
+                    "kind": "ingest",
+                    "status": "running",
+                    "request": {"paths": ["/archive/2024"], "prune": False},
+                    "progress": {
+                        "files_done": 12,
+                        "files_total": 90,
+                        "video_seconds": 3712.4,
+                        "wall_seconds": 61.8,
+                        "path": "/archive/2024/park.mp4",
+                    },
+                    "result": None,
+                    "error": None,
+                    "created_at": "2026-03-01T09:30:00.000Z",
+                    "finished_at": None,
+                }
+            ]
+        },
+    )
 
     id: str
+    kind: Literal["ingest", "teach"]
     status: Literal["queued", "running", "done", "failed"]
     request: dict[str, Any]
-    progress: dict[str, Any] | None
-    result: dict[str, Any] | None
-    error: str | None
+    progress: dict[str, Any] | None = Field(
+        description="ingest: files_done, files_total, video_seconds, wall_seconds, path. "
+        "teach: stage, videos_done, videos_total."
+    )
+    result: dict[str, Any] | None = Field(
+        description="As `indexer ingest --json` or `indexer actions teach --json` prints it; null until done."
+    )
+    error: str | None = Field(description="Why it failed.")
+    created_at: str = Field(description="ISO 8601, UTC.")
+    finished_at: str | None
+
+
+class JobsAnswer(StrictAnswer):
+    """The last jobs, newest first; `total` of all there ever were."""
+
+    jobs: list[JobAnswer]
+    total: int
 
 
 class StatusAnswer(StrictAnswer):

@@ -50,9 +50,15 @@ class LibraryRecord:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One background ingest: what was asked, how far it is, what came out."""
+    """Work in the background: what was asked, how far it is, what came out.
+
+    Attributes:
+        kind: "ingest" or "teach".
+        created_at, finished_at: Seconds since 1970, UTC.
+    """
 
     id: str
+    kind: str
     status: str
     request: dict[str, Any]
     progress: dict[str, Any] | None
@@ -461,12 +467,11 @@ class Catalog:
 
     # --- jobs ------------------------------------------------------------------------------
 
-    def create_job(self, job_id: str, request: dict[str, Any]) -> None:
+    def create_job(self, job_id: str, request: dict[str, Any], *, kind: str = "ingest") -> None:
         """Queues a job."""
+        stored = json.dumps({**request, "kind": kind})
         self._connection.execute(
-            insert(jobs).values(
-                id=job_id, status="queued", request=json.dumps(request), created_at=time.time()
-            )
+            insert(jobs).values(id=job_id, status="queued", request=stored, created_at=time.time())
         )
 
     def update_job(self, job_id: str, **values: Any) -> None:
@@ -488,15 +493,26 @@ class Catalog:
         query = select(jobs).where(jobs.c.status.in_(statuses)).order_by(jobs.c.created_at)
         return [_job(row) for row in self._connection.execute(query)]
 
+    def list_jobs(self, limit: int) -> list[Job]:
+        """The last jobs, newest first."""
+        query = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit)
+        return [_job(row) for row in self._connection.execute(query)]
+
+    def count_jobs(self) -> int:
+        """How many jobs there ever were."""
+        return self._connection.execute(select(func.count()).select_from(jobs)).scalar_one()
+
 
 def _job(row: Row[Any]) -> Job:
     def parsed(value: str | None) -> dict[str, Any] | None:
         return None if value is None else json.loads(value)
 
+    request = json.loads(row.request)
     return Job(
         id=row.id,
+        kind=request.pop("kind", "ingest"),
         status=row.status,
-        request=json.loads(row.request),
+        request=request,
         progress=parsed(row.progress),
         result=parsed(row.result),
         error=row.error,

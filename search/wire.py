@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from search.catalog import Job
@@ -145,15 +146,29 @@ def timeline_document(timeline: Timeline) -> dict[str, Any]:
 
 
 def job_document(job: Job) -> dict[str, Any]:
-    """A background ingest: `result` has the shape of `indexer ingest --json`."""
+    """Work in the background: `result` is what the command of that name prints with `--json`."""
     return {
         "id": job.id,
+        "kind": job.kind,
         "status": job.status,
         "request": job.request,
         "progress": job.progress,
         "result": job.result,
         "error": job.error,
+        "created_at": moment(job.created_at),
+        "finished_at": moment(job.finished_at),
     }
+
+
+def moment(seconds: float | None) -> str | None:
+    """Seconds since 1970 as ISO 8601 in UTC; None for what no calendar holds."""
+    if seconds is None:
+        return None
+    try:
+        found = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _seconds(value: float) -> float:

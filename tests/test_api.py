@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -382,12 +383,17 @@ def test_ingest_then_move_away_then_delete(client: TestClient, archive: Path) ->
     path = archive / "later" / "carphone.mp4"
     path.parent.mkdir()
     shutil.copy(sample("carphone_pristine.mp4"), path)
+    before_job = datetime.now(UTC) - timedelta(milliseconds=1)  # to which times are rounded
     response = client.post("/v1/ingest", json={"paths": [str(path.parent)]})
     assert response.status_code == 202
     job = wait_for(client, response.headers["location"])
     assert job["id"] == response.json()["id"] and job["status"] == "done", job
     assert job["result"]["indexed"] == 1 and job["result"]["failed"] == []
     assert job["progress"]["files_done"] == job["progress"]["files_total"] == 1
+    assert (job["kind"], job["request"]) == ("ingest", {"paths": [str(path.parent)], "prune": False})
+    assert (
+        before_job <= datetime.fromisoformat(job["created_at"]) <= datetime.fromisoformat(job["finished_at"])
+    )
 
     body = words("a man in a car", filters={"path_prefix": str(path.parent)})
     hits = client.post("/v1/search", json=body).json()["hits"]
@@ -412,6 +418,25 @@ def test_ingest_then_move_away_then_delete(client: TestClient, archive: Path) ->
     after = client.get("/v1/status").json()
     assert after["videos"] == before["videos"] and after["clips"] == before["clips"]
     (archive / "carphone.away").unlink()
+
+
+def test_jobs_are_listed_newest_first(tmp_path: Path) -> None:
+    library = Library(tmp_path, create=True)
+    app = create_app(library)
+    with library.write() as catalog:
+        for number in range(3):
+            catalog.create_job(f"{number:032x}", {"paths": [f"/none/{number}"], "prune": False})
+            catalog.update_job(f"{number:032x}", status="done", result={"indexed": number}, finished_at=1e9)
+    with TestClient(app, base_url="http://localhost") as client:
+        whole = client.get("/v1/jobs").json()
+        assert [job["result"]["indexed"] for job in whole["jobs"]] == [2, 1, 0] and whole["total"] == 3
+        assert whole["jobs"][0] == client.get(f"/v1/jobs/{2:032x}").json()
+        assert whole["jobs"][0]["finished_at"] == "2001-09-09T01:46:40.000Z"  # a billion seconds
+        some = client.get("/v1/jobs", params={"limit": 2}).json()
+        assert some == {"jobs": whole["jobs"][:2], "total": 3}
+        for bad in ({"limit": 0}, {"limit": 1001}, {"state": "done"}):
+            assert_problem(client.get("/v1/jobs", params=bad), 422)
+    library.close()
 
 
 def test_ingest_refuses_paths_that_are_not_there(client: TestClient) -> None:
@@ -558,7 +583,8 @@ def test_the_schema_describes_every_route_and_its_problems(client: TestClient) -
     for path in (
         *("/v1/search", "/v1/search/example", "/v1/clips", "/v1/videos", "/v1/videos/{video_id}"),
         *("/v1/videos/{video_id}/key-frames", "/v1/videos/{video_id}/file", "/v1/frames/{video_id}"),
-        *("/v1/ingest", "/v1/jobs/{job_id}", "/healthz", "/readyz"),
+        *("/v1/ingest", "/v1/jobs", "/v1/jobs/{job_id}", "/healthz", "/readyz"),
+        *("/v1/videos/{video_id}/timeline",),
         *("/v1/segments", "/v1/segments/export", "/v1/videos/{video_id}/segments", "/v1/feedback"),
         *("/v1/actions", "/v1/actions/{name}"),
     ):

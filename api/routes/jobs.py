@@ -1,16 +1,17 @@
-"""Ingest in the background."""
+"""Ingest in the background, and what became of everything that was asked for."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 
-from api.schemas import IngestRequest, JobAnswer
+from api.parameters import refuse_unknown
+from api.schemas import IngestRequest, JobAnswer, JobsAnswer
 from api.services import ServicesOf
 from search.wire import job_document
 
-router = APIRouter(prefix="/v1", tags=["ingest"])
+router = APIRouter(prefix="/v1", tags=["jobs"], dependencies=[Depends(refuse_unknown)])
 
 
 @router.post("/ingest", status_code=202, response_model=JobAnswer)
@@ -21,11 +22,26 @@ def ingest(body: IngestRequest, services: ServicesOf, response: Response) -> dic
     return job_document(job)
 
 
+@router.get("/jobs", response_model=JobsAnswer)
+def jobs(
+    services: ServicesOf,
+    response: Response,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Most jobs to return.")] = 20,
+) -> dict[str, Any]:
+    """The last jobs, newest first: what runs, what waits, what came out."""
+    response.headers["Cache-Control"] = "no-store"
+    with services.library.read() as catalog:
+        return {
+            "jobs": [job_document(job) for job in catalog.list_jobs(limit)],
+            "total": catalog.count_jobs(),
+        }
+
+
 @router.get("/jobs/{job_id}", response_model=JobAnswer)
 def job(
     job_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")], services: ServicesOf, response: Response
 ) -> dict[str, Any]:
-    """How far an ingest is, and what came out of it."""
+    """How far a job is, and what came out of it."""
     response.headers["Cache-Control"] = "no-store"
     with services.library.read() as catalog:
         return job_document(catalog.job(job_id))
