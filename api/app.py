@@ -14,8 +14,7 @@ from pydantic.json_schema import models_json_schema
 
 from api import problems
 from api.guard import LOOPBACK_HOSTS, Guard
-from api.routes import actions, catalog, health, jobs, media, page, search, summaries, timeline
-from api.schemas import ExampleOptions
+from api.routes import actions, api, catalog, from, health, jobs, media, page, schemas, search, summaries, timeline
 from api.services import Services
 from api.settings import ServerSettings
 from search.library import Library
@@ -86,7 +85,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     schemas["Problem"] = problems.problem_schema()
     _, options = models_json_schema(
-        [(ExampleOptions, "validation")], ref_template="#/components/schemas/{model}"
+        [(ExampleOptions, "validation"), (MatchesOptions, "validation")],
+        ref_template="#/components/schemas/{model}",
     )
     schemas.update(options["$defs"])
     reference = {"schema": {"$ref": "#/components/schemas/Problem"}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from api.problems import kind_of_status, problem_response
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-UPLOAD_PATHS = frozenset({"/v1/search/example"})
+UPLOAD_PATHS = re.compile(r"/v1/search/example|/v1/videos/[0-9]{1,20}/matches/example")
 
 PAGE_POLICY = (
     "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none'; "
@@ -63,7 +64,7 @@ class Guard:
             response = problem_response(kind_of_status(status), detail, scope["path"])
             await response(scope, receive, send_with_headers)
             return
-        if scope["path"] not in UPLOAD_PATHS:
+        if not _is_upload(scope):
             receive = _limited(receive, self._max_body_bytes)
         await self._app(scope, receive, send_with_headers)
 
@@ -80,7 +81,7 @@ class Guard:
         length = headers.get("content-length", "0")
         # A length of very many digits is too large without being computed.
         too_large = length.isdecimal() and (len(length) > 18 or int(length) > self._max_body_bytes)
-        if too_large and scope["path"] not in UPLOAD_PATHS:
+        if too_large and not _is_upload(scope):
             return 413, _too_large(self._max_body_bytes)
         return None
 
@@ -95,6 +96,10 @@ def host_name(host: str) -> str | None:
     if parts.path or parts.query or parts.fragment or "@" in host:
         return None
     return parts.hostname
+
+
+def _is_upload(scope: Scope) -> bool:
+    return UPLOAD_PATHS.fullmatch(scope["path"]) is not None
 
 
 def _is_own(headers: Headers, host: str) -> bool:

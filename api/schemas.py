@@ -164,6 +164,40 @@ class ExampleOptions(StrictRequest):
     group_by: GroupBy = "clip"
 
 
+class MatchesRequest(StrictRequest):
+    """What to look for in a video."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"query": [{"text": "a cockatoo on a branch"}]},
+                {"query": [{"clip_id": 17}, {"text": "at night", "weight": -0.5}]},
+            ]
+        },
+    )
+
+    query: list[QueryPartRequest] = Field(min_length=1, max_length=MAX_PARTS)
+
+    def to_query(self) -> Query:
+        """The query. Raises InvalidQueryError."""
+        return Query(tuple(part.to_part() for part in self.query))
+
+
+class MatchesOptions(StrictRequest):
+    """The form field `options` of matches with an example, as JSON."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"query": [{"text": "in the snow", "weight": 0.5}]}]},
+    )
+
+    weight: Weight = 1.0
+    query: list[QueryPartRequest] = Field(
+        default=[], max_length=MAX_PARTS - 1, description="Further parts beside the example."
+    )
+
+
 class IngestRequest(StrictRequest):
     """Which files and folders of the server to index."""
 
@@ -238,6 +272,31 @@ class SearchAnswer(StrictAnswer):
     encoder: str
     exact: bool
     took_ms: float
+
+
+class MatchesAnswer(StrictAnswer):
+    """How well a query fits each stored frame of a video, in order of time."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "video_id": 3,
+                    "times_seconds": [0.0, 0.52, 1.04, 1.56],
+                    "scores": [0.1812, 0.1904, 0.3127, 0.3311],
+                    "usual": 0.2431,
+                }
+            ]
+        },
+    )
+
+    video_id: int
+    times_seconds: list[float] = Field(description="Of the stored frames; none of a file that failed.")
+    scores: list[float] = Field(description="Cosine of each frame with the query, -1..1.")
+    usual: float = Field(
+        description="Below it a score says nothing: unrelated queries get as much, and a hit is `weak`."
+    )
 
 
 class ClipAnswer(StrictAnswer):

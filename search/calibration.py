@@ -80,6 +80,10 @@ class Level:
         """Whether a hit is no better than unrelated queries get, by score and by lead."""
         return score < self.score and score - mean_score < self.lead
 
+    def least(self, mean_score: float) -> float:
+        """The score below which every hit of a query of this mean score is weak."""
+        return min(self.score, mean_score + self.lead)
+
 
 # Taken where a library is too small to have a background: fewer than two videos.
 NO_TEXT = Level(0.0, 0.0, 0.0)

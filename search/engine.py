@@ -18,6 +18,7 @@ from search.alignment import Alignment, align
 from search.catalog import Catalog
 from search.grouping import Group, ScoredClip, group_clips
 from search.library import Library
+from search.timeline import VideoMatches, score_frames
 from search.types import (
     MAX_LIMIT,
     ActionTag,
@@ -128,6 +129,22 @@ class SearchEngine:
             exact=exact,
             took_ms=(time.perf_counter() - started) * 1000,
         )
+
+    def matches(self, query: Query, video_id: int) -> VideoMatches:
+        """How well a query fits each stored frame of a video.
+
+        Raises:
+            InvalidQueryError, NotFoundError, UnsupportedQueryError, LibraryError: As `search`.
+        """
+        record = self._library.record()
+        with self._library.read() as catalog:
+            catalog.video(video_id)
+        encoded = self._encode(query)
+        level = self._library.calibration().level(encoded.text_share)
+        mean_score = self._library.mean_score(encoded.vectors)
+        with self._library.read() as catalog:
+            times, scores = score_frames(catalog.actions.tracks(video_id, record.dim), encoded.vectors)
+        return VideoMatches(video_id, times, scores, level.least(mean_score))
 
     def _letting_in(
         self, catalog: Catalog, hits: list[Hit], wanted: FoundSegments | None

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.heads import FeatureTrack
+from encoders.types import normalise
 from search.action_catalog import SegmentFilters
 from search.tracks import ends_shot, shot_window_of
 from search.types import Clip, Segment
@@ -31,6 +36,43 @@ class Timeline:
     duration_seconds: float | None
     shots: tuple[tuple[float, float], ...]
     segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoMatches:
+    """How well a query fits a video, frame by frame.
+
+    Attributes:
+        times_seconds: float64 (T,), of the stored frames, ascending.
+        scores: float32 (T,), cosine of each with the query, -1..1.
+        usual: Below it a score says nothing: a search would call such a hit weak.
+    """
+
+    video_id: int
+    times_seconds: NDArray[np.float64]
+    scores: NDArray[np.float32]
+    usual: float
+
+
+def score_frames(
+    tracks: Iterable[FeatureTrack], vectors: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Each frame's cosine with the nearest of some vectors.
+
+    Args:
+        tracks: Of one video, in order of time.
+        vectors: float32 (Q, D), of norm 1.
+
+    Returns:
+        times in seconds float64 (T,), and scores float32 (T,).
+    """
+    times, scores = [np.zeros(0)], [np.zeros(0, np.float32)]
+    for track in tracks:
+        times.append(track.times_seconds)
+        # The embedding of a clip of this one frame, however the encoder pools.
+        frames = normalise(track.features.astype(np.float32))
+        scores.append(np.clip((frames @ vectors.T).max(axis=1), -1.0, 1.0))
+    return np.concatenate(times), np.concatenate(scores)
 
 
 def read_timeline(catalog: Catalog, video_id: int) -> Timeline:

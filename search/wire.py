@@ -11,7 +11,7 @@ from search.types import Clip, Hit, KeyFrame, SearchResult, Segment, Video
 
 if TYPE_CHECKING:
     from search.actions import FoundSegments
-    from search.timeline import Timeline
+    from search.timeline import Timeline, VideoMatches
 
 
 def key_frame_document(frame: KeyFrame) -> dict[str, Any]:
@@ -142,6 +142,16 @@ def timeline_document(timeline: Timeline) -> dict[str, Any]:
             {"start_seconds": _seconds(start), "end_seconds": _seconds(end)} for start, end in timeline.shots
         ],
         "segments": [segment_document(segment) for segment in timeline.segments],
+    }
+
+
+def matches_document(matches: VideoMatches) -> dict[str, Any]:
+    """How well a query fits each stored frame of a video."""
+    return {
+        "video_id": matches.video_id,
+        "times_seconds": [_seconds(value) for value in matches.times_seconds.tolist()],
+        "scores": [round(value, 4) for value in matches.scores.tolist()],
+        "usual": round(matches.usual, 4),
     }
 
 

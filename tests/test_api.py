@@ -584,7 +584,8 @@ def test_the_schema_describes_every_route_and_its_problems(client: TestClient) -
         *("/v1/search", "/v1/search/example", "/v1/clips", "/v1/videos", "/v1/videos/{video_id}"),
         *("/v1/videos/{video_id}/key-frames", "/v1/videos/{video_id}/file", "/v1/frames/{video_id}"),
         *("/v1/ingest", "/v1/jobs", "/v1/jobs/{job_id}", "/healthz", "/readyz"),
-        *("/v1/videos/{video_id}/timeline",),
+        *("/v1/videos/{video_id}/timeline", "/v1/videos/{video_id}/matches"),
+        "/v1/videos/{video_id}/matches/example",
         *("/v1/segments", "/v1/segments/export", "/v1/videos/{video_id}/segments", "/v1/feedback"),
         *("/v1/actions", "/v1/actions/{name}"),
     ):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
+import json
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import torch
 from fastapi.testclient import TestClient
-from video_factory import moving, shift_times, shots, write_video
+from PIL import Image
+from video_factory import shift_times, shots, write_video
 
 from api.app import create_app
 from encoders.heads import ActionSpan
@@ -21,6 +26,14 @@ from search.library import Library
 FPS = 25
 CUTS = (150, 50, 85)  # frames of each shot: the first is longer than a clip
 LATE_SECONDS = 10.0
+CAT_FRAMES = 75
+
+
+def photograph(name: str) -> np.ndarray:
+    spec = importlib.util.find_spec("skimage")
+    assert spec is not None and spec.origin is not None
+    with Image.open(Path(spec.origin).parent / "data" / name) as opened:
+        return np.asarray(opened.convert("RGB").resize((320, 240)))
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +41,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     folder = tmp_path_factory.mktemp("archive")
     write_video(folder / "cut.mp4", shots(CUTS)[0], fps=FPS)
     shift_times(folder / "cut.mp4", folder / "late.mkv", LATE_SECONDS)
-    write_video(folder / "other.mp4", moving(100, seed=90), fps=FPS)
+    pictures = [photograph("chelsea.png")] * CAT_FRAMES + [photograph("coffee.png")] * CAT_FRAMES
+    write_video(folder / "other.mp4", pictures, fps=FPS)
     (folder / "broken.mp4").write_text("this is no video")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -117,3 +131,86 @@ def test_a_timeline_of_nothing_is_404(client: TestClient, videos: dict[str, int]
     assert_problem(client.get("/v1/videos/99999/timeline"), 404)
     problem = assert_problem(client.get(f"/v1/videos/{videos['cut.mp4']}/timeline", params={"zoom": 2}), 422)
     assert "zoom" in problem["detail"]
+
+
+# --- where a query matches -----------------------------------------------------------------
+
+
+def curve(response: httpx.Response) -> tuple[np.ndarray, np.ndarray, float]:
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    times, scores = np.array(answer["times_seconds"]), np.array(answer["scores"])
+    assert len(times) == len(scores) and (np.diff(times) > 0).all() and (np.abs(scores) <= 1).all()
+    return times, scores, answer["usual"]
+
+
+def test_words_match_where_the_film_shows_them(client: TestClient, videos: dict[str, int]) -> None:
+    url, cut = f"/v1/videos/{videos['other.mp4']}/matches", CAT_FRAMES / FPS
+    for text, is_first in (("a cat", True), ("a cup of coffee", False)):
+        times, scores, usual = curve(client.post(url, json={"query": [{"text": text}]}))
+        assert len(times) == pytest.approx(2 * 2 * cut, abs=1)  # two frames of each second are stored
+        shown = (times < cut) == is_first
+        assert scores[shown].min() > scores[~shown].max()
+        assert (scores[shown] > usual).all()
+
+
+def test_a_score_is_the_cosine_of_frame_and_query(
+    client: TestClient, library: Library, videos: dict[str, int]
+) -> None:
+    with library.read() as catalog:
+        clip = catalog.clips_of_video(videos["other.mp4"])[0]
+        dim = library.record().dim
+        query = catalog.embeddings([clip.id], dim)[0]
+        features, stored, _ = catalog.features(videos["cut.mp4"], -1e9, 1e9, dim)
+    url = f"/v1/videos/{videos['cut.mp4']}/matches"
+    times, scores, _ = curve(client.post(url, json={"query": [{"clip_id": clip.id}]}))
+    cosines = [float(row @ query / np.linalg.norm(row) / np.linalg.norm(query)) for row in features]
+    np.testing.assert_allclose(scores, cosines, atol=2e-4)
+    np.testing.assert_allclose(times, stored, atol=1e-6)
+
+
+def test_a_span_matches_itself_best(client: TestClient, videos: dict[str, int]) -> None:
+    first, second = CUTS[0] / FPS, (CUTS[0] + CUTS[1]) / FPS
+    span = {"video_id": videos["cut.mp4"], "start_seconds": first, "end_seconds": second}
+    for name, start in (("cut.mp4", 0.0), ("late.mkv", LATE_SECONDS)):
+        response = client.post(f"/v1/videos/{videos[name]}/matches", json={"query": [span]})
+        times, scores, _ = curve(response)
+        inside = (times >= start + first) & (times < start + second)
+        assert scores[inside].min() > scores[~inside].max()
+
+
+def test_an_uploaded_picture_matches_where_it_is_shown(client: TestClient, videos: dict[str, int]) -> None:
+    content = io.BytesIO()
+    Image.fromarray(photograph("coffee.png")).save(content, "PNG")
+    url = f"/v1/videos/{videos['other.mp4']}/matches/example"
+    files = {"file": ("coffee.png", content.getvalue())}
+    times, scores, usual = curve(client.post(url, files=files))
+    shown = times >= CAT_FRAMES / FPS
+    assert scores[shown].min() > max(0.8, scores[~shown].max()) and scores[shown].min() > usual
+    options = {"query": [{"text": "a cat", "weight": -0.5}]}
+    _, without, _ = curve(client.post(url, files=files, data={"options": json.dumps(options)}))
+    assert (without[~shown] < scores[~shown]).all()
+
+
+def test_matches_that_make_no_sense_are_refused(client: TestClient, videos: dict[str, int]) -> None:
+    url = f"/v1/videos/{videos['cut.mp4']}/matches"
+    for body in ({}, {"query": []}, {"query": [{"text": "x"}], "limit": 3}, {"query": [{"text": " "}]}):
+        assert_problem(client.post(url, json=body), 422)
+    assert_problem(client.post(url, json={"query": [{"clip_id": 99_999}]}), 404)
+    assert_problem(client.post("/v1/videos/99999/matches", json={"query": [{"text": "x"}]}), 404)
+    assert_problem(client.post("/v1/videos/99999/matches/example", files={"file": b"x"}), 404)
+    problem = assert_problem(client.post(f"{url}/example", files={"file": ("x.mp4", b"no picture")}), 415)
+    assert problem["title"]
+    data = {"options": json.dumps({"limit": 3})}
+    problem = assert_problem(client.post(f"{url}/example", files={"file": ("x", b"x")}, data=data), 422)
+    assert problem["errors"][0]["location"] == ["body", "options", "limit"]
+    broken = f"/v1/videos/{videos['broken.mp4']}/matches"
+    assert len(curve(client.post(broken, json={"query": [{"text": "x"}]}))[0]) == 0
+
+
+def test_an_example_may_be_larger_than_other_bodies(client: TestClient, videos: dict[str, int]) -> None:
+    url = f"/v1/videos/{videos['cut.mp4']}/matches"
+    large = bytes(2**21)  # twice what a body of JSON may have
+    assert_problem(client.post(url, content=large), 413)
+    problem = assert_problem(client.post(f"{url}/example", files={"file": ("x.mp4", large)}), 422)
+    assert "zeros" in problem["detail"]  # it was read

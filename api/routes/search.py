@@ -2,56 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from fastapi import APIRouter, Depends, Request, Response
 
-from fastapi import APIRouter, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
-
+from api.examples import example_form, received_example
+from api.parameters import refuse_unknown
 from api.schemas import ExampleOptions, SearchAnswer, SearchRequest
 from api.services import Services, ServicesOf
-from api.uploads import received_upload
-from search.types import ExamplePart, Filters, GroupBy, Query
+from search.types import Filters, GroupBy, Query
 from search.wire import result_document
 
-router = APIRouter(prefix="/v1", tags=["search"])
-
-_FORM: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "A picture or a clip of any format FFmpeg reads.",
-                        },
-                        "options": {
-                            "type": "string",
-                            "contentMediaType": "application/json",
-                            "contentSchema": {"$ref": "#/components/schemas/ExampleOptions"},
-                            "description": "JSON: filters, limit, group_by, weight, further query parts.",
-                        },
-                    },
-                },
-                "encoding": {"options": {"contentType": "application/json"}},
-                "examples": {
-                    "options": {
-                        "value": {
-                            "file": "(the bytes of a picture or clip)",
-                            "options": '{"limit": 10, "group_by": "moment"}',
-                        }
-                    }
-                },
-            }
-        },
-    }
-}
+router = APIRouter(prefix="/v1", tags=["search"], dependencies=[Depends(refuse_unknown)])
 
 
 @router.post("/search", response_model=SearchAnswer)
@@ -61,35 +21,17 @@ async def search(body: SearchRequest, services: ServicesOf) -> Response:
     return await services.encode(_answer, services, query, filters, body.limit, body.group_by)
 
 
-@router.post("/search/example", response_model=SearchAnswer, openapi_extra=_FORM)
+@router.post(
+    "/search/example",
+    response_model=SearchAnswer,
+    openapi_extra=example_form("ExampleOptions", '{"limit": 10, "group_by": "moment"}'),
+)
 async def search_by_example(request: Request, services: ServicesOf) -> Response:
     """Finds moments like an uploaded picture or clip; a clip is also laid over them in time."""
-    record = await services.decode(services.library.record)
-    async with received_upload(request, services.settings.max_upload_bytes) as upload:
-        options = _parsed(upload.fields.get("options", "{}"))
-        further = tuple(part.to_part() for part in options.query)
-        filters = options.filters.to_filters()
-        encoder = await services.encode(services.library.encoder)
-        size = encoder.frame_size
-        example = await services.decode(_read, upload.path, record.sampling, size, options.weight)
-    query = Query((example, *further))
+    example, options = await received_example(request, services, ExampleOptions)
+    further = tuple(part.to_part() for part in options.query)
+    query, filters = Query((example, *further)), options.filters.to_filters()
     return await services.encode(_answer, services, query, filters, options.limit, options.group_by)
-
-
-def _parsed(options: str) -> ExampleOptions:
-    try:
-        return ExampleOptions.model_validate_json(options or "{}")
-    except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
-        for entry in errors:
-            entry["loc"] = ("body", "options", *entry["loc"])
-        raise RequestValidationError(errors) from None
-
-
-def _read(path: Path, sampling: str, frame_size: int, weight: float) -> ExamplePart:
-    from indexer.example import read_example
-
-    return read_example(str(path), sampling, frame_size, weight)
 
 
 def _answer(services: Services, query: Query, filters: Filters, limit: int, group_by: GroupBy) -> Response:

@@ -1,17 +1,20 @@
-"""A video along its time: shots, segments."""
+"""A video along its time: shots, segments, how well a query fits."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request, Response
 
 from api.action_schemas import TimelineAnswer
+from api.examples import example_form, received_example
 from api.parameters import refuse_unknown
 from api.routes.catalog import VideoId
-from api.services import ServicesOf
+from api.schemas import MatchesAnswer, MatchesOptions, MatchesRequest
+from api.services import Services, ServicesOf
 from search.timeline import read_timeline
-from search.wire import timeline_document
+from search.types import Query
+from search.wire import matches_document, timeline_document
 
 router = APIRouter(prefix="/v1/videos", tags=["timeline"], dependencies=[Depends(refuse_unknown)])
 
@@ -21,3 +24,34 @@ def timeline(video_id: VideoId, services: ServicesOf) -> dict[str, Any]:
     """Where a video's shots begin and end, and what heads saw in it."""
     with services.library.read() as catalog:
         return timeline_document(read_timeline(catalog, video_id))
+
+
+@router.post("/{video_id}/matches", response_model=MatchesAnswer)
+async def matches(video_id: VideoId, body: MatchesRequest, services: ServicesOf) -> Response:
+    """How well a query fits each stored frame of a video."""
+    return await services.encode(_matches, services, body.to_query(), video_id)
+
+
+@router.post(
+    "/{video_id}/matches/example",
+    response_model=MatchesAnswer,
+    openapi_extra=example_form("MatchesOptions", '{"query": [{"text": "in the snow", "weight": 0.5}]}'),
+)
+async def matches_with_example(video_id: VideoId, request: Request, services: ServicesOf) -> Response:
+    """How well an uploaded picture or clip fits each stored frame of a video."""
+    await services.decode(_check, services, video_id)
+    example, options = await received_example(request, services, MatchesOptions)
+    query = Query((example, *(part.to_part() for part in options.query)))
+    return await services.encode(_matches, services, query, video_id)
+
+
+def _check(services: Services, video_id: int) -> None:
+    """Raises NotFoundError where there is no such video."""
+    with services.library.read() as catalog:
+        catalog.video(video_id)
+
+
+def _matches(services: Services, query: Query, video_id: int) -> Response:
+    """Compares and serialises, both off the event loop."""
+    answer = MatchesAnswer.model_validate(matches_document(services.engine.matches(query, video_id)))
+    return Response(answer.model_dump_json(), media_type="application/json")
