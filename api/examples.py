@@ -81,9 +81,12 @@ def _parsed(kind: type[Options], options: str) -> Options:
     try:
         return kind.model_validate_json(options or "{}")
     except ValidationError as error:
-        errors: list[Any] = list(error.errors(include_url=False, include_context=False, include_input=False))
-        located = [{**one, "loc": ("body", "options", *one["loc"])} for one in errors]
-        raise RequestValidationError(located) from None
+        raise _invalid(error) from None
+
+
+def _invalid(error: ValidationError) -> RequestValidationError:
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    return RequestValidationError([{**one, "loc": ("body", "options", *one["loc"])} for one in errors])
 
 
 def _read(path: Path, sampling: str, frame_size: int, weight: float) -> ExamplePart:
