@@ -1,4 +1,4 @@
-"""Background ingests: one thread that runs queued jobs one after the other."""
+"""Work in the background, ingests and lessons: one thread that runs queued jobs one after the other."""
 
 from __future__ import annotations
 
@@ -69,6 +69,18 @@ class JobRunner:
         self._wake.set()
         return job
 
+    def submit_lesson(self, action: str) -> Job:
+        """Queues a lesson from the examples that are kept of an action; one that waits already will do."""
+        with self._library.write() as catalog:
+            for job in catalog.jobs_with_status("queued"):
+                if job.kind == "teach" and job.request == {"action": action}:
+                    return job
+            job_id = uuid.uuid4().hex
+            catalog.create_job(job_id, {"action": action}, kind="teach")
+            job = catalog.job(job_id)
+        self._wake.set()
+        return job
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
@@ -85,32 +97,62 @@ class JobRunner:
             self._wake.wait()
 
     def _run_job(self, job: Job) -> None:
-        from indexer.pipeline import IngestOptions, ingest
-
         self._update(job, status="running")
-        if not self._wait_for_turn():
-            self._update(job, status="queued")
-            return
-        options = IngestOptions(device=self._device, prune=bool(job.request["prune"]))
         try:
-            summary = ingest(
-                self._library,
-                job.request["paths"],
-                options,
-                on_progress=_Throttled(self._library, job.id),
-                should_stop=self._stopping.is_set,
-            )
+            result = self._teach(job) if job.kind == "teach" else self._ingest(job)
+        except _Parked:  # the next server goes on
+            self._update(job, status="queued")
         except ReelseekError as error:
-            self._update(job, status="failed", error=str(error), finished_at=time.time())
+            reason = str(error).replace("nothing was changed", "the examples are kept for the next lesson")
+            self._update(job, status="failed", error=reason, finished_at=time.time())
         except Exception:
-            logger.exception("an ingest job failed")
+            logger.exception("a job failed")
             reason = "something went wrong inside the server; its log says what"
             self._update(job, status="failed", error=reason, finished_at=time.time())
         else:
-            if self._stopping.is_set():  # it may have ended early: the next server goes on
-                self._update(job, status="queued")
-                return
-            self._update(job, status="done", result=summary.as_json(), finished_at=time.time())
+            self._update(job, status="done", result=result, finished_at=time.time())
+
+    def _ingest(self, job: Job) -> dict[str, object]:
+        from indexer.pipeline import IngestOptions, ingest
+
+        if not self._wait_for_turn():
+            raise _Parked
+        report = _Throttled(self._library, job.id)
+
+        def on_progress(progress: IngestProgress) -> None:
+            report(asdict(progress), is_last=progress.files_done == progress.files_total)
+
+        summary = ingest(
+            self._library,
+            job.request["paths"],
+            IngestOptions(device=self._device, prune=bool(job.request["prune"])),
+            on_progress=on_progress,
+            should_stop=self._stopping.is_set,
+        )
+        if self._stopping.is_set():  # it may have ended early
+            raise _Parked
+        return summary.as_json()
+
+    def _teach(self, job: Job) -> dict[str, object]:
+        """Stopped midway, a lesson leaves everything as it was."""
+        report = _Throttled(self._library, job.id)
+        stage = "gathering the examples"
+
+        def on_tagged(done: int, total: int) -> None:
+            if self._stopping.is_set():
+                raise _Parked
+            report({"stage": stage, "videos_done": done, "videos_total": total}, is_last=done == total)
+
+        def on_progress(what: str) -> None:
+            nonlocal stage
+            stage = what
+            on_tagged(0, 0)
+
+        on_tagged(0, 0)
+        action, actions = job.request["action"], self._library.actions
+        card = actions.teach(action, (), cut_up=True, on_progress=on_progress, on_tagged=on_tagged)
+        rows = [row for row in actions.listing() if (row["head"], row["action"]) == ("taught", action)]
+        return {"action": action, "report": card, "segments": sum(row["segments"] for row in rows)}
 
     def _wait_for_turn(self) -> bool:
         """Waits while another program ingests; False when the server stops meanwhile."""
@@ -125,6 +167,10 @@ class JobRunner:
             catalog.update_job(job.id, **values)
 
 
+class _Parked(Exception):
+    """The server stops: the job is left for the next one."""
+
+
 class _Throttled:
     """Writes progress to the job's row, at most once a second, and at the end."""
 
@@ -133,11 +179,10 @@ class _Throttled:
         self._job_id = job_id
         self._written_at = float("-inf")
 
-    def __call__(self, progress: IngestProgress) -> None:
+    def __call__(self, progress: dict[str, object], *, is_last: bool) -> None:
         now = time.monotonic()
-        finished = progress.files_done == progress.files_total
-        if now - self._written_at < PROGRESS_SECONDS and not finished:
+        if now - self._written_at < PROGRESS_SECONDS and not is_last:
             return
         self._written_at = now
         with suppress(ReelseekError), self._library.write() as catalog:
-            catalog.update_job(self._job_id, progress=asdict(progress))
+            catalog.update_job(self._job_id, progress=progress)

@@ -27,6 +27,7 @@ from encoders.errors import (
     NotFoundError,
     ReelseekError,
     SchemaError,
+    TeachingError,
     UnknownActionError,
     UnsupportedQueryError,
 )
@@ -60,6 +61,7 @@ KINDS: dict[type[ReelseekError], ProblemKind] = {
     EncoderMismatchError: ProblemKind(
         503, "encoder-mismatch", "The encoder is not the one that the library was made with"
     ),
+    TeachingError: ProblemKind(409, "teaching", "The action cannot be learned from these examples"),
     EncoderError: ProblemKind(500, "encoder", "The encoder failed"),
     LibraryBusyError: ProblemKind(503, "library-busy", "The library is busy"),
     SchemaError: ProblemKind(503, "schema", "The catalog is of another version"),
@@ -69,6 +71,7 @@ KINDS: dict[type[ReelseekError], ProblemKind] = {
 }
 
 INVALID_REQUEST = ProblemKind(422, "invalid-request", "The request is not valid")
+TOO_FEW_EXAMPLES = ProblemKind(409, "too-few-examples", "A lesson needs more examples")
 INTERNAL = ProblemKind(500, "internal", "Internal error")
 
 
@@ -170,6 +173,10 @@ def problem_schema() -> dict[str, Any]:
             "status": {"type": "integer"},
             "detail": {"type": "string", "description": "What is wrong and what to do next."},
             "instance": {"type": "string", "description": "The path that was asked for."},
+            "needed": {
+                "type": "integer",
+                "description": "How many more examples a lesson needs; of too-few-examples only.",
+            },
             "errors": {
                 "description": "Each field that is not valid; with status 422 only.",
                 "type": "array",

@@ -26,6 +26,7 @@ from search.carried_heads import carried_report, check_taught
 from search.examples import (
     LABELLED_SPANS,
     check_sides,
+    cut_into,
     each_once,
     footage_of,
     gather_background,
@@ -213,6 +214,7 @@ class Actions:
         examples: Sequence[ActionExample],
         *,
         replace_examples: bool = False,
+        cut_up: bool = False,
         on_progress: Callable[[str], None] = lambda _: None,
         on_tagged: Callable[[int, int], None] = lambda done, total: None,
     ) -> dict[str, Any]:
@@ -228,6 +230,7 @@ class Actions:
             action: Its name.
             examples: New ones.
             replace_examples: Forget those that were given at earlier lessons (not corrections).
+            cut_up: Whether a few long examples may be cut into as many as a lesson needs.
             on_progress: Told what is being done.
             on_tagged: Told how many of how many videos are tagged.
 
@@ -239,11 +242,11 @@ class Actions:
             TeachingError: Too few examples, or they teach nothing; nothing was changed.
             InvalidQueryError: The name is no name, or something is given as it and as what it is not.
         """
-        from encoders.lesson import teach
+        from encoders.lesson import MIN_EXAMPLES, teach
         from encoders.span_lesson import learn_borders
 
         name = normalise_action(action)
-        self._check_free(name)
+        self.check_free(name)
         check_sides(name, examples)
         record = self._library.record()
         with self._library.read() as catalog:
@@ -263,6 +266,8 @@ class Actions:
             positives, negatives = gather_examples(catalog, whole, record.dim)
             background = gather_background(catalog, whole, record.dim, [*positives, *negatives])
             labelled = gather_labelled(catalog, name, whole, record.dim)
+        if cut_up:
+            positives = cut_into(positives, MIN_EXAMPLES)
         footage, encoder_id = (positives, negatives, background), record.encoder_id
         try:
             head, report = teach(name, *footage, encoder_id=encoder_id, on_progress=on_progress)
@@ -289,7 +294,8 @@ class Actions:
         return card
 
     @staticmethod
-    def _check_free(name: str) -> None:
+    def check_free(name: str) -> None:
+        """Raises InvalidQueryError for a name that an action cannot have."""
         if name == ZERO_SHOT or name.startswith(CLASSIFIER_PREFIXES):
             raise InvalidQueryError(f"{name!r} is the name of a whole head; choose another for the action")
 
@@ -337,7 +343,7 @@ class Actions:
         head, name = self.taught(action), normalise_action(new)
         if not head.is_taught:
             raise InvalidQueryError(f"{head.name!r} is no taught action, it cannot be renamed")
-        self._check_free(name)
+        self.check_free(name)
         with self._library.write() as catalog:
             if any(one.name == name and one.id != head.id for one in catalog.actions.heads(active=None)):
                 raise InvalidQueryError(f"there is an action {name!r} already: remove it first")
@@ -410,7 +416,7 @@ class Actions:
                 f"{record.encoder_id}: teach the action here instead"
             )
         name = check_taught(head, record.dim)
-        self._check_free(name)
+        self.check_free(name)
         card = {**carried_report(content), "imported": True}
         with self._library.write() as catalog:
             if not replace and any(one.name == name for one in catalog.actions.heads()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,8 @@ LABELLED_SPANS = 200  # of either side, that a head on windows is taught with
 SAME_SECONDS = 1e-3
 SAME_FEATURES = 0.01  # of their norm: the same frame, encoded in another batch
 SHOWN_BOTH = 5
+LEAST_PIECE_SECONDS = 1.0  # of an example that is cut up
+LEAST_PIECE_SAMPLES = 2
 Footage = dict[int, list[tuple[float, float]]]  # by video id, spans in seconds
 
 
@@ -63,6 +66,32 @@ def _is_among(track: FeatureTrack, others: Iterable[FeatureTrack]) -> bool:
         if (apart <= allowed).all():
             return True
     return False
+
+
+def cut_into(examples: list[Example], count: int) -> list[Example]:
+    """The examples, where they are fewer, cut into so many pieces: the longest first, into equal ones.
+
+    A piece lasts `LEAST_PIECE_SECONDS` and holds `LEAST_PIECE_SAMPLES`, or more. Where that gives too few
+    pieces, the examples come back as they are.
+    """
+    from encoders.lesson import Example
+
+    seconds = [float(one.track.borders_seconds[-1] - one.track.borders_seconds[0]) for one in examples]
+    most = [
+        max(1, min(int(length / LEAST_PIECE_SECONDS + 1e-6), len(one.track) // LEAST_PIECE_SAMPLES))
+        for one, length in zip(examples, seconds, strict=True)
+    ]
+    if sum(most) < count:
+        return examples
+    pieces = [1] * len(examples)
+    while sum(pieces) < count:
+        room = [number for number in range(len(examples)) if pieces[number] < most[number]]
+        pieces[max(room, key=lambda number: seconds[number] / pieces[number])] += 1
+    cut = []
+    for one, parts in zip(examples, pieces, strict=True):
+        borders = np.linspace(0, len(one.track), parts + 1).round().astype(int).tolist()
+        cut += [Example(one.track.between(*span), one.source) for span in pairwise(borders)]
+    return cut
 
 
 def check_sides(action: str, examples: Sequence[ActionExample]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from api.action_schemas import (
@@ -14,20 +14,25 @@ from api.action_schemas import (
     FeedbackAnswer,
     FeedbackRequest,
     SegmentsAnswer,
+    TeachRequest,
     VideoSegmentsAnswer,
 )
 from api.cursors import decode_cursor, encode_cursor
 from api.finding import Wanted, all_segments
 from api.parameters import refuse_unknown
+from api.problems import TOO_FEW_EXAMPLES, problem_response
 from api.routes.catalog import Cursor, PageSize, VideoId
-from api.schemas import ActionName, Confidence, Id, Length, PathPrefix
+from api.schemas import ActionName, Confidence, Id, JobAnswer, Length, PathPrefix
 from api.segment_files import FILE_KINDS, ExportFormat, attachment, read_chunks, write_segments
 from api.services import Services, ServicesOf
+from api.teaching import read_examples
 from encoders.errors import InvalidQueryError
 from search.action_catalog import SegmentFilters
 from search.actions import FoundSegments
+from search.kept_examples import keep_examples, lacking
+from search.library import Library
 from search.types import Segment
-from search.wire import found_document, video_segments_document
+from search.wire import found_document, job_document, video_segments_document
 
 router = APIRouter(prefix="/v1", tags=["actions"], dependencies=[Depends(refuse_unknown)])
 
@@ -156,6 +161,39 @@ def actions(services: ServicesOf) -> dict[str, Any]:
         "heads": known.heads_listing(),
         "untaught": known.untaught(),
     }
+
+
+@router.post("/actions", status_code=202, response_model=JobAnswer)
+def teach(body: TeachRequest, services: ServicesOf, request: Request, response: Response) -> Any:
+    """Keeps examples of an action and queues a lesson; `Location` tells where to follow it.
+
+    Two spans or clips of a few seconds each are enough, better are 5 to 20. Where they are too few, they are
+    kept, and the 409 that comes says with `needed` how many more a lesson takes.
+    """
+    library = services.library
+    library.record()
+    examples = read_examples(library, body.positives, is_positive=True)
+    examples += read_examples(library, body.negatives, is_positive=False)
+    name = keep_examples(library, body.action, examples, replace_examples=not body.keep)
+    needed = lacking(library, name)
+    if needed:
+        return _too_few(library, name, needed, request.url.path)
+    job = services.jobs.submit_lesson(name)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return job_document(job)
+
+
+def _too_few(library: Library, name: str, needed: int, path: str) -> Response:
+    with library.read() as catalog:
+        positive, negative = catalog.actions.count_examples().get(name, (0, 0))
+    kept = f"{positive} example{' is' if positive == 1 else 's are'} kept"
+    more = f"{needed} more {'is' if needed == 1 else 'are'} needed"
+    detail = (
+        f"{kept} of {name!r} and {more} for a lesson: give spans or clips of a few seconds that show it, as "
+        "unlike each other as you will meet them"
+    )
+    counts: dict[str, Any] = {"action": name, "needed": needed, "positive": positive, "negative": negative}
+    return problem_response(TOO_FEW_EXAMPLES, detail, path, **counts)
 
 
 # A name may hold a slash.

@@ -1,0 +1,216 @@
+"""Teaching over HTTP: examples picked on the page, lessons in the background, what is kept of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from excerpts import mirrored, write_photograph_film
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from api.app import create_app
+from indexer.pipeline import IngestOptions, ingest
+from search.library import Library
+
+ACTION = "looking at the cat"
+FILM_SECONDS = 6.0
+CATS = ("cat.mp4", "cat mirrored.mp4", "cat above.mp4")
+OTHERS = {"coffee": "skimage/data/coffee.png", "rocket": "skimage/data/rocket.jpg",
+          "motorcycle": "skimage/data/motorcycle_left.png", "palace": "sklearn/datasets/images/china.jpg",
+          "flower": "sklearn/datasets/images/flower.jpg"}  # fmt: skip
+
+
+def photograph(path: str) -> np.ndarray:
+    package, _, rest = path.partition("/")
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.origin is not None
+    with Image.open(Path(spec.origin).parent / rest) as opened:
+        return np.asarray(opened.convert("RGB"))
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A library of films that each show one thing throughout."""
+
+    library: Library
+    videos: dict[str, int]
+
+    def span(self, name: str, start: float, end: float) -> dict[str, Any]:
+        return {"video_id": self.videos[name], "start_seconds": start, "end_seconds": end}
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    folder = tmp_path_factory.mktemp("archive")
+    cat = photograph("skimage/data/chelsea.png")
+    pictures = dict(zip(CATS, (cat, mirrored(cat), cat[:-40]), strict=True))
+    pictures |= {f"{name}.mp4": photograph(path) for name, path in OTHERS.items()}
+    for name, picture in pictures.items():
+        write_photograph_film(np.ascontiguousarray(picture), folder / name, seconds=FILM_SECONDS, fps=10)
+    (folder / "broken.mp4").write_text("this is no video")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    library = Library(tmp_path_factory.mktemp("library"), device="cpu", create=True)
+    summary = ingest(library, [str(folder)], IngestOptions(encoder="offline", device="cpu", workers=1))
+    assert summary.indexed == len(pictures) and len(summary.failed) == 1
+    with library.read() as catalog:
+        videos = {Path(video.path).name: video.id for video in catalog.list_videos()}
+    yield Archive(library, videos)
+    library.close()
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def client(archive: Archive) -> Iterator[TestClient]:
+    app = create_app(archive.library, device="cpu")
+    with TestClient(app, base_url="http://localhost:8000", raise_server_exceptions=False) as client:
+        yield client
+
+
+def assert_problem(response: httpx.Response, status: int, kind: str | None = None) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert kind is None or problem["type"] == f"urn:reelseek:problem:{kind}"
+    return problem
+
+
+def taught(client: TestClient, body: dict[str, Any]) -> dict[str, Any]:
+    """What a lesson ended with."""
+    response = client.post("/v1/actions", json=body)
+    assert response.status_code == 202, response.text
+    assert response.json()["kind"] == "teach"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        job = client.get(response.headers["location"]).json()
+        assert job["id"] == response.json()["id"]
+        if job["status"] in ("done", "failed"):
+            return job
+        time.sleep(0.05)
+    raise AssertionError(f"the lesson did not end: {job}")
+
+
+def found(client: TestClient, action: str) -> list[dict[str, Any]]:
+    response = client.get("/v1/segments", params={"action": action})
+    assert response.status_code == 200, response.text
+    return response.json()["segments"]
+
+
+def test_two_spans_teach_an_action(client: TestClient, archive: Archive) -> None:
+    first, second = archive.span(CATS[0], 0.5, 4.0), archive.span(CATS[1], 1.0, 5.0)
+    problem = assert_problem(
+        client.post("/v1/actions", json={"action": f" {ACTION.title()}", "positives": [first]}), 409
+    )
+    assert problem["type"] == "urn:reelseek:problem:too-few-examples"
+    assert (problem["action"], problem["needed"], problem["positive"]) == (ACTION, 1, 1)
+    assert "1 more" in problem["detail"]
+    untaught = client.get("/v1/actions").json()["untaught"]
+    assert untaught == [{"action": ACTION, "positive": 1, "negative": 0}]
+
+    job = taught(client, {"action": ACTION, "positives": [second]})
+    assert (job["status"], job["error"]) == ("done", None), job
+    assert job["result"]["action"] == ACTION and job["request"] == {"action": ACTION}
+    segments = found(client, ACTION)
+    assert job["result"]["segments"] == len(segments) > 0
+    # One of the films was never shown to the lesson, nor most of the others.
+    assert {Path(one["path"]).name for one in segments} == set(CATS)
+    seconds = sum(one["end_seconds"] - one["start_seconds"] for one in segments)
+    assert 0.6 * FILM_SECONDS * len(CATS) < seconds <= FILM_SECONDS * len(CATS) + 0.1
+
+
+def test_further_examples_and_corrections_join_a_lesson(client: TestClient, archive: Archive) -> None:
+    clip = client.get("/v1/clips", params={"video_id": archive.videos[CATS[2]]}).json()["clips"][0]
+    shown = client.get("/v1/clips", params={"video_id": archive.videos["coffee.mp4"]}).json()["clips"][0]
+    said = {"clip_id": shown["clip_id"], "action": ACTION, "correct": False}
+    assert client.post("/v1/feedback", json=said).json()["negative"] == 1
+    not_it = archive.span("rocket.mp4", 1.0, 3.0)
+    body = {"action": ACTION, "positives": [{"clip_id": clip["clip_id"]}], "negatives": [not_it]}
+    assert taught(client, body)["status"] == "done"
+    (row,) = client.get("/v1/actions").json()["actions"]
+    assert row["examples"] == {"positive": 3, "negative": 2}
+    assert taught(client, {"action": ACTION})["result"]["report"]["negatives"] == 2  # again, of what is kept
+    # Without the earlier ones, corrections stay.
+    spans = [archive.span(name, 0.5, 5.5) for name in CATS[:2]]
+    assert taught(client, {"action": ACTION, "positives": spans, "keep": False})["status"] == "done"
+    (row,) = client.get("/v1/actions").json()["actions"]
+    assert row["examples"] == {"positive": 2, "negative": 1}
+
+
+def test_what_cannot_be_learned_says_so_and_keeps_the_examples(client: TestClient, archive: Archive) -> None:
+    # The films show the same early and late.
+    names = [*CATS, *(f"{name}.mp4" for name in OTHERS)]
+    early, late = ([archive.span(name, start, start + 2) for name in names] for start in (0.5, 3.5))
+    job = taught(client, {"action": "anything at all", "positives": early, "negatives": late})
+    assert job["status"] == "failed" and job["result"] is None
+    assert "could not be learned" in job["error"] and "the examples are kept" in job["error"]
+    assert_problem(client.get("/v1/segments", params={"action": "anything at all"}), 404)
+    untaught = {row["action"]: row for row in client.get("/v1/actions").json()["untaught"]}
+    assert untaught["anything at all"]["positive"] == len(names)
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "said"),
+    [
+        ({"action": ""}, 422, "action"),
+        ({"action": "two\nlines"}, 422, "one line"),
+        ({"action": "zero-shot"}, 422, "choose another"),
+        ({"positives": [{"clip_id": 999_999}]}, 404, "no clip 999999"),
+        ({"positives": [{}]}, 422, "clip_id"),
+        ({"positives": [{"clip_id": 1, "video_id": 1}]}, 422, "clip_id"),
+        ({"positives": [{"clip_id": 1, "start_seconds": 1}]}, 422, "clip_id"),
+        ({"positives": [{"clip_id": 0}]}, 422, "clip_id"),
+        ({"positives": [("cat.mp4", 2, 2)]}, 422, "must end after"),
+        ({"positives": [("cat.mp4", 3, 2)]}, 422, "must end after"),
+        ({"positives": [("cat.mp4", 6.5, 9)]}, 422, "from 0.000 to 6.000 s"),
+        ({"positives": [("cat.mp4", -4, 0)]}, 422, "from 0.000 to 6.000 s"),
+        ({"positives": [("broken.mp4", 0, 1)]}, 404, "nothing of video"),
+        ({"negatives": [{"video_id": 9999, "start_seconds": 0, "end_seconds": 1}]}, 404, "no video 9999"),
+        ({"positives": [("cat.mp4", 0, 2)], "negatives": [("cat.mp4", 0, 2)]}, 422, "what it is not"),
+        ({"keep": "yes"}, 422, "keep"),
+        ({"clips": [1]}, 422, "clips"),
+    ],
+)
+def test_a_lesson_that_makes_no_sense_changes_nothing(
+    client: TestClient, archive: Archive, changes: dict[str, Any], status: int, said: str
+) -> None:
+    before = client.get("/v1/actions").json(), client.get("/v1/jobs").json()["total"]
+    body = {"action": "waving"} | {
+        name: [archive.span(*one) if isinstance(one, tuple) else one for one in value]
+        if isinstance(value, list)
+        else value
+        for name, value in changes.items()
+    }
+    problem = assert_problem(client.post("/v1/actions", json=body), status)
+    assert said in str(problem)
+    assert (client.get("/v1/actions").json(), client.get("/v1/jobs").json()["total"]) == before
+
+
+def test_a_lesson_that_a_crash_cut_short_is_given_again(archive: Archive) -> None:
+    job_id = "b" * 32
+    with archive.library.write() as catalog:
+        catalog.create_job(job_id, {"action": ACTION}, kind="teach")
+        catalog.update_job(job_id, status="running")
+    with TestClient(create_app(archive.library, device="cpu"), base_url="http://localhost") as client:
+        deadline = time.monotonic() + 60
+        while (job := client.get(f"/v1/jobs/{job_id}").json())["status"] != "done":
+            assert job["status"] in ("queued", "running") and time.monotonic() < deadline, job
+            time.sleep(0.05)
+        assert job["result"]["segments"] == len(found(client, ACTION))
+        total = job["progress"]["videos_total"]
+        assert job["progress"]["videos_done"] == total == len(CATS) + len(OTHERS)
+
+
+def test_an_empty_library_cannot_be_taught(tmp_path: Path) -> None:
+    library = Library(tmp_path, create=True)
+    with TestClient(create_app(library), base_url="http://localhost") as client:
+        assert "ingest" in assert_problem(client.post("/v1/actions", json={"action": "x"}), 409)["detail"]
+    library.close()
