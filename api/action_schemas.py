@@ -272,23 +272,64 @@ class ActionsAnswer(StrictAnswer):
 
 
 class ActionExampleAnswer(StrictAnswer):
-    """An example that an action was taught with; a span only where the footage is in the library."""
+    """An example that is kept of an action; a span only where the footage is in the library."""
 
+    id: int
     source: str
     positive: bool
     origin: Literal["teach", "spans", "feedback"]
     video_id: int | None
     start_seconds: float | None
     end_seconds: float | None
+    key_frame_url: str | None = Field(description="The key frame nearest to the middle of its span.")
+
+
+class ForgottenAnswer(StrictAnswer):
+    """What was forgotten: an action (or a head that knows several), and how many examples with it."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"action": "waving", "examples": 7}]}
+    )
+
+    action: str
+    examples: int
 
 
 class ActionDescriptionAnswer(StrictAnswer):
-    """One head with its examples."""
+    """One head with its examples; of an action that is not taught yet, its examples alone."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "action": "waving",
+                    "head": None,
+                    "encoder": None,
+                    "threshold": None,
+                    "report": None,
+                    "segments": 0,
+                    "examples": [
+                        {
+                            "id": 4,
+                            "source": "12.000-15.500 s of video 3",
+                            "positive": True,
+                            "origin": "teach",
+                            "video_id": 3,
+                            "start_seconds": 12.0,
+                            "end_seconds": 15.5,
+                            "key_frame_url": "/v1/key-frames/57",
+                        }
+                    ],
+                }
+            ]
+        },
+    )
 
     action: str
-    head: str
-    encoder: str
-    threshold: float
-    report: LessonAnswer | ImportedLessonAnswer | ImportedAnswer | NamesAnswer | NothingAnswer
+    head: str | None = Field(description="null while it is not taught.")
+    encoder: str | None
+    threshold: float | None
+    report: LessonAnswer | ImportedLessonAnswer | ImportedAnswer | NamesAnswer | NothingAnswer | None
     segments: int
     examples: list[ActionExampleAnswer]

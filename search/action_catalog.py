@@ -84,6 +84,7 @@ class ActionExample:
         digest: SHA-256 of the file that the track is from, if that is known.
         origin: Given for a lesson; given so by somebody who labelled all of the action in the video, so
             that what is not labelled there is not it; or a correction.
+        id: Of one that is kept.
     """
 
     is_positive: bool
@@ -93,6 +94,7 @@ class ActionExample:
     track: FeatureTrack | None = None
     origin: Origin = "teach"
     digest: str | None = None
+    id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +383,12 @@ class ActionCatalog:
             condition = and_(condition, action_examples.c.origin == origin)
         return self._connection.execute(delete(action_examples).where(condition)).rowcount
 
+    def remove_example(self, action: str, example_id: int) -> None:
+        """Forgets one example. Raises NotFoundError where the action has none of this id."""
+        condition = and_(action_examples.c.action == action, action_examples.c.id == example_id)
+        if not self._connection.execute(delete(action_examples).where(condition)).rowcount:
+            raise NotFoundError(f"{action!r} has no example {example_id}")
+
     def examples_of_videos(self, video_ids: Iterable[int]) -> Counter[str]:
         """By action: how many examples, of it or of what it is not, are spans of these videos."""
         found: Counter[str] = Counter()
@@ -557,6 +565,7 @@ def _example(row: Any) -> ActionExample:
         track=track,
         origin=row.origin,
         digest=digest,
+        id=row.id,
     )
 
 

@@ -34,6 +34,7 @@ from search.examples import (
     gather_labelled,
     meets,
 )
+from search.kept_examples import describe_examples
 from search.tagging import Tagger, read_head, renamed
 from search.types import Filters, Segment
 from search.zero_shot import ZERO_SHOT, ZeroShot
@@ -490,7 +491,7 @@ class Actions:
         """One head with its examples: the document of `indexer actions show --json`."""
         head = self._head_meant(action)
         with self._library.read() as catalog:
-            examples = catalog.actions.examples(head.name) if head.is_taught else []
+            examples = describe_examples(catalog, head.name) if head.is_taught else []
         rows = [row for row in self.listing() if row["head"] == head.label]
         if head.is_taught:
             rows = [row for row in rows if row["action"] == head.name]
@@ -501,17 +502,7 @@ class Actions:
             "threshold": head.threshold,
             "report": dict(head.card),
             "segments": sum(row["segments"] for row in rows),
-            "examples": [
-                {
-                    "source": example.source,
-                    "positive": example.is_positive,
-                    "origin": example.origin,
-                    "video_id": example.video_id,
-                    "start_seconds": example.span[0] if example.span else None,
-                    "end_seconds": example.span[1] if example.span else None,
-                }
-                for example in examples
-            ],
+            "examples": examples,
         }
 
     def _head_meant(self, action: str) -> HeadRecord:

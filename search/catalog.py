@@ -453,6 +453,18 @@ class Catalog:
                 found[row.clip_id].append(KeyFrame(**row._mapping))
         return found
 
+    def key_frame_near(self, video_id: int, time_seconds: float) -> KeyFrame | None:
+        """The key frame of a video that is nearest to a time; None where it has none."""
+        query = (
+            select(key_frames.c.id, key_frames.c.clip_id, key_frames.c.time_seconds)
+            .join(clips, clips.c.id == key_frames.c.clip_id)
+            .where(clips.c.video_id == video_id, clips.c.revision.is_not(None))
+            .order_by(func.abs(key_frames.c.time_seconds - time_seconds), key_frames.c.id)
+            .limit(1)
+        )
+        row = self._connection.execute(query).first()
+        return None if row is None else KeyFrame(**row._mapping)
+
     def key_frame_jpeg(self, key_frame_id: int) -> bytes:
         """A key frame's picture. Raises NotFoundError."""
         query = (

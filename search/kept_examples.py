@@ -1,15 +1,17 @@
-"""Examples that are kept before a lesson is given: one by one, until they are enough for it."""
+"""Examples that are kept of an action: until they are enough for a lesson, to look at, to take back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from encoders.action_names import normalise_action
 from search.action_catalog import ActionExample
 from search.examples import check_sides, cut_into, each_once, gather_examples
+from search.wire import key_frame_document
 
 if TYPE_CHECKING:
+    from search.catalog import Catalog
     from search.library import Library
 
 LEAST_EXAMPLES = 2  # however long: of a single one, nothing says what its likes have in common
@@ -51,3 +53,48 @@ def lacking(library: Library, name: str) -> int:
     if len(positives) < LEAST_EXAMPLES:
         return LEAST_EXAMPLES - len(positives)
     return max(0, MIN_EXAMPLES - len(cut_into(positives, MIN_EXAMPLES)))
+
+
+def describe_examples(catalog: Catalog, name: str) -> list[dict[str, Any]]:
+    """What is kept of an action, in the order given; `key_frame_url` shows the middle of a span."""
+    return [_described(catalog, example) for example in catalog.actions.examples(name)]
+
+
+def _described(catalog: Catalog, example: ActionExample) -> dict[str, Any]:
+    frame = None
+    if example.video_id is not None and example.span is not None:
+        frame = catalog.key_frame_near(example.video_id, sum(example.span) / 2)
+    return {
+        "id": example.id,
+        "source": example.source,
+        "positive": example.is_positive,
+        "origin": example.origin,
+        "video_id": example.video_id,
+        "start_seconds": example.span[0] if example.span else None,
+        "end_seconds": example.span[1] if example.span else None,
+        "key_frame_url": None if frame is None else key_frame_document(frame)["url"],
+    }
+
+
+def describe_untaught(library: Library, action: str) -> dict[str, Any] | None:
+    """As `Actions.describe`, of a name that is not taught yet; None where nothing is kept of it either."""
+    name = library.actions.name_taught(action)
+    with library.read() as catalog:
+        examples = describe_examples(catalog, name)
+    if not examples:
+        return None
+    unknown = dict.fromkeys(("head", "encoder", "threshold", "report"))
+    return {"action": name, **unknown, "segments": 0, "examples": examples}
+
+
+def remove_example(library: Library, action: str, example_id: int) -> dict[str, Any]:
+    """Takes an example back; the next lesson does without it. Returns the action, and what is kept of it.
+
+    Raises:
+        NotFoundError: The action has no such example.
+    """
+    name = library.actions.name_taught(action)
+    with library.write() as catalog:
+        catalog.actions.remove_example(name, example_id)
+        positive, negative = catalog.actions.count_examples().get(name, (0, 0))
+    return {"action": name, "positive": positive, "negative": negative}

@@ -13,6 +13,7 @@ from api.action_schemas import (
     ActionsAnswer,
     FeedbackAnswer,
     FeedbackRequest,
+    ForgottenAnswer,
     SegmentsAnswer,
     TeachRequest,
     VideoSegmentsAnswer,
@@ -26,10 +27,10 @@ from api.schemas import ActionName, Confidence, Id, JobAnswer, Length, PathPrefi
 from api.segment_files import FILE_KINDS, ExportFormat, attachment, read_chunks, write_segments
 from api.services import Services, ServicesOf
 from api.teaching import read_examples
-from encoders.errors import InvalidQueryError
+from encoders.errors import InvalidQueryError, UnknownActionError
 from search.action_catalog import SegmentFilters
 from search.actions import FoundSegments
-from search.kept_examples import keep_examples, lacking
+from search.kept_examples import describe_untaught, keep_examples, lacking, remove_example
 from search.library import Library
 from search.types import Segment
 from search.wire import found_document, job_document, video_segments_document
@@ -196,14 +197,36 @@ def _too_few(library: Library, name: str, needed: int, path: str) -> Response:
     return problem_response(TOO_FEW_EXAMPLES, detail, path, **counts)
 
 
+ActionPath = Annotated[ActionName, Path(description="Exactly as in the listing.", examples=["running"])]
+
+
 # A name may hold a slash.
 @router.get("/actions/{name:path}", response_model=ActionDescriptionAnswer)
-def action(
-    name: Annotated[ActionName, Path(description="Exactly as in the listing.", examples=["running"])],
+def action(name: ActionPath, services: ServicesOf) -> dict[str, Any]:
+    """One action, or one head that knows several: its lesson's report and its examples."""
+    try:
+        return services.library.actions.describe(name)
+    except UnknownActionError:
+        document = describe_untaught(services.library, name)
+        if document is None:
+            raise
+        return document
+
+
+@router.delete("/actions/{name:path}/examples/{example_id}", response_model=FeedbackAnswer)
+def remove_one_example(
+    name: ActionPath,
+    example_id: Annotated[Id, Path(description="From the action's `examples`.", examples=[4])],
     services: ServicesOf,
 ) -> dict[str, Any]:
-    """One taught action, or one head that knows several: its lesson's report and its examples."""
-    return services.library.actions.describe(name)
+    """Takes an example back; what is found changes with the next lesson. Says how many are left."""
+    return remove_example(services.library, name, example_id)
+
+
+@router.delete("/actions/{name:path}", response_model=ForgottenAnswer)
+def forget(name: ActionPath, services: ServicesOf) -> dict[str, Any]:
+    """Forgets an action: its head, its segments and its examples."""
+    return services.library.actions.remove(name)
 
 
 @router.post("/feedback", response_model=FeedbackAnswer)
