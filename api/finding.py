@@ -27,6 +27,8 @@ class Wanted:
     min_duration_seconds: float | None = None
     path_prefix: str | None = None
     video_id: int | None = None
+    recorded_after: float | None = None
+    recorded_before: float | None = None
 
     def digest(self) -> str:
         """What tells these filters from others, 16 hex digits. Raises InvalidQueryError for no name."""
@@ -70,6 +72,8 @@ class SegmentFinder:
             min_duration_seconds=wanted.min_duration_seconds,
             path_prefix=wanted.path_prefix,
             video_id=wanted.video_id,
+            recorded_after=wanted.recorded_after,
+            recorded_before=wanted.recorded_before,
         )
         if found.on_the_fly is not None and state is not None:
             with self._lock:

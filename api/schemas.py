@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from search.dates import recorded_bound
 from search.types import ClipPart, Filters, Query, QueryPart, SpanPart, TextPart
 
 MAX_PARTS = 32
@@ -37,6 +38,20 @@ Confidence = Annotated[
         le=1,
         allow_inf_nan=False,
         description="Least confidence that it is done. Without it, the threshold of each head counts.",
+    ),
+]
+RecordedAfter = Annotated[
+    str,
+    Field(
+        max_length=64,
+        description="Only videos recorded at this moment or later: an ISO 8601 day or date-time. Without an "
+        "offset, it is in the server's time zone.",
+    ),
+]
+RecordedBefore = Annotated[
+    str,
+    Field(
+        max_length=64, description="Only videos recorded at this moment or earlier; of a day, its end counts."
     ),
 ]
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Most hits to return.")]
@@ -92,6 +107,8 @@ class FiltersRequest(StrictRequest):
     video_ids: list[Id] | None = Field(default=None, max_length=10_000)
     action: ActionName | None = None
     min_confidence: Confidence | None = None
+    recorded_after: RecordedAfter | None = None
+    recorded_before: RecordedBefore | None = None
 
     def to_filters(self) -> Filters:
         """The filters as the search engine takes them."""
@@ -102,10 +119,17 @@ class FiltersRequest(StrictRequest):
             video_ids=None if self.video_ids is None else tuple(self.video_ids),
             action=self.action,
             min_confidence=self.min_confidence,
+            recorded_after=recorded_bound(self.recorded_after, is_end=False),
+            recorded_before=recorded_bound(self.recorded_before, is_end=True),
         )
 
 
-_FILTERS_EXAMPLE: dict[str, Any] = {"path_prefix": "/archive/2024/", "min_duration_seconds": 1.5}
+_FILTERS_EXAMPLE: dict[str, Any] = {
+    "path_prefix": "/archive/2024/",
+    "min_duration_seconds": 1.5,
+    "recorded_after": "2024-05-01",
+    "recorded_before": "2024-05-31",
+}
 
 
 class SearchRequest(StrictRequest):
@@ -333,6 +357,9 @@ class VideoAnswer(StrictAnswer):
     size_bytes: int
     digest: str | None
     clips: int
+    recorded_at: str | None = Field(
+        description="ISO 8601, UTC: as the container says, else when the file was last changed."
+    )
 
 
 class VideosAnswer(StrictAnswer):

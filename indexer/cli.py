@@ -19,6 +19,8 @@ import typer
 from encoders.errors import InvalidQueryError, NotFoundError, ReelseekError, UnknownActionError
 from indexer import actions_cli, find_cli, show, summarize_cli, train_cli
 from indexer.cli_options import (
+    AfterOption,
+    BeforeOption,
     DeviceOption,
     JsonOption,
     LibraryOption,
@@ -233,6 +235,8 @@ def search(
     min_duration: Annotated[
         float | None, typer.Option(metavar="S", min=0, help="Only clips at least this long.")
     ] = None,
+    after: AfterOption = None,
+    before: BeforeOption = None,
     action: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only clips that show this action.")
     ] = None,
@@ -252,6 +256,7 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Find moments by words, pictures, footage or stored clips; parts combine into one query."""
+    from search.dates import recorded_bound
     from search.engine import SearchEngine
     from search.types import ClipPart, Filters, Query, TextPart
     from search.wire import result_document
@@ -275,6 +280,8 @@ def search(
                 min_duration_seconds=min_duration,
                 action=action,
                 min_confidence=min_confidence,
+                recorded_after=recorded_bound(after, is_end=False),
+                recorded_before=recorded_bound(before, is_end=True),
             )
             result = SearchEngine(opened).search(query, filters, limit=limit, group_by=group.value)
             opened.save_index()

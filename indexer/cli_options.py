@@ -34,6 +34,15 @@ DeviceOption = Annotated[
     typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1 or mps. Default: the best there is."),
 ]
 
+AfterOption = Annotated[
+    str | None,
+    typer.Option("--after", metavar="DATE", help="Only videos recorded then or later: 2024-05-31[T18:00]."),
+]
+BeforeOption = Annotated[
+    str | None,
+    typer.Option("--before", metavar="DATE", help="Only videos recorded until then; a day counts whole."),
+]
+
 
 def settings() -> Settings:
     """Out of the environment."""

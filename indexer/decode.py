@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, Self
@@ -28,6 +29,7 @@ from indexer.containers import (
     refusal,
 )
 from indexer.frame import DecodedFrame, Orientation, PictureGeometry
+from indexer.recorded import recorded_seconds
 from indexer.types import VideoInfo
 
 av.logging.set_level(None)  # damage is reported by our errors; FFmpeg's own lines are noise
@@ -310,6 +312,9 @@ class VideoDecoder:
             codec=self._codec.name,
             container=self._container.format.name,
             start_seconds=self._clock.time_of(first.pts, first.dts) or 0.0,
+            recorded_at=recorded_seconds(
+                (one.metadata.get("creation_time") for one in (self._container, self._stream)), time.time()
+            ),
         )
         self._clock.restart()
         return geometry

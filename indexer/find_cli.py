@@ -13,6 +13,8 @@ import typer
 from encoders.errors import InvalidQueryError
 from indexer import show
 from indexer.cli_options import (
+    AfterOption,
+    BeforeOption,
     DeviceOption,
     JsonOption,
     LibraryOption,
@@ -44,6 +46,8 @@ def find(
     path_prefix: Annotated[
         str | None, typer.Option(metavar="P", help="Only videos whose path starts so.")
     ] = None,
+    after: AfterOption = None,
+    before: BeforeOption = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     export: Annotated[
         Path | None,
@@ -61,6 +65,7 @@ def find(
 
     Exit status: 0 also when there is none of a known action, 2 when nothing knows the action.
     """
+    from search.dates import recorded_bound
     from search.wire import found_document
 
     if export is not None and export.suffix.lower() not in EXPORTS:
@@ -75,6 +80,8 @@ def find(
             action,
             min_duration_seconds=min_duration,
             path_prefix=absolute_prefix(path_prefix),
+            recorded_after=recorded_bound(after, is_end=False),
+            recorded_before=recorded_bound(before, is_end=True),
         )
         found = ask(min_confidence=min_confidence)
         total = opened.actions.count(found)
@@ -90,7 +97,8 @@ def find(
 
             _write(to_csv(opened.actions.segments(found)))
         elif export is None:
-            is_narrowed = any(bound is not None for bound in (min_confidence, min_duration, path_prefix))
+            bounds = (min_confidence, min_duration, path_prefix, after, before)
+            is_narrowed = any(bound is not None for bound in bounds)
             show.segments(opened.actions.segments(found), total, is_narrowed=is_narrowed)
             is_stored = min_confidence is None and found.on_the_fly is None
             if is_stored and (more := opened.actions.count(ask(min_confidence=0.0)) - total):

@@ -675,6 +675,7 @@ class _Ingest:
                 average_fps=info.average_fps,
                 codec=info.codec,
                 sampling=self._sampling.to_json(),
+                recorded_at=info.recorded_at,
             )
             # In the same transaction: a video is never seen with its clips and without its actions.
             seen = {}

@@ -24,6 +24,7 @@ class VideoInfo:
         codec: FFmpeg's name, e.g. "h264".
         container: FFmpeg's name, e.g. "mov,mp4,m4a,3gp,3g2,mj2".
         start_seconds: Presentation time of the first frame.
+        recorded_at: When it was recorded, in seconds since 1970; None where the container does not say.
     """
 
     duration_seconds: float | None
@@ -33,6 +34,7 @@ class VideoInfo:
     codec: str
     container: str
     start_seconds: float
+    recorded_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

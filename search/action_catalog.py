@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from encoders.errors import NotFoundError
 from encoders.heads import ActionSpan, FeatureTrack
-from search.conditions import larger, path_prefix_condition, smaller
+from search.conditions import larger, path_prefix_condition, recorded_conditions, smaller
 from search.tables import action_examples, clip_vectors, clips, heads, library, segments, videos
 from search.tracks import check_stored, file_track_from_bytes, shot_window_of, track_of_clips, track_to_bytes
 from search.types import Segment
@@ -104,7 +104,7 @@ class SegmentFilters:
     Attributes:
         actions: Names as heads know them; None means all.
         min_confidence: None leaves it to each head's threshold.
-        video_id, path_prefix, min_duration_seconds: As elsewhere.
+        video_id, path_prefix, min_duration_seconds, recorded_after, recorded_before: As elsewhere.
     """
 
     actions: tuple[str, ...] | None = None
@@ -112,6 +112,8 @@ class SegmentFilters:
     min_duration_seconds: float | None = None
     path_prefix: str | None = None
     video_id: int | None = None
+    recorded_after: float | None = None
+    recorded_before: float | None = None
 
 
 class ActionCatalog:
@@ -591,6 +593,10 @@ def _segment_conditions(filters: SegmentFilters, *, with_videos: bool = True) ->
         # Without the videos in the statement, naming their table would pair each with every segment.
         inside = segments.c.video_id.in_(select(videos.c.id).where(named))
         conditions.append(named if with_videos else inside)
+    if recorded := recorded_conditions(filters.recorded_after, filters.recorded_before):
+        # As with the path.
+        within = segments.c.video_id.in_(select(videos.c.id).where(*recorded))
+        conditions += recorded if with_videos else [within]
     if filters.video_id is not None:
         conditions.append(segments.c.video_id == filters.video_id)
     return conditions

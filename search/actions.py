@@ -36,7 +36,7 @@ from search.examples import (
 )
 from search.kept_examples import describe_examples
 from search.tagging import Tagger, read_head, renamed
-from search.types import Filters, Segment
+from search.types import Filters, Segment, check_recorded
 from search.zero_shot import ZERO_SHOT, ZeroShot
 
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ class Actions:
         min_duration_seconds: float | None = None,
         path_prefix: str | None = None,
         video_id: int | None = None,
+        recorded_after: float | None = None,
+        recorded_before: float | None = None,
     ) -> FoundSegments:
         """What an action is called here, ready for `count` and `segments`.
 
@@ -117,8 +119,17 @@ class Actions:
             InvalidQueryError: The name is no name, or a bound is out of range.
         """
         check_bounds(min_confidence, min_duration_seconds)
+        check_recorded(recorded_after, recorded_before)
         match = self.match(action)
-        filters = SegmentFilters(match.names, min_confidence, min_duration_seconds, path_prefix, video_id)
+        filters = SegmentFilters(
+            match.names,
+            min_confidence,
+            min_duration_seconds,
+            path_prefix,
+            video_id,
+            recorded_after,
+            recorded_before,
+        )
         if match.how != "none":
             return FoundSegments(action, match.names, match.how, filters)
         name = normalise_action(action)
@@ -160,7 +171,11 @@ class Actions:
         if filters.action is None:
             return None
         return self.find(
-            filters.action, min_confidence=filters.min_confidence, path_prefix=filters.path_prefix
+            filters.action,
+            min_confidence=filters.min_confidence,
+            path_prefix=filters.path_prefix,
+            recorded_after=filters.recorded_after,
+            recorded_before=filters.recorded_before,
         )
 
     def wanted_of_videos(

@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from encoders.errors import InvalidQueryError, LibraryError, NotFoundError
 from search.action_catalog import ActionCatalog, SegmentFilters, clips_with_action
-from search.conditions import path_prefix_condition
+from search.conditions import path_prefix_condition, recorded_conditions
 from search.tables import clip_vectors, clips, jobs, key_frames, library, removed_clips, videos
 from search.types import Clip, EncodedClip, Filters, KeyFrame, Video
 
@@ -144,6 +144,7 @@ class Catalog:
         return self._insert_video(path=path, size_bytes=size_bytes, mtime_ns=mtime_ns, status="staging")
 
     def _insert_video(self, **values: Any) -> int:
+        values.setdefault("recorded_at", values["mtime_ns"] / 1e9)
         result = self._connection.execute(insert(videos).values(updated_at=time.time(), **values))
         return int(result.inserted_primary_key[0])  # type: ignore[index]
 
@@ -190,13 +191,16 @@ class Catalog:
 
         Args:
             staging_id: From `stage_video`.
-            **values: Columns of `videos` to set (digest, duration_seconds, width, ...).
+            **values: Columns of `videos` to set (digest, duration_seconds, width, ...). Without
+                `recorded_at`, or with None, the file's modification time stands for it.
 
         Returns:
             The video's id: the old one where the path was known already.
         """
         revision = self._next_revision()
         staged = self._connection.execute(select(videos).where(videos.c.id == staging_id)).one()
+        if values.get("recorded_at") is None:
+            values["recorded_at"] = staged.mtime_ns / 1e9
         old = self._connection.execute(
             select(videos.c.id).where(videos.c.path == staged.path, videos.c.status != "staging")
         ).scalar()
@@ -554,6 +558,9 @@ def _filter_conditions(filters: Filters) -> list[ColumnElement[bool]]:
         named = select(videos.c.id).where(
             path_prefix_condition(filters.path_prefix), videos.c.status != "staging"
         )
+        conditions.append(clips.c.video_id.in_(named))
+    if recorded := recorded_conditions(filters.recorded_after, filters.recorded_before):
+        named = select(videos.c.id).where(*recorded, videos.c.status != "staging")
         conditions.append(clips.c.video_id.in_(named))
     if filters.video_ids is not None:
         if len(filters.video_ids) > 10_000:

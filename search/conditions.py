@@ -25,6 +25,12 @@ def path_prefix_condition(prefix: str) -> ColumnElement[bool]:
     return and_(videos.c.path >= prefix, videos.c.path < stem[:-1] + chr(following))
 
 
+def recorded_conditions(after: float | None, before: float | None) -> list[ColumnElement[bool]]:
+    """Videos that were recorded between two moments, both inclusive, in seconds since 1970."""
+    bounds = ((after, videos.c.recorded_at.__ge__), (before, videos.c.recorded_at.__le__))
+    return [compare(bound) for bound, compare in bounds if bound is not None]
+
+
 def smaller(one: ColumnElement[float], other: ColumnElement[float]) -> ColumnElement[float]:
     """LEAST of PostgreSQL, which SQLite calls otherwise."""
     return case((one < other, one), else_=other)

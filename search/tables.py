@@ -67,6 +67,8 @@ videos = Table(
     Column("error", Text),
     Column("sampling", Text),
     Column("updated_at", Double, nullable=False),
+    # Seconds since 1970: as the container says, else when the file was last changed.
+    Column("recorded_at", Double, index=True),
     sqlite_autoincrement=True,
 )
 # A video being ingested has a row of its own beside the one that it will replace.

@@ -19,7 +19,12 @@ MAX_LIMIT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """One catalogued file. Sizes are those shown: after rotation and pixel aspect."""
+    """One catalogued file. Sizes are those shown: after rotation and pixel aspect.
+
+    Attributes:
+        recorded_at: When its container says that it was recorded, in seconds since 1970; where that says
+            nothing, or nonsense, when the file was last changed.
+    """
 
     id: int
     path: str
@@ -35,6 +40,7 @@ class Video:
     error: str | None
     sampling: str | None
     clips: int = 0
+    recorded_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +182,14 @@ class Query:
             )
 
 
+def check_recorded(after: float | None, before: float | None) -> None:
+    """Raises InvalidQueryError where nothing can lie between two bounds on when a video was recorded."""
+    if after is not None and before is not None and after > before:
+        raise InvalidQueryError(
+            "nothing was recorded both after and before: the first date must not be later than the second"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Filters:
     """What a hit must satisfy; applied inside the vector search.
@@ -186,6 +200,8 @@ class Filters:
         video_ids: Only these videos.
         action: What is done in the clip, as people say it; the heads' names for it are looked up.
         min_confidence: 0..1, that it is done; None leaves it to the threshold of each head.
+        recorded_after, recorded_before: Bounds on when the video was recorded, inclusive, in seconds since
+            1970; `search/dates.py` reads them out of what people write.
     """
 
     path_prefix: str | None = None
@@ -194,8 +210,11 @@ class Filters:
     video_ids: tuple[int, ...] | None = None
     action: str | None = None
     min_confidence: float | None = None
+    recorded_after: float | None = None
+    recorded_before: float | None = None
 
     def __post_init__(self) -> None:
+        check_recorded(self.recorded_after, self.recorded_before)
         if self.min_confidence is not None:
             if self.action is None:
                 raise InvalidQueryError("min_confidence is that of an action: name the action too")

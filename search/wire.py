@@ -86,6 +86,7 @@ def video_document(video: Video) -> dict[str, Any]:
         "size_bytes": video.size_bytes,
         "digest": video.digest,
         "clips": video.clips,
+        "recorded_at": moment(video.recorded_at),
     }
 
 

@@ -103,6 +103,8 @@ class ZeroShot:
         which = Filters(
             path_prefix=filters.path_prefix,
             video_ids=None if filters.video_id is None else (filters.video_id,),
+            recorded_after=filters.recorded_after,
+            recorded_before=filters.recorded_before,
         )
         with self._library.read() as catalog:
             allowed = None if which.is_empty else catalog.clip_ids(which)

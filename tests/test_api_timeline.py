@@ -5,11 +5,17 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import httpx
 import numpy as np
 import pytest
@@ -19,14 +25,36 @@ from PIL import Image
 from video_factory import shift_times, shots, write_video
 
 from api.app import create_app
+from encoders.errors import InvalidQueryError
 from encoders.heads import ActionSpan
 from indexer.pipeline import IngestOptions, ingest
+from indexer.recorded import recorded_seconds
+from search.dates import recorded_bound
 from search.library import Library
 
 FPS = 25
 CUTS = (150, 50, 85)  # frames of each shot: the first is longer than a clip
 LATE_SECONDS = 10.0
 CAT_FRAMES = 75
+# When the files were last changed. One of them says itself when it was recorded: earlier.
+CHANGED = {
+    "cut.mp4": "2024-02-01T00:00:00+00:00",
+    "late.mkv": "2021-03-04T05:06:07+00:00",
+    "other.mp4": "2021-12-31T23:30:00+00:00",
+    "unset clock.mp4": "2022-01-01T00:00:00+00:00",
+    "broken.mp4": "2023-01-01T00:00:00+00:00",
+}
+
+
+def dated(source: Path, target: Path, creation_time: str) -> None:
+    """Copies a video, and notes in it when it was recorded."""
+    with av.open(str(source)) as given, av.open(str(target), "w") as output:
+        output.metadata["creation_time"] = creation_time
+        stream = output.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(given.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                output.mux(packet)
 
 
 def photograph(name: str) -> np.ndarray:
@@ -40,15 +68,20 @@ def photograph(name: str) -> np.ndarray:
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     folder = tmp_path_factory.mktemp("archive")
     write_video(folder / "cut.mp4", shots(CUTS)[0], fps=FPS)
+    dated(folder / "cut.mp4", folder / "dated.mp4", "2019-05-12T10:11:12Z")
+    dated(folder / "cut.mp4", folder / "unset clock.mp4", "1970-01-01T00:00:00Z")
+    (folder / "dated.mp4").rename(folder / "cut.mp4")
     shift_times(folder / "cut.mp4", folder / "late.mkv", LATE_SECONDS)
     pictures = [photograph("chelsea.png")] * CAT_FRAMES + [photograph("coffee.png")] * CAT_FRAMES
     write_video(folder / "other.mp4", pictures, fps=FPS)
     (folder / "broken.mp4").write_text("this is no video")
+    for name, changed in CHANGED.items():
+        os.utime(folder / name, (0, datetime.fromisoformat(changed).timestamp()))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     opened = Library(tmp_path_factory.mktemp("library"), device="cpu", create=True)
     summary = ingest(opened, [str(folder)], IngestOptions(encoder="offline", device="cpu", workers=1))
-    assert summary.indexed == 3 and len(summary.failed) == 1
+    assert summary.indexed == 4 and len(summary.failed) == 1
     yield opened
     opened.close()
     torch.set_num_threads(threads)
@@ -214,3 +247,128 @@ def test_an_example_may_be_larger_than_other_bodies(client: TestClient, videos: 
     assert_problem(client.post(url, content=large), 413)
     problem = assert_problem(client.post(f"{url}/example", files={"file": ("x.mp4", large)}), 422)
     assert "zeros" in problem["detail"]  # it was read
+
+
+# --- when it was recorded ------------------------------------------------------------------
+
+
+def test_a_video_was_recorded_when_it_says_or_else_when_its_file_was_changed(client: TestClient) -> None:
+    videos = client.get("/v1/videos").json()["videos"]
+    recorded = {Path(video["path"]).name: video["recorded_at"] for video in videos}
+    expected = {name: changed.replace("+00:00", ".000Z") for name, changed in CHANGED.items()}
+    assert recorded == expected | {"cut.mp4": "2019-05-12T10:11:12.000Z"}
+
+
+@pytest.fixture
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        ({"recorded_after": "2021-03-04"}, {"late.mkv", "other.mp4", "unset clock.mp4"}),
+        ({"recorded_after": "2021-03-05"}, {"other.mp4", "unset clock.mp4"}),
+        ({"recorded_after": "2021-03-04T05:06:07Z"}, {"late.mkv", "other.mp4", "unset clock.mp4"}),
+        ({"recorded_after": "2021-03-04T05:06:08Z"}, {"other.mp4", "unset clock.mp4"}),
+        ({"recorded_before": "2019-05-11"}, set()),
+        ({"recorded_before": "2019-05-12"}, {"cut.mp4"}),
+        ({"recorded_before": "2019-05-12T10:11:11"}, set()),
+        ({"recorded_before": "2019-05-12T12:11:12+02:00"}, {"cut.mp4"}),
+        # The day ends, the next one begins.
+        ({"recorded_after": "2021-12-31", "recorded_before": "2021-12-31"}, {"other.mp4"}),
+        ({"recorded_after": "2022-01-01", "recorded_before": "2022-01-01"}, {"unset clock.mp4"}),
+    ],
+)
+def test_hits_and_clips_are_of_videos_recorded_then(
+    client: TestClient, in_utc: None, bounds: dict[str, str], expected: set[str]
+) -> None:
+    clips = client.get("/v1/clips", params={**bounds, "limit": 1000}).json()
+    assert {Path(clip["path"]).name for clip in clips["clips"]} == expected
+    body = {"query": [{"text": "a cat"}], "filters": bounds, "limit": 1000}
+    hits = client.post("/v1/search", json=body).json()["hits"]
+    assert {hit["clip_id"] for hit in hits} == {clip["clip_id"] for clip in clips["clips"]}
+
+
+def test_segments_are_of_videos_recorded_then(client: TestClient, in_utc: None) -> None:
+    # `test_segments_lie_on_the_timeline` tagged the film of 2019 alone.
+    for bounds, total in (({"recorded_before": "2019-05-12"}, 2), ({"recorded_after": "2019-05-13"}, 0)):
+        answer = client.get("/v1/segments", params={"action": "jogging", **bounds}).json()
+        assert answer["total"] == len(answer["segments"]) == total
+        body = {"query": [{"text": "a cat"}], "filters": {"action": "jogging", **bounds}}
+        assert bool(client.post("/v1/search", json=body).json()["hits"]) == bool(total)
+
+
+def test_the_command_line_takes_dates_too(library: Library) -> None:
+    def printed(*arguments: str) -> dict[str, Any]:
+        command = [sys.executable, "-m", "indexer", *arguments, "--json", "-L", str(library.folder)]
+        environment = {**os.environ, "TZ": "UTC"}
+        done = subprocess.run(command, capture_output=True, check=True, timeout=60, env=environment)
+        return json.loads(done.stdout)
+
+    dates = ("--after", "2019-05-12", "--before", "2019-05-12")
+    assert printed("find", "--action", "jogging", *dates)["total"] == 2
+    assert printed("find", "--action", "jogging", "--after", "2019-05-13")["total"] == 0
+    hits = printed("search", "a cat", "--device", "cpu", *dates)["hits"]
+    assert hits and {Path(hit["path"]).name for hit in hits} == {"cut.mp4"}
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"recorded_after": "yesterday"},
+        {"recorded_after": ""},
+        {"recorded_before": "2024-02-30"},
+        {"recorded_before": "2024-13-01"},
+        {"recorded_after": "2024-05-02", "recorded_before": "2024-05-01"},
+        {"recorded_after": "9" * 65},
+    ],
+)
+def test_dates_that_are_none_are_refused(client: TestClient, bounds: dict[str, str]) -> None:
+    body = {"query": [{"text": "x"}], "filters": bounds}
+    assert_problem(client.post("/v1/search", json=body), 422)
+    assert_problem(client.get("/v1/clips", params=bounds), 422)
+    assert_problem(client.get("/v1/segments", params={"action": "jogging", **bounds}), 422)
+
+
+def test_a_day_is_that_of_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        # Clocks go forward at two: the day begins at UTC-5, ends at UTC-4, and has 23 hours.
+        start, end = (recorded_bound("2024-03-10", is_end=is_end) for is_end in (False, True))
+        assert start == datetime.fromisoformat("2024-03-10T05:00:00+00:00").timestamp()
+        assert end is not None and start is not None
+        assert end < start + 23 * 3600 and end == pytest.approx(start + 23 * 3600, abs=1e-3)
+        moment = recorded_bound("2024-03-10T12:00", is_end=True)
+        assert moment == datetime.fromisoformat("2024-03-10T16:00:00+00:00").timestamp()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    with pytest.raises(InvalidQueryError, match="no date"):
+        recorded_bound("soon", is_end=False)
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        (["2019-05-12T10:11:12.000000Z"], "2019-05-12T10:11:12+00:00"),
+        (["2019-05-12T10:11:12"], "2019-05-12T10:11:12+00:00"),
+        (["2019-05-12T10:11:12+02:00"], "2019-05-12T08:11:12+00:00"),
+        ([None, "2019-05-12"], "2019-05-12T00:00:00+00:00"),
+        (["1904-01-01T00:00:00Z", "2001-01-01T00:00:00Z"], "2001-01-01T00:00:00+00:00"),
+        (["2026-01-01T23:00:00Z"], "2026-01-01T23:00:00+00:00"),  # "now" is noon of that day
+        (["2026-01-02T12:00:01Z"], None),
+        (["1970-01-01T00:00:00Z"], None),
+        (["0000-00-00", "", None], None),
+        ([], None),
+    ],
+)
+def test_only_sane_clocks_are_believed(tags: list[str | None], expected: str | None) -> None:
+    now = datetime.fromisoformat("2026-01-01T12:00:00+00:00").timestamp()
+    found = recorded_seconds(tags, now)
+    assert found == (None if expected is None else datetime.fromisoformat(expected).timestamp())

@@ -32,6 +32,17 @@ def database(request, tmp_path):
     database.close()
 
 
+def test_videos_of_before_were_recorded_when_their_files_were_changed(database):
+    add_video(database, "/a.mp4", encoded(2))
+    database.downgrade("0002")
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE videos SET mtime_ns = 1700000000500000000")
+    database.migrate()
+    with database.read() as connection:
+        video = Catalog(connection).video_by_path("/a.mp4")
+    assert video.recorded_at == 1_700_000_000.5 and video.clips == 2
+
+
 def encoded(count: int, seconds: float = 4.0, seed: int = 0) -> list[EncodedClip]:
     random = np.random.default_rng(seed)
     made = []

@@ -23,13 +23,23 @@ from api.finding import Wanted, all_segments
 from api.parameters import refuse_unknown
 from api.problems import TOO_FEW_EXAMPLES, problem_response
 from api.routes.catalog import Cursor, PageSize, VideoId
-from api.schemas import ActionName, Confidence, Id, JobAnswer, Length, PathPrefix
+from api.schemas import (
+    ActionName,
+    Confidence,
+    Id,
+    JobAnswer,
+    Length,
+    PathPrefix,
+    RecordedAfter,
+    RecordedBefore,
+)
 from api.segment_files import FILE_KINDS, ExportFormat, attachment, read_chunks, write_segments
 from api.services import Services, ServicesOf
 from api.teaching import read_examples
 from encoders.errors import InvalidQueryError, UnknownActionError
 from search.action_catalog import SegmentFilters
 from search.actions import FoundSegments
+from search.dates import recorded_bound
 from search.kept_examples import describe_untaught, keep_examples, lacking, remove_example
 from search.library import Library
 from search.types import Segment
@@ -51,8 +61,18 @@ def _wanted(
     min_duration_seconds: Annotated[Length | None, Query(examples=[2.0])] = None,
     path_prefix: Annotated[PathPrefix | None, Query(examples=["/archive/2024/"])] = None,
     video_id: Id | None = None,
+    recorded_after: Annotated[RecordedAfter | None, Query(examples=["2024-05-01"])] = None,
+    recorded_before: Annotated[RecordedBefore | None, Query(examples=["2024-05-31"])] = None,
 ) -> Wanted:
-    return Wanted(action, min_confidence, min_duration_seconds, path_prefix, video_id)
+    return Wanted(
+        action,
+        min_confidence,
+        min_duration_seconds,
+        path_prefix,
+        video_id,
+        recorded_bound(recorded_after, is_end=False),
+        recorded_bound(recorded_before, is_end=True),
+    )
 
 
 WantedOf = Annotated[Wanted, Depends(_wanted)]

@@ -12,6 +12,8 @@ from api.schemas import (
     Id,
     Length,
     PathPrefix,
+    RecordedAfter,
+    RecordedBefore,
     RemovedAnswer,
     StatusAnswer,
     VideoAnswer,
@@ -19,6 +21,7 @@ from api.schemas import (
 )
 from api.services import ServicesOf
 from indexer.previews import forget_previews
+from search.dates import recorded_bound
 from search.types import Filters
 from search.wire import clip_document, video_document
 
@@ -44,6 +47,8 @@ def clips(
     min_duration_seconds: Annotated[Length | None, Query(examples=[1.5])] = None,
     max_duration_seconds: Length | None = None,
     video_id: Id | None = None,
+    recorded_after: Annotated[RecordedAfter | None, Query(examples=["2024-05-01"])] = None,
+    recorded_before: Annotated[RecordedBefore | None, Query(examples=["2024-05-31"])] = None,
     limit: PageSize = 100,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
@@ -53,6 +58,8 @@ def clips(
         min_duration_seconds=min_duration_seconds,
         max_duration_seconds=max_duration_seconds,
         video_ids=None if video_id is None else (video_id,),
+        recorded_after=recorded_bound(recorded_after, is_end=False),
+        recorded_before=recorded_bound(recorded_before, is_end=True),
     )
     (after,) = (0,) if cursor is None else decode_cursor("clips", cursor)
     with services.library.read() as catalog:
