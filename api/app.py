@@ -8,13 +8,14 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from anyio.to_thread import run_sync
-from fastapi import FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from api import problems
 from api.guard import LOOPBACK_HOSTS, Guard
-from api.routes import actions, api, catalog, from, health, jobs, media, page, schemas, search, summaries, timeline
+from api.routes import actions, api, catalog, from, health, jobs, media, page, refuse_unknown, routes, schemas, search, summaries, timeline
 from api.services import Services
 from api.settings import ServerSettings
 from search.library import Library
@@ -44,6 +45,7 @@ def create_app(
         services = Services(library, device, settings)
         app.state.services = services
         services.start()
+        await run_sync(app.openapi)  # here, because it takes a while: requests are checked against it
         try:
             yield
         finally:
@@ -59,11 +61,28 @@ def create_app(
         redoc_url=None,
     )
     for module in (search, actions, catalog, timeline, media, summaries, jobs, health, page):
-        app.include_router(module.router)
     problems.install_handlers(app)
     app.add_middleware(Guard, hosts=hosts, max_body_bytes=settings.max_body_bytes)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def _answer_head(router: APIRouter) -> None:
+    """Makes what can be got answer HEAD as well, as it must (RFC 9110, section 9.3.2)."""
+    routes = [route for route in router.routes if isinstance(route, APIRoute)]
+    known = {route.path for route in routes if "HEAD" in (route.methods or ())}
+    for route in routes:
+        if "GET" in (route.methods or ()) and route.path not in known:
+            head = APIRoute(
+                route.path,
+                route.endpoint,
+                methods=["HEAD"],
+                response_model=route.response_model,
+                response_class=route.response_class,
+                dependencies=route.dependencies,
+                include_in_schema=False,
+            )
+            router.routes.append(head)
 
 
 def _version() -> str:

@@ -42,6 +42,7 @@ class _State:
 
     revision: int
     heads: tuple[int, ...]
+    examples: tuple[int, int]
 
 
 class SegmentFinder:
@@ -111,7 +112,8 @@ class SegmentFinder:
             record = catalog.library_record()
             if record is None:
                 return None
-            return _State(record.revision, tuple(head.id for head in catalog.actions.heads()))
+            heads = tuple(head.id for head in catalog.actions.heads())
+            return _State(record.revision, heads, catalog.actions.examples_state())
 
 
 def all_segments(catalog: Catalog, found: FoundSegments) -> Iterator[Segment]:

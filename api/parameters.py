@@ -9,7 +9,10 @@ from fastapi.exceptions import RequestValidationError
 def refuse_unknown(request: Request) -> None:
     """Raises RequestValidationError naming the query parameters that the route's documentation does not."""
     paths = request.app.openapi()["paths"]
-    described = paths[request.scope["route"].path_format][request.method.lower()]
+    method = "get" if request.method == "HEAD" else request.method.lower()
+    described = paths.get(request.scope["route"].path_format, {}).get(method)
+    if described is None:
+        return  # a file of the page
     known = {one["name"] for one in described.get("parameters", ()) if one["in"] == "query"}
     unknown = [name for name in request.query_params if name not in known]
     if unknown:

@@ -55,7 +55,7 @@ KINDS: dict[type[ReelseekError], ProblemKind] = {
     UnsupportedQueryError: ProblemKind(
         422, "unsupported-query", "The library's encoder cannot encode this kind of query"
     ),
-    NotAVideoError: ProblemKind(415, "not-a-video", "The file holds no picture"),
+    NotAVideoError: ProblemKind(415, "not-a-video", "The file holds no footage"),
     DecodeError: ProblemKind(422, "undecodable", "The file cannot be decoded"),
     EncoderUnavailableError: ProblemKind(503, "encoder-unavailable", "The encoder cannot be loaded"),
     EncoderMismatchError: ProblemKind(

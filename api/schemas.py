@@ -373,8 +373,15 @@ class VideosAnswer(StrictAnswer):
 class RemovedAnswer(StrictAnswer):
     """How much was removed."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"videos": 1, "clips": 31, "segments": 4, "examples": 2}]},
+    )
+
     videos: int
     clips: int
+    segments: int = Field(description="Of actions, as surely as their heads' thresholds ask for.")
+    examples: int = Field(description="Spans of it that actions were, or were to be, taught with.")
 
 
 class JobAnswer(StrictAnswer):

@@ -9,7 +9,8 @@
     │   ├── HeadFileError               a file that holds no head, or not such a one
     │   └── RunBusyError                another training is writing to the same folder
     ├── DecodeError                     a file that cannot be read as video
-    │   ├── NotAVideoError              holds no video stream (text, audio, picture)
+    │   ├── NotAVideoError              holds no video stream (text, audio)
+    │   │   └── StillPictureError       holds a picture that does not move
     │   ├── DamagedVideoError           truncated or broken
     │   └── DecoderDiedError            crashed, hung or ran out of memory
     ├── LibraryError
@@ -64,6 +65,10 @@ class DecodeError(ReelseekError):
 
 class NotAVideoError(DecodeError):
     """The file holds no video stream."""
+
+
+class StillPictureError(NotAVideoError):
+    """The file holds a still picture where footage is expected."""
 
 
 class DamagedVideoError(DecodeError):

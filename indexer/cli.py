@@ -285,6 +285,9 @@ def search(
             )
             result = SearchEngine(opened).search(query, filters, limit=limit, group_by=group.value)
             opened.save_index()
+        if action is not None:
+            match = opened.actions.match(action)
+            show.mapping(action, match.names, match.how)
         if contact_sheet is not None:
             from indexer.contact_sheet import write_contact_sheet
 

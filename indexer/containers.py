@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterable
 
-from encoders.errors import DamagedVideoError, DecodeError, NotAVideoError
+from encoders.errors import DamagedVideoError, DecodeError, NotAVideoError, StillPictureError
 
 # Formats that only point at other files or hosts. Reading one would let a small text file make
 # the indexer open whatever it names.
@@ -32,6 +32,8 @@ _TEXT_BYTES = frozenset(range(32, 256)) | {9, 10, 12, 13, 27}
 # Containers whose header declares how long the video is. Everywhere else FFmpeg estimates the
 # duration from the bit rate or the last packet, which proves nothing about truncation.
 _DECLARING_FORMATS = ("mov", "matroska", "avi", "flv", "asf", "mxf", "nut")
+
+STILL_PICTURE = "this is a still picture, and footage is expected here: give a video file"
 
 
 def allowed_formats(names: Iterable[str]) -> str:
@@ -101,7 +103,7 @@ def refusal(path: str, reason: str) -> DecodeError:
     if stripped.startswith(_PLAYLIST_OPENINGS) or b"<MPD" in stripped[:1024]:
         return NotAVideoError("this is a playlist that points at other files: index those instead")
     if stripped.startswith(_PICTURE_OPENINGS) or opening[8:12] == b"WEBP":
-        return NotAVideoError("this is a picture, not a video")
+        return StillPictureError(STILL_PICTURE)
     if opening[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return DamagedVideoError(
             "the MP4/MOV index (moov) is missing or broken, so the file is truncated or was never "

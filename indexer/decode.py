@@ -18,9 +18,16 @@ import av
 import av.logging
 from av.video.reformatter import VideoReformatter
 
-from encoders.errors import DamagedVideoError, DecodeError, NotAVideoError, NotFoundError
+from encoders.errors import (
+    DamagedVideoError,
+    DecodeError,
+    NotAVideoError,
+    NotFoundError,
+    StillPictureError,
+)
 from indexer.clock import FrameClock
 from indexer.containers import (
+    STILL_PICTURE,
     allowed_formats,
     check_readable,
     declares_duration,
@@ -295,7 +302,7 @@ class VideoDecoder:
         if is_picture_format(self._container.format.name):
             second = next(self._source, None)
             if second is None:
-                raise NotAVideoError("this is a still picture, not a video")
+                raise StillPictureError(STILL_PICTURE)
             self._head.append(second)
         orientation = _orientation(first)
         aspect = self._stream.sample_aspect_ratio or self._codec.sample_aspect_ratio

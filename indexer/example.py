@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from encoders.errors import DecodeError, NotAVideoError
+from encoders.errors import DecodeError, NotAVideoError, StillPictureError
 from encoders.types import FrameBatch
 from indexer.types import SampledClip, SamplingOptions
 from indexer.worker import DecodeWorker
@@ -42,6 +42,10 @@ def read_example(path: str, sampling_json: str, frame_size: int, weight: float =
             try:
                 picture = worker.picture(path, frame_size)
             except DecodeError:
+                if isinstance(not_a_video, StillPictureError):
+                    raise DecodeError(
+                        "the example is a picture that cannot be read: it is cut short or broken"
+                    ) from None
                 raise not_a_video from None
             return ExamplePart((FrameBatch(picture[None], np.zeros(1)),), weight)
         fps = sampling.fps * DENSITY

@@ -85,7 +85,7 @@ def find(
         )
         found = ask(min_confidence=min_confidence)
         total = opened.actions.count(found)
-        show.mapping(found)
+        show.mapping(found.action, found.names, found.how)
         if export is not None:
             _export(opened, found, export)
             none = "; no segment was found, so that it lists none" if not total else ""

@@ -19,10 +19,11 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from encoders.action_names import normalise_action
+
 if TYPE_CHECKING:
     from encoders import EncoderInfo
     from indexer.pipeline import IngestProgress, IngestSummary
-    from search.actions import FoundSegments
     from search.types import Hit, SearchResult, Segment, Video
 
 SHOWN_FAILURES = 50
@@ -212,14 +213,24 @@ def _key_frame_times(frames: Sequence[Any]) -> str:
     return " ".join(shown) + (" ..." if len(frames) > 3 else "")
 
 
-def mapping(found: FoundSegments) -> None:
-    """Which names were looked for, where they are not the one that was typed; on stderr."""
-    names = ", ".join(found.names[:SHOWN_NAMES]) + (", ..." if len(found.names) > SHOWN_NAMES else "")
-    if found.how == "zero-shot":
-        note(f"{found.action}: no head knows it; told by the words alone (zero-shot)")
-    elif found.how != "exact":
-        why = {"synonym": "synonyms", "words": "names that hold these words"}[found.how]
-        note(f"{found.action} -> {names} ({why})")
+def mapping(action: str, names: Sequence[str], how: str) -> None:
+    """Which names were looked for, where they are not the one that was typed; on stderr.
+
+    Args:
+        action: What was typed.
+        names: What it was taken for.
+        how: As in `search.actions.FoundSegments`; "exact" also for another form of the same words.
+    """
+    if how in ("zero-shot", "none"):
+        note(f"{action}: no head knows it; told by the words alone (zero-shot)")
+    elif how != "exact" or list(names) != [normalise_action(action)]:
+        shown = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+        why = {
+            "exact": "the same word in another form or spelling",
+            "synonym": "synonyms",
+            "words": "names that hold these words",
+        }[how]
+        note(f"{action} -> {shown} ({why})")
 
 
 def counted(number: int, what: str) -> str:

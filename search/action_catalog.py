@@ -254,14 +254,7 @@ class ActionCatalog:
         What is left of a segment beside such a span keeps its confidence, as one segment or two. A rest of
         no more than `LEAST_OVERLAP_SECONDS` goes too: it is the blur of the border that was refuted.
         """
-        kept = action_examples.c
-        rejected: dict[str, list[tuple[float, float]]] = {}
-        for row in self._connection.execute(
-            select(kept.action, kept.start_seconds, kept.end_seconds).where(
-                kept.video_id == video_id, kept.origin == "feedback", ~kept.is_positive
-            )
-        ):
-            rejected.setdefault(row.action, []).append((row.start_seconds, row.end_seconds))
+        rejected = self.rejected(video_id)
         if not rejected:
             return
         tagged = select(segments).where(
@@ -269,12 +262,23 @@ class ActionCatalog:
         )
         for row in self._connection.execute(tagged).all():
             whole = (row.start_seconds, row.end_seconds)
-            rests = _without(whole, rejected[row.action])
+            rests = without(whole, rejected[row.action])
             if rests == [whole]:
                 continue
             self._connection.execute(delete(segments).where(segments.c.id == row.id))
             spans = [ActionSpan(row.action, start, end, row.confidence) for start, end in rests]
             self.add_segments(video_id, row.head_id, spans)
+
+    def rejected(self, video_id: int) -> dict[str, list[tuple[float, float]]]:
+        """By action: the spans of a video of which people have said that they are not it."""
+        kept = action_examples.c
+        query = select(kept.action, kept.start_seconds, kept.end_seconds).where(
+            kept.video_id == video_id, kept.origin == "feedback", ~kept.is_positive
+        )
+        found: dict[str, list[tuple[float, float]]] = {}
+        for row in self._connection.execute(query):
+            found.setdefault(row.action, []).append((row.start_seconds, row.end_seconds))
+        return found
 
     def count_segments(self, filters: SegmentFilters) -> int:
         """How many segments pass."""
@@ -377,6 +381,12 @@ class ActionCatalog:
         positive = func.sum(case((action_examples.c.is_positive, 1), else_=0))
         query = select(action_examples.c.action, positive, func.count()).group_by(action_examples.c.action)
         return {row[0]: (int(row[1]), int(row[2] - row[1])) for row in self._connection.execute(query)}
+
+    def examples_state(self) -> tuple[int, int]:
+        """Changes whenever an example or a correction is added or taken away."""
+        query = select(func.count(), func.coalesce(func.max(action_examples.c.id), 0))
+        count, last = self._connection.execute(query).one()
+        return int(count), int(last)
 
     def remove_examples(self, action: str, *, origin: Origin | None = None) -> int:
         """Forgets an action's examples, or those of one origin; returns how many."""
@@ -525,7 +535,7 @@ def overlaps_enough(start: float, end: float, segment: Segment) -> bool:
     )
 
 
-def _without(whole: tuple[float, float], holes: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def without(whole: tuple[float, float], holes: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """What is left of a span, in order of time; the span itself where no hole meets it."""
     rests, start = [], whole[0]
     for hole_start, hole_end in sorted(holes):

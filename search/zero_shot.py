@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from search.action_catalog import SegmentFilters
+from search.action_catalog import SegmentFilters, without
 from search.types import Filters, Segment
 
 if TYPE_CHECKING:
@@ -114,16 +114,16 @@ class ZeroShot:
         with self._library.read() as catalog:
             for video_id in sorted({clip.video_id for clip in catalog.clips(ids.tolist()).values()}):
                 path = catalog.video(video_id).path
-                for span in (
-                    span for track in catalog.actions.tracks(video_id, dim) for span in head.localise(track)
-                ):
-                    start, end, confidence = span.start_seconds, span.end_seconds, span.confidence
-                    if (
-                        confidence >= (filters.min_confidence or 0)
-                        and end - start >= (filters.min_duration_seconds or 0) - 1e-6
-                    ):
-                        found.append(
-                            Segment(0, video_id, path, start, end, span.action, confidence, ZERO_SHOT)
-                        )
+                rejected = catalog.actions.rejected(video_id)
+                for track in catalog.actions.tracks(video_id, dim):
+                    for span in head.localise(track):
+                        # People know better than words.
+                        rests = without((span.start_seconds, span.end_seconds), rejected.get(span.action, ()))
+                        found += [
+                            Segment(0, video_id, path, start, end, span.action, span.confidence, ZERO_SHOT)
+                            for start, end in rests
+                            if span.confidence >= (filters.min_confidence or 0)
+                            and end - start >= (filters.min_duration_seconds or 0) - 1e-6
+                        ]
         found.sort(key=lambda one: (one.path, one.start_seconds))
         return [replace(segment, id=number + 1) for number, segment in enumerate(found)]

@@ -237,6 +237,8 @@ def test_a_bad_upload_is_a_problem_and_leaves_nothing(
         response = example(client, content, "clip.mp4")
         assert response.status_code in (415, 422)
         assert_problem(response, response.status_code)
+    problem = assert_problem(example(client, good[:60], "x.png"), 422)
+    assert "picture" in problem["detail"] and "not a video" not in problem["detail"]
     problem = assert_problem(example(client, good, "x.png", limit=-1), 422)
     assert problem["errors"][0]["location"] == ["body", "options", "limit"]
     assert_problem(client.post("/v1/search/example", files={"file": good}, data={"options": "{"}), 422)
@@ -409,7 +411,7 @@ def test_ingest_then_move_away_then_delete(client: TestClient, archive: Path) ->
     assert client.get(key_frame_url).status_code == 200
 
     removed = client.delete(f"/v1/videos/{video_id}").json()
-    assert removed == {"videos": 1, "clips": job["result"]["clips"]}
+    assert removed == {"videos": 1, "clips": job["result"]["clips"], "segments": 0, "examples": 0}
     assert_problem(client.get(f"/v1/videos/{video_id}"), 404)
     assert_problem(client.get(key_frame_url), 404)
     assert client.post("/v1/search", json=body).json()["hits"] == []
@@ -548,6 +550,40 @@ def test_host_names_are_read_strictly() -> None:
     assert host_name("[::1]:80") == "::1"
     for bad in ("localhost:x", "user@localhost", "localhost/x", "localhost?x"):
         assert host_name(bad) is None
+
+
+def gettable(client: TestClient, bikes: dict[str, Any]) -> Iterator[str]:
+    """An address of every route that can be got, one that is there, by the schema."""
+    frames = client.get(f"/v1/videos/{bikes['id']}/key-frames").json()["key_frames"]
+    values = {"video_id": bikes["id"], "key_frame_id": frames[0]["id"]}
+    needed = {"/v1/frames/{video_id}": "?t=1"}
+    for path, operations in client.get("/v1/openapi.json").json()["paths"].items():
+        if "get" in operations and not {"name", "job_id"} & set(path.replace("}", "{").split("{")):
+            for name, value in values.items():
+                path = path.replace("{" + name + "}", str(value))
+            yield path + needed.get(path.replace(f"/{bikes['id']}", "/{video_id}"), "")
+
+
+def test_parameters_that_no_route_knows_are_refused(client: TestClient, bikes: dict[str, Any]) -> None:
+    addresses = list(gettable(client, bikes))
+    assert len(addresses) > 10
+    for address in addresses:
+        separator = "&" if "?" in address else "?"
+        problem = assert_problem(client.get(f"{address}{separator}colour=red"), 422)
+        assert "colour" in problem["detail"]
+    assert_problem(client.post("/v1/search?limit=3", json=words("x")), 422)
+    assert_problem(client.delete("/v1/videos/999?force=1"), 422)
+    assert client.get("/?colour=red").status_code == 200  # the page reads its own address
+
+
+def test_head_is_get_without_the_body(client: TestClient, bikes: dict[str, Any]) -> None:
+    for address in ["/", "/page.js", *gettable(client, bikes)]:
+        got, head = client.get(address), client.head(address)
+        assert head.status_code == got.status_code and head.content == b"", address
+        for name in ("content-type", "content-length", "etag", "cache-control"):
+            assert head.headers.get(name) == got.headers.get(name), (address, name)
+    assert client.head(f"/v1/videos/{bikes['id']}?colour=red").status_code == 422
+    assert client.head("/v1/videos/999").status_code == 404
 
 
 def test_methods_sizes_and_failures_are_problems(

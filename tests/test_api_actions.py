@@ -553,7 +553,13 @@ def test_feedback_that_makes_no_sense_is_refused(
 
 def test_a_deleted_video_takes_its_segments_along(client: TestClient, taught: Taught) -> None:
     gone = taught.videos["rocket.mp4"]
-    assert client.delete(f"/v1/videos/{gone}").status_code == 200
+    clip = client.get("/v1/clips", params={"video_id": gone}).json()["clips"][0]
+    said = {"clip_id": clip["clip_id"], "action": "polishing", "correct": True}
+    assert client.post("/v1/feedback", json=said).status_code == 200
+    clips = client.get("/v1/clips", params={"video_id": gone}).json()["total"]
+    seen = segments(client, "jogging", video_id=gone)["total"]
+    removed = client.delete(f"/v1/videos/{gone}").json()
+    assert removed == {"videos": 1, "clips": clips, "segments": seen, "examples": 1}
     left = segments(client, "jogging")
     assert left["total"] == 1 and gone not in {one["video_id"] for one in left["segments"]}
     assert_problem(client.get(f"/v1/videos/{gone}/segments"), 404)
@@ -597,4 +603,31 @@ def test_a_library_that_tags_by_name_answers_other_names_too(archive: Path, tmp_
         client.delete(f"/v1/videos/{gone}")
         left = [one for one in pages if one["video_id"] != gone]
         assert segments(client, "a cat")["segments"] == left
+        check_that_a_rejected_clip_is_no_hit(client, left)
     library.close()
+
+
+def check_that_a_rejected_clip_is_no_hit(client: TestClient, before: list[dict[str, Any]]) -> None:
+    """What people said of a clip counts for a name on the fly, at once and for its clip alone."""
+    video = before[0]["video_id"]
+    clip = client.get("/v1/clips", params={"video_id": video}).json()["clips"][0]
+
+    def is_in_clip(one: dict[str, Any]) -> bool:
+        shared = min(one["end_seconds"], clip["end_seconds"]) - max(
+            one["start_seconds"], clip["start_seconds"]
+        )
+        return one["video_id"] == video and shared > 1e-6
+
+    body = {"query": [{"text": "a cat"}], "filters": {"action": "a cat"}, "limit": 1000}
+
+    def hits() -> set[int]:
+        return {hit["clip_id"] for hit in client.post("/v1/search", json=body).json()["hits"]}
+
+    assert any(map(is_in_clip, before)) and clip["clip_id"] in (hits_before := hits())
+    said = {"clip_id": clip["clip_id"], "action": "A cat", "correct": False}
+    assert client.post("/v1/feedback", json=said).status_code == 200
+    after = segments(client, "a cat")["segments"]
+    assert not any(map(is_in_clip, after))
+    assert hits() == hits_before - {clip["clip_id"]}
+    others = [one for one in before if one["video_id"] != video]
+    assert [one for one in after if one["video_id"] != video] == others

@@ -310,6 +310,9 @@ def test_the_command_line_takes_dates_too(library: Library) -> None:
         done = subprocess.run(command, capture_output=True, check=True, timeout=60, env=environment)
         return json.loads(done.stdout)
 
+    arguments = ["find", "--action", "jog", "-L", str(library.folder)]
+    done = subprocess.run([sys.executable, "-m", "indexer", *arguments], capture_output=True, timeout=60)
+    assert done.returncode == 0 and b"jog -> jogging" in done.stderr  # it is another form, and says so
     dates = ("--after", "2019-05-12", "--before", "2019-05-12")
     assert printed("find", "--action", "jogging", *dates)["total"] == 2
     assert printed("find", "--action", "jogging", "--after", "2019-05-13")["total"] == 0

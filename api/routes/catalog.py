@@ -21,6 +21,7 @@ from api.schemas import (
 )
 from api.services import ServicesOf
 from indexer.previews import forget_previews
+from search.action_catalog import SegmentFilters
 from search.dates import recorded_bound
 from search.types import Filters
 from search.wire import clip_document, video_document
@@ -106,10 +107,12 @@ def remove_video(video_id: VideoId, services: ServicesOf) -> dict[str, int]:
     """Forgets a video with all that was made of it, previews too. The file itself is not touched."""
     with services.library.write() as catalog:
         catalog.video(video_id)
+        segments = catalog.actions.count_segments(SegmentFilters(video_id=video_id))
+        examples = catalog.actions.examples_of_videos([video_id])
         clips = catalog.remove_videos([video_id])
         record = catalog.library_record()
     services.frames.forget(video_id)
     forget_previews(services.library, [video_id])
     if record is not None:
         services.library.save_index()
-    return {"videos": 1, "clips": clips}
+    return {"videos": 1, "clips": clips, "segments": segments, "examples": examples.total()}

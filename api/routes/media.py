@@ -76,7 +76,6 @@ def _decoded(services: Services, video_id: int, time_seconds: float, size: int) 
     return services.frames.jpeg(video, time_seconds, size)
 
 
-@router.head("/videos/{video_id}/file", include_in_schema=False)
 @router.get("/videos/{video_id}/file", response_class=FileResponse, responses=_FOOTAGE)
 def file(video_id: VideoId, services: ServicesOf) -> Response:
     """The file itself, whole or by Range."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from api.action_schemas import TimelineAnswer
 from api.examples import example_form, received_example
-from api.parameters import refuse_unknown
 from api.routes.catalog import VideoId
 from api.schemas import MatchesAnswer, MatchesOptions, MatchesRequest
 from api.services import Services, ServicesOf
@@ -16,7 +15,7 @@ from search.timeline import read_timeline
 from search.types import Query
 from search.wire import matches_document, timeline_document
 
-router = APIRouter(prefix="/v1/videos", tags=["timeline"], dependencies=[Depends(refuse_unknown)])
+router = APIRouter(prefix="/v1/videos", tags=["timeline"])
 
 
 @router.get("/{video_id}/timeline", response_model=TimelineAnswer)
