@@ -8,15 +8,17 @@ whatever is in the cache.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from encoders.errors import EncoderUnavailableError
 from encoders.quiet import quiet_loading
 from encoders.weights import first_line
 
 HUB_TIMEOUT_SECONDS = 3.0
+Loaded = TypeVar("Loaded")
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
@@ -126,3 +128,44 @@ def without_network() -> Iterator[None]:
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
+
+
+def from_cache_or_hub(
+    load: Callable[[], Loaded], what: str, otherwise: str = "or choose the encoder `offline`"
+) -> Loaded:
+    """Loads from the local cache alone; goes to the hub only for what is not there.
+
+    Args:
+        load: Raises one of the hub's own errors where a file is missing; others pass.
+        what: It loads, to people, in the plural.
+        otherwise: What they can do without the hub.
+
+    Raises:
+        EncoderUnavailableError: Something is not in the cache, and the hub does not answer in time.
+    """
+    with quiet_loading():
+        try:
+            with without_network():
+                return load()
+        except Exception as error:
+            if not _is_missing_file(error):
+                raise
+        if not hub_answers():
+            raise EncoderUnavailableError(
+                f"{what} are not in the local cache, and {hub_url()} does not answer; connect to "
+                f"it once, {otherwise}"
+            )
+        return load()
+
+
+def _is_missing_file(error: BaseException) -> bool:
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    link: BaseException | None = error
+    for _ in range(10):
+        if link is None:
+            break
+        if isinstance(link, LocalEntryNotFoundError | OfflineModeIsEnabled):
+            return True
+        link = link.__cause__ or link.__context__
+    return False

@@ -13,8 +13,8 @@ import json
 import pickle
 import re
 import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from PIL import Image
 from encoders.device import batch_frames, choose_device, mixed_precision
 from encoders.encoder import Pooling, check_pooling, clean_texts, pool_features
 from encoders.errors import EncoderError, EncoderUnavailableError
-from encoders.hub import hub_answers, hub_url, without_network
+from encoders.hub import from_cache_or_hub
 from encoders.openclip_weights import CONFIG_FILE, WeightsSource, find_weights
 from encoders.preprocessing import limit_aspect
 from encoders.quiet import quiet_loading
@@ -37,7 +37,42 @@ with quiet_loading():
 
 BATCH_TEXTS = 256
 PREPROCESSING_KEYS = ("mean", "std", "interpolation", "resize_mode", "fill_color")
-_Loaded = TypeVar("_Loaded")
+
+
+class OpenClipPreprocessing:
+    """How frames become what a model takes, as belongs to its weights.
+
+    Args:
+        model: Made by open_clip.
+        device: Where it runs.
+
+    Attributes:
+        config: open_clip's record of it.
+        frame_size: Longer side of what the model takes, pixels.
+    """
+
+    def __init__(self, model: Any, device: torch.device) -> None:
+        self.config = PreprocessCfg(**open_clip.get_model_preprocess_cfg(model))
+        self.frame_size = max(self.config.input_size[1:])
+        # The last two steps make a tensor of one image and normalise it: done for a batch instead.
+        self._geometry = image_transform_v2(self.config, is_train=False).transforms[:-2]
+        self._device = device
+        self._mean, self._std = (
+            torch.tensor(values, device=device).reshape(1, 3, 1, 1) * 255.0
+            for values in (self.config.mean, self.config.std)
+        )
+
+    def __call__(self, frames: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        """Frames uint8 (H, W, 3), of any sizes, as one tensor: float32 (N, 3, S, S)."""
+        pixels = np.stack([self._scale(frame) for frame in frames])
+        images = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2).float()
+        return images.sub_(self._mean).div_(self._std)
+
+    def _scale(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        image: Any = Image.fromarray(limit_aspect(frame))
+        for transform in self._geometry:
+            image = transform(image)
+        return np.asarray(image)
 
 
 class OpenClipEncoder:
@@ -69,21 +104,15 @@ class OpenClipEncoder:
         self._device = choose_device(device)
         self.spec = f"openclip:{architecture}" + (f"/{weights}" if weights else "")
         self._architecture = architecture
-        source = _find(architecture, weights)
-        self._model: Any = _load_model(source).to(self._device)
-        preprocessing = PreprocessCfg(**open_clip.get_model_preprocess_cfg(self._model))
-        # The last two steps make a tensor of one image and normalise it: done for a batch instead.
-        self._geometry = image_transform_v2(preprocessing, is_train=False).transforms[:-2]
-        self._mean, self._std = (
-            torch.tensor(values, device=self._device).reshape(1, 3, 1, 1) * 255.0
-            for values in (preprocessing.mean, preprocessing.std)
-        )
+        source = find_source(architecture, weights)
+        self._model: Any = load_model(source).to(self._device)
+        self._preprocessing = OpenClipPreprocessing(self._model, self._device)
         self.dim = int(source.config["embed_dim"])
         scale: Any = self._model.logit_scale
         # Training keeps it at most 100 (Radford et al. 2021, section 2.4); other models may go beyond.
         self.logit_scale = float(np.clip(np.exp(scale.item()), 1.0, 200.0))
-        self.frame_size = max(preprocessing.input_size[1:])
-        how = json.dumps([source.config, source.quick_gelu, vars(preprocessing)], sort_keys=True)
+        self.frame_size = self._preprocessing.frame_size
+        how = json.dumps([source.config, source.quick_gelu, vars(self._preprocessing.config)], sort_keys=True)
         self.encoder_id = (
             f"openclip/{source.public_name}/{file_digest(source.file)[:16]}"
             f"/{hashlib.sha256(how.encode()).hexdigest()[:8]}/{pooling}"
@@ -102,10 +131,7 @@ class OpenClipEncoder:
         parts = []
         with torch.inference_mode():
             for start in range(0, len(batch), step):
-                frames = batch.frames[start : start + step]
-                pixels = np.stack([self._scale(frame) for frame in frames])
-                images = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2).float()
-                images = images.sub_(self._mean).div_(self._std)
+                images = self._preprocessing(batch.frames[start : start + step])
                 with mixed_precision(self._device):
                     features = self._model.encode_image(images, normalize=True)
                 parts.append(features.float().cpu().numpy())
@@ -132,33 +158,30 @@ class OpenClipEncoder:
                 parts.append(features.float().cpu().numpy())
         return EmbeddingBatch(_unit_vectors(np.concatenate(parts)), self.encoder_id)
 
-    def _scale(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        image: Any = Image.fromarray(limit_aspect(frame))
-        for transform in self._geometry:
-            image = transform(image)
-        return np.asarray(image)
-
     def _load_tokenizer(self) -> Any:
         with self._lock:
             if self._tokenizer is None:
-                name = self._architecture
-                try:
-                    self._tokenizer = _from_cache_or_hub(
-                        lambda: open_clip.get_tokenizer(name), f"the tokenizer files of {name}"
-                    )
-                except EncoderUnavailableError:
-                    raise
-                except Exception as error:  # the tokenizer libraries raise kinds of their own
-                    raise EncoderUnavailableError(
-                        f"the tokenizer of {name} cannot be loaded: {first_line(error)}; delete it "
-                        "from the local cache to have it downloaded again, or choose the encoder "
-                        "`offline`"
-                    ) from error
+                self._tokenizer = load_tokenizer(self._architecture)
             return self._tokenizer
 
 
-def _find(architecture: str, weights: str | None) -> WeightsSource:
-    """Checks names against open_clip's lists, then has the files found."""
+def load_tokenizer(architecture: str) -> Any:
+    """An architecture's tokenizer. Raises EncoderUnavailableError."""
+    try:
+        return from_cache_or_hub(
+            lambda: open_clip.get_tokenizer(architecture), f"the tokenizer files of {architecture}"
+        )
+    except EncoderUnavailableError:
+        raise
+    except Exception as error:  # the tokenizer libraries raise kinds of their own
+        raise EncoderUnavailableError(
+            f"the tokenizer of {architecture} cannot be loaded: {first_line(error)}; delete it "
+            "from the local cache to have it downloaded again, or choose the encoder `offline`"
+        ) from error
+
+
+def find_source(architecture: str, weights: str | None) -> WeightsSource:
+    """Checks names against open_clip's lists, then has the files found. Raises EncoderUnavailableError."""
     if architecture.startswith(("hf-hub:", "local-dir:")):
         return find_weights(architecture, None, {}, {})
     config = open_clip.get_model_config(architecture)
@@ -175,8 +198,8 @@ def _find(architecture: str, weights: str | None) -> WeightsSource:
     return find_weights(architecture, weights, config, tags)
 
 
-def _load_model(source: WeightsSource) -> torch.nn.Module:
-    """The model with its weights, on the CPU, ready for inference."""
+def load_model(source: WeightsSource) -> torch.nn.Module:
+    """The model with its weights, on the CPU, ready for inference. Raises EncoderUnavailableError."""
 
     def create() -> torch.nn.Module:
         return open_clip.create_model(
@@ -190,7 +213,7 @@ def _load_model(source: WeightsSource) -> torch.nn.Module:
         )
 
     try:
-        model = _from_cache_or_hub(create, f"files that {source.public_name} is made of")
+        model = from_cache_or_hub(create, f"files that {source.public_name} is made of")
     except EncoderUnavailableError:
         raise
     except Exception as error:  # whatever a configuration makes the network's constructors raise
@@ -215,36 +238,6 @@ def _load_model(source: WeightsSource) -> torch.nn.Module:
             "architecture. Name the architecture that it was trained with, or fetch it again"
         ) from error
     return model.eval().requires_grad_(False)
-
-
-def _from_cache_or_hub(load: Callable[[], _Loaded], what: str) -> _Loaded:
-    """Loads from the local cache alone; goes to the hub only for what is not there."""
-    with quiet_loading():
-        try:
-            with without_network():
-                return load()
-        except Exception as error:
-            if not _is_missing_file(error):
-                raise
-        if not hub_answers():
-            raise EncoderUnavailableError(
-                f"{what} are not in the local cache, and {hub_url()} does not answer; connect to "
-                "it once, or choose the encoder `offline`"
-            )
-        return load()
-
-
-def _is_missing_file(error: BaseException) -> bool:
-    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    link: BaseException | None = error
-    for _ in range(10):
-        if link is None:
-            break
-        if isinstance(link, LocalEntryNotFoundError | OfflineModeIsEnabled):
-            return True
-        link = link.__cause__ or link.__context__
-    return False
 
 
 def _unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
