@@ -15,7 +15,9 @@ from pydantic.json_schema import models_json_schema
 
 from api import problems
 from api.guard import LOOPBACK_HOSTS, Guard
-from api.routes import actions, api, catalog, from, health, jobs, media, page, refuse_unknown, routes, schemas, search, summaries, timeline
+from api.parameters import refuse_unknown
+from api.routes import actions, catalog, health, jobs, media, page, search, summaries, timeline
+from api.schemas import ExampleOptions, MatchesOptions
 from api.services import Services
 from api.settings import ServerSettings
 from search.library import Library
@@ -61,6 +63,8 @@ def create_app(
         redoc_url=None,
     )
     for module in (search, actions, catalog, timeline, media, summaries, jobs, health, page):
+        _answer_head(module.router)
+        app.include_router(module.router, dependencies=[] if module is page else [Depends(refuse_unknown)])
     problems.install_handlers(app)
     app.add_middleware(Guard, hosts=hosts, max_body_bytes=settings.max_body_bytes)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
