@@ -54,6 +54,14 @@ RecordedBefore = Annotated[
         max_length=64, description="Only videos recorded at this moment or earlier; of a day, its end counts."
     ),
 ]
+CaptionWords = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=1000,
+        description="Words that one caption of a clip must hold, all of them, whatever their case and order.",
+    ),
+]
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Most hits to return.")]
 GroupBy = Annotated[
     Literal["clip", "moment", "video"],
@@ -109,6 +117,7 @@ class FiltersRequest(StrictRequest):
     min_confidence: Confidence | None = None
     recorded_after: RecordedAfter | None = None
     recorded_before: RecordedBefore | None = None
+    caption: CaptionWords | None = None
 
     def to_filters(self) -> Filters:
         """The filters as the search engine takes them."""
@@ -121,6 +130,7 @@ class FiltersRequest(StrictRequest):
             min_confidence=self.min_confidence,
             recorded_after=recorded_bound(self.recorded_after, is_end=False),
             recorded_before=recorded_bound(self.recorded_before, is_end=True),
+            caption=self.caption,
         )
 
 
@@ -287,6 +297,7 @@ class HitAnswer(StrictAnswer):
     actions: list[ActionTagAnswer]
     key_frames: list[KeyFrameAnswer]
     match: MatchAnswer | None
+    caption: str | None = Field(description="What a captioner said of the clip; null where none has.")
 
 
 class SearchAnswer(StrictAnswer):

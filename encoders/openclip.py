@@ -25,7 +25,7 @@ from encoders.device import batch_frames, choose_device, mixed_precision
 from encoders.encoder import Pooling, check_pooling, clean_texts, pool_features
 from encoders.errors import EncoderError, EncoderUnavailableError
 from encoders.hub import from_cache_or_hub
-from encoders.openclip_weights import CONFIG_FILE, WeightsSource, find_weights
+from encoders.openclip_weights import CONFIG_FILE, OTHERWISE, WeightsSource, find_weights
 from encoders.preprocessing import limit_aspect
 from encoders.quiet import quiet_loading
 from encoders.types import EmbeddingBatch, FrameBatch, normalise
@@ -62,7 +62,7 @@ class OpenClipPreprocessing:
             for values in (self.config.mean, self.config.std)
         )
 
-    def __call__(self, frames: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+    def __call__(self, frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> torch.Tensor:
         """Frames uint8 (H, W, 3), of any sizes, as one tensor: float32 (N, 3, S, S)."""
         pixels = np.stack([self._scale(frame) for frame in frames])
         images = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2).float()
@@ -180,10 +180,18 @@ def load_tokenizer(architecture: str) -> Any:
         ) from error
 
 
-def find_source(architecture: str, weights: str | None) -> WeightsSource:
-    """Checks names against open_clip's lists, then has the files found. Raises EncoderUnavailableError."""
+def find_source(architecture: str, weights: str | None, otherwise: str = OTHERWISE) -> WeightsSource:
+    """Checks names against open_clip's lists, then has the files found.
+
+    Args:
+        architecture, weights: As `OpenClipEncoder` takes them.
+        otherwise: What people can do without the hub.
+
+    Raises:
+        EncoderUnavailableError: No such architecture or tag, or its files cannot be had here.
+    """
     if architecture.startswith(("hf-hub:", "local-dir:")):
-        return find_weights(architecture, None, {}, {})
+        return find_weights(architecture, None, {}, {}, otherwise)
     config = open_clip.get_model_config(architecture)
     if config is None:
         close = difflib.get_close_matches(architecture, open_clip.list_models(), n=4)
@@ -195,7 +203,7 @@ def find_source(architecture: str, weights: str | None) -> WeightsSource:
         tag: open_clip.get_pretrained_cfg(architecture, tag)
         for tag in open_clip.list_pretrained_tags_by_model(architecture)
     }
-    return find_weights(architecture, weights, config, tags)
+    return find_weights(architecture, weights, config, tags, otherwise)
 
 
 def load_model(source: WeightsSource) -> torch.nn.Module:

@@ -18,6 +18,7 @@ from encoders.weights import (
 )
 
 CONFIG_FILE = "open_clip_config.json"
+OTHERWISE = "give the path of a checkpoint, or choose the encoder `offline`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ def find_weights(
     weights: str | None,
     config: Mapping[str, Any],
     tags: Mapping[str, Mapping[str, Any]],
+    otherwise: str = OTHERWISE,
 ) -> WeightsSource:
     """Finds the weight file, downloading it where it is only to be had from the hub.
 
@@ -54,6 +56,7 @@ def find_weights(
         weights: Tag or path; None with "hf-hub:" and "local-dir:".
         config: Model configuration of a named architecture.
         tags: Pretrained tags of a named architecture, with open_clip's record of each.
+        otherwise: What people can do without the hub.
 
     Raises:
         EncoderUnavailableError: The file is not to be had here; the message says why.
@@ -63,8 +66,8 @@ def find_weights(
         return _from_folder("local-dir", folder, _sole_checkpoint(folder))
     if architecture.startswith("hf-hub:"):
         repository = architecture.removeprefix("hf-hub:")
-        file = _from_hub(repository, WEIGHT_FILES)
-        config_path = _from_hub(repository, (CONFIG_FILE,))
+        file = _from_hub(repository, WEIGHT_FILES, otherwise)
+        config_path = _from_hub(repository, (CONFIG_FILE,), otherwise)
         return _from_folder(architecture, config_path.parent, file)
     if weights is None:
         raise EncoderUnavailableError(_no_tag(architecture, "no tag", tags))
@@ -72,7 +75,9 @@ def find_weights(
     if tag in tags:
         record = tags[tag]
         quick_gelu = bool(record.get("quick_gelu", False))
-        return WeightsSource(architecture, architecture, _tagged_file(record), config, quick_gelu, record)
+        return WeightsSource(
+            architecture, architecture, _tagged_file(record, otherwise), config, quick_gelu, record
+        )
     if not is_checkpoint_path(weights):
         raise EncoderUnavailableError(_no_tag(architecture, repr(weights), tags))
     file = check_checkpoint(Path(weights).expanduser().absolute())
@@ -80,13 +85,11 @@ def find_weights(
     return WeightsSource(architecture, architecture, file, config, preprocessing=preprocessing)
 
 
-def _from_hub(repository: str, names: tuple[str, ...]) -> Path:
-    return cached_or_downloaded(
-        repository, names, "the weights", "give the path of a checkpoint, or choose the encoder `offline`"
-    )
+def _from_hub(repository: str, names: tuple[str, ...], otherwise: str) -> Path:
+    return cached_or_downloaded(repository, names, "the weights", otherwise)
 
 
-def _tagged_file(record: Mapping[str, Any]) -> Path:
+def _tagged_file(record: Mapping[str, Any], otherwise: str) -> Path:
     repository, name = record.get("hf_hub", "").rpartition("/")[::2]
     if not repository:
         raise EncoderUnavailableError(
@@ -94,9 +97,9 @@ def _tagged_file(record: Mapping[str, Any]) -> Path:
             "the file's path instead of the tag"
         )
     if not name:
-        return _from_hub(repository, WEIGHT_FILES)
+        return _from_hub(repository, WEIGHT_FILES, otherwise)
     safe = str(Path(name).with_suffix(".safetensors"))
-    return _from_hub(repository, (safe, name))
+    return _from_hub(repository, (safe, name), otherwise)
 
 
 def _preprocessing_of_file(file: Path, tags: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:

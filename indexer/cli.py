@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from encoders.errors import InvalidQueryError, NotFoundError, ReelseekError, UnknownActionError
-from indexer import actions_cli, find_cli, show, summarize_cli, train_cli
+from indexer import actions_cli, caption_cli, find_cli, show, summarize_cli, train_cli
 from indexer.cli_options import (
     AfterOption,
     BeforeOption,
@@ -243,6 +243,12 @@ def search(
     min_confidence: Annotated[
         float | None, typer.Option(min=0, max=1, metavar="P", help="That they show it.")
     ] = None,
+    caption: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS", help="Only clips with a caption of all these words: `indexer caption`."
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option("-k", "--limit", min=1, max=10_000, help="Most hits.")] = 10,
     group: Annotated[
         Group, typer.Option(help="moment: merge neighbouring clips; video: one hit a video.")
@@ -271,6 +277,11 @@ def search(
             "say what to look for among what shows the action, in words or with --image, --clip or --like; "
             f'every segment of it: `indexer find --action "{action}"`'
         )
+    if caption is not None and not (parts or image or clip):
+        raise InvalidQueryError(
+            "say what to look for among the clips with such captions, in words or with --image, --clip or "
+            "--like"
+        )
     with open_library(library, device) as opened:
         with show.status("loading the encoder"):
             parts += _examples(opened, image or [], clip or [])
@@ -282,6 +293,7 @@ def search(
                 min_confidence=min_confidence,
                 recorded_after=recorded_bound(after, is_end=False),
                 recorded_before=recorded_bound(before, is_end=True),
+                caption=caption,
             )
             result = SearchEngine(opened).search(query, filters, limit=limit, group_by=group.value)
             opened.save_index()
@@ -413,6 +425,7 @@ def serve(
 
 app.command()(find_cli.find)
 app.command()(summarize_cli.summarize)
+app.command()(caption_cli.caption)
 app.add_typer(actions_cli.actions_app)
 for command in (train_cli.train, train_cli.evaluate, train_cli.predict, train_cli.models):
     app.command()(command)

@@ -184,6 +184,9 @@ def search_result(result: SearchResult) -> None:
     with_actions = any(hit.actions for hit in result.hits)
     if with_actions:
         table.add_column("actions")
+    with_captions = any(hit.caption for hit in result.hits)
+    if with_captions:
+        table.add_column("caption", overflow="fold")
     table.add_column("video", overflow="fold")
     for hit in result.hits:
         style = "dim" if hit.weak else None
@@ -193,6 +196,7 @@ def search_result(result: SearchResult) -> None:
             str(hit.clip_id),
             _key_frame_times(hit.key_frames),
             *([_action_names(hit)] if with_actions else []),
+            *([escape(printable(hit.caption or ""))] if with_captions else []),
             escape(printable(short_path(hit.path))),
             style=style,
         )

@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from encoders.errors import InvalidQueryError, LibraryError, NotFoundError
 from search.action_catalog import ActionCatalog, SegmentFilters, clips_with_action
+from search.caption_catalog import CaptionCatalog, clips_with_words
 from search.conditions import path_prefix_condition, recorded_conditions
 from search.tables import clip_vectors, clips, jobs, key_frames, library, removed_clips, videos
 from search.types import Clip, EncodedClip, Filters, KeyFrame, Video
@@ -77,6 +78,7 @@ class Catalog:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.actions = ActionCatalog(connection)
+        self.captions = CaptionCatalog(connection)
 
     # --- library ---------------------------------------------------------------------------
 
@@ -328,7 +330,7 @@ class Catalog:
 
     def clip_ids(self, filters: Filters, actions: SegmentFilters | None = None) -> NDArray[np.int64]:
         """Ids of the visible clips that pass, and show one of the actions: int64 (N,), ascending."""
-        query = select(clips.c.id).where(*_filter_conditions(filters))
+        query = select(clips.c.id).where(*self._conditions(filters))
         if actions is not None:
             query = query.where(clips.c.id.in_(clips_with_action(actions)))
         found = self._connection.execute(query).scalars()
@@ -339,18 +341,23 @@ class Catalog:
     def count_clips(self, filters: Filters | None = None) -> int:
         """How many visible clips pass."""
         filters = filters or Filters()
-        query = select(func.count()).select_from(clips).where(*_filter_conditions(filters))
+        query = select(func.count()).select_from(clips).where(*self._conditions(filters))
         return self._connection.execute(query).scalar_one()
 
     def list_clips(self, filters: Filters, *, after_id: int = 0, limit: int = 100) -> list[Clip]:
         """Visible clips that pass, by id, from just after an id."""
         query = (
             _clip_select()
-            .where(*_filter_conditions(filters), clips.c.id > after_id)
+            .where(*self._conditions(filters), clips.c.id > after_id)
             .order_by(clips.c.id)
             .limit(limit)
         )
         return [Clip(**row._mapping) for row in self._connection.execute(query)]
+
+    def _conditions(self, filters: Filters) -> list[ColumnElement[bool]]:
+        if filters.caption is not None:
+            self.captions.check_any()
+        return _filter_conditions(filters)
 
     def clips(self, clip_ids: Sequence[int]) -> dict[int, Clip]:
         """Visible clips by id; those that do not exist are left out."""
@@ -566,6 +573,8 @@ def _filter_conditions(filters: Filters) -> list[ColumnElement[bool]]:
         if len(filters.video_ids) > 10_000:
             raise InvalidQueryError(f"a filter may name at most 10000 videos, got {len(filters.video_ids)}")
         conditions.append(clips.c.video_id.in_(filters.video_ids))
+    if filters.caption is not None:
+        conditions.append(clips.c.id.in_(clips_with_words(filters.caption)))
     return conditions
 
 

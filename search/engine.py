@@ -121,6 +121,8 @@ class SearchEngine:
                 matched = [hit for hit in matched if _passes(hit, allowed, filters, letting_in[hit.video_id])]
                 hits = _merged(matched, hits, group_by)[:limit]
             hits = _tagged(catalog, hits, self._letting_in(catalog, hits, wanted))
+            captions = catalog.captions.of_clips([hit.clip_id for hit in hits], filters.caption)
+            hits = [replace(hit, caption=captions.get(hit.clip_id)) for hit in hits]
         with self._library.index() as index:
             exact = index.is_exact(None if allowed is None else len(allowed))
         return SearchResult(

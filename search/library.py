@@ -69,7 +69,7 @@ class Library:
             raise LibraryError(f"the folder {self.folder} cannot be made: {error}") from error
         self.database = Database(database_url or f"sqlite:///{catalog_path}")
         self.database.migrate()
-        self._device = device
+        self.device = device
         self._encoder: Encoder | None = None
         self._encoder_lock = threading.Lock()
         self._index: FaissIndex | None = None
@@ -145,7 +145,7 @@ class Library:
             if self._encoder is None:
                 record = self.record()
                 encoder = open_encoder(
-                    record.encoder_spec, device=self._device, pooling=check_pooling(record.pooling)
+                    record.encoder_spec, device=self.device, pooling=check_pooling(record.pooling)
                 )
                 if encoder.encoder_id != record.encoder_id:
                     raise EncoderMismatchError(

@@ -31,6 +31,7 @@ metadata = MetaData(
 Id = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 # Byte order makes a path prefix a range of the index on both engines.
 Path = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+Word = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 
 library = Table(
     "library",
@@ -197,4 +198,37 @@ action_examples = Table(
     Column("track", LargeBinary),
     Column("created_at", Double, nullable=False),
     sqlite_autoincrement=True,
+)
+
+captions = Table(
+    "captions",
+    metadata,
+    Column(
+        "key_frame_id",
+        Id,
+        ForeignKey("key_frames.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("text", Text, nullable=False),
+    # The captioner's id: another one's captions take the place of these.
+    Column("model", Text, nullable=False),
+)
+
+# A row for each different word of a caption: the same index for whole words on both engines.
+caption_words = Table(
+    "caption_words",
+    metadata,
+    Column("word", Word, primary_key=True),
+    # The key frame's own, so that clips are found without a look at key frames and their pictures.
+    Column("clip_id", Id, primary_key=True, autoincrement=False),
+    Column(
+        "key_frame_id",
+        Id,
+        ForeignKey("captions.key_frame_id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+        index=True,
+    ),
+    sqlite_with_rowid=False,
 )

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from encoders.errors import InvalidQueryError
 from encoders.types import FrameBatch
+from search.caption_words import caption_words
 
 VideoStatus = Literal["indexed", "failed", "missing"]
 GroupBy = Literal["clip", "moment", "video"]
 MAX_LIMIT = 10_000
+MOST_CAPTION_WORDS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,7 @@ class Filters:
         min_confidence: 0..1, that it is done; None leaves it to the threshold of each head.
         recorded_after, recorded_before: Bounds on when the video was recorded, inclusive, in seconds since
             1970; `search/dates.py` reads them out of what people write.
+        caption: Words that one caption of the clip must hold, all of them, whatever their case and order.
     """
 
     path_prefix: str | None = None
@@ -212,9 +215,17 @@ class Filters:
     min_confidence: float | None = None
     recorded_after: float | None = None
     recorded_before: float | None = None
+    caption: str | None = None
 
     def __post_init__(self) -> None:
         check_recorded(self.recorded_after, self.recorded_before)
+        if self.caption is not None:
+            count = len(caption_words(self.caption))
+            if not 1 <= count <= MOST_CAPTION_WORDS:
+                raise InvalidQueryError(
+                    f"a filter of captions takes 1 to {MOST_CAPTION_WORDS} words of letters or digits, got "
+                    f"{count} in {self.caption[:80]!r}"
+                )
         if self.min_confidence is not None:
             if self.action is None:
                 raise InvalidQueryError("min_confidence is that of an action: name the action too")
@@ -263,6 +274,7 @@ class Hit:
         key_frames: Of the clips in the span, in order of time.
         actions: What heads saw in the span, most confident first.
         match: The time alignment with the example, for queries by footage.
+        caption: What a captioner said of the clip, or of the best one; None where none has.
     """
 
     clip_id: int
@@ -275,6 +287,7 @@ class Hit:
     key_frames: tuple[KeyFrame, ...] = ()
     actions: tuple[ActionTag, ...] = ()
     match: Match | None = None
+    caption: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

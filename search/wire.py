@@ -58,6 +58,7 @@ def hit_document(hit: Hit) -> dict[str, Any]:
         ],
         "key_frames": [key_frame_document(frame) for frame in hit.key_frames],
         "match": match,
+        "caption": hit.caption,
     }
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query
 
 from api.cursors import decode_cursor, encode_cursor
 from api.schemas import (
+    CaptionWords,
     ClipsAnswer,
     Id,
     Length,
@@ -50,6 +51,7 @@ def clips(
     video_id: Id | None = None,
     recorded_after: Annotated[RecordedAfter | None, Query(examples=["2024-05-01"])] = None,
     recorded_before: Annotated[RecordedBefore | None, Query(examples=["2024-05-31"])] = None,
+    caption: Annotated[CaptionWords | None, Query(examples=["red car"])] = None,
     limit: PageSize = 100,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
@@ -61,6 +63,7 @@ def clips(
         video_ids=None if video_id is None else (video_id,),
         recorded_after=recorded_bound(recorded_after, is_end=False),
         recorded_before=recorded_bound(recorded_before, is_end=True),
+        caption=caption,
     )
     (after,) = (0,) if cursor is None else decode_cursor("clips", cursor)
     with services.library.read() as catalog:
