@@ -22,6 +22,7 @@ from encoders.span_evaluation import evaluate_summaries
 from indexer.dataset_types import Split
 from indexer.importance_data import SummarySample, encode_samples, read_summary_data, to_judge, to_learn
 from indexer.types import SamplingOptions
+from search.summary import representativeness
 
 if TYPE_CHECKING:
     from encoders.evaluation import EvaluationReport
@@ -95,10 +96,11 @@ def train_on_folder(
     return TrainedImportance(report, damaged)
 
 
-def evaluate_head(
-    checkpoint: Path,
+def evaluate_importance(
+    checkpoint: Path | None,
     folder: Path,
     *,
+    encoder_spec: str | None,
     split: Split,
     layout: str,
     device: str,
@@ -106,28 +108,49 @@ def evaluate_head(
     counting: Counting,
     say: Callable[[str], None],
 ) -> EvaluationReport:
-    """F1 and rank correlation of a head against people, on one split of SumMe's or TVSum's layout.
+    """F1 and rank correlation with people, on videos of SumMe's or TVSum's layout.
+
+    Args:
+        checkpoint: Of an importance head; None judges representativeness, which nothing was learned for.
+        folder: Of the data.
+        encoder_spec: Whose features representativeness reads; None means the best there is. A head knows.
+        split: Which videos; where none are set apart for tests, a head is judged on those that chose its best
+            epoch, and representativeness on all.
+        layout: As for `read_summary_data`.
+        device: For the encoder.
+        cache: For the features.
+        counting: Makes progress bars.
+        say: Told what people should know.
 
     Raises:
         InvalidQueryError: Nobody scored these videos, or none of them can be read.
         EncoderMismatchError: The encoder that the head was trained with has other weights now.
     """
-    head = open_importance(checkpoint)
-    seed = head.card.get("config", {}).get("seed", 0)
+    head = None if checkpoint is None else open_importance(checkpoint)
+    if head is not None and encoder_spec is not None:
+        raise InvalidQueryError(
+            f"--encoder goes with representativeness; this head reads {head.encoder_spec}"
+        )
+    seed = 0 if head is None else head.card.get("config", {}).get("seed", 0)
     data = read_summary_data(folder, layout=layout, seed=seed)
     for line in data.notes:
         say(line)
-    chosen = _of_split(data.samples, split, say)
-    encoder = open_encoder(head.encoder_spec, device=device)
-    if encoder.encoder_id != head.encoder_id:
+    chosen = _of_split(data.samples, split, head is not None, say)
+    encoder = open_encoder(encoder_spec or "auto" if head is None else head.encoder_spec, device=device)
+    if head is not None and encoder.encoder_id != head.encoder_id:
         raise EncoderMismatchError(
             f"the importance head {head.name} was trained with {head.encoder_id}, and {head.encoder_spec} is "
             f"{encoder.encoder_id} here: train it again"
         )
-    sampling = _sampling(head.card)
+    sampling = SamplingOptions(frame_size=encoder.frame_size) if head is None else _sampling(head.card)
     with counting("videos encoded") as on_progress:
         tracks, damaged = encode_samples(chosen, encoder, sampling, cache, on_progress=on_progress)
-    cases = [to_judge(sample, track, head.importance(track.features)) for sample, track in tracks]
+    cases = [
+        to_judge(
+            sample, track, representativeness(track) if head is None else head.importance(track.features)
+        )
+        for sample, track in tracks
+    ]
     if not cases:
         raise InvalidQueryError(
             f"none of the {len(chosen)} videos could be read: {next(iter(damaged.values()))}"
@@ -136,7 +159,7 @@ def evaluate_head(
 
 
 def _of_split(
-    samples: tuple[SummarySample, ...], split: Split, say: Callable[[str], None]
+    samples: tuple[SummarySample, ...], split: Split, is_learned: bool, say: Callable[[str], None]
 ) -> list[SummarySample]:
     if all(sample.people is None for sample in samples):
         raise InvalidQueryError(
@@ -145,6 +168,9 @@ def _of_split(
         )
     found = [sample for sample in samples if sample.split == split]
     if not found and split == "test":
+        if not is_learned:
+            say(f"nothing was learned from these videos: judging all {len(samples)}")
+            return list(samples)
         say("no test split here; judging val")
         found = [sample for sample in samples if sample.split == "val"]
     if not found:

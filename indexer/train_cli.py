@@ -32,6 +32,7 @@ LayoutOption = Annotated[
 CacheOption = Annotated[
     float, typer.Option(min=0, help="Decoded frames and flow kept on disk, in GB at most; 0 for none.")
 ]
+UNTRAINED = "representativeness"  # search.summary's name for it, which costs more to import
 FLOW_POSITIONS = 4  # places of a training clip, with flow: few, that what was computed is used again
 
 
@@ -207,7 +208,8 @@ def evaluate(
     checkpoint: Annotated[
         Path,
         typer.Argument(
-            metavar="CHECKPOINT|RESULTS.json", help="A trained model or its folder, or results to judge."
+            metavar="CHECKPOINT|RESULTS.json",
+            help="A trained model or its folder, results to judge, or representativeness (untrained summaries).",
         ),
     ],
     data: DataOption,
@@ -222,6 +224,9 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1)] = 8,
     workers: Annotated[int, typer.Option(min=0)] = 0,
     protocol: Annotated[str, typer.Option(help="Of mAP: activitynet or thumos.")] = "activitynet",
+    encoder: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="Of representativeness: whose features it reads.")
+    ] = None,
     device: DeviceOption = None,
     cache_gb: CacheOption = 4.0,
     as_json: JsonOption = False,
@@ -246,15 +251,25 @@ def evaluate(
     with show.status("loading PyTorch"):
         from encoders.importance import is_importance
         from indexer.checkpoint_evaluation import evaluate_checkpoint
-    if is_importance(checkpoint):
-        from indexer.importance_training import evaluate_head
+    untrained = str(checkpoint) == UNTRAINED
+    if untrained or is_importance(checkpoint):
+        from indexer.importance_training import evaluate_importance
 
-        judged = evaluate_head(
-            checkpoint, data, split=_split(split), layout=layout, device=device or "auto",
-            cache=_cache(cache_gb), counting=show.counting, say=show.note,
-        )  # fmt: skip
+        judged = evaluate_importance(
+            None if untrained else checkpoint,
+            data,
+            encoder_spec=encoder,
+            split=_split(split),
+            layout=layout,
+            device=device or "auto",
+            cache=_cache(cache_gb),
+            counting=show.counting,
+            say=show.note,
+        )
         _show_report(judged, as_json)
         return
+    if encoder is not None:
+        raise InvalidQueryError(f"--encoder goes with {UNTRAINED}; a checkpoint names its own")
     report = evaluate_checkpoint(
         checkpoint, data, layout=layout, split=_split(split), clips=clips, crops=crops, retrieval=retrieval,
         batch_size=batch_size, workers=workers, device=device or "auto", cache=_cache(cache_gb),

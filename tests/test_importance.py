@@ -199,5 +199,21 @@ def test_train_and_evaluate_on_tvsum(
     assert judged.exit_code == 0, judged.output
     figures = json.loads(judged.stdout)["figures"]
     assert figures["Kendall tau"]["value"] > 0.5 and figures["Spearman rho"]["value"] > 0.5
+    untrained = CliRunner().invoke(
+        app,
+        [
+            "evaluate",
+            "representativeness",
+            *arguments[:2],
+            "--encoder",
+            "offline",
+            "--device",
+            "cpu",
+            "--json",
+        ],
+    )
+    assert untrained.exit_code == 0, untrained.output
+    # The photographs are rare in each video and unlike the rest of it: representativeness finds them too.
+    assert json.loads(untrained.stdout)["figures"]["Kendall tau"]["value"] > 0.3
     refused = CliRunner().invoke(app, ["train", "c3d_tiny", *arguments[:4], "--encoder", "offline"])
     assert "--encoder and --device go with importance" in str(refused.exception)
