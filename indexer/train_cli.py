@@ -209,7 +209,7 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="CHECKPOINT|RESULTS.json",
-            help="A trained model or its folder, results to judge, or representativeness, which is untrained.",
+            help="A trained model or its folder, results to judge, or representativeness (untrained).",
         ),
     ],
     data: DataOption,
