@@ -13,9 +13,19 @@ from numpy.typing import NDArray
 from encoders.errors import EncoderMismatchError, LibraryError, NotFoundError
 from encoders.heads import FeatureTrack
 from search.catalog import Catalog, open_record
-from search.summary import UNTRAINED, Budget, ImportanceScorer, choose, representativeness, spans_of
+from search.summary import (
+    UNTRAINED,
+    Budget,
+    ImportanceScorer,
+    Looks,
+    choose,
+    look_at,
+    representativeness,
+    spans_of,
+)
 from search.types import KeyFrame, Video
 
+MOST_SAMPLES = 6000  # of a longer video, nearly an hour, that many key frames are looked at
 _SHARPNESS_SIDE = 180
 _BLANK_DEVIATION = 4.0  # of luma, 0..255: below, a picture shows nothing
 
@@ -61,11 +71,19 @@ class VideoSummary:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """What the catalog holds of a video: its track, its key frames and the sample of each."""
+    """What the catalog holds of a video, or of a long one an even selection.
+
+    Attributes:
+        key_frames: C of them, in order of time.
+        samples: int64 (C,), the sample of each.
+        importance: float32 (T,), of the samples.
+    """
 
     track: FeatureTrack
+    looks: Looks
     key_frames: list[KeyFrame]
     samples: NDArray[np.int64]
+    importance: NDArray[np.float32]
 
 
 def summarize(
@@ -84,33 +102,27 @@ def summarize(
         EncoderMismatchError: The head reads the features of another encoder.
     """
     video = catalog.video(video_id)
-    stored = _stored(catalog, video)
-    importance, by = importance_of(catalog, stored.track, scorer)
+    stored = _stored(catalog, video, scorer)
+    track, key_frames = stored.track, stored.key_frames
     chosen = choose(
-        stored.track,
-        importance,
+        track,
+        stored.importance,
         stored.samples,
         budget,
-        lambda number: picture_sharpness(catalog.key_frame_jpeg(stored.key_frames[number].id)),
+        lambda number: picture_sharpness(catalog.key_frame_jpeg(key_frames[number].id)),
+        stored.looks,
     )
-    frames = [stored.key_frames[number] for number in chosen.picks]
-    spans = spans_of(stored.track, [frame.time_seconds for frame in frames], budget)
+    spans = spans_of(track, [key_frames[number].time_seconds for number in chosen.picks], budget)
     notes = list(chosen.notes)
-    borders = stored.track.borders_seconds
+    first, last = float(track.borders_seconds[0]), float(track.borders_seconds[-1])
     shown = sum(end - start for start, end in spans)
-    if budget.share is not None and not notes and shown < 0.9 * budget.share * (borders[-1] - borders[0]):
-        notes.append(f"the shots of the {len(frames)} frames last {shown:.1f} s only")
-    return VideoSummary(
-        video,
-        tuple(
-            SummaryFrame(frame, float(importance[stored.samples[number]]), start, end)
-            for frame, number, (start, end) in zip(frames, chosen.picks, spans, strict=True)
-        ),
-        by,
-        float(borders[0]),
-        float(borders[-1]),
-        tuple(notes),
+    if budget.share is not None and not notes and shown < 0.9 * budget.share * (last - first):
+        notes.append(f"the shots of the {len(spans)} frames last {shown:.1f} s only")
+    frames = tuple(
+        SummaryFrame(key_frames[number], float(stored.importance[stored.samples[number]]), start, end)
+        for number, (start, end) in zip(chosen.picks, spans, strict=True)
     )
+    return VideoSummary(video, frames, _name(scorer), first, last, tuple(notes))
 
 
 def all_key_frames(
@@ -122,28 +134,28 @@ def all_key_frames(
         NotFoundError: There is no such video.
     """
     video = catalog.video(video_id)
-    try:
-        stored = _stored(catalog, video)
-    except NotFoundError:
-        return [], UNTRAINED if scorer is None else scorer.name
-    importance, by = importance_of(catalog, stored.track, scorer)
-    pairs = zip(stored.key_frames, importance[stored.samples].tolist(), strict=True)
-    return list(pairs), by
+    every = stored_key_frames(catalog, video_id)
+    if not every:
+        return [], _name(scorer)
+    stored = _stored(catalog, video, scorer)
+    times = np.array([frame.time_seconds for frame in every])
+    importance = stored.importance[_nearest(stored.track.times_seconds, times)]
+    return list(zip(every, importance.tolist(), strict=True)), _name(scorer)
 
 
-def importance_of(
-    catalog: Catalog, track: FeatureTrack, scorer: ImportanceScorer | None
-) -> tuple[NDArray[np.float32], str]:
-    """Importance float32 (T,) of a track's samples, and what decided on it. Raises EncoderMismatchError."""
-    if scorer is None:
-        return representativeness(track), UNTRAINED
+def _name(scorer: ImportanceScorer | None) -> str:
+    return UNTRAINED if scorer is None else scorer.name
+
+
+def scores_of(catalog: Catalog, track: FeatureTrack, scorer: ImportanceScorer) -> NDArray[np.float32]:
+    """What a head says of a whole video: float32 (T,), 0..1. Raises EncoderMismatchError."""
     record = open_record(catalog)
     if scorer.encoder_id != record.encoder_id:
         raise EncoderMismatchError(
             f"the importance head {scorer.name} reads features of {scorer.encoder_id}, but this library's "
             f"are of {record.encoder_id}: train one on this library's encoder, or leave --importance out"
         )
-    return scorer.importance(np.asarray(track.features, np.float32)), scorer.name
+    return scorer.importance(np.asarray(track.features, np.float32))
 
 
 def open_scorer(checkpoint: Path) -> ImportanceScorer:
@@ -161,7 +173,7 @@ def stored_key_frames(catalog: Catalog, video_id: int) -> list[KeyFrame]:
     return sorted(found, key=lambda frame: (frame.time_seconds, frame.id))
 
 
-def _stored(catalog: Catalog, video: Video) -> _Stored:
+def _stored(catalog: Catalog, video: Video, scorer: ImportanceScorer | None) -> _Stored:
     key_frames = stored_key_frames(catalog, video.id)
     record = catalog.library_record()
     if not key_frames or record is None:
@@ -171,8 +183,26 @@ def _stored(catalog: Catalog, video: Video) -> _Stored:
     if not pieces:
         raise LibraryError(f"{video.path} has key frames but no features: `indexer ingest` it again")
     track = _joined(pieces)
-    times = np.array([frame.time_seconds for frame in key_frames])
-    return _Stored(track, key_frames, _nearest(track.times_seconds, times))
+    scores = None if scorer is None else scores_of(catalog, track, scorer)
+    samples = _nearest(track.times_seconds, np.array([frame.time_seconds for frame in key_frames]))
+    if len(track) > MOST_SAMPLES:
+        chosen = np.linspace(0, len(key_frames) - 1, min(MOST_SAMPLES, len(key_frames))).round().astype(int)
+        key_frames = [key_frames[number] for number in chosen.tolist()]
+        rows, samples = np.unique(samples[chosen], return_inverse=True)
+        scores = None if scores is None else scores[rows]
+        track = _thinned(track, rows)
+    looks = look_at(track)
+    importance = representativeness(track, looks) if scores is None else scores
+    return _Stored(track, looks, key_frames, samples, importance)
+
+
+def _thinned(track: FeatureTrack, rows: NDArray[np.int64]) -> FeatureTrack:
+    """Some of the samples, ascending; cuts stay where they are."""
+    times, shots = track.times_seconds[rows], track.shots[rows]
+    cuts = track.borders_seconds[np.searchsorted(track.shots, shots[1:])]
+    inner = np.where(shots[1:] != shots[:-1], cuts, (times[1:] + times[:-1]) / 2)
+    borders = np.concatenate([track.borders_seconds[:1], inner, track.borders_seconds[-1:]])
+    return FeatureTrack(track.features[rows], times, borders, shots)
 
 
 def _joined(pieces: Sequence[FeatureTrack]) -> FeatureTrack:

@@ -21,9 +21,9 @@ from encoders.errors import InvalidQueryError
 from encoders.heads import FeatureTrack
 
 UNTRAINED = "representativeness"
-_REFERENCES = 2000  # samples that coverage is measured on; a longer video is thinned to so many
-_CANDIDATES = 8000
+_REFERENCES = 1200  # samples that coverage is measured on; those of a longer video are thinned to so many
 _ROWS_AT_ONCE = 2048
+_GAINS_AT_ONCE = 64
 _NEIGHBOURS = 4  # samples on either side that make a frame's own moment
 _SHORTEST_SECONDS = 1.0  # what is on screen for less counts for less
 _MIXTURE = 1.0  # of importance with coverage
@@ -130,13 +130,45 @@ def measure_likeness(units: NDArray[np.float32], shots: NDArray[np.int64]) -> Li
     """
     neighbours = np.einsum("td,td->t", units[1:], units[:-1])[shots[1:] == shots[:-1]]
     high = float(np.clip(np.median(neighbours), 0.7, 0.98)) if len(neighbours) else 0.95
-    some = _thinned(len(units), _REFERENCES)
-    lowest = [(units[rows] @ units[some].T).min(axis=1) for rows in _chunks(len(units))]
-    low = min(float(np.mean(np.concatenate(lowest))), high - 0.2)
+    some = units[_thinned(len(units), _REFERENCES)]
+    low = min(float((some @ some.T).min(axis=1).mean()), high - 0.2)
     return Likeness(low, float(np.clip(low + 0.7 * (high - low), 0.5, 0.95)))
 
 
-def representativeness(track: FeatureTrack) -> NDArray[np.float32]:
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """How the frames of one video look beside each other.
+
+    Attributes:
+        units: float32 (T, D), features of norm 1, each mixed with its neighbours'.
+        seconds: float64 (T,), what each sample stands for.
+        likeness: The scale of the video.
+        shown_seconds: float64 (T,), for how long the video shows something like each sample.
+        references: int64 (R,), samples spread evenly, that coverage is measured on.
+    """
+
+    units: NDArray[np.float32]
+    seconds: NDArray[np.float64]
+    likeness: Likeness
+    shown_seconds: NDArray[np.float64]
+    references: NDArray[np.int64]
+
+
+def look_at(track: FeatureTrack) -> Looks:
+    """The looks of T samples, T >= 1."""
+    units = steady_features(track)
+    seconds = np.maximum(np.diff(track.borders_seconds), 1e-3)
+    references = _thinned(len(units), _REFERENCES)
+    likeness = measure_likeness(units, track.shots)
+    weights = seconds[references] * (seconds.sum() / seconds[references].sum())
+    shown = [
+        likeness.kernel(units[start : start + _ROWS_AT_ONCE] @ units[references].T) ** 2 @ weights
+        for start in range(0, len(units), _ROWS_AT_ONCE)
+    ]
+    return Looks(units, seconds, likeness, np.maximum(np.concatenate(shown), seconds), references)
+
+
+def representativeness(track: FeatureTrack, looks: Looks | None = None) -> NDArray[np.float32]:
     """Importance without training: sigma(f), f of how well a frame stands for its moment, and how rarely
     the video shows such a thing, both relative to the video's other frames.
 
@@ -144,15 +176,14 @@ def representativeness(track: FeatureTrack) -> NDArray[np.float32]:
 
     Args:
         track: T samples, T >= 1.
+        looks: Of the track, where they are known already.
 
     Returns:
         float32 (T,), 0..1.
     """
-    units = steady_features(track)
-    likeness = measure_likeness(units, track.shots)
-    seconds = _sample_seconds(track)
-    rarity = 1.0 - _shown_seconds(units, seconds, likeness) / max(float(seconds.sum()), 1e-9)
-    typical = _typicality(unit_features(track.features), track.shots, seconds)
+    looks = looks or look_at(track)
+    rarity = 1.0 - looks.shown_seconds / max(float(looks.seconds.sum()), 1e-9)
+    typical = _typicality(unit_features(track.features), track.shots, looks.seconds)
     logits = _standardised(rarity) + 0.5 * _standardised(typical)
     return (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
 
@@ -162,20 +193,6 @@ def _standardised(values: NDArray[np.floating]) -> NDArray[np.float64]:
     wide = np.asarray(values, np.float64)
     deviation = float(wide.std())
     return (wide - wide.mean()) / max(deviation, 0.05) if deviation > 0.005 else np.zeros(len(wide))
-
-
-def _sample_seconds(track: FeatureTrack) -> NDArray[np.float64]:
-    return np.maximum(np.diff(track.borders_seconds), 1e-3)
-
-
-def _shown_seconds(
-    units: NDArray[np.float32], seconds: NDArray[np.float64], likeness: Likeness
-) -> NDArray[np.float64]:
-    """For how long the video shows something like each sample: float64 (T,)."""
-    some = _thinned(len(units), _REFERENCES)
-    weights = seconds[some] * (seconds.sum() / seconds[some].sum())
-    parts = [likeness.kernel(units[rows] @ units[some].T) ** 2 @ weights for rows in _chunks(len(units))]
-    return np.maximum(np.concatenate(parts), seconds)
 
 
 def _typicality(
@@ -216,6 +233,7 @@ def choose(
     samples: Sequence[int] | NDArray[np.integer],
     budget: Budget,
     sharpness: Sharpness = lambda _: 1.0,
+    looks: Looks | None = None,
 ) -> Choice:
     """Chooses frames among candidates.
 
@@ -226,16 +244,19 @@ def choose(
         budget: How many, or how important.
         sharpness: Of a candidate's picture, 0 for one that shows nothing (black, or one colour); asked for
             the few that are about to be chosen, and their neighbours.
+        looks: Of the track, where they are known already.
     """
-    return _Chooser(track, importance, np.asarray(samples, np.int64), budget, sharpness).run()
+    places = np.asarray(samples, np.int64)
+    return _Chooser(track, looks or look_at(track), importance, places, budget, sharpness).run()
 
 
 class _Chooser:
-    """One greedy choice."""
+    """One greedy choice, its gains evaluated lazily (Minoux 1978): they only shrink as more is chosen."""
 
     def __init__(
         self,
         track: FeatureTrack,
+        looks: Looks,
         importance: NDArray[np.floating],
         samples: NDArray[np.int64],
         budget: Budget,
@@ -243,25 +264,24 @@ class _Chooser:
     ) -> None:
         self._budget = budget
         self._sharpness = sharpness
-        self._kept = _thinned(len(samples), _CANDIDATES)
-        units, seconds = steady_features(track), _sample_seconds(track)
-        likeness = measure_likeness(units, track.shots)
-        self._alike = likeness.alike
-        self._rows = units[samples[self._kept]]
-        self._shots = track.shots[samples[self._kept]]
-        self._times = track.times_seconds[samples[self._kept]]
-        self._importance = np.asarray(importance, np.float64)[samples[self._kept]]
-        some = _thinned(len(units), _REFERENCES)
-        shown = np.maximum(_shown_seconds(units, seconds, likeness), _SHORTEST_SECONDS)
-        scale = seconds.sum() / seconds[some].sum()
-        self._weights = seconds[some] * scale / shown[some]
-        self._kernel = likeness.kernel(self._rows @ units[some].T)
-        self._covered = np.zeros(len(some), np.float32)
-        self._open = np.ones(len(self._rows), bool)  # not chosen, not blank, not like what is chosen
+        self._seconds = float(track.borders_seconds[-1] - track.borders_seconds[0])
+        self._alike = looks.likeness.alike
+        self._rows = looks.units[samples]
+        self._shots = track.shots[samples]
+        self._times = track.times_seconds[samples]
+        self._importance = np.asarray(importance, np.float64)[samples]
+        # What is shown for long weighs no more than what is shown once.
+        covering = looks.seconds[looks.references]
+        shown = np.maximum(looks.shown_seconds[looks.references], _SHORTEST_SECONDS)
+        self._weights = (covering * (looks.seconds.sum() / covering.sum()) / shown).astype(np.float32)
+        self._kernel = looks.likeness.kernel(self._rows @ looks.units[looks.references].T)
+        self._covered = np.zeros(len(looks.references), np.float32)
+        self._gains = self._kernel @ self._weights
+        self._gained_at = np.zeros(len(samples), np.int64)  # how many were chosen when it was computed
+        self._open = np.ones(len(samples), bool)  # not chosen, not blank, not like what is chosen
         self._blank: list[int] = []
         self._picks: list[int] = []
         self._notes: list[str] = []
-        self._seconds = float(track.borders_seconds[-1] - track.borders_seconds[0])
 
     def run(self) -> Choice:
         most = self._most()
@@ -283,7 +303,7 @@ class _Chooser:
             self._picks.append(self._blank[0])
         if len(self._picks) < most:
             self._say_fewer(most)
-        return Choice(tuple(sorted(int(self._kept[pick]) for pick in self._picks)), tuple(self._notes))
+        return Choice(tuple(sorted(self._picks)), tuple(self._notes))
 
     def _most(self) -> int:
         if self._budget.share is not None:
@@ -328,17 +348,13 @@ class _Chooser:
     def _take(self, allowed: NDArray[np.bool_]) -> int | None:
         """Chooses the best of the allowed, or the sharpest like it nearby; None where that is blank."""
         rows = np.flatnonzero(allowed)
-        gains = np.concatenate([
-            np.maximum(self._kernel[part] - self._covered, 0.0) @ self._weights
-            for part in np.array_split(rows, max(1, len(rows) // _ROWS_AT_ONCE))
-        ])  # fmt: skip
-        best = int(rows[np.argmax(gains + _MIXTURE * self._importance[rows])])
+        best = self._best(rows)
         near = rows[
             (self._shots[rows] == self._shots[best])
             & (np.abs(self._times[rows] - self._times[best]) <= _NEAR_SECONDS)
         ]
         near = near[self._rows[near] @ self._rows[best] >= self._alike].tolist()
-        sharp = {one: self._sharpness(int(self._kept[one])) for one in {best, *near}}
+        sharp = {one: self._sharpness(one) for one in {best, *near}}
         sharpest = max(sharp, key=lambda one: (sharp[one], -abs(one - best)))
         if sharp[sharpest] <= 0:
             self._blank += sorted(sharp)
@@ -347,6 +363,17 @@ class _Chooser:
         pick = sharpest if sharp[sharpest] > _SHARPER * sharp[best] else best
         self._add(pick)
         return pick
+
+    def _best(self, rows: NDArray[np.int64]) -> int:
+        """The row of most gain and importance."""
+        while True:
+            bounds = self._gains[rows] + _MIXTURE * self._importance[rows]
+            top = int(rows[np.argmax(bounds)])
+            if self._gained_at[top] == len(self._picks):
+                return top
+            stale = rows[np.argsort(-bounds, kind="stable")[:_GAINS_AT_ONCE]]
+            self._gains[stale] = np.maximum(self._kernel[stale] - self._covered, 0.0) @ self._weights
+            self._gained_at[stale] = len(self._picks)
 
     def _add(self, pick: int) -> None:
         self._picks.append(pick)
@@ -409,7 +436,3 @@ def _thinned(count: int, most: int) -> NDArray[np.int64]:
     if count <= most:
         return np.arange(count)
     return (np.arange(most) * count + count // 2) // most
-
-
-def _chunks(count: int) -> list[slice]:
-    return [slice(start, start + _ROWS_AT_ONCE) for start in range(0, count, _ROWS_AT_ONCE)]

@@ -30,7 +30,7 @@ from encoders.errors import EncoderMismatchError
 from indexer import cli
 from indexer.pipeline import IngestOptions, ingest
 from indexer.previews import sweep_previews
-from indexer.summaries import importance_of, summarize
+from indexer.summaries import scores_of, summarize
 from search.library import Library
 from search.summary import Budget
 
@@ -159,7 +159,7 @@ def test_a_trained_head_decides_where_there_is_one(library: Library, ids: dict[s
         assert found.by == "made"
         assert scene_at(found.frames[0].key_frame.time_seconds) == "coffee"
         with pytest.raises(EncoderMismatchError, match="reads features of another"):
-            importance_of(catalog, track, Brightness("another", wanted))
+            scores_of(catalog, track, Brightness("another", wanted))
 
 
 # --- the command -----------------------------------------------------------------------------------
