@@ -10,10 +10,8 @@ from api.frames import stat_file
 from encoders.errors import ReelseekError
 from indexer.previews import Preview, PreviewCache, sweep_previews
 from indexer.renditions import Rendition
-from indexer.summaries import open_scorer
 from indexer.worker import DecodeWorker
 from search.library import Library
-from search.summary import ImportanceScorer
 from search.types import Video
 
 logger = logging.getLogger(__name__)
@@ -27,18 +25,15 @@ class RenditionMaker:
     Args:
         library: Holds the folder of previews.
         cache_bytes: What they may take together.
-        importance: A checkpoint of an importance head, or None.
     """
 
-    def __init__(self, library: Library, cache_bytes: int, importance: Path | None) -> None:
+    def __init__(self, library: Library, cache_bytes: int) -> None:
         self._library = library
         self._cache = PreviewCache(library.folder, cache_bytes)
         self._idle: list[DecodeWorker] = []
         self._busy: set[DecodeWorker] = set()
         self._lock = threading.Lock()
         self._is_closed = False
-        self._importance = importance
-        self._scorer: ImportanceScorer | None = None
 
     def sweep(self) -> None:
         """Removes what was made of videos that are gone, perhaps while no server ran."""
@@ -46,19 +41,6 @@ class RenditionMaker:
             sweep_previews(self._library)
         except ReelseekError as error:  # nobody waits for it
             logger.warning("previews of removed videos were not looked for: %s", error)
-
-    def scorer(self) -> ImportanceScorer | None:
-        """The importance head that the server was given; None without one.
-
-        Raises:
-            ReelseekError: It cannot be loaded.
-        """
-        if self._importance is None:
-            return None
-        with self._lock:
-            if self._scorer is None:
-                self._scorer = open_scorer(self._importance)
-            return self._scorer
 
     def make(self, video: Video, rendition: Rendition, limit_seconds: float) -> Preview:
         """The rendition of a video, from disk where it was made before.

@@ -18,6 +18,7 @@ from api.frames import FrameReader
 from api.jobs import JobRunner
 from api.renditions import RenditionMaker
 from api.settings import ServerSettings
+from api.summaries import SummaryReader
 from encoders.errors import ReelseekError
 from search.actions import FoundSegments
 from search.engine import SearchEngine
@@ -55,7 +56,8 @@ class Services:
         self.finder = SegmentFinder(library)
         self.jobs = JobRunner(library, device)
         self.frames = FrameReader(settings.frame_cache_bytes)
-        self.renditions = RenditionMaker(library, settings.preview_cache_bytes, settings.importance)
+        self.renditions = RenditionMaker(library, settings.preview_cache_bytes)
+        self.summaries = SummaryReader(settings.importance)
         self._readiness = Readiness(False, False, "the server is starting")
         self._stopping = threading.Event()
         self._warmer = threading.Thread(target=self._warm, name="warm", daemon=True)

@@ -29,7 +29,7 @@ from indexer.storyboard import (
     sprite_size,
     storyboard_jpeg,
 )
-from indexer.summaries import all_key_frames, stored_key_frames, summarize
+from indexer.summaries import stored_key_frames
 from search.catalog import Catalog
 from search.summary import Budget
 from search.types import KeyFrame, Video
@@ -80,13 +80,11 @@ def key_frames(
 
     All that are stored; with any parameter the ones to show: important, sharp, no two alike.
     """
-    scorer = services.renditions.scorer()
     with services.library.read() as catalog:
-        if most is None and threshold is None and not per_shot:
-            return key_frames_document(video_id, *all_key_frames(catalog, video_id, scorer))
-        if catalog.video(video_id).clips == 0:
-            return key_frames_document(video_id, *all_key_frames(catalog, video_id, scorer))
-        found = summarize(catalog, video_id, Budget(None, most, threshold, per_shot), scorer)
+        wants_all = most is None and threshold is None and not per_shot
+        if wants_all or catalog.video(video_id).clips == 0:
+            return key_frames_document(video_id, *services.summaries.every(catalog, video_id))
+        found = services.summaries.chosen(catalog, video_id, Budget(None, most, threshold, per_shot))
     chosen = ((frame.key_frame, frame.importance) for frame in found.frames)
     return key_frames_document(video_id, chosen, found.by)
 
@@ -103,8 +101,7 @@ def storyboard(
 ) -> Response:
     """The key frames to show, with their times, as one JPEG; made of stored ones, without the file."""
     with services.library.read() as catalog:
-        budget = Budget(None, most, threshold, per_shot)
-        found = summarize(catalog, video_id, budget, services.renditions.scorer())
+        found = services.summaries.chosen(catalog, video_id, Budget(None, most, threshold, per_shot))
         frames = [frame.key_frame for frame in found.frames]
         if not frames:
             raise NotFoundError(f"{'; '.join(found.notes)}: ask for a lower threshold")
