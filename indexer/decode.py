@@ -56,6 +56,7 @@ _MAX_DURATION_SECONDS = 10 * 365 * 86400.0
 _MAX_FPS = 1000.0
 _TS_DISCONTINUOUS = 0x0200  # AVFMT_TS_DISCONT
 _MAX_DEMUX_ERRORS_IN_A_ROW = 64
+_BEFORE_START_SECONDS = 10.0
 
 
 def probe(path: str) -> VideoInfo:
@@ -100,7 +101,7 @@ def frame_at(
                 shown, end = frame, frame.pts_seconds + decoder.shown_seconds(frame)
             if shown is not None and time_seconds < end:
                 return shown
-            if time_seconds < start or end < math.inf:
+            if time_seconds < start or -math.inf < end < math.inf:
                 break
         ends = f" to {end:.3f}" if math.isfinite(end) else ""
         raise NotFoundError(
@@ -232,6 +233,9 @@ class VideoDecoder:
 
     def seek(self, time_seconds: float) -> None:
         """Goes to the key frame at or before a time; `frames` then starts there."""
+        if time_seconds <= self.info.start_seconds:
+            # A transport stream is searched by decoding times: before the first of them lies its beginning.
+            time_seconds = self.info.start_seconds - _BEFORE_START_SECONDS
         target = round((time_seconds + self._clock.offset_seconds) / self._time_base_seconds)
         self._checks_end = False  # what came before is not seen, so nothing can be concluded
         self._head.clear()

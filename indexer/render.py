@@ -143,7 +143,7 @@ def _from(decoder: VideoDecoder, start_seconds: float) -> Iterator[DecodedFrame]
         else:
             if shown is not None:
                 yield shown
-            return
+                return
 
 
 def even_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:

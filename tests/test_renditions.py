@@ -153,6 +153,22 @@ def test_a_late_start_counts_and_is_not_shown(worker: DecodeWorker, film: Path, 
         worker.render(str(late), str(target), cut(0.0, 4.0))
 
 
+@pytest.mark.parametrize("key_every", [25, 500])
+def test_transport_streams_are_cut_as_exactly(worker: DecodeWorker, tmp_path: Path, key_every: int) -> None:
+    """They have no index, and a seek may lead past what was looked for."""
+    source = write_video(
+        tmp_path / "film.ts", moving(200), b_frames=2, key_every=key_every, sound_seconds=8.0
+    )
+    target = tmp_path / "cut.mp4"
+    for first in (0, 12, 113):
+        start = first / 25
+        begin = worker.probe(str(source)).start_seconds  # the sound begins before
+        worker.render(str(source), str(target), cut(begin + start + 0.001, begin + start + 1.001))
+        made = read(target)
+        assert made.kinds == ["h264", "aac"]
+        assert made.stamps[:25] == list(range(first, first + 25))
+
+
 @pytest.mark.parametrize(
     ("rotation", "turns"),
     [
