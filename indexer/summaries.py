@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 from encoders.errors import EncoderMismatchError, LibraryError, NotFoundError
 from encoders.heads import FeatureTrack
 from search.catalog import Catalog, open_record
+from search.looks import Looks, look_at, representativeness
 from search.summary import (
     UNTRAINED,
     Budget,
     ImportanceScorer,
-    Looks,
     choose,
-    look_at,
-    representativeness,
     spans_of,
 )
 from search.types import KeyFrame, Video

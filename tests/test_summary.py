@@ -25,13 +25,11 @@ from indexer.storyboard import (
     storyboard_jpeg,
 )
 from indexer.summaries import picture_sharpness
+from search.looks import measure_likeness, representativeness, unit_features
 from search.summary import (
     Budget,
     choose,
-    measure_likeness,
-    representativeness,
     spans_of,
-    unit_features,
 )
 
 STEP = 0.5
