@@ -1229,7 +1229,7 @@ def test_a_library_from_before_actions_keeps_what_it_has(request, tmp_path, engi
         else request.getfixturevalue("postgres_url")
     )
     database = Database(url)
-    database.migrate("0001")
+    database.migrate()
     old = ("library", "videos", "clips", "clip_vectors", "key_frames", "removed_clips", "jobs")
     tables = [table for table in metadata.sorted_tables if table.name in old]
     with database.write() as connection:
@@ -1242,6 +1242,7 @@ def test_a_library_from_before_actions_keeps_what_it_has(request, tmp_path, engi
         catalog.publish_video(staged, digest="x", sampling=SAMPLING)
     with database.read() as connection:
         before = [connection.execute(select(table)).all() for table in tables]
+    database.downgrade("0001")  # what a library of then held; today's statements know later columns
     database.migrate()
     with database.read() as connection:
         assert [connection.execute(select(table)).all() for table in tables] == before
@@ -1253,6 +1254,7 @@ def test_a_library_from_before_actions_keeps_what_it_has(request, tmp_path, engi
             )
         )
     database.downgrade("0001")
+    database.migrate()
     with database.read() as connection:
         assert [connection.execute(select(table)).all() for table in tables] == before
     database.close()
