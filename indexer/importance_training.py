@@ -22,7 +22,7 @@ from encoders.span_evaluation import evaluate_summaries
 from indexer.dataset_types import Split
 from indexer.importance_data import SummarySample, encode_samples, read_summary_data, to_judge, to_learn
 from indexer.types import SamplingOptions
-from search.summary import representativeness
+from search.looks import representativeness
 
 if TYPE_CHECKING:
     from encoders.evaluation import EvaluationReport
