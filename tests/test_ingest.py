@@ -277,7 +277,8 @@ def test_the_command_line_reports_and_exits_as_promised(hostile, tmp_path):
     assert status["index"]["up_to_date"]
 
     nothing = indexer("ingest", tmp_path / "nowhere", library=folder)
-    assert (nothing.returncode, "does not exist" in nothing.stderr) == (2, True)
+    said = " ".join(nothing.stderr.replace("│", " ").split())  # in a box as wide as the terminal
+    assert (nothing.returncode, "does not exist" in said) == (2, True), nothing.stderr
 
     found = indexer("search", "--like", 1, "--json", "-k", "3", library=folder)
     hits = json.loads(found.stdout)["hits"]
