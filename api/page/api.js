@@ -3,9 +3,11 @@
 export class Refusal extends Error {
   constructor(message, status) {
     super(message);
-    this.status = status;
+    this.status = status; // 0: no answer at all
   }
 }
+
+const GONE = "The server does not answer. Is it still running?";
 
 async function answer(url, options) {
   let response;
@@ -13,10 +15,15 @@ async function answer(url, options) {
     response = await fetch(url, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal("The server does not answer. Is it still running?", 0);
+    throw new Refusal(GONE, 0);
   }
-  if (response.ok) return response.json();
-  throw await refusal(response);
+  if (!response.ok) throw await refusal(response);
+  try {
+    return await response.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refusal(GONE, 0); // it went away in the middle of its answer
+  }
 }
 
 async function refusal(response) {
@@ -29,32 +36,80 @@ async function refusal(response) {
   return new Refusal(detail, response.status);
 }
 
-export const status = () => answer("/v1/status");
-
-// `parts` are query parts, `file` an example or null, `options` has filters, limit and group_by.
-export function search(parts, file, options, signal) {
-  if (!file) {
-    return answer("/v1/search", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ query: parts, ...options }),
-      signal,
-    });
-  }
-  const form = new FormData();
-  form.append("options", JSON.stringify({ query: parts, ...options }));
-  form.append("file", file, file.name || "example");
-  return answer("/v1/search/example", { method: "POST", body: form, signal });
+function address(path, parameters) {
+  const known = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return known.length ? `${path}?${new URLSearchParams(known)}` : path;
 }
 
-export const fileUrl = (videoId) => `/v1/videos/${videoId}/file`;
+const send = (url, body, signal) =>
+  answer(url, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal });
+const remove = (url) => answer(url, { method: "DELETE" });
 
-// Why a video cannot be played: the server's reason, or null when it does send the file.
-export async function whyNot(videoId) {
+function upload(url, file, options, signal) {
+  const form = new FormData();
+  form.append("options", JSON.stringify(options));
+  form.append("file", file, file.name || "example");
+  return answer(url, { method: "POST", body: form, signal });
+}
+
+// --- searching; `parts` are query parts, `file` an example or null ---------------------------
+
+export const search = (parts, file, options, signal) =>
+  file
+    ? upload("/v1/search/example", file, { query: parts, ...options }, signal)
+    : send("/v1/search", { query: parts, ...options }, signal);
+
+export const matches = (videoId, parts, file, signal) =>
+  file
+    ? upload(`/v1/videos/${videoId}/matches/example`, file, { query: parts }, signal)
+    : send(`/v1/videos/${videoId}/matches`, { query: parts }, signal);
+
+// --- the library ---------------------------------------------------------------------------
+
+export const status = () => answer("/v1/status");
+export const videos = (parameters) => answer(address("/v1/videos", parameters));
+export const video = (id) => answer(`/v1/videos/${id}`);
+export const clips = (parameters) => answer(address("/v1/clips", parameters));
+export const timeline = (id) => answer(`/v1/videos/${id}/timeline`);
+export const keyFrames = (id, most) => answer(address(`/v1/videos/${id}/key-frames`, { max: most }));
+export const ingest = (path) => send("/v1/ingest", { paths: [path] });
+export const jobs = (limit) => answer(address("/v1/jobs", { limit }));
+export const job = (id) => answer(`/v1/jobs/${id}`);
+
+// --- actions -------------------------------------------------------------------------------
+
+export const actions = () => answer("/v1/actions");
+export const action = (name) => answer(`/v1/actions/${encodeURIComponent(name)}`);
+export const segments = (parameters) => answer(address("/v1/segments", parameters));
+export const teach = (lesson) => send("/v1/actions", lesson);
+export const forget = (name) => remove(`/v1/actions/${encodeURIComponent(name)}`);
+export const forgetExample = (name, id) => remove(`/v1/actions/${encodeURIComponent(name)}/examples/${id}`);
+export const judge = (clipId, action, correct) => send("/v1/feedback", { clip_id: clipId, action, correct });
+
+// --- footage -------------------------------------------------------------------------------
+
+const between = (path, start, end) =>
+  address(path, { start_seconds: start.toFixed(3), end_seconds: end.toFixed(3) });
+export const fileUrl = (videoId) => `/v1/videos/${videoId}/file`;
+export const convertedUrl = (videoId, start, end) => between(`/v1/videos/${videoId}/preview`, start, end);
+export const cutUrl = (videoId, start, end) => between(`/v1/videos/${videoId}/cut`, start, end);
+export const loopUrl = (clipId) => `/v1/clips/${clipId}/preview`;
+export const storyboardUrl = (videoId, most, columns) =>
+  address(`/v1/videos/${videoId}/storyboard`, { max: most, columns });
+export const spritesUrl = (videoId) => `/v1/videos/${videoId}/sprites.jpg`;
+
+export async function sprites(videoId) {
+  const response = await fetch(`/v1/videos/${videoId}/sprites.vtt`);
+  if (!response.ok) throw await refusal(response);
+  return response.text();
+}
+
+// Why footage cannot be had: a Refusal, or null when the server does send it.
+export async function whyNot(url) {
   try {
-    const response = await fetch(fileUrl(videoId), { headers: { Range: "bytes=0-0" } });
-    return response.ok ? null : (await refusal(response)).message;
+    const response = await fetch(url, { headers: { Range: "bytes=0-0" } });
+    return response.ok ? null : await refusal(response);
   } catch {
-    return "The server does not answer. Is it still running?";
+    return new Refusal(GONE, 0);
   }
 }

@@ -1,250 +1,158 @@
-// The page: one query made of words, an example and likings; its results.
+// The page: its state is its address; a change of one is a change of the other.
 
+import * as actions from "./actions.js";
+import * as address from "./address.js";
 import * as api from "./api.js";
+import * as dropping from "./dropping.js";
+import { element, isPlainClick, make } from "./elements.js";
+import { count, whole } from "./format.js";
+import * as library from "./library.js";
 import * as player from "./player.js";
-import { card, fileName, span, still } from "./results.js";
+import * as query from "./query.js";
+import { search } from "./search.js";
+import { posters } from "./posters.js";
 
-const PAGE = 24;
-const MOST = 960;
-const NOT_WEIGHT = -0.5; // as on the command line
-const element = (id) => document.getElementById(id);
-const [words, prefix, shortest, group] = ["words", "prefix", "shortest", "group"].map(element);
-const [parts, results, message, more] = ["parts", "results", "message", "more"].map(element);
+const TITLES = { search: "Reelseek", library: "Library · Reelseek", actions: "Actions · Reelseek" };
+let state = address.read();
+let searched = null; // the key of the search that is shown
+let depth = history.state?.depth ?? 0; // how many of our own entries lie behind this one
 
-// likings: {hit, like}; example: {file, url, kind} or null.
-const state = { likings: [], example: null, limit: PAGE, shown: 0, running: null };
-
-// --- the query ---------------------------------------------------------------------------
-
-function queryParts() {
-  const text = words.value.trim();
-  const found = state.likings.map(({ hit, like }) => ({ clip_id: hit.clip_id, weight: like ? 1 : NOT_WEIGHT }));
-  return text ? [{ text }, ...found] : found;
-}
-
-function options() {
-  const filters = {};
-  if (prefix.value) filters.path_prefix = prefix.value;
-  if (Number(shortest.value) > 0) filters.min_duration_seconds = Number(shortest.value);
-  return { filters, limit: state.limit, group_by: group.value };
-}
-
-function say(text, kind = "") {
-  message.className = `message ${kind}`;
-  message.textContent = text;
-}
-
-async function run({ keepLimit = false } = {}) {
-  if (!keepLimit) state.limit = PAGE;
-  state.running?.abort();
-  remember();
-  const query = queryParts();
-  if (!state.example && !query.some((part) => (part.weight ?? 1) > 0)) {
-    state.running = null;
-    show([]);
-    say(query.length ? "Add something to look for: words, an image or a clip." : "");
-    return;
+// Changes the state and the address with it.
+function go(change, { replace = false } = {}) {
+  state = { ...state, ...change };
+  if (replace) history.replaceState({ depth }, "", address.write(state));
+  else {
+    depth += 1;
+    history.pushState({ depth }, "", address.write(state));
   }
-  const running = (state.running = new AbortController());
-  results.classList.add("busy");
-  results.setAttribute("aria-busy", "true");
-  const patience = setTimeout(() => say("Searching…"), 300);
+  apply();
+}
+
+function apply() {
+  for (const view of ["search", "library", "actions"]) element(`view-${view}`).hidden = state.view !== view;
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.dataset.view === state.view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = state.words && state.view === "search" ? `${state.words} · Reelseek` : TITLES[state.view];
+  query.show(state, go);
+  if (state.view === "search") showSearch();
+  library.show(state);
+  actions.show(state);
+  player.show(state.player, () => searching.asked(state));
+}
+
+async function showSearch() {
+  const key = address.searchKey(state);
+  if (key === searched) return;
+  searched = key;
+  const isHome = key === "/";
+  element("view-search").classList.toggle("at-home", isHome);
+  element("home").hidden = true;
+  await searching.run(state);
+  if (isHome && searched === key) showHome();
+}
+
+async function showHome() {
   try {
-    const answer = await api.search(query, state.example?.file ?? null, options(), running.signal);
-    if (running !== state.running) return;
-    show(answer.hits, keepLimit);
-    summarise(answer);
-  } catch (error) {
-    if (error.name === "AbortError" || running !== state.running) return;
-    show([]);
-    say(error.message, "problem");
-  } finally {
-    clearTimeout(patience);
-    if (running === state.running) {
-      results.classList.remove("busy");
-      results.removeAttribute("aria-busy");
+    const { videos } = await api.videos({ status: "indexed", limit: 12 });
+    element("home").hidden = !videos.length || searched !== "/";
+    element("home-videos").replaceChildren(...posters(videos, (video) => open(video.id, 0)));
+    if (!videos.length) {
+      const link = make("a", { href: "/?view=library" }, "Index a folder");
+      element("message").replaceChildren(make("b", {}, "This library is empty."), link);
     }
+  } catch {
+    // the header says that the server is gone
   }
 }
 
-function show(hits, added = false) {
-  const before = added ? state.shown : 0;
-  results.replaceChildren(...hits.map((hit) => card(hit, actions)));
-  state.shown = hits.length;
-  more.hidden = hits.length < state.limit || state.limit >= MOST;
-  if (before && hits.length > before) results.children[before].querySelector(".still").focus();
-}
-
-function summarise({ hits, took_ms: took, exact }) {
-  if (!hits.length) {
-    say("Nothing found: no clip passes the filters.", "nothing");
-  } else if (hits.every((hit) => hit.weak)) {
-    say("Nothing here looks like that. The least unlike:", "nothing");
-  } else {
-    const good = hits.filter((hit) => !hit.weak).length;
-    const noun = { clip: "clip", moment: "moment", video: "video" }[group.value];
-    const found = `${good} matching ${noun}${good === 1 ? "" : "s"}`;
-    const weak = hits.length - good;
-    say(`${found}${weak ? `, then ${weak} weak` : ""} · ${Math.round(took)} ms${exact ? "" : " · approximate"}`);
-  }
-}
-
-// --- examples and likings ----------------------------------------------------------------
-
-const actions = {
-  play: player.play,
-  like: (hit) => want(hit, true),
-  unlike: (hit) => want(hit, false),
-};
-
-function want(hit, like) {
-  state.likings = state.likings.filter((one) => one.hit.clip_id !== hit.clip_id);
-  state.likings.push({ hit, like });
-  showParts();
-  run();
-  window.scrollTo({ top: 0 });
-}
-
-function useExample(file) {
-  if (state.example) URL.revokeObjectURL(state.example.url);
-  state.example = file ? { file, url: URL.createObjectURL(file), kind: file.type.split("/")[0] } : null;
-  showParts();
-  run();
-}
-
-function showParts() {
-  const chips = state.likings.map(({ hit, like }) => {
-    const image = document.createElement("img");
-    image.src = still(hit)?.url ?? "";
-    return chip(image, like ? "Like" : "Not like", `${fileName(hit.path)}, ${span(hit)}`, like, () => {
-      state.likings = state.likings.filter((one) => one.hit !== hit);
-    });
-  });
-  if (state.example) {
-    const { file, url, kind } = state.example;
-    const picture = document.createElement(kind === "video" ? "video" : "img");
-    picture.src = url;
-    picture.muted = true;
-    chips.unshift(chip(picture, "Like", file.name || "pasted image", true, () => {
-      URL.revokeObjectURL(state.example.url);
-      state.example = null;
-    }));
-  }
-  parts.replaceChildren(...chips);
-}
-
-function chip(picture, verb, name, like, forget) {
-  const item = document.createElement("li");
-  item.className = `part ${like ? "like" : "unlike"}`;
-  if (picture.tagName === "IMG") picture.alt = "";
-  const bold = document.createElement("b");
-  bold.textContent = verb;
-  const label = document.createElement("span");
-  label.textContent = name;
-  label.title = name;
-  const remove = document.createElement("button");
-  remove.type = "button";
-  remove.setAttribute("aria-label", `Remove: ${verb.toLowerCase()} ${name}`);
-  remove.innerHTML = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M6 6l12 12M18 6L6 18"/></svg>';
-  remove.addEventListener("click", () => {
-    forget();
-    showParts();
-    words.focus();
-    run();
-  });
-  item.append(picture, bold, label, remove);
-  return item;
-}
-
-// --- the address: words and filters survive a reload -------------------------------------
-
-function remember() {
-  const stored = new URLSearchParams();
-  for (const [key, input] of [["q", words], ["prefix", prefix], ["min", shortest]]) {
-    if (input.value.trim()) stored.set(key, input.value.trim());
-  }
-  if (group.value !== "moment") stored.set("group", group.value);
-  const query = stored.toString();
-  history.replaceState(null, "", query ? `/?${query}` : "/");
-}
-
-function recall() {
-  const stored = new URLSearchParams(location.search);
-  words.value = stored.get("q") ?? "";
-  prefix.value = stored.get("prefix") ?? "";
-  shortest.value = stored.get("min") ?? "";
-  const by = stored.get("group");
-  if ([...group.options].some((option) => option.value === by)) group.value = by;
-  if (words.value) run();
-}
-
-async function showLibrary() {
-  const line = element("library");
+async function showHoldings() {
+  const line = element("holdings");
   try {
     const { videos, clips } = await api.status();
-    const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
-    line.textContent = `${count(videos.indexed, "video")} · ${count(clips, "clip")}`;
-    for (const [number, name] of [[videos.missing, "missing"], [videos.failed, "failed"]]) {
-      if (!number) continue;
-      const part = document.createElement("span");
-      part.className = name;
-      part.textContent = ` · ${number.toLocaleString("en")} ${name}`;
-      line.append(part);
+    line.replaceChildren(`${count(videos.indexed, "video")} · ${count(clips, "clip")}`);
+    for (const name of ["missing", "failed"]) {
+      if (videos[name]) line.append(make("a", { class: name, href: `/?view=library&show=${name}` }, `${whole(videos[name])} ${name}`));
     }
-    if (!clips && !words.value) say("This library is empty. Index a folder with: indexer ingest PATH", "nothing");
   } catch (error) {
     line.textContent = error.message;
   }
 }
 
-// --- wiring ------------------------------------------------------------------------------
-
-function connectDrop() {
-  const curtain = element("drop");
-  let depth = 0;
-  const holdsFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-  window.addEventListener("dragenter", (event) => {
-    if (!holdsFile(event)) return;
-    depth += 1;
-    curtain.hidden = false;
-  });
-  window.addEventListener("dragleave", () => {
-    depth = Math.max(0, depth - 1);
-    curtain.hidden = depth === 0;
-  });
-  window.addEventListener("dragover", (event) => {
-    if (holdsFile(event)) event.preventDefault();
-  });
-  window.addEventListener("drop", (event) => {
-    depth = 0;
-    curtain.hidden = true;
-    if (!holdsFile(event)) return;
-    event.preventDefault();
-    if (event.dataTransfer.files[0]) useExample(event.dataTransfer.files[0]);
-  });
-  window.addEventListener("paste", (event) => {
-    const file = event.clipboardData?.files[0];
-    if (!file) return;
-    event.preventDefault();
-    useExample(file);
-  });
+function open(video, time, hit = null) {
+  player.expect(hit);
+  go({ player: { video, time } });
 }
 
-element("search").addEventListener("submit", (event) => {
+// Where the player stands now: a reload goes on from there.
+function moved(time) {
+  if (!state.player) return;
+  state.player = { ...state.player, time };
+  history.replaceState({ depth }, "", address.write(state));
+}
+
+// Back leaves the player where the page opened it; a link that opened it has no page before.
+function close() {
+  if (!state.player) return;
+  if (depth > 0) history.back();
+  else go({ player: null }, { replace: true });
+}
+
+const on = {
+  play: (hit) => open(hit.video_id, hit.start_seconds, hit),
+  like: (hit) => liking.like(hit, true),
+  unlike: (hit) => liking.like(hit, false),
+  only: (action) => go({ view: "search", filters: { ...state.filters, action }, player: null }),
+  drag: dropping.drag,
+};
+const searching = search(on);
+const liking = query.connect(go, () => state);
+dropping.connect({ file: (file) => query.useExample(file, go), hit: (hit, like) => liking.like(hit, like) });
+player.connect({
+  close,
+  moved,
+  likeSpan: (video, start, end, like, url) => {
+    const id = query.rememberSpan(video, start, end, url);
+    const others = state.likings.filter((one) => one.id !== id);
+    go({ view: "search", likings: [...others, { id, like }], player: null });
+    window.scrollTo({ top: 0 });
+  },
+  likeHit: (hit, like) => liking.like(hit, like),
+  only: on.only,
+  learned: query.knowActions,
+});
+library.connect({ open, go, changed: showHoldings });
+actions.connect({ open, go, only: on.only, learned: query.knowActions });
+
+// Links of our own change the state in place.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[href^='/']");
+  if (!link || event.defaultPrevented || !isPlainClick(event) || link.hasAttribute("download")) return;
   event.preventDefault();
-  run();
+  const next = address.read(new URL(link.href));
+  go(next);
+  element(next.view === "search" ? "words" : "main").focus();
+  window.scrollTo({ top: 0 });
 });
-for (const input of [prefix, shortest, group]) input.addEventListener("change", () => run());
-element("file").addEventListener("change", (event) => {
-  const file = event.target.files[0];
-  event.target.value = ""; // so that the same file can be chosen again
-  if (file) useExample(file);
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest?.("input, select, textarea, dialog");
+  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  go({ view: "search" }, { replace: state.view === "search" });
+  element("words").select();
 });
-more.addEventListener("click", () => {
-  state.limit = Math.min(MOST, state.limit * 2);
-  run({ keepLimit: true });
+window.addEventListener("popstate", (event) => {
+  depth = event.state?.depth ?? 0;
+  state = address.read();
+  apply();
 });
-player.connect(actions);
-connectDrop();
-recall();
-showLibrary();
+window.addEventListener("hashchange", () => {
+  state = address.read();
+  apply();
+});
+
+history.replaceState({ depth }, "", address.write(state));
+apply();
+showHoldings();
+query.knowActions();

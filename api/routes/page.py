@@ -4,36 +4,42 @@ from __future__ import annotations
 
 import hashlib
 from importlib import resources
+from pathlib import PurePosixPath
 
 from fastapi import APIRouter, Request, Response
 
 router = APIRouter(include_in_schema=False)
 
+# What else lies in the folder is not served.
 _MEDIA_TYPES = {
-    "index.html": "text/html; charset=utf-8",
-    "page.css": "text/css; charset=utf-8",
-    "page.js": "text/javascript; charset=utf-8",
-    "api.js": "text/javascript; charset=utf-8",
-    "player.js": "text/javascript; charset=utf-8",
-    "results.js": "text/javascript; charset=utf-8",
-    "icon.svg": "image/svg+xml",
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
 
 
-def _read(name: str) -> tuple[bytes, str]:
-    content = (resources.files("api") / "page" / name).read_bytes()
-    return content, f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+def _read_files() -> dict[str, tuple[bytes, str, str]]:
+    """Content, media type and ETag of each file by its name."""
+    files = {}
+    for file in (resources.files("api") / "page").iterdir():
+        media_type = _MEDIA_TYPES.get(PurePosixPath(file.name).suffix)
+        if media_type is not None and file.is_file():
+            content = file.read_bytes()
+            etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+            files[file.name] = (content, media_type, etag)
+    return files
 
 
-_FILES = {name: _read(name) for name in _MEDIA_TYPES}
+_FILES = _read_files()
 
 
 def _answer(request: Request, name: str) -> Response:
-    content, etag = _FILES[name]
+    content, media_type, etag = _FILES[name]
     headers = {"Cache-Control": "no-cache", "ETag": etag}
     if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return Response(content, media_type=_MEDIA_TYPES[name], headers=headers)
+    return Response(content, media_type=media_type, headers=headers)
 
 
 @router.head("/")
@@ -50,6 +56,6 @@ def _add(name: str) -> None:
     router.add_api_route(f"/{name}", page_file, methods=["GET", "HEAD"])
 
 
-for _name in _MEDIA_TYPES:
+for _name in sorted(_FILES):
     if _name != "index.html":
         _add(_name)

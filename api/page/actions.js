@@ -1,0 +1,219 @@
+// The actions view: what is known, how well it was learned, examples, what was found.
+
+import * as api from "./api.js";
+import { element, icon, make } from "./elements.js";
+import { clock, colour, count, fileName, length, percent, whole } from "./format.js";
+import { clipOf, judging } from "./judge.js";
+import { finished, outcome } from "./lesson.js";
+
+const PAGE = 24;
+const body = element("actions-body");
+const message = element("actions-message");
+let on = null;
+let shown = null; // the name that is looked at, "" for the listing, null while the view is not shown
+
+export function show(state) {
+  if (state.view !== "actions") {
+    shown = null;
+    return;
+  }
+  if (shown === state.name) return;
+  shown = state.name;
+  load();
+}
+
+function say(text, kind = "") {
+  message.className = `message ${kind}`;
+  message.textContent = text;
+}
+
+async function load() {
+  const mine = shown;
+  try {
+    const made = mine ? await detail(mine) : await listing();
+    if (mine !== shown) return;
+    say("");
+    body.replaceChildren(...made);
+  } catch (error) {
+    if (mine !== shown) return;
+    body.replaceChildren(mine ? back() : "");
+    say(error.message, "problem");
+  }
+}
+
+// --- the listing -----------------------------------------------------------------------------
+
+async function listing() {
+  const { actions, heads, untaught } = await api.actions();
+  const made = [];
+  if (!actions.length) {
+    made.push(make(
+      "div", { class: "empty" },
+      make("b", {}, "No action is known here yet."),
+      make("p", {}, "Play a video, mark a few spans that show it, and press Teach. A handful is enough to begin with."),
+      make("a", { class: "plain edged", href: "/?view=library" }, "Choose a video"),
+    ));
+  }
+  made.push(make("ul", { class: "action-list" }, ...actions.map(row)));
+  if (untaught.length) {
+    made.push(make("h2", {}, "Corrected, not taught yet"), make("ul", { class: "plain-list" }, ...untaught.map((one) =>
+      make("li", {}, make("b", {}, one.action), ` ${one.positive} for, ${one.negative} against`))));
+  }
+  if (heads.length) {
+    made.push(make("h2", {}, "Heads"), make("ul", { class: "plain-list" }, ...heads.map((one) =>
+      make("li", {}, make("b", {}, one.head), ` knows ${count(one.names, "name")}`))));
+  }
+  return made;
+}
+
+function row(one) {
+  return make(
+    "li", { class: "action" },
+    make("div", { class: "action-head" },
+      make("i", { class: `swatch ${colour(one.action)}`, "aria-hidden": "true" }),
+      make("h2", {}, make("a", { href: `/?view=actions&name=${encodeURIComponent(one.action)}` }, one.action)),
+      make("span", { class: "note" }, one.head === "taught" ? "taught here" : one.head)),
+    make("p", { class: "found" }, make("b", {}, whole(one.segments)), ` ${one.segments === 1 ? "segment" : "segments"} · ${length(one.seconds)}`),
+    measures(one.report),
+    make("div", { class: "row" },
+      make("button", { class: "plain edged", type: "button", "aria-label": `Search for ${one.action}`, onclick: () => on.only(one.action) }, "Search for it"),
+      make("a", { class: "plain edged", "aria-label": `Review ${one.action}`, href: `/?view=actions&name=${encodeURIComponent(one.action)}` }, "Review")),
+  );
+}
+
+// Precision and recall of a lesson, with what they rest on.
+function measures(report) {
+  if (!report || !Number.isFinite(report.precision)) {
+    return make("p", { class: "note" }, "Nothing was measured here.");
+  }
+  const gauge = (name, share) => make(
+    "div", { class: "gauge" },
+    make("dt", {}, name),
+    make("dd", {}, percent(share), make("meter", { min: 0, max: 1, value: share, "aria-label": `${name} ${percent(share)}` })),
+  );
+  const basis = `From ${count(report.positives, "example")} and ${count(report.negatives, "counter-example")}, held out in turn.`;
+  return make(
+    "div", { class: "measures" },
+    make("dl", {}, gauge("Precision", report.precision), gauge("Recall", report.recall)),
+    make("p", { class: "note" }, basis, report.by_source ? null : make("span", { class: "caution" }, " Few files: the figures flatter.")),
+  );
+}
+
+// --- one action --------------------------------------------------------------------------------
+
+const back = () => make("p", {}, make("a", { href: "/?view=actions" }, "← All actions"));
+
+async function detail(name) {
+  const [known, found] = await Promise.all([
+    api.action(name),
+    api.segments({ action: name, limit: PAGE }).catch(() => ({ segments: [], total: 0, next_cursor: null })),
+  ]);
+  const segments = make("ul", { class: "tiles" });
+  const more = make("button", { class: "plain more", type: "button" }, "Show more");
+  let cursor = null;
+  const add = async (page) => {
+    segments.append(...page.segments.map((one) => tile(one, judging(one))));
+    cursor = page.next_cursor;
+    more.hidden = !cursor;
+  };
+  more.addEventListener("click", async () => {
+    try {
+      await add(await api.segments({ action: name, limit: PAGE, cursor }));
+    } catch (error) {
+      say(error.message, "problem");
+    }
+  });
+  await add(found);
+  const taught = known.head === "taught";
+  return [
+    back(),
+    make("div", { class: "action-title" },
+      make("h2", {}, name),
+      make("div", { class: "row" },
+        make("button", { class: "plain edged", type: "button", onclick: () => on.only(name) }, "Search for it"),
+        taught ? make("button", { class: "plain edged", type: "button", onclick: (event) => again(name, event.currentTarget) }, "Teach again") : null,
+        taught ? make("button", { class: "plain edged bad", type: "button", onclick: (event) => forget(name, event.currentTarget) }, "Forget it") : null)),
+    measures(known.report),
+    make("h3", {}, "Found ", make("b", { class: "number" }, whole(found.total))),
+    found.total ? make("p", { class: "note" }, "Confirm or reject what you see: the next lesson learns from it.") : make("p", { class: "note" }, "Nothing was found yet."),
+    segments,
+    more,
+    make("h3", {}, "Examples ", make("b", { class: "number" }, whole(known.examples.length))),
+    make("ul", { class: "tiles" }, ...known.examples.map((one) => exampleTile(name, one))),
+  ];
+}
+
+function tile(one, ...acts) {
+  const image = make("img", { alt: "", loading: "lazy", decoding: "async" });
+  if (one.key_frame?.url ?? one.key_frame_url) image.src = one.key_frame?.url ?? one.key_frame_url;
+  else clipOf(one).then((clip) => clip?.key_frames.length && (image.src = clip.key_frames[0].url)).catch(() => {});
+  const where = `${fileName(one.path ?? one.source ?? "")}, ${clock(one.start_seconds)} – ${clock(one.end_seconds)}`;
+  return make(
+    "li", { class: "tile" },
+    make("button", { class: "still", type: "button", "aria-label": `Play ${where}`, onclick: () => on.open(one.video_id, one.start_seconds) },
+      image, make("span", { class: "time" }, `${clock(one.start_seconds)} – ${clock(one.end_seconds)}`)),
+    make("p", { class: "name", title: one.path ?? one.source }, fileName(one.path ?? one.source ?? "")),
+    Number.isFinite(one.confidence) ? make("p", { class: "note" }, `${percent(one.confidence)} sure`) : null,
+    ...acts,
+  );
+}
+
+function exampleTile(name, one) {
+  const sign = make("p", { class: one.positive ? "sign yes" : "sign no" }, icon(one.positive ? "check" : "close"), one.positive ? "shows it" : "does not show it");
+  const where = fileName(one.source ?? "");
+  const out = one.id ? make("button", { class: "plain edged small", type: "button", "aria-label": `Remove the example ${where}`, onclick: async (event) => {
+    event.currentTarget.disabled = true;
+    try {
+      await api.forgetExample(name, one.id);
+      made.remove();
+      say("Removed. Teach again for it to count.");
+    } catch (error) {
+      say(error.message, "problem");
+    }
+  } }, "Remove") : null;
+  const made = one.video_id && one.start_seconds !== null
+    ? tile(one, sign, out)
+    : make("li", { class: "tile" }, make("div", { class: "still none" }, make("span", {}, "Not in this library")), make("p", { class: "name", title: one.source }, where), sign, out);
+  return made;
+}
+
+async function again(name, button) {
+  button.disabled = true;
+  say("Learning…");
+  try {
+    const job = await finished(await api.teach({ action: name, positives: [], negatives: [], keep: true }));
+    await load();
+    say(outcome({ action: name, ...job.result }));
+    on.learned();
+  } catch (error) {
+    say(error.message, "problem");
+  } finally {
+    button.disabled = false;
+  }
+}
+
+// Asked twice: what was taught is gone after it.
+async function forget(name, button) {
+  if (!button.dataset.sure) {
+    button.dataset.sure = "1";
+    button.textContent = "Forget it for good?";
+    setTimeout(() => {
+      delete button.dataset.sure;
+      button.textContent = "Forget it";
+    }, 4000);
+    return;
+  }
+  try {
+    await api.forget(name);
+    on.learned();
+    on.go({ name: "" });
+    say(`“${name}” is forgotten.`);
+  } catch (error) {
+    say(error.message, "problem");
+  }
+}
+
+// `handlers`: open(video id, time), go(change), only(action), learned().
+export function connect(handlers) {
+  on = handlers;
+}

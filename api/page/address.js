@@ -1,0 +1,68 @@
+// The page's state is its address: a reload, a link and Back all bring it back.
+//
+// view: search | library | actions; words; likings: [{ id, like }], where id is a clip's ("17") or a span's
+// ("3@12.5-15"); example: the key of a kept file; filters by the names below; player: { video, time } or null;
+// show: which videos of the library; name: the action that is looked at.
+
+export const FILTERS = ["action", "confidence", "prefix", "min", "max", "after", "before"];
+const VIEWS = ["library", "actions"];
+
+export function read(place = location) {
+  const stored = new URLSearchParams(place.search);
+  const word = (name) => stored.get(name) ?? "";
+  const hash = place.hash.replace(/^#\/?/, "");
+  const view = [word("view"), hash].find((name) => VIEWS.includes(name)) ?? "search";
+  const liked = (name, like) => word(name).split(",").filter(isPart).map((id) => ({ id, like }));
+  const video = Number(word("v"));
+  return {
+    view,
+    words: word("q"),
+    likings: [...liked("like", true), ...liked("unlike", false)],
+    example: word("example"),
+    filters: Object.fromEntries(FILTERS.map((name) => [name, word(name)])),
+    group: ["clip", "video"].includes(word("group")) ? word("group") : "moment",
+    player: Number.isSafeInteger(video) && video > 0 ? { video, time: Number(word("t")) || 0 } : null,
+    show: word("show"),
+    name: word("name"),
+  };
+}
+
+export function write(state) {
+  const stored = new URLSearchParams();
+  const keep = (name, value) => value && stored.set(name, value);
+  if (state.view !== "search") keep("view", state.view);
+  keep("q", state.words);
+  for (const [name, like] of [["like", true], ["unlike", false]]) {
+    keep(name, state.likings.filter((one) => one.like === like).map((one) => one.id).join(","));
+  }
+  keep("example", state.example);
+  for (const name of FILTERS) keep(name, state.filters[name]);
+  if (state.group !== "moment") keep("group", state.group);
+  keep("show", state.view === "library" && state.show);
+  keep("name", state.view === "actions" && state.name);
+  if (state.player) {
+    keep("v", state.player.video);
+    keep("t", shortTime(state.player.time));
+  }
+  const query = stored.toString().replaceAll("%2C", ",").replaceAll("%40", "@");
+  return query ? `/?${query}` : "/";
+}
+
+// What the search depends on, as one string: another string is another search.
+export const searchKey = (state) =>
+  write({ ...state, view: "search", player: null });
+
+const shortTime = (seconds) => String(Math.round(seconds * 1000) / 1000);
+export const momentUrl = (video, time) => `/?v=${video}&t=${shortTime(time)}`;
+
+const SPAN = /^(\d+)@(-?[\d.]+)-(-?[\d.]+)$/;
+const isPart = (id) => /^\d+$/.test(id) || SPAN.test(id);
+export const spanId = (video, start, end) => `${video}@${shortTime(start)}-${shortTime(end)}`;
+
+// The query part that an id stands for.
+export function part(id) {
+  const found = SPAN.exec(id);
+  if (!found) return { clip_id: Number(id) };
+  const [video_id, start_seconds, end_seconds] = found.slice(1).map(Number);
+  return { video_id, start_seconds, end_seconds };
+}

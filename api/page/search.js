@@ -1,0 +1,105 @@
+// Runs searches and shows their hits.
+
+import * as api from "./api.js";
+import { card } from "./card.js";
+import { element, make } from "./elements.js";
+import { count } from "./format.js";
+import { grid } from "./grid.js";
+import * as query from "./query.js";
+
+const FIRST = 60; // hits of the first answer; more follow when the end comes near
+const MOST = 10_000;
+const results = element("results");
+const message = element("message");
+
+export function search(on) {
+  const shown = grid(results, (hit) => card(hit, on), () => more());
+  let running = null;
+  let last = null; // { asked, state, limit, full }
+
+  async function ask(state, wanted, limit) {
+    running?.abort();
+    const mine = (running = new AbortController());
+    results.setAttribute("aria-busy", "true");
+    const patience = limit === FIRST ? setTimeout(() => say("Searching…"), 300) : 0;
+    try {
+      const answer = await api.search(wanted.parts, wanted.file, query.options(state, limit), mine.signal);
+      if (mine !== running) return;
+      performance.mark("reelseek-answer");
+      last = { asked: wanted, state, limit, full: answer.hits.length >= limit && limit < MOST };
+      shown.show(answer.hits);
+      summarise(answer, state);
+      requestAnimationFrame(() => setTimeout(() => {
+        performance.measure("reelseek-paint", "reelseek-answer");
+      }));
+    } catch (error) {
+      if (error.name === "AbortError" || mine !== running) return;
+      last = null;
+      if (limit === FIRST) shown.show([]);
+      fail(error, () => ask(state, wanted, limit));
+    } finally {
+      clearTimeout(patience);
+      if (mine === running) {
+        running = null;
+        results.removeAttribute("aria-busy");
+      }
+    }
+  }
+
+  function more() {
+    if (running || !last?.full) return;
+    ask(last.state, last.asked, Math.min(MOST, last.limit * 4));
+  }
+
+  // Searches for what a state asks for; says whether there was anything to look for.
+  async function run(state) {
+    const wanted = await query.asked(state);
+    if (query.isEmpty(wanted)) {
+      running?.abort();
+      running = last = null;
+      shown.show([]);
+      if (wanted.lost) say("The dropped example is no longer kept in this browser. Drop it again.", "nothing");
+      else if (wanted.parts.length) say("Add something to look for: words, an image or a clip.", "nothing");
+      else say("");
+      return false;
+    }
+    last = null;
+    await ask(state, wanted, FIRST);
+    return true;
+  }
+
+  return { run, asked: query.asked };
+}
+
+function say(text, kind = "", ...more) {
+  message.className = `message ${kind}`;
+  message.replaceChildren(text, ...more);
+}
+
+function fail(error, again) {
+  if (error.status) {
+    say(error.message, "problem");
+    return;
+  }
+  const button = make("button", { class: "plain edged", type: "button", onclick: again }, "Try again");
+  say(error.message, "problem", button);
+}
+
+function summarise({ hits, took_ms: took, exact }, state) {
+  const noun = { clip: "clip", moment: "moment", video: "video" }[state.group];
+  const good = hits.filter((hit) => !hit.weak).length;
+  const weak = hits.length - good;
+  if (!hits.length) {
+    const filtered = Object.values(state.filters).some(Boolean);
+    say(
+      filtered ? "Nothing found: no clip passes the filters." : "Nothing found.",
+      "nothing",
+      make("span", {}, filtered ? "Widen or clear them." : "This library holds no clips yet. Index a folder in the library view."),
+    );
+  } else if (!good) {
+    say("Nothing here looks like that.", "nothing", make("span", {}, "Below is what is least unlike it."));
+  } else {
+    const found = `${count(good, "matching " + noun)}${weak ? `, then ${weak} weak` : ""}`;
+    say(`${found} · ${Math.round(took)} ms${exact ? "" : " · approximate"}`);
+  }
+}
