@@ -2,7 +2,7 @@
 
 export class Refusal extends Error {
   constructor(message, status) {
-    super(message);
+    super(message.charAt(0).toUpperCase() + message.slice(1));
     this.status = status; // 0: no answer at all
   }
 }

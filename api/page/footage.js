@@ -61,8 +61,9 @@ export function stop() {
 
 export function seek(seconds) {
   until = null;
-  if (!playing || !lostBox.hidden) return;
-  if (converted && (seconds < converted.start || seconds >= converted.end)) convert(seconds);
+  if (!playing) return;
+  if (!lostBox.hidden) wish = seconds;
+  else if (converted && (seconds < converted.start || seconds >= converted.end)) convert(seconds);
   else if (wish !== null) wish = seconds;
   else video.currentTime = Math.max(0, seconds - offset);
 }
@@ -97,9 +98,9 @@ function say(text, ...more) {
 
 // Says in the place of the picture why there is none.
 export function lost(error) {
-  wish = null;
+  wish = now(); // the timeline still shows where it would be
   video.pause();
-  const again = () => play(playing);
+  const again = () => play({ ...playing, time: now() });
   lostBox.replaceChildren(
     make("b", {}, error.status === 404 ? "The file is not there" : "This cannot be played"),
     make("p", {}, error.message),

@@ -49,6 +49,7 @@ async function open({ video: id, time }, asked) {
   element("timeline-note").textContent = "";
   timeline.show({ start: 0, end: hit?.end_seconds ?? 1, shots: [], segments: [], video: id });
   if (hit) timeline.moveHead(time);
+  element("player-clock").textContent = clock(time);
   spans.open(mine.video, hit);
   lesson.open(mine.video, hit);
   if (!dialog.open) dialog.showModal();

@@ -28,6 +28,15 @@ function load(url) {
   });
 }
 
+// Fills the box where that cuts little off; what is much higher or wider than the box is shown whole.
+const MOST_CUT = 0.26;
+function fit(still, image) {
+  const { clientWidth: width, clientHeight: height } = still;
+  if (!image.naturalWidth || !height) return;
+  const ratio = image.naturalWidth / image.naturalHeight / (width / height);
+  still.classList.toggle("fill", 1 - Math.min(ratio, 1 / ratio) <= MOST_CUT);
+}
+
 // The cells of a video's sprite sheet; none where it has no sheet, say because its file is gone.
 export function sheet(videoId) {
   if (!sheets.has(videoId)) sheets.set(videoId, readSheet(videoId).catch(() => []));
@@ -52,6 +61,7 @@ export function scrub(still, image, one, shown) {
   const bar = make("i", { class: "scrub-at", hidden: true });
   const cellBox = make("span", { class: "cell", hidden: true });
   still.append(cellBox, bar);
+  image.addEventListener("load", () => fit(still, image), { once: true });
 
   function show(share) {
     bar.hidden = false;
