@@ -107,6 +107,7 @@ export function lost(error) {
     make("button", { class: "plain edged", type: "button", onclick: again }, "Try again"),
   );
   lostBox.hidden = false;
+  notice.hidden = true;
   if (playing && error.status === 404) showStored(playing.id);
 }
 

@@ -3,7 +3,7 @@
 // It draws and reports where it was pressed; what follows from that is the player's affair.
 
 import { draw, element, make } from "./elements.js";
-import { clock, colour, length, percent } from "./format.js";
+import { clock, colour, count, length, percent } from "./format.js";
 import { cellAt, sheet, showCell } from "./scrub.js";
 
 const root = element("timeline");
@@ -178,7 +178,7 @@ export function legend(list, seek) {
     : footage.segments.reduce((all, one) => all.set(one.action, [...(all.get(one.action) ?? []), one]), new Map());
   list.replaceChildren(
     ...(matches ? [entry("swatch match", "where the query matches")] : []),
-    ...(footage.shots.length ? [entry("swatch shots", `${footage.shots.length} shots`)] : []),
+    ...(footage.shots.length ? [entry("swatch shots", count(footage.shots.length, "shot"))] : []),
     ...[...actions].map(([action, segments]) => {
       const seconds = segments.reduce((sum, one) => sum + one.end_seconds - one.start_seconds, 0);
       const next = () => seek((segments.find((one) => one.start_seconds > head + 0.05) ?? segments[0]).start_seconds);
