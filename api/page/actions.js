@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { element, icon, make } from "./elements.js";
 import { clock, colour, count, fileName, length, percent, whole } from "./format.js";
 import { clipOf, judging } from "./judge.js";
-import { finished, outcome } from "./lesson.js";
+import { finished, outcome, stage } from "./lesson.js";
 
 const PAGE = 24;
 const body = element("actions-body");
@@ -181,7 +181,8 @@ async function again(name, button) {
   button.disabled = true;
   say("Learning…");
   try {
-    const job = await finished(await api.teach({ action: name, positives: [], negatives: [], keep: true }));
+    const asked = await api.teach({ action: name, positives: [], negatives: [], keep: true });
+    const job = await finished(asked, ({ progress }) => say(stage(progress)));
     await load();
     say(outcome({ action: name, ...job.result }));
     on.learned();

@@ -74,8 +74,13 @@ export async function finished(job, progress = () => {}) {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     job = await api.job(job.id);
   }
-  if (job.status === "failed") throw new Error(job.error);
+  if (job.status === "failed") throw Object.assign(new Error(job.error), { kept: true });
   return job;
+}
+
+export function stage(progress) {
+  const { stage: what = "waiting for its turn", videos_done: done, videos_total: total } = progress ?? {};
+  return `Learning: ${what}${total ? `, ${done} of ${count(total, "video")}` : ""}…`;
 }
 
 // What a lesson came to, in words.
@@ -96,7 +101,7 @@ async function teach(on) {
   said.replaceChildren("Learning…");
   try {
     const job = await api.teach({ action, positives: examples(true), negatives: examples(false), keep: true });
-    const done = await finished(job);
+    const done = await finished(job, ({ progress }) => said.replaceChildren(stage(progress)));
     said.replaceChildren(outcome({ action, ...done.result }));
     const link = make("a", { href: `/?view=actions&name=${encodeURIComponent(action)}` }, "Look at it");
     said.append(" ", link);
@@ -104,6 +109,8 @@ async function teach(on) {
     on.learned(action);
   } catch (error) {
     said.replaceChildren(error.message);
+    // Too few for a lesson, or a lesson that failed: the server keeps the examples for the next one.
+    if (error.status === 409 || error.kept) tray = [];
   } finally {
     teaching = false;
     keep();

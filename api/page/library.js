@@ -3,11 +3,13 @@
 import * as api from "./api.js";
 import { element, make, settled } from "./elements.js";
 import { clock, count, fileName, folder, length, size, whole } from "./format.js";
+import { outcome, stage } from "./lesson.js";
 import { poster } from "./posters.js";
 
 const PAGE = 24;
 const POLL_MS = 1000;
 const IDLE_MS = 5000;
+const LATELY_MS = 10 * 60 * 1000;
 const TABS = [["", "All"], ["indexed", "Indexed"], ["failed", "Failed"], ["missing", "Missing"]];
 const list = element("videos");
 const message = element("library-message");
@@ -133,8 +135,9 @@ function showJobs(jobs) {
   const busy = jobs.filter((job) => job.status === "queued" || job.status === "running");
   const ended = jobs.filter((job) => active.has(job.id) && !busy.includes(job));
   active = new Set(busy.map((job) => job.id));
-  // Done ones stay for as long as the view does, so that their end is seen.
-  for (const job of [...busy, ...ended]) seenJobs.set(job.id, job);
+  // What ended lately stays, so that its end is seen.
+  const late = (job) => job.finished_at && Date.now() - Date.parse(job.finished_at) < LATELY_MS;
+  for (const job of jobs) if (busy.includes(job) || ended.includes(job) || late(job)) seenJobs.set(job.id, job);
   if (ended.length) refresh();
   element("jobs").hidden = !seenJobs.size;
   element("job-list").replaceChildren(...[...seenJobs.values()].map(jobRow));
@@ -151,7 +154,7 @@ function jobRow(job) {
     bar.max = progress.files_total;
     bar.value = progress.files_done;
   }
-  const state = {
+  const state = job.kind === "teach" ? lessonState(job) : {
     queued: "waiting for its turn",
     running: progress.files_total
       ? `${progress.files_done} of ${count(progress.files_total, "file")}, ${length(progress.video_seconds)} of video${progress.path ? `, now ${fileName(progress.path)}` : ""}`
@@ -160,6 +163,11 @@ function jobRow(job) {
     failed: job.error,
   }[job.status];
   return make("li", { class: `job ${job.status}` }, make("b", {}, what), bar, make("span", { class: "note" }, state));
+}
+
+function lessonState(job) {
+  if (job.status === "failed") return job.error;
+  return job.status === "done" ? outcome(job.result) : stage(job.progress);
 }
 
 function summary(result) {
