@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from search.dates import recorded_bound
 from search.types import ClipPart, Filters, Query, QueryPart, SpanPart, TextPart
+from search.types import MAX_LIMIT, ClipPart, Filters, Query, QueryPart, SpanPart, TextPart
 
 MAX_PARTS = 32
-MAX_LIMIT = 1000
 
 Id = Annotated[int, Field(ge=1, lt=2**63)]
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
