@@ -158,7 +158,7 @@ def test_filters_hold_for_every_hit(client: TestClient, archive: Path) -> None:
         {"query": [{"clip_id": 2**70}]},
         {"query": [{"text": "x"}] * 33},
         words("x", limit=0),
-        words("x", limit=1001),
+        words("x", limit=10_001),
         words("x", group_by="shot"),
         words("x", filters={"min_duration_seconds": -1}),
         words("x", filters={"path_prefix": "/\0"}),
