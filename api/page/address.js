@@ -1,7 +1,7 @@
 // The page's state is its address: a reload, a link and Back all bring it back.
 //
-// view: search | library | actions; words; likings: [{ id, like }], where id is a clip's ("17") or a span's
-// ("3@12.5-15"); example: the key of a kept file; filters by the names below; player: { video, time } or null;
+// view: search | library | actions; words; likings: [{ id, like }], where id is a span's
+// ("3@12.5-15" of video 3) or a clip's ("17_3@12.5-15"); example: the key of a kept file; filters by the names below; player: { video, time } or null;
 // show: which videos of the library; name: the action that is looked at.
 
 export const FILTERS = ["action", "confidence", "prefix", "min", "max", "after", "before"];
@@ -55,14 +55,19 @@ export const searchKey = (state) =>
 const shortTime = (seconds) => String(Math.round(seconds * 1000) / 1000);
 export const momentUrl = (video, time) => `/?v=${video}&t=${shortTime(time)}`;
 
-const SPAN = /^(\d+)@(-?[\d.]+)-(-?[\d.]+)$/;
-const isPart = (id) => /^\d+$/.test(id) || SPAN.test(id);
+const PART = /^(?:(\d+)_)?(\d+)@(-?[\d.]+)-(-?[\d.]+)$/;
+const isPart = (id) => PART.test(id);
 export const spanId = (video, start, end) => `${video}@${shortTime(start)}-${shortTime(end)}`;
+export const hitId = (hit) => `${hit.clip_id}_${spanId(hit.video_id, hit.start_seconds, hit.end_seconds)}`;
+
+// Where a part of the query is from.
+export function place(id) {
+  const [video_id, start_seconds, end_seconds] = PART.exec(id).slice(2).map(Number);
+  return { video_id, start_seconds, end_seconds };
+}
 
 // The query part that an id stands for.
 export function part(id) {
-  const found = SPAN.exec(id);
-  if (!found) return { clip_id: Number(id) };
-  const [video_id, start_seconds, end_seconds] = found.slice(1).map(Number);
-  return { video_id, start_seconds, end_seconds };
+  const clip = PART.exec(id)[1];
+  return clip ? { clip_id: Number(clip) } : place(id);
 }

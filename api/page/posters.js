@@ -26,7 +26,8 @@ export function poster(video, open) {
   api.keyFrames(video.id, 6).then(({ key_frames: frames }) => {
     if (!frames.length) return;
     whole.key_frames = frames;
-    shown.url = (frames[Math.floor(frames.length / 2)] ?? frames[0]).url;
+    const weight = (frame) => frame.importance ?? 0;
+    shown.url = frames.reduce((best, frame) => (weight(frame) > weight(best) ? frame : best)).url;
     image.src = shown.url;
   }).catch(() => {});
   scrub(link, image, whole, shown);

@@ -1,7 +1,7 @@
 // The form: words, examples, filters. It shows a state and says what changed; it holds none itself.
 
 import * as api from "./api.js";
-import { FILTERS, part, spanId } from "./address.js";
+import { FILTERS, hitId, part, place, spanId } from "./address.js";
 import { partChip, spanLabel } from "./card.js";
 import { element, make } from "./elements.js";
 import * as examples from "./example.js";
@@ -12,8 +12,6 @@ const words = element("words");
 const inputs = Object.fromEntries(FILTERS.map((name) => [name, element(`f-${name}`)]));
 const known = new Map(); // id of a liking -> { label, url }
 let exampleUrl = { key: "", url: "" };
-
-export const hitId = (hit) => String(hit.clip_id);
 
 export function remember(hit) {
   known.set(hitId(hit), { label: spanLabel(hit.path, hit.start_seconds, hit.end_seconds), url: still(hit)?.url });
@@ -92,23 +90,18 @@ function exampleChip(state, file, go) {
   } });
 }
 
-// After a reload only the id is known: the most similar clip of a clip is itself.
+// After a reload only the id is known.
 async function describe(id) {
   if (known.has(id)) return known.get(id);
   try {
-    const one = part(id);
-    if (one.clip_id) {
-      const { hits } = await api.search([one], null, { limit: 5, group_by: "clip" });
-      const hit = hits.find((found) => found.clip_id === one.clip_id);
-      if (hit) remember(hit);
-    } else {
-      const [video, { key_frames }] = await Promise.all([api.video(one.video_id), api.keyFrames(one.video_id)]);
-      rememberSpan(video, one.start_seconds, one.end_seconds, still({ ...one, key_frames })?.url);
-    }
+    const one = place(id);
+    const [video, { key_frames }] = await Promise.all([api.video(one.video_id), api.keyFrames(one.video_id)]);
+    const label = spanLabel(video.path, one.start_seconds, one.end_seconds);
+    known.set(id, { label, url: still({ ...one, key_frames })?.url });
   } catch {
     // the chip says less then
   }
-  return known.get(id) ?? { label: `clip ${id}`, url: "" };
+  return known.get(id) ?? { label: id, url: "" };
 }
 
 export async function knowActions() {
