@@ -58,8 +58,8 @@ def make_archive(archive: Path) -> None:
     shutil.copy(samples() / "bigbuckbunny.mp4", archive / "rabbit.mp4")
     shutil.copy(samples() / "carphone_pristine.mp4", archive / "car.mp4")
     cat = photograph("chelsea.png")
-    write_photograph_film(cat, archive / "cat.mp4", seconds=6)
-    write_photograph_film(mirrored(cat), archive / "cat mirrored.mp4", seconds=6)
+    write_photograph_film(cat, archive / "cat.mp4", seconds=6, fps=12)
+    write_photograph_film(mirrored(cat), archive / "cat mirrored.mp4", seconds=6, fps=12)
     coffee = photograph("coffee.png")
     pan = [np.ascontiguousarray(coffee[80:320, 2 * step : 2 * step + 320]) for step in range(60)]
     write_video(archive / "coffee.avi", pan, fps=10, codec="mpeg4")  # MPEG-4 Part 2: browsers do not play it
