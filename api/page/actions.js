@@ -5,6 +5,7 @@ import { element, icon, make } from "./elements.js";
 import { clock, colour, count, fileName, length, percent, whole } from "./format.js";
 import { clipOf, judging } from "./judge.js";
 import { finished, outcome, stage } from "./lesson.js";
+import { fit } from "./scrub.js";
 
 const PAGE = 24;
 const body = element("actions-body");
@@ -74,11 +75,22 @@ function row(one) {
       make("h2", {}, make("a", { href: `/?view=actions&name=${encodeURIComponent(one.action)}` }, one.action)),
       make("span", { class: "note" }, one.head === "taught" ? "taught here" : one.head)),
     make("p", { class: "found" }, make("b", {}, whole(one.segments)), ` ${one.segments === 1 ? "segment" : "segments"} · ${length(one.seconds)}`),
+    one.head === "taught" ? faces(one.action) : null,
     measures(one.report),
     make("div", { class: "row" },
       make("button", { class: "plain edged", type: "button", "aria-label": `Search for ${one.action}`, onclick: () => on.only(one.action) }, "Search for it"),
       make("a", { class: "plain edged", "aria-label": `Review ${one.action}`, href: `/?view=actions&name=${encodeURIComponent(one.action)}` }, "Review")),
   );
+}
+
+// A few of its examples as pictures.
+function faces(name) {
+  const strip = make("div", { class: "strip", "aria-hidden": "true" });
+  api.action(name).then(({ examples }) => {
+    const urls = examples.filter((one) => one.positive && one.key_frame_url).map((one) => one.key_frame_url);
+    strip.append(...[...new Set(urls)].slice(0, 3).map((url) => make("img", { src: url, alt: "", loading: "lazy" })));
+  }).catch(() => {});
+  return strip;
 }
 
 // Precision and recall of a lesson, with what they rest on.
@@ -145,7 +157,8 @@ async function detail(name) {
 
 function tile(one, ...acts) {
   const image = make("img", { alt: "", loading: "lazy", decoding: "async" });
-  if (one.key_frame?.url ?? one.key_frame_url) image.src = one.key_frame?.url ?? one.key_frame_url;
+  image.addEventListener("load", () => fit(image.parentElement, image), { once: true });
+  if (one.key_frame_url) image.src = one.key_frame_url;
   else clipOf(one).then((clip) => clip?.key_frames.length && (image.src = clip.key_frames[0].url)).catch(() => {});
   const where = `${fileName(one.path ?? one.source ?? "")}, ${clock(one.start_seconds)} – ${clock(one.end_seconds)}`;
   return make(

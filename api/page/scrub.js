@@ -8,6 +8,7 @@ import { calm, make } from "./elements.js";
 
 const REST_MS = 600;
 const LEAST_MOVE = 6; // pixels
+const MOST_CUT = 0.26; // share of a picture
 const sheets = new Map(); // video id -> promise of its cells
 
 async function readSheet(videoId) {
@@ -29,8 +30,7 @@ function load(url) {
 }
 
 // Fills the box where that cuts little off; what is much higher or wider than the box is shown whole.
-const MOST_CUT = 0.26;
-function fit(still, image) {
+export function fit(still, image) {
   const { clientWidth: width, clientHeight: height } = still;
   if (!image.naturalWidth || !height) return;
   const ratio = image.naturalWidth / image.naturalHeight / (width / height);
