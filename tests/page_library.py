@@ -83,7 +83,7 @@ def make_library(archive: Path, folder: Path) -> dict[str, int]:
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def serve(folder: Path) -> Iterator[str]:
     """A server of this library in a program of its own, and its address."""
     arguments = ["serve", "--port", "0", "--device", "cpu", "-L", str(folder)]
     code = "from indexer.cli import main; main()"
@@ -91,8 +91,10 @@ def serve(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         [sys.executable, "-c", code, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
     ) as server:
         assert server.stderr is not None
-        yield server.stderr.readline().strip().removeprefix("serving "), server
-        server.terminate()
+        try:
+            yield server.stderr.readline().strip().removeprefix("serving ")
+        finally:
+            server.terminate()
 
 
 def wait_until(page: Any, condition: str) -> None:
