@@ -26,7 +26,7 @@ from playwright.sync_api import sync_playwright
 
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 CAPTURE = {"width": 1200, "height": 720}
-CAPTURE_FPS, CAPTURE_SECONDS, CAPTURE_WIDTH = 8, 20, 960
+CAPTURE_FPS, CAPTURE_SECONDS, CAPTURE_WIDTH = 8, 20, 1000
 ACTION = "cycling"
 # Paths as if the archive lay at the root, wherever this runs.
 SHORTEN = """(folder) => {
@@ -51,10 +51,10 @@ def main(folder: Path) -> None:
             page = context.new_page()
             page.goto(address)
             steps(page, address)
-            page.evaluate(SHORTEN, str(Path(work)))
+            page.evaluate(SHORTEN, work)
             save(page.screenshot(), folder / f"{name}.webp")
             context.close()
-        capture(browser, address, folder / "search.webp")
+        capture(browser, address, work, folder / "search.webp")
         browser.close()
 
 
@@ -70,7 +70,9 @@ def make_archive(work: Path) -> Path:
     shutil.copy(samples / "carphone_pristine.mp4", archive / "car.mp4")
     (archive / "cut-off.mp4").write_bytes((samples / "bikes.mp4").read_bytes()[:20_000])
     # The demo cuts its examples as MPEG-4 Part 2, which browsers do not play.
-    cut_pieces(str(archive / "old-camera"), str(samples / "carphone_pristine.mp4"))
+    cut_pieces(str(archive), str(archive / "car.mp4"))
+    for number, piece in enumerate(sorted(archive.glob("car-*.mp4")), start=1):
+        piece.rename(archive / f"old tape {number}.mp4")
     return archive.parent
 
 
@@ -108,8 +110,14 @@ def save(picture: bytes, path: Path) -> None:
 def look_for(page: Any, words: str) -> None:
     page.fill("#words", words)
     page.locator("#words").press("Enter")
-    page.locator(".card").first.wait_for()
+    settle(page)
+
+
+def settle(page: Any) -> None:
+    """Waits until the hits are those of the query, with their pictures."""
+    page.locator("#results:not([aria-busy]) .card").first.wait_for()
     page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(300)
 
 
 def ready(page: Any) -> None:
@@ -139,7 +147,9 @@ def teach(page: Any, address: str) -> None:
             page.keyboard.press(key)
         page.click("#teach-yes")
     page.click("#teach-go")
-    page.locator("#teach-said a").wait_for(timeout=120_000)
+    said = page.locator("#teach-said")
+    said.filter(has_not_text="Learning").wait_for(timeout=120_000)
+    print(said.text_content())
     stand_at(page, 4.6)
 
 
@@ -158,9 +168,9 @@ def liked(page: Any, address: str) -> None:
     look_for(page, "a bicycle in the street")
     page.locator(".card", has_text="street").first.locator(".like").click()
     page.locator(".part.like").wait_for()
-    page.locator(".card", has_text="car").first.locator(".unlike").click()
+    page.locator(".card", has_text="car.mp4").first.locator(".unlike").click()
     page.locator(".part.unlike").wait_for()
-    page.wait_for_load_state("networkidle")
+    settle(page)
     page.mouse.move(0, 0)
 
 
@@ -179,7 +189,7 @@ def player(page: Any, address: str) -> None:
 def converted(page: Any, address: str) -> None:
     look_for(page, "a man in a car")
     page.locator(".card", has_text="car_pristine").or_(
-        page.locator(".card", has_text="carphone")
+        page.locator(".card", has_text="old tape")
     ).first.locator(".still").click()
     page.locator("#player-notice").wait_for()
     ready(page)
@@ -215,7 +225,7 @@ SHOTS: list[tuple[str, dict[str, int], str, Callable[[Any, str], None]]] = [
 # --- a search in motion ------------------------------------------------------------------------
 
 
-def capture(browser: Any, address: str, path: Path) -> None:
+def capture(browser: Any, address: str, root: str, path: Path) -> None:
     """A search from the first letter to the moment in the player, as an animated picture."""
     context = browser.new_context(viewport=CAPTURE, color_scheme="dark")
     page = context.new_page()
@@ -229,41 +239,44 @@ def capture(browser: Any, address: str, path: Path) -> None:
                 height = CAPTURE_WIDTH * CAPTURE["height"] // CAPTURE["width"]
                 frames.append(opened.convert("RGB").resize((CAPTURE_WIDTH, height), Image.Resampling.LANCZOS))
 
-    take(1)
+    take(0.8)
     for letter in "a bicycle in the street":
         page.keyboard.type(letter)
         take(1 / CAPTURE_FPS)
     page.keyboard.press("Enter")
-    page.locator(".card").first.wait_for()
-    page.wait_for_load_state("networkidle")
-    take(1.5)
-    box = page.locator(".card .still").nth(1).bounding_box()
-    for step in range(12):  # the pointer wanders over a still: it scrubs
-        page.mouse.move(box["x"] + box["width"] * (step + 0.5) / 12, box["y"] + box["height"] / 2)
+    settle(page)
+    take(1.2)
+    moment = page.locator(".card", has_text="0:03.0")
+    box = moment.locator(".still").bounding_box()
+    for step in range(14):  # the pointer wanders over a still: it scrubs
+        page.mouse.move(box["x"] + box["width"] * (step + 0.5) / 14, box["y"] + box["height"] / 2)
         take(1 / CAPTURE_FPS)
-    page.locator(".card", has_text="street").nth(1).locator(".like").click()
+    moment.locator(".like").hover()
+    take(0.4)
+    moment.locator(".like").click()
     page.locator(".part.like").wait_for()
-    page.wait_for_load_state("networkidle")
-    take(2)
-    page.locator(".card .still").first.click()
+    settle(page)
+    take(1.5)
+    moment.locator(".still").click()
     ready(page)
     page.evaluate(f"{VIDEO}.pause()")
-    # Screenshots take longer than frames last: the film is moved on by hand.
-    start = page.evaluate(f"{VIDEO}.currentTime")
-    line = page.locator("#timeline").bounding_box()
-    for step in range(2 * CAPTURE_FPS):
-        page.evaluate(f"{VIDEO}.currentTime = {start + step / CAPTURE_FPS}")
-        page.wait_for_timeout(60)
+    page.evaluate(SHORTEN, root)
+    for step in range(24):  # screenshots take longer than frames last: the film is moved on by hand
+        page.evaluate(f"{VIDEO}.currentTime = {3 + step / 10}")
+        page.wait_for_timeout(80)
         take(1 / CAPTURE_FPS)
-    for step in range(10):
-        page.mouse.move(line["x"] + line["width"] * (0.25 + step / 30), line["y"] + 10)
+    line = page.locator("#timeline").bounding_box()
+    for step in range(12):  # the timeline shows what is where
+        page.mouse.move(line["x"] + line["width"] * (0.75 - step / 26), line["y"] + 10)
         page.wait_for_timeout(60)
         take(1 / CAPTURE_FPS)
     page.mouse.down()
-    for step in range(10):
-        page.mouse.move(line["x"] + line["width"] * (0.55 + step / 40), line["y"] + 10)
+    for step in range(12):
+        page.mouse.move(line["x"] + line["width"] * (0.33 + step / 50), line["y"] + 10)
         take(1 / CAPTURE_FPS)
     page.mouse.up()
+    page.mouse.move(0, 0)
+    page.click("#teach-yes")
     take(CAPTURE_SECONDS - len(frames) / CAPTURE_FPS)
     context.close()
     for quality in (70, 55, 40, 25):

@@ -136,7 +136,7 @@ def test_ten_thousand_hits_keep_a_few_cards_in_the_document(page: Any, shown: Sh
     page.route("**/v1/search", answer)
     look_for(page, "a road")
     last = "[...document.querySelectorAll('.card')].at(-1).ariaPosInSet === '10000'"
-    wait_until(page, f"scrollTo(0, document.documentElement.scrollHeight) || {last}")
+    wait_until(page, f"(scrollTo(0, document.documentElement.scrollHeight), {last})")
     assert page.locator(".card").last.get_attribute("aria-posinset") == "10000"
     assert page.locator(".card").count() < 150
 
