@@ -376,7 +376,7 @@ def test_the_keyboard_alone_searches_plays_and_marks(page: Any) -> None:
 
 
 def test_it_fits_a_phone(page: Any, shown: Shown) -> None:
-    page.set_viewport_size({"width": 360, "height": 740})
+    page.set_viewport_size({"width": 320, "height": 640})
     look_for(page, "a rabbit")
     page.locator(".like").first.click()
     page.locator(".part").wait_for()
@@ -388,7 +388,7 @@ def test_it_fits_a_phone(page: Any, shown: Shown) -> None:
         page.goto(f"{shown.address}/?view={view}")
         page.locator(".video, .action").first.wait_for()
         widths.append(page.evaluate("document.documentElement.scrollWidth"))
-    assert max(widths) <= 360
+    assert max(widths) <= 320
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -20,7 +20,8 @@ let depth = history.state?.depth ?? 0; // how many of our own entries lie behind
 // Changes the state and the address with it.
 function go(change, { replace = false } = {}) {
   state = { ...state, ...change };
-  if (replace) history.replaceState({ depth }, "", address.write(state));
+  const same = address.write(state) === location.pathname + location.search;
+  if (replace || same) history.replaceState({ depth }, "", address.write(state));
   else {
     depth += 1;
     history.pushState({ depth }, "", address.write(state));
@@ -103,7 +104,10 @@ const on = {
   play: (hit) => open(hit.video_id, hit.start_seconds, hit),
   like: (hit) => liking.like(hit, true),
   unlike: (hit) => liking.like(hit, false),
-  only: (action) => go({ view: "search", filters: { ...state.filters, action }, player: null }),
+  only: (action) => {
+    go({ view: "search", filters: { ...state.filters, action }, player: null });
+    element("main").focus();
+  },
   drag: dropping.drag,
 };
 const searching = search(on);

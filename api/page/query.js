@@ -147,5 +147,7 @@ function want(hit, like, go, state) {
   remember(hit);
   const others = state.likings.filter((one) => one.id !== hitId(hit));
   go({ view: "search", likings: [...others, { id: hitId(hit), like }], player: null });
+  // What was pressed may be gone from the list.
+  element("main").focus();
   window.scrollTo({ top: 0 });
 }
