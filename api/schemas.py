@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from search.dates import recorded_bound
-from search.types import ClipPart, Filters, Query, QueryPart, SpanPart, TextPart
 from search.types import MAX_LIMIT, ClipPart, Filters, Query, QueryPart, SpanPart, TextPart
 
 MAX_PARTS = 32
