@@ -320,7 +320,7 @@ class VideoDecoder:
             width=width,
             height=height,
             average_fps=self._average_fps,
-            codec=self._codec.name,
+            codec=self._codec.codec.canonical_name,
             container=self._container.format.name,
             start_seconds=self._clock.time_of(first.pts, first.dts) or 0.0,
             recorded_at=recorded_seconds(
