@@ -12,6 +12,8 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 ARCHIVE ?=
 PYTEST_ARGS ?=
+# A program for each core, four at most: each loads models of its own. Files stay whole, as their fixtures do.
+PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help install demo serve test test-slow check bench lock wheel clean
 
@@ -54,17 +56,17 @@ serve: install
 	"$(BIN)/indexer" serve $(if $(REELSEEK_LIBRARY),,$(if $(wildcard .demo/library),--library .demo/library))
 
 test: install
-	"$(BIN)/python" -m pytest -m "not slow" $(PYTEST_ARGS)
+	"$(BIN)/python" -m pytest -m "not slow" $(PARALLEL) $(PYTEST_ARGS)
 
 test-slow: install
-	"$(BIN)/python" -m pytest -m slow $(PYTEST_ARGS)
+	"$(BIN)/python" -m pytest -m slow $(PARALLEL) $(PYTEST_ARGS)
 
 check: install
 	"$(BIN)/ruff" format --check .
 	"$(BIN)/ruff" check .
 	"$(BIN)/mypy"
 	"$(BIN)/lint-imports"
-	"$(BIN)/python" -m pytest -q -m "not slow" $(PYTEST_ARGS)
+	"$(BIN)/python" -m pytest -q -m "not slow" $(PARALLEL) $(PYTEST_ARGS)
 
 bench: install
 	"$(BIN)/python" -m benchmarks.bench_ingest

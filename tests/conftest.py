@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 _cache = tempfile.TemporaryDirectory(prefix="reelseek-tests-")
 for _name in ("XDG_CACHE_HOME", "HF_HOME"):
     os.environ[_name] = _cache.name
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several programs, each with a core to itself
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
