@@ -262,6 +262,14 @@ class Catalog:
         self._connection.execute(insert(removed_clips).from_select(["clip_id", "revision"], gone))
         return self._connection.execute(delete(clips).where(condition)).rowcount
 
+    def remove_clips(self, clip_ids: Iterable[int]) -> int:
+        """Deletes single clips, published or not, and tells the index; returns how many."""
+        ids = sorted(set(clip_ids))
+        if not ids:
+            return 0
+        revision = self._next_revision() if self.library_record() is not None else 0
+        return sum(self._remove_clips(clips.c.id.in_(chunk), revision) for chunk in _chunks(ids))
+
     def video(self, video_id: int) -> Video:
         """One video. Raises NotFoundError."""
         found = self._videos(_video_select().where(videos.c.id == video_id))

@@ -131,6 +131,14 @@ class Database:
                 return None
             return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
 
+    def damage(self) -> list[str]:
+        """What SQLite finds wrong with its own file, by reading all of it; empty on PostgreSQL."""
+        if not self.is_sqlite:
+            return []
+        with self._errors(), self.engine.connect() as connection:
+            rows = connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars().all()
+        return [str(row) for row in rows if row != "ok"]
+
     def migrate(self, revision: str = "head") -> None:
         """Runs the migrations up to `revision`.
 

@@ -42,6 +42,7 @@ class Library:
         database_url: Where the catalog is; None means SQLite in the folder.
         device: For the encoder: "auto", "cpu", "cuda", "mps".
         create: Make the folder and the catalog where there are none.
+        migrate: Bring an older catalog up to date; without it, nothing but `schema_revision` may be asked.
 
     Raises:
         LibraryNotFoundError: There is no library and `create` is false.
@@ -55,6 +56,7 @@ class Library:
         database_url: str | None = None,
         device: str = "auto",
         create: bool = False,
+        migrate: bool = True,
     ) -> None:
         self.folder = Path(folder).expanduser().absolute()
         catalog_path = self.folder / "catalog.sqlite3"
@@ -68,7 +70,8 @@ class Library:
         except OSError as error:
             raise LibraryError(f"the folder {self.folder} cannot be made: {error}") from error
         self.database = Database(database_url or f"sqlite:///{catalog_path}")
-        self.database.migrate()
+        if migrate:
+            self.database.migrate()
         self._device = device
         self._encoder: Encoder | None = None
         self._encoder_lock = threading.Lock()
@@ -162,6 +165,13 @@ class Library:
     def index_folder(self) -> Path:
         return self.folder / "index"
 
+    def index_file(self) -> Path | None:
+        """The file of the vectors that the saved index names; None where none was saved."""
+        from search.faiss_index import FaissIndex
+
+        described = FaissIndex.describe(self.index_folder)
+        return None if described is None else self.index_folder / str(described["file"])
+
     @contextmanager
     def index(self) -> Iterator[FaissIndex]:
         """The vector index, brought up to the catalog's last revision, for use by one thread."""
@@ -172,15 +182,15 @@ class Library:
                 index = self._new_index(record)
             if index.revision < record.revision:
                 self._index = None  # half of an update must not be taken for the whole
-                self._catch_up(index, catalog, record)
+                self.catch_up(index, catalog, record)
                 if len(index) != catalog.count_clips():  # a restored catalog that went on by itself
                     index = self._new_index(record)
-                    self._catch_up(index, catalog, record)
+                    self.catch_up(index, catalog, record)
             self._index = index
             yield index
 
     @staticmethod
-    def _catch_up(index: FaissIndex, catalog: Catalog, record: LibraryRecord) -> None:
+    def catch_up(index: FaissIndex, catalog: Catalog, record: LibraryRecord) -> None:
         """Takes in what the catalog has shown and hidden since the index's revision."""
         index.remove(catalog.removed_since(index.revision))
         for ids, embeddings in catalog.embeddings_since(index.revision, record.dim):
@@ -286,6 +296,7 @@ class Library:
             from search.faiss_index import FaissIndex
 
             index = FaissIndex.describe(self.index_folder) or index
+            index.pop("file", None)
             index["up_to_date"] = index.pop("revision", 0) == record.revision or clips == 0
         return {
             "library": str(self.folder),
