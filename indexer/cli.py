@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from encoders.errors import InvalidQueryError, NotFoundError, ReelseekError, UnknownActionError
-from indexer import actions_cli, check_cli, find_cli, show, train_cli
+from indexer import actions_cli, backup_cli, check_cli, find_cli, show, train_cli
 from indexer.cli_options import (
     DeviceOption,
     JsonOption,
@@ -400,6 +400,8 @@ def serve(
 
 app.command()(find_cli.find)
 app.command()(check_cli.check)
+app.command()(backup_cli.backup)
+app.command()(backup_cli.restore)
 app.add_typer(actions_cli.actions_app)
 for command in (train_cli.train, train_cli.evaluate, train_cli.predict, train_cli.models):
     app.command()(command)

@@ -27,7 +27,6 @@ from encoders.errors import (
     DecodeError,
     EncoderMismatchError,
     InvalidQueryError,
-    LibraryBusyError,
     NotAVideoError,
 )
 from encoders.kinetics_weights import resolve_classifier
@@ -358,12 +357,7 @@ def ingest(
             summary instead.
     """
     options = options or IngestOptions()
-    try:
-        with library.ingest_lock(wait=False):
-            pass
-    except LibraryBusyError as error:
-        say(f"{error}; waiting")
-    with library.ingest_lock(wait=True):
+    with library.ingest_lock(wait=True, on_wait=say):
         encoder, sampling = prepare_library(library, options, say)
         classifier = None
         if sampling.actions is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +16,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from encoders.errors import LibraryBusyError, LibraryError, SchemaError
 
+logger = logging.getLogger(__name__)
+
 BUSY_SECONDS = 30
+# PostgreSQL's locks by number: ours, one after the other.
+MIGRATION_LOCK, INGEST_LOCK, JOBS_LOCK = 7_165_001, 7_165_002, 7_165_003
 
 
 def migrations_folder() -> Path:
@@ -84,8 +90,11 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one state of the catalog and changes nothing."""
-        with self._errors(), self.engine.connect() as connection, connection.begin():
-            yield connection
+        with self._errors(), self.engine.connect() as connection:
+            if not self.is_sqlite:  # whose statements else each see a state of their own
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -94,6 +103,21 @@ class Database:
             connection = connection.execution_options(reelseek_write=True)
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def advisory_lock(self, number: int) -> Iterator[bool]:
+        """Holds one of PostgreSQL's locks by number; False where another program has it. SQLite: True."""
+        if self.is_sqlite:
+            yield True
+            return
+        with self._errors(), self.engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            held = bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({number})").scalar())
+            try:
+                yield held
+            finally:
+                if held:
+                    connection.exec_driver_sql(f"SELECT pg_advisory_unlock({number})")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -139,11 +163,16 @@ class Database:
             rows = connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars().all()
         return [str(row) for row in rows if row != "ok"]
 
-    def migrate(self, revision: str = "head") -> None:
-        """Runs the migrations up to `revision`.
+    def migrate(self, revision: str = "head", *, keep_copy: bool = True) -> None:
+        """Runs the migrations up to `revision`, all of them or none.
+
+        Args:
+            revision: "head" for the newest.
+            keep_copy: On SQLite, first keep a copy of an older catalog beside it, named by its schema.
 
         Raises:
             SchemaError: The catalog was written by a newer Reelseek.
+            LibraryError: The copy cannot be written; then nothing was changed.
         """
         current = self.schema_revision()
         if current == newest_revision() and revision == "head":
@@ -160,16 +189,65 @@ class Database:
             )
         from alembic import command
 
-        with self.write() as connection:
+        kept = self._keep_copy(current) if keep_copy and current is not None else None
+        with self._migration() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
+        if current is not None:
+            logger.warning(
+                "the catalog was brought from schema %s to %s%s",
+                current,
+                self.schema_revision(),
+                f"; as it was before it is kept in {kept}" if kept else "",
+            )
+
+    def _keep_copy(self, revision: str) -> Path | None:
+        """A copy of a SQLite catalog before its migration; None on PostgreSQL, and in memory."""
+        path = Path(str(self.url.database))
+        if not self.is_sqlite or not path.is_file():
+            return None
+        from search.copies import copy_sqlite, sync_file
+
+        kept = path.with_name(f"{path.stem}-schema-{revision}{path.suffix}")
+        partial = path.with_name(f"{kept.name}.copying-{os.getpid()}")
+        copy_sqlite(path, partial)
+        partial.replace(kept)
+        sync_file(kept.parent)
+        return kept
+
+    @contextmanager
+    def _migration(self) -> Iterator[Connection]:
+        """A write transaction in which SQLite lets a table be made anew without emptying those below it.
+
+        Raises:
+            SchemaError: A row would be left without its owner; nothing is changed then.
+        """
+        if not self.is_sqlite:
+            with self.write() as connection:
+                # Two programs that start at once migrate one after the other.
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+                yield connection
+            return
+        with self._errors(), self.engine.connect() as connection:
+            dbapi = connection.connection.dbapi_connection
+            assert dbapi is not None
+            dbapi.execute("PRAGMA foreign_keys=OFF")
+            try:
+                connection = connection.execution_options(reelseek_write=True)
+                with connection.begin():
+                    yield connection
+                    orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+                    if orphans is not None:
+                        raise SchemaError(f"the migration would leave rows of {orphans[0]} without owners")
+            finally:
+                dbapi.execute("PRAGMA foreign_keys=ON")
 
     def downgrade(self, revision: str) -> None:
         """Runs the migrations down to `revision` ("base" for none)."""
         from alembic import command
 
         config = self._alembic_config()
-        with self.write() as connection:
+        with self._migration() as connection:
             config.attributes["connection"] = connection
             command.downgrade(config, revision)
 

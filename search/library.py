@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,13 +26,15 @@ from encoders.errors import (
 from search.actions import Actions
 from search.calibration import BACKGROUND_TEXTS, SAMPLE_CLIPS, Calibration, calibrate
 from search.catalog import Catalog, LibraryRecord, open_record
-from search.database import Database
+from search.database import INGEST_LOCK, Database
 from search.types import Clip, Filters
 
 if TYPE_CHECKING:
     from search.faiss_index import FaissIndex
 
 logger = logging.getLogger(__name__)
+
+LOCK_RETRY_SECONDS = 0.5
 
 
 class Library:
@@ -102,20 +105,53 @@ class Library:
             return open_record(catalog)
 
     @contextmanager
-    def ingest_lock(self, *, wait: bool) -> Iterator[None]:
+    def ingest_lock(self, *, wait: bool, on_wait: Callable[[str], None] = lambda _: None) -> Iterator[None]:
         """Holds the right to ingest; other programs may go on searching.
+
+        Args:
+            wait: Until another program is done.
+            on_wait: Told once that there is one.
 
         Raises:
             LibraryBusyError: Another program holds it and `wait` is false.
+            LibraryError: The folder cannot be written to.
         """
-        with (self.folder / "ingest.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError as error:
-                raise LibraryBusyError(
-                    f"another ingest is writing to {self.folder}; wait for it to end"
-                ) from error
+        with self.only_one("ingest", INGEST_LOCK, wait=wait, on_wait=on_wait):
             yield
+
+    @contextmanager
+    def only_one(
+        self, name: str, number: int, *, wait: bool, on_wait: Callable[[str], None] = lambda _: None
+    ) -> Iterator[None]:
+        """Holds a lock by its name in the folder, and by its number where the catalog is on PostgreSQL.
+
+        Arguments and errors as for `ingest_lock`.
+        """
+        busy = f"another {name} is writing to {self.folder}; wait for it to end"
+        try:
+            lock = (self.folder / f"{name}.lock").open("w")
+        except OSError as error:
+            raise LibraryError(f"the library in {self.folder} cannot be written to: {error}") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if not wait:
+                    raise LibraryBusyError(busy) from error
+                on_wait(f"{busy}; waiting")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            told = False
+            while True:  # programs on other machines see no lock of this file system
+                with self.database.advisory_lock(number) as held:
+                    if held:
+                        yield
+                        return
+                if not wait:
+                    raise LibraryBusyError(busy)
+                if not told:
+                    on_wait(f"{busy}; waiting")
+                    told = True
+                time.sleep(LOCK_RETRY_SECONDS)
 
     # --- encoder ---------------------------------------------------------------------------
 
@@ -178,7 +214,8 @@ class Library:
         with self._index_lock, self.read() as catalog:
             record = open_record(catalog)
             index = self._index if self._index is not None else self._load_index(record)
-            if index.revision > record.revision:  # a restored, older catalog
+            # A restored catalog: an older one, or one that has gone on otherwise since.
+            if index.revision > record.revision or index.catalog_id != record.catalog_id:
                 index = self._new_index(record)
             if index.revision < record.revision:
                 self._index = None  # half of an update must not be taken for the whole
