@@ -180,6 +180,19 @@ class FaissIndex:
             nprobe *= 2
         index.nprobe = index.nlist
 
+    def copy(self) -> FaissIndex:
+        """The same, to be changed apart from this one."""
+        other = FaissIndex(
+            self.dim,
+            self.encoder_id,
+            self.catalog_id,
+            exact_limit_numbers=self._exact_limit_numbers,
+            use_gpu=self._use_gpu,
+        )
+        other._index, other._trained_at = faiss.clone_index(self._index), self._trained_at
+        other.revision = self.revision
+        return other
+
     # --- searching -------------------------------------------------------------------------
 
     def search(self, queries: Vectors, k: int, allowed_ids: Ids | None = None) -> tuple[Vectors, Ids]:
@@ -289,10 +302,10 @@ class FaissIndex:
 
     @staticmethod
     def describe(folder: Path) -> dict[str, object] | None:
-        """What was saved (kind, clips, revision, name of the file), without reading the vectors."""
+        """What was saved (kind, clips, revision, file, catalog), without reading the vectors."""
         try:
             record = json.loads((folder / "index.json").read_text())
-            return {name: record[name] for name in ("kind", "clips", "revision", "file")}
+            return {name: record[name] for name in ("kind", "clips", "revision", "file", "catalog_id")}
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

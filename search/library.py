@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,9 @@ class Library:
         self._encoder_lock = threading.Lock()
         self._index: FaissIndex | None = None
         self._saved_revision = -1
+        self._being_saved: FaissIndex | None = None  # by another thread: it must not change meanwhile
         self._index_lock = threading.RLock()
+        self._save_lock = threading.Lock()
         self._calibration: Calibration | None = None
         self._mean_sample: tuple[Calibration, NDArray[np.float32]] | None = None
         self.actions = Actions(self)
@@ -208,6 +211,11 @@ class Library:
         described = FaissIndex.describe(self.index_folder)
         return None if described is None else self.index_folder / str(described["file"])
 
+    def index_file_exists(self) -> bool:
+        """Whether the vectors that the saved index names are there."""
+        path = self.index_file()
+        return path is not None and path.exists()
+
     @contextmanager
     def index(self) -> Iterator[FaissIndex]:
         """The vector index, brought up to the catalog's last revision, for use by one thread."""
@@ -218,6 +226,8 @@ class Library:
             if index.revision > record.revision or index.catalog_id != record.catalog_id:
                 index = self._new_index(record)
             if index.revision < record.revision:
+                if index is self._being_saved:
+                    index = index.copy()
                 self._index = None  # half of an update must not be taken for the whole
                 self.catch_up(index, catalog, record)
                 if len(index) != catalog.count_clips():  # a restored catalog that went on by itself
@@ -258,27 +268,54 @@ class Library:
         with self._index_lock:
             self._index = self._new_index(self.record())
             self._calibration = None
-            with self.index() as index:
+            with self.index() as index, self._one_saver():
                 index.save(self.index_folder)
                 self._saved_revision = index.revision
             self.calibration(fresh=True)
 
     def save_index(self) -> None:
-        """Writes the index for the next program; a folder that cannot be written to is no harm."""
-        with self.index() as index:
-            if index.revision == self._saved_revision:
-                return
+        """Writes the index for the next program; a folder that cannot be written to is no harm.
+
+        Searches go on meanwhile, in this program and in others.
+        """
+        with self._save_lock:
+            with self.index() as index:
+                if index.revision == self._saved_revision:
+                    return
+                self._being_saved = index
             try:
-                index.save(self.index_folder)
+                with self._one_saver() as saved_revision:
+                    if saved_revision < index.revision:
+                        index.save(self.index_folder)
                 self._saved_revision = index.revision
             except (OSError, RuntimeError) as error:  # FAISS raises the latter
                 logger.warning("the index could not be saved: %s", error)
+            finally:
+                self._being_saved = None
+
+    @contextmanager
+    def _one_saver(self) -> Iterator[int]:
+        """Keeps programs from deleting each other's files; the revision that is saved already, or -1."""
+        self.index_folder.mkdir(parents=True, exist_ok=True)
+        with (self.index_folder / "save.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield self._revision_on_disk()
+
+    def _revision_on_disk(self) -> int:
+        from search.faiss_index import FaissIndex
+
+        described = FaissIndex.describe(self.index_folder)
+        if described is None or described["catalog_id"] != self.record().catalog_id:
+            return -1
+        return int(str(described["revision"])) if self.index_file_exists() else -1
 
     def calibration(self, *, fresh: bool = False) -> Calibration:
         """What unrelated queries score in this library; measured anew as it grows."""
         path = self.index_folder / "calibration.json"
         with self.index() as index:
-            known = None if fresh else (self._calibration or Calibration.load(path))
+            if self._calibration is not None and self._calibration.catalog_id != index.catalog_id:
+                self._calibration = None  # the library was restored under this program
+            known = None if fresh else (self._calibration or Calibration.load(path, index.catalog_id))
             if known is None or not known.fits(len(index)):
                 known = self._calibrate(index)
                 with suppress(OSError):
@@ -295,7 +332,8 @@ class Library:
             def videos_of(clip_ids: list[int]) -> dict[int, int]:
                 return {clip.id: clip.video_id for clip in catalog.clips(clip_ids).values()}
 
-            return calibrate(index, record.background, sample, clips, videos_of)
+            measured = calibrate(index, record.background, sample, clips, videos_of)
+            return replace(measured, catalog_id=record.catalog_id)
 
     @staticmethod
     def _sample(
@@ -333,7 +371,8 @@ class Library:
             from search.faiss_index import FaissIndex
 
             index = FaissIndex.describe(self.index_folder) or index
-            index.pop("file", None)
+            for name in ("file", "catalog_id"):
+                index.pop(name, None)
             index["up_to_date"] = index.pop("revision", 0) == record.revision or clips == 0
         return {
             "library": str(self.folder),
