@@ -130,6 +130,16 @@ class Database:
                     f"the catalog stayed locked for {BUSY_SECONDS} s: another program is writing to it; "
                     "try again when it is done"
                 ) from error
+            if "full" in reason:
+                raise LibraryError(
+                    f"there is no room left for the catalog {self.shown_url} ({reason}): make room and do "
+                    "it again; nothing that was finished is lost"
+                ) from error
+            if "readonly" in reason:
+                raise LibraryError(
+                    f"the catalog {self.shown_url} cannot be written to ({reason}): it can be searched, "
+                    "but not changed"
+                ) from error
             raise LibraryError(f"the catalog at {self.shown_url} cannot be used: {reason}") from error
         except DBAPIError as error:
             if isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in str(error.orig):

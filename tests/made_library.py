@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from encoders.types import normalise
+from indexer.check import check
 from search.library import Library
 from search.types import EncodedClip
 
@@ -63,3 +64,9 @@ def remove_video(library: Library, path: str) -> None:
         video = catalog.video_by_path(path)
         assert video is not None
         catalog.remove_videos([video.id])
+
+
+def faults(library: Library) -> dict[str, int]:
+    """By check, what `indexer check` finds wrong; files are left out, for made videos have none."""
+    found = check(library).findings
+    return {one.name: one.wrong for one in found if one.wrong and not one.name.startswith("files")}

@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from made_library import add_video, make_library, remove_video
+from made_library import add_video, faults, make_library, remove_video
 from sqlalchemy import select
 
 from encoders.errors import BackupError, LibraryBusyError, LibraryError, SchemaError
 from indexer.backup import back_up, restore
-from indexer.check import CheckReport, check
 from search.database import Database
 from search.library import Library
 from search.tables import metadata
@@ -36,16 +35,6 @@ def rows(library: Library) -> dict[str, list[tuple]]:
             query = select(*columns).order_by(*table.primary_key.columns)
             found[table.name] = [tuple(row) for row in connection.execute(query)]
         return found
-
-
-def row_faults(library: Library) -> dict[str, int]:
-    """What a check finds wrong, apart from files: there are none of made videos."""
-    report: CheckReport = check(library)
-    return {
-        finding.name: finding.wrong
-        for finding in report.findings
-        if finding.wrong and not finding.name.startswith("files")
-    }
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -71,7 +60,7 @@ def test_what_was_backed_up_comes_back_on_either_engine(library, tmp_path, new_p
         restore(tmp_path / "backup", folder, database_url=url)
         restored = Library(folder, database_url=url)
         assert rows(restored) == expected
-        assert row_faults(restored) == {}
+        assert faults(restored) == {}
         with library.read() as before, restored.read() as after:
             assert before.library_record().catalog_id != after.library_record().catalog_id
         # The ids of what was removed before the backup do not come back either.
@@ -106,7 +95,7 @@ def test_a_library_is_replaced_only_with_force_and_a_server_notices(library, tmp
         scores, found = index.search(vectors, 1)
         assert found[:, 0].tolist() == [clip.id for clip in clips]
         assert scores[:, 0] == pytest.approx(1.0, abs=1e-5)
-    assert row_faults(library) == {}
+    assert faults(library) == {}
 
 
 def test_a_backup_taken_while_others_write_is_of_one_moment(library, tmp_path):
@@ -134,9 +123,9 @@ def test_a_backup_taken_while_others_write_is_of_one_moment(library, tmp_path):
     for number in range(4):
         restore(tmp_path / f"backup-{number}", tmp_path / f"restored-{number}")
         restored = Library(tmp_path / f"restored-{number}")
-        faults = row_faults(restored)
-        faults.pop("staged videos", None)  # what was being written is in it as a stopped ingest leaves it
-        assert faults == {}
+        found = faults(restored)
+        found.pop("staged videos", None)  # what was being written is in it as a stopped ingest leaves it
+        assert found == {}
         with restored.read() as catalog:
             assert catalog.count_videos() in (3, 4)
         restored.close()
@@ -173,7 +162,7 @@ def test_a_library_that_cannot_be_read_any_more_is_replaced(tmp_path):
     (tmp_path / "library" / "catalog.sqlite3").write_bytes(b"nothing of a database, " * 500)
     restore(tmp_path / "backup", tmp_path / "library", force=True)
     restored = Library(tmp_path / "library")
-    assert row_faults(restored) == {}
+    assert faults(restored) == {}
     restored.close()
 
 
@@ -228,7 +217,7 @@ def test_an_older_catalog_is_migrated_with_a_copy_kept_first(tmp_path):
     with sqlite3.connect(catalog) as connection:
         assert connection.execute("SELECT count(*) FROM clips").fetchone() == (6,)
     migrated = Library(tmp_path / "library")
-    assert row_faults(migrated) == {}
+    assert faults(migrated) == {}
     migrated.close()
 
 
@@ -256,7 +245,7 @@ def test_a_backup_of_an_older_schema_is_migrated_as_it_is_restored(tmp_path):
     assert record["schema"] == "0001"
     restore(tmp_path / "backup", tmp_path / "restored")
     restored = Library(tmp_path / "restored")
-    assert row_faults(restored) == {}
+    assert faults(restored) == {}
     restored.close()
     assert not list((tmp_path / "restored").glob("catalog-schema*"))
     assert Database(f"sqlite:///{catalog}").schema_revision() == "0001"  # what was backed up is as it was
@@ -284,7 +273,7 @@ def test_a_migration_that_finds_no_room_changes_nothing(tmp_path):
     assert catalog.read_bytes() == before
     assert not list(catalog.parent.glob("catalog-*"))
     migrated = Library(catalog.parent)
-    assert row_faults(migrated) == {}
+    assert faults(migrated) == {}
     migrated.close()
 
 
@@ -299,7 +288,7 @@ def test_two_programs_migrate_one_library_at_once(tmp_path):
         _, said = program.communicate()
         assert program.returncode == 0, said
     migrated = Library(tmp_path / "library")
-    assert row_faults(migrated) == {}
+    assert faults(migrated) == {}
     migrated.close()
 
 

@@ -1,0 +1,175 @@
+"""Killed, out of room, without power: whatever was finished is there, and the index equals the catalog."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import lacking
+from made_library import faults, make_library
+from power_cut import Recording
+from store_writer import CLIPS
+
+from indexer.check import check
+from search.library import Library
+from search.types import Filters
+
+ROOT = Path(__file__).resolve().parent.parent
+WRITER = [sys.executable, str(ROOT / "tests" / "store_writer.py")]
+STEPS = ["add", "save", "remove", "teach"]
+
+
+def needs_strace() -> None:
+    """The steps of a program are counted by strace, which may be missing or forbidden."""
+    if shutil.which("strace") is None:
+        lacking("strace", "strace is not installed")
+    if subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True).returncode:
+        lacking("strace", "strace may not trace programs here")
+
+
+def promised(said: list[str]) -> tuple[set[int], set[int]]:
+    """The videos that must be there, and those that may be: what was begun and not acknowledged."""
+    kept: set[int] = set()
+    maybe: set[int] = set()
+    own: list[int] = []
+    for line in said:
+        step, _, number = line.partition(" ")
+        if step == "opened":
+            own = []
+            continue
+        if step == "add":
+            own.append(int(number))
+            kept.add(int(number))
+        elif step == "save" and len(own) > 1:  # the next thing it does is to remove the one before
+            kept.discard(own[-2])
+            maybe.add(own[-2])
+        elif step == "remove" and len(own) > 1:
+            maybe.discard(own[-2])
+    return kept, maybe
+
+
+def assert_survived(folder: Path, said: list[str]) -> None:
+    """What was acknowledged is there or gone, whole; nothing is double, orphaned, or only in the index."""
+    library = Library(folder)
+    with library.write() as catalog:
+        catalog.discard_staged()  # as the next ingest begins
+    report = check(library, repair=True)
+    mended = [line for line in report.repaired if not line.startswith(("leftovers", "files"))]
+    assert mended == [] and faults(library) == {}, report.as_json()
+    kept, maybe = promised(said)
+    with library.read() as catalog, library.index() as index:
+        videos = {int(Path(video.path).stem): video for video in catalog.list_videos(limit=10_000)}
+        assert all(video.clips == CLIPS for video in videos.values())
+        unfinished = set(videos) - kept - maybe  # published, and killed before it could say so
+        assert kept <= set(videos) and len(unfinished) <= said.count("opened")
+        assert index.ids().tolist() == catalog.clip_ids(Filters()).tolist()
+        heads = [head for head in catalog.actions.heads(active=None) if head.is_active]
+        assert len(heads) == (1 if any(line.startswith("teach") for line in said) else len(heads))
+    library.close()
+
+
+def run_until_killed(folder: Path, first: int, inject: str) -> tuple[list[str], bool]:
+    """Runs the writer until strace kills it at a call; what it said, and whether it came to its end."""
+    done = subprocess.run(
+        [
+            "strace",
+            "-f",
+            "-o",
+            os.devnull,
+            "-e",
+            f"inject={inject}",
+            *WRITER,
+            str(folder),
+            str(first),
+            "2",
+            *STEPS,
+        ],
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.splitlines(), done.returncode == 0
+
+
+def kill_at(calls: list[tuple[str, int]], folder: Path) -> int:
+    """Kills a writer at each of these calls, one after the other, on one library; how many were killed."""
+    make_library(folder).close()
+    killed = 0
+    everything: list[str] = []
+    for number, (call, when) in enumerate(calls):
+        said, is_done = run_until_killed(folder, 2 * number, f"{call}:signal=SIGKILL:when={when}")
+        everything += said
+        killed += not is_done
+        assert_survived(folder, everything)
+    return killed
+
+
+# Of some 290 writes, 30 syncs, 2 renames and 4 deletions, on a library that holds something already.
+def test_killed_at_chosen_system_calls(tmp_path):
+    needs_strace()
+    calls = [("fdatasync", 5), ("pwrite64", 150), ("rename", 2), ("fsync", 4)]
+    assert kill_at(calls, tmp_path / "library") == len(calls)
+
+
+@pytest.mark.slow
+def test_killed_at_any_system_call(tmp_path):
+    needs_strace()
+    chance = random.Random(0)
+    calls = [("pwrite64", chance.randrange(1, 290)) for _ in range(24)]
+    calls += [("fdatasync", chance.randrange(1, 23)) for _ in range(10)]
+    calls += [(call, when) for call in ("rename", "fsync", "unlink") for when in (1, 2)]
+    assert kill_at(calls, tmp_path / "library") >= 0.8 * len(calls)
+
+
+@pytest.mark.parametrize("call", ["pwrite64", "fdatasync"])
+def test_a_disk_that_fills_up_or_fails_at_any_step_stops_with_a_reason(tmp_path, call):
+    needs_strace()
+    error, words = ("ENOSPC", "full") if call == "pwrite64" else ("EIO", "disk I/O error")
+    make_library(tmp_path / "library").close()
+    everything: list[str] = []
+    for number, when in enumerate((2, 40, 160) if call == "pwrite64" else (3, 12)):
+        done = subprocess.run(
+            [
+                *("strace", "-f", "-o", os.devnull, "-e", f"inject={call}:error={error}:when={when}+"),
+                *(*WRITER, str(tmp_path / "library"), str(2 * number), "2", *STEPS),
+            ],
+            capture_output=True,
+            text=True,
+        )
+        everything += done.stdout.splitlines()
+        assert done.returncode == 1
+        assert "LibraryError" in done.stderr and (words in done.stderr or "disk I/O error" in done.stderr)
+        assert_survived(tmp_path / "library", everything)
+
+
+@pytest.mark.parametrize("cuts", [40, pytest.param(400, marks=pytest.mark.slow)])
+def test_the_power_goes_at_any_step(tmp_path, cuts):
+    needs_strace()
+    folder = tmp_path / "library"
+    make_library(folder).close()
+    recording = Recording([*WRITER, str(folder), "0", "3", *STEPS], folder)
+    total = len(recording.calls)
+    assert sum(name == "fdatasync" for name, *_ in recording.calls) > 20  # each commit waits for the disk
+    chance = random.Random(1)
+    for number in range(cuts):
+        cut = chance.randrange(1, total + 1)
+        target = tmp_path / f"cut-{number}"
+        recording.after_cut(cut, target, seed=number % 4 and number)
+        assert_survived(target, recording.said_before(cut))
+        shutil.rmtree(target)
+
+
+def test_every_commit_waits_for_the_disk_and_nothing_of_what_was_deleted_stays(tmp_path):
+    library = make_library(tmp_path / "library")
+    for block in (library.database.read, library.database.write):
+        with block() as connection:
+            found = {
+                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
+            }
+            assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
+    library.close()
