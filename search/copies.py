@@ -14,7 +14,7 @@ from sqlalchemy import Column, Connection, Integer, Table, func, insert, inspect
 from sqlalchemy.types import BigInteger
 
 from encoders.errors import BackupError, LibraryError
-from search.database import Database
+from search.database import Database, read_only_address
 from search.tables import library as library_table
 from search.tables import metadata
 
@@ -31,7 +31,7 @@ def copy_sqlite(source: Path, target: Path) -> None:
     """
     try:
         with (
-            closing(sqlite3.connect(f"file:{_quoted(source)}?mode=ro", uri=True, timeout=30)) as from_,
+            closing(sqlite3.connect(read_only_address(source), uri=True, timeout=30)) as from_,
             closing(sqlite3.connect(target)) as to,
         ):
             from_.backup(to, pages=-1)
@@ -204,9 +204,3 @@ def _set_last_id(connection: Connection, name: str, last: int) -> None:
 def _sequence(connection: Connection, table: Table, column: Column[Any]) -> str:
     query = select(func.pg_get_serial_sequence(table.name, column.name))
     return str(connection.execute(query).scalar_one())
-
-
-def _quoted(path: Path) -> str:
-    from urllib.parse import quote
-
-    return quote(str(path))

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
@@ -19,6 +20,12 @@ from encoders.errors import LibraryBusyError, LibraryError, SchemaError
 logger = logging.getLogger(__name__)
 
 BUSY_SECONDS = 30
+WRITING_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",  # a saved index must never be newer than its catalog
+    "foreign_keys=ON",
+    "secure_delete=ON",  # a deleted video leaves no bytes behind
+)
 # PostgreSQL's locks by number: ours, one after the other.
 MIGRATION_LOCK, INGEST_LOCK, JOBS_LOCK = 7_165_001, 7_165_002, 7_165_003
 
@@ -33,6 +40,29 @@ def migrations_folder() -> Path:
 def newest_revision() -> str:
     """The last migration, by the numbers that their files' names begin with."""
     return max(path.name.partition("_")[0] for path in (migrations_folder() / "versions").glob("*_*.py"))
+
+
+def read_only_address(path: Path) -> str:
+    """The URI under which SQLite reads a catalog and changes nothing.
+
+    In a folder that cannot be written to, SQLite makes no file beside the catalog. What the last writer
+    left in the -wal can be read there only where its -shm lies beside it.
+
+    Raises:
+        LibraryError: The last writer left changes in the -wal that cannot be read so.
+    """
+    address = f"file:{quote(str(path))}?mode=ro"
+    if os.access(path.parent, os.W_OK):
+        return address
+    log, shared = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+    if log.exists() and shared.exists():
+        return address
+    if log.exists() and log.stat().st_size:
+        raise LibraryError(
+            f"{path} was not closed, and its folder cannot be written to: open it once where it "
+            "can (`indexer status`), then copy it again"
+        )
+    return f"{address}&immutable=1"
 
 
 class Database:
@@ -66,17 +96,14 @@ class Database:
     def _create_engine(self) -> Engine:
         if not self.is_sqlite:
             return create_engine(self.url, pool_pre_ping=True)
-        engine = create_engine(self.url, connect_args={"timeout": BUSY_SECONDS})
+        options = self._read_only_options()
+        engine = create_engine(self.url, connect_args={"timeout": BUSY_SECONDS}, **options)
+        pragmas = () if options else WRITING_PRAGMAS
 
         @event.listens_for(engine, "connect")
         def configure(connection: sqlite3.Connection, _record: object) -> None:
             connection.isolation_level = None  # SQLAlchemy's BEGIN below decides, not the driver
-            for pragma in (
-                "journal_mode=WAL",
-                "synchronous=FULL",  # a saved index must never be newer than its catalog
-                "foreign_keys=ON",
-                "secure_delete=ON",  # a deleted video leaves no bytes behind
-            ):
+            for pragma in pragmas:
                 connection.execute(f"PRAGMA {pragma}")
 
         @event.listens_for(engine, "begin")
@@ -86,6 +113,18 @@ class Database:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
         return engine
+
+    def _read_only_options(self) -> dict[str, Any]:
+        """For a catalog on media or in a folder that cannot be written to; else empty."""
+        path = Path(str(self.url.database or ""))
+        if not path.is_file() or os.access(path.parent, os.W_OK):
+            return {}
+        address = read_only_address(path)
+
+        def connect() -> sqlite3.Connection:
+            return sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
+
+        return {"creator": connect, "poolclass": QueuePool}
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

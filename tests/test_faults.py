@@ -7,6 +7,8 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from made_library import faults, make_library
 from power_cut import Recording
 from store_writer import CLIPS
 
+from encoders.errors import LibraryError
 from indexer.check import check
 from search.library import Library
 from search.types import Filters
@@ -173,3 +176,78 @@ def test_every_commit_waits_for_the_disk_and_nothing_of_what_was_deleted_stays(t
             }
             assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
     library.close()
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of its own of so much room; needs the right to mount one."""
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True
+    )
+    if done.returncode:
+        lacking("mount", "no file system can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def write(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run([*WRITER, *map(str, arguments)], capture_output=True, text=True)
+
+
+def remount(folder: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
+
+
+def indexer(*arguments: object, library: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "indexer", *map(str, arguments), "--library", str(library)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_full_disk_stops_with_a_reason_and_goes_on_when_there_is_room(tmp_path):
+    with small_disk(tmp_path / "disk", "2m") as disk:
+        make_library(disk / "library").close()
+        done = write(disk / "library", "0", "100", "add", "save")
+        assert done.returncode == 1
+        assert "no room left" in done.stderr and "make room" in done.stderr
+        said = done.stdout.splitlines()
+        assert len(said) > 4
+        # Still full: it can be searched, checked and opened.
+        assert indexer("status", library=disk / "library").returncode == 0
+        library = Library(disk / "library")
+        with library.index() as index:
+            assert len(index) > 0
+        library.close()
+        remount(disk, "size=20m")
+        done = write(disk / "library", "200", "2", "add", "save")
+        assert done.returncode == 0, done.stderr
+        assert_survived(disk / "library", said + done.stdout.splitlines())
+
+
+def test_a_library_on_read_only_media_is_searched_and_not_changed(tmp_path):
+    with small_disk(tmp_path / "disk", "20m") as disk:
+        library = make_library(disk / "library")
+        library.close()
+        assert write(disk / "library", "0", "3", "add", "save").returncode == 0
+        remount(disk, "ro")
+        library = Library(disk / "library")
+        with library.read() as catalog, library.index() as index:
+            assert len(index) == catalog.count_clips() == 3 * CLIPS
+        library.save_index()
+        assert faults(library) == {}
+        with pytest.raises(LibraryError, match=r"cannot be written to"), library.write() as catalog:
+            catalog.stage_video("/v/new.mp4", 1, 2)
+        with pytest.raises(LibraryError, match=r"cannot be written to"), library.ingest_lock(wait=False):
+            pass
+        library.close()
+        for command in (["status", "--json"], ["backup", tmp_path / "backup"]):
+            assert indexer(*command, library=disk / "library").returncode == 0
+        done = indexer("ingest", tmp_path, library=disk / "library")
+        assert done.returncode == 1 and "cannot be written to" in done.stderr
+        assert "Traceback" not in done.stderr
