@@ -411,24 +411,28 @@ class Catalog:
         self, revision: int, dim: int, batch_size: int = 4096
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Clips shown after a revision, ascending by id: (ids (N,), embeddings (N, D)) batches."""
+        if revision > 0:
+            # By the index on revisions first: in order of ids, an engine would read every clip there is.
+            query = select(clips.c.id).where(clips.c.revision > revision)
+            for chunk in _chunks(sorted(self._connection.execute(query).scalars())):
+                part = select(clip_vectors.c.clip_id.label("id"), clip_vectors.c.embedding)
+                part = part.where(clip_vectors.c.clip_id.in_(chunk)).order_by(clip_vectors.c.clip_id)
+                yield _embeddings_of(self._connection.execute(part).all(), dim)
+            return
         last_id = 0
         while True:
-            query = (
+            batch = (
                 select(clips.c.id, clip_vectors.c.embedding)
                 .join(clip_vectors, clips.c.id == clip_vectors.c.clip_id)
                 .where(clips.c.revision > revision, clips.c.id > last_id)
                 .order_by(clips.c.id)
                 .limit(batch_size)
             )
-            rows = self._connection.execute(query).all()
+            rows = self._connection.execute(batch).all()
             if not rows:
                 return
             last_id = rows[-1].id
-            joined = b"".join(row.embedding for row in rows)
-            yield (
-                np.fromiter((row.id for row in rows), np.int64, len(rows)),
-                np.frombuffer(joined, np.float32).reshape(len(rows), dim),
-            )
+            yield _embeddings_of(rows, dim)
 
     def removed_since(self, revision: int) -> NDArray[np.int64]:
         """Ids of clips that were hidden after a revision: int64 (N,)."""
@@ -488,6 +492,12 @@ class Catalog:
         """Jobs of these statuses, oldest first."""
         query = select(jobs).where(jobs.c.status.in_(statuses)).order_by(jobs.c.created_at)
         return [_job(row) for row in self._connection.execute(query)]
+
+
+def _embeddings_of(rows: Sequence[Any], dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    joined = b"".join(row.embedding for row in rows)
+    ids = np.fromiter((row.id for row in rows), np.int64, len(rows))
+    return ids, np.frombuffer(joined, np.float32).reshape(len(rows), dim)
 
 
 def _job(row: Row[Any]) -> Job:

@@ -108,53 +108,57 @@ class Library:
             return open_record(catalog)
 
     @contextmanager
-    def ingest_lock(self, *, wait: bool, on_wait: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+    def ingest_lock(
+        self,
+        *,
+        wait: bool,
+        on_wait: Callable[[str], None] = lambda _: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[None]:
         """Holds the right to ingest; other programs may go on searching.
 
         Args:
             wait: Until another program is done.
             on_wait: Told once that there is one.
+            should_stop: True ends the waiting.
 
         Raises:
-            LibraryBusyError: Another program holds it and `wait` is false.
+            LibraryBusyError: Another program holds it, and `wait` is false or the waiting was ended.
             LibraryError: The folder cannot be written to.
         """
-        with self.only_one("ingest", INGEST_LOCK, wait=wait, on_wait=on_wait):
-            yield
+        busy = f"another ingest is writing to {self.folder}; wait for it to end"
+        told = False
+        while True:
+            with self._only_one("ingest.lock", INGEST_LOCK) as held:
+                if held:
+                    yield
+                    return
+            if not wait or should_stop():
+                raise LibraryBusyError(busy)
+            if not told:
+                on_wait(f"{busy}; waiting")
+                told = True
+            time.sleep(LOCK_RETRY_SECONDS)
 
     @contextmanager
-    def only_one(
-        self, name: str, number: int, *, wait: bool, on_wait: Callable[[str], None] = lambda _: None
-    ) -> Iterator[None]:
-        """Holds a lock by its name in the folder, and by its number where the catalog is on PostgreSQL.
+    def _only_one(self, name: str, number: int) -> Iterator[bool]:
+        """Holds a file in the folder and, for programs on other machines, a lock of PostgreSQL's.
 
-        Arguments and errors as for `ingest_lock`.
+        Raises:
+            LibraryError: The folder cannot be written to.
         """
-        busy = f"another {name} is writing to {self.folder}; wait for it to end"
         try:
-            lock = (self.folder / f"{name}.lock").open("w")
+            lock = (self.folder / name).open("w")
         except OSError as error:
             raise LibraryError(f"the library in {self.folder} cannot be written to: {error}") from error
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                if not wait:
-                    raise LibraryBusyError(busy) from error
-                on_wait(f"{busy}; waiting")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            told = False
-            while True:  # programs on other machines see no lock of this file system
-                with self.database.advisory_lock(number) as held:
-                    if held:
-                        yield
-                        return
-                if not wait:
-                    raise LibraryBusyError(busy)
-                if not told:
-                    on_wait(f"{busy}; waiting")
-                    told = True
-                time.sleep(LOCK_RETRY_SECONDS)
+            except BlockingIOError:
+                yield False
+                return
+            with self.database.advisory_lock(number) as held:
+                yield held
 
     # --- encoder ---------------------------------------------------------------------------
 

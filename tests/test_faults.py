@@ -149,7 +149,7 @@ def test_a_disk_that_fills_up_or_fails_at_any_step_stops_with_a_reason(tmp_path,
         assert_survived(tmp_path / "library", everything)
 
 
-@pytest.mark.parametrize("cuts", [40, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cuts", [40, pytest.param(200, marks=pytest.mark.slow)])
 def test_the_power_goes_at_any_step(tmp_path, cuts):
     needs_strace()
     folder = tmp_path / "library"
