@@ -348,12 +348,17 @@ def remove(
             empty = catalog.library_record() is None
         if not empty:
             opened.save_index()
+        copies = sorted(opened.folder.glob("catalog-schema-*.sqlite3"))
     document = {"videos": len(ids), "clips": clips}
     if as_json:
         print_json(document)
     else:
         show.note(f"removed {show.counted(len(ids), 'video')}, {show.counted(clips, 'clip')}")
     show.examples_gone(examples)
+    for copy in copies:
+        show.note(
+            f"{copy} was kept before a migration and still holds what was removed; delete it to be sure"
+        )
 
 
 @app.command()

@@ -35,7 +35,7 @@ from encoders.weights import CLASSIFIER_PREFIXES
 from indexer.backbone import THRESHOLD, BackboneWatch, window_hint
 from indexer.types import Progress, SampledClip, SamplingOptions, VideoInfo
 from indexer.walk import FoundFile, content_digest, find_files
-from indexer.worker import DecodeWorker
+from indexer.worker import DecodeWorker, usual_memory_bytes
 from search.library import Library
 from search.types import EncodedClip, Video
 
@@ -550,6 +550,7 @@ class _Ingest:
 
     def _reader(self, pending: deque[FoundFile]) -> None:
         worker = DecodeWorker(stall_seconds=self._options.stall_seconds)
+        worker.memory_bytes = usual_memory_bytes()
         self._workers.append(worker)
         try:
             while True:

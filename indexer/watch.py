@@ -104,6 +104,12 @@ class Watcher:
         self._look_after_roots()
         present = [root.path for root in self._roots if root.identity is not None]
         if present:
+            # Before the ingest walks there: what changes in between differs from this, and is seen.
+            seen = {
+                file.path: (file.size_bytes, file.mtime_ns)
+                for file in find_files(present)
+                if file.reason is None
+            }
             ingest(
                 self._library,
                 present,
@@ -112,8 +118,9 @@ class Watcher:
                 should_stop=self._should_stop,
                 on_change=self._on_change,
             )
-            # What changed since that walk differs from the catalog, and the first scan sees it.
-            self._known = self._as_catalogued(present)
+            self._known = self._catalogued(present) | seen
+            for root in self._roots:
+                root.had_files = any(_is_below(path, root.path) for path in self._known)
         self._say(f"watching {', '.join(root.path for root in self._roots)}")
         while not self._should_stop():
             self._take_notices()
@@ -123,19 +130,14 @@ class Watcher:
             self._settle()
         self._let_go()
 
-    def _as_catalogued(self, paths: Sequence[str]) -> dict[str, Stamp]:
+    def _catalogued(self, paths: Sequence[str]) -> dict[str, Stamp]:
         with self._library.read() as catalog:
-            known = {
+            return {
                 video.path: (video.size_bytes, video.mtime_ns)
                 for path in paths
                 for video in catalog.videos_below(path)
                 if video.status != "missing"
             }
-        # What is no video was looked at just now as well: once is enough.
-        for file in find_files(paths):
-            if file.reason is None:
-                known.setdefault(file.path, (file.size_bytes, file.mtime_ns))
-        return known
 
     # --- where it is -----------------------------------------------------------------------
 

@@ -28,7 +28,16 @@ from sqlalchemy import (
 from encoders.errors import InvalidQueryError, LibraryError, NotFoundError
 from search.action_catalog import ActionCatalog, SegmentFilters, clips_with_action
 from search.conditions import path_prefix_condition
-from search.tables import clip_vectors, clips, jobs, key_frames, library, removed_clips, videos
+from search.tables import (
+    action_examples,
+    clip_vectors,
+    clips,
+    jobs,
+    key_frames,
+    library,
+    removed_clips,
+    videos,
+)
 from search.types import Clip, EncodedClip, Filters, KeyFrame, Video
 
 ROWS_PER_STATEMENT = 500
@@ -71,6 +80,8 @@ class Catalog:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.actions = ActionCatalog(connection)
+        # Set by removals: what was deleted is then to be wiped from the engine's files as well.
+        self.has_removed = False
 
     # --- library ---------------------------------------------------------------------------
 
@@ -250,12 +261,31 @@ class Catalog:
         ids = list(video_ids)
         if not ids:
             return 0
+        self.has_removed = True
+        self._remove_traces(ids)
         revision = self._next_revision()
         removed = 0
         for chunk in _chunks(ids):
             removed += self._remove_clips(clips.c.video_id.in_(chunk), revision)
             self._connection.execute(delete(videos).where(videos.c.id.in_(chunk)))
         return removed
+
+    def _remove_traces(self, video_ids: Sequence[int]) -> None:
+        """Deletes what names videos apart from their own rows: finished jobs, examples out of their files."""
+        paths: list[str] = []
+        for chunk in _chunks(list(video_ids)):
+            paths += self._connection.execute(select(videos.c.path).where(videos.c.id.in_(chunk))).scalars()
+        for chunk in _chunks(paths):
+            self._connection.execute(delete(action_examples).where(action_examples.c.source.in_(chunk)))
+        named = {json.dumps(path)[1:-1] for path in paths} | set(paths)
+        rows = self._connection.execute(select(jobs).where(jobs.c.status.in_(("done", "failed"))))
+        wanted = [
+            row.id
+            for row in rows
+            if any(name in f"{row.request} {row.progress} {row.result} {row.error}" for name in named)
+        ]
+        for chunk in _chunks(wanted):
+            self._connection.execute(delete(jobs).where(jobs.c.id.in_(chunk)))
 
     def _remove_clips(self, condition: ColumnElement[bool], revision: int) -> int:
         gone = select(clips.c.id, revision_literal(revision)).where(condition, clips.c.revision.is_not(None))

@@ -20,6 +20,7 @@ from encoders.errors import LibraryBusyError, LibraryError, SchemaError
 logger = logging.getLogger(__name__)
 
 BUSY_SECONDS = 30
+WIPE_SECONDS = 1.0
 WRITING_PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",  # a saved index must never be newer than its catalog
@@ -142,6 +143,23 @@ class Database:
             connection = connection.execution_options(reelseek_write=True)
             with connection.begin():
                 yield connection
+
+    def wipe(self) -> bool:
+        """Empties SQLite's log of what it held of deleted rows; False while readers keep it in use.
+
+        In the database itself they are overwritten when they are deleted (`secure_delete`). PostgreSQL
+        keeps dead rows until a VACUUM, and says so in its own manual.
+        """
+        if not self.is_sqlite or not Path(str(self.url.database or "")).is_file():
+            return True
+        connection = sqlite3.connect(str(self.url.database), timeout=WIPE_SECONDS)
+        try:
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not busy
+        except sqlite3.OperationalError:  # locked: the next write tries again
+            return False
+        finally:
+            connection.close()
 
     @contextmanager
     def advisory_lock(self, number: int) -> Iterator[bool]:

@@ -84,6 +84,7 @@ class Library:
         self._being_saved: FaissIndex | None = None  # by another thread: it must not change meanwhile
         self._index_lock = threading.RLock()
         self._save_lock = threading.Lock()
+        self._traces_left = False
         self._calibration: Calibration | None = None
         self._mean_sample: tuple[Calibration, NDArray[np.float32]] | None = None
         self.actions = Actions(self)
@@ -100,7 +101,11 @@ class Library:
     def write(self) -> Iterator[Catalog]:
         """The catalog in one transaction, committed at the end of the block."""
         with self.database.write() as connection:
-            yield Catalog(connection)
+            catalog = Catalog(connection)
+            yield catalog
+        self._traces_left |= catalog.has_removed
+        if self._traces_left:
+            self._traces_left = not self.database.wipe()
 
     def record(self) -> LibraryRecord:
         """What the library was made with. Raises LibraryError while it is empty."""

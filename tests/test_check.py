@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_library import add_video, make_library
+from sqlalchemy import select
 from video_factory import moving, shots, write_video
 
 from encoders.errors import LibraryBusyError
@@ -20,6 +22,7 @@ from indexer.check import CheckReport, check
 from indexer.pipeline import IngestOptions, ingest
 from indexer.types import SamplingOptions
 from search.library import Library
+from search.tables import clip_vectors, clips, key_frames, videos
 from search.types import Filters
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -275,3 +278,74 @@ def test_an_older_schema_is_told_and_migrated_by_a_repair(library):
     report = check(library)
     assert wrong(report) == {"schema": 1}
     assert check(library, repair=True).ok
+
+
+def remains(folder: Path, wanted: dict[str, bytes]) -> list[str]:
+    """Which of the bytes are in which file, whole or by a piece out of their middle."""
+    found = []
+    for path in folder.rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        for name, value in wanted.items():
+            middle = value[len(value) // 2 :][:48] if len(value) > 96 else value
+            if value in content or middle in content:
+                found.append(f"{name} in {path.name}")
+    return found
+
+
+def bytes_of(library: Library, name: str) -> dict[str, bytes]:
+    """What is stored of a video that no other has."""
+    found = {"path": name.encode()}
+    with library.database.read() as connection:
+        query = (
+            select(clips.c.id, clip_vectors.c.embedding, clip_vectors.c.features, key_frames.c.jpeg)
+            .join(videos, videos.c.id == clips.c.video_id)
+            .join(clip_vectors, clip_vectors.c.clip_id == clips.c.id)
+            .join(key_frames, key_frames.c.clip_id == clips.c.id)
+            .where(videos.c.path.like(f"%{name}"))
+        )
+        for row in connection.execute(query):
+            found[f"embedding {row.id}"] = row.embedding
+            found[f"features {row.id}"] = row.features
+            found[f"picture {row.id}"] = row.jpeg
+    assert len(found) > 3
+    return found
+
+
+def test_what_was_removed_is_in_no_file_of_the_library(library, made):
+    with library.write() as catalog:
+        catalog.create_job("a", {"paths": [str(made / "archive" / "one.mp4")], "prune": False})
+        catalog.update_job("a", status="done", result={"failed": []}, finished_at=1.0)
+        catalog.create_job("b", {"paths": [str(made / "archive")], "prune": False})
+    library.save_index()
+    wanted = bytes_of(library, "one.mp4")
+    # A server that has it open and reads meanwhile.
+    with library.index() as index:
+        assert len(index) == 4
+    assert {name.split()[0] for name in remains(library.folder, wanted)} == {
+        "path", "embedding", "features", "picture"
+    }  # fmt: skip
+    done = indexer("remove", made / "archive" / "one.mp4", library=library.folder)
+    assert done.returncode == 0
+    assert remains(library.folder, wanted) == []
+    with library.read() as catalog, library.index() as index:
+        assert len(index) == catalog.count_clips() == 2
+        assert [job.id for job in catalog.jobs_with_status("queued", "done")] == ["b"]
+    assert check(library).ok
+
+
+def test_many_that_were_removed_among_others_leave_nothing(tmp_path):
+    library = make_library(tmp_path / "library")
+    for number in range(120):
+        add_video(library, f"/films/unlike-{number:03d}.mp4", count=4, seed=number)
+    library.save_index()
+    wanted = {}
+    for number in range(0, 120, 3):
+        name = f"unlike-{number:03d}.mp4"
+        wanted.update({f"{name}: {key}": value for key, value in bytes_of(library, name).items()})
+    with library.write() as catalog:
+        ids = [catalog.video_by_path(f"/films/unlike-{number:03d}.mp4").id for number in range(0, 120, 3)]
+        catalog.remove_videos(ids)
+    library.save_index()
+    assert remains(library.folder, wanted) == []
+    library.close()
+    assert remains(library.folder, wanted) == []
