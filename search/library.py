@@ -27,7 +27,7 @@ from encoders.errors import (
 from search.actions import Actions
 from search.calibration import BACKGROUND_TEXTS, SAMPLE_CLIPS, Calibration, calibrate
 from search.catalog import Catalog, LibraryRecord, open_record
-from search.database import INGEST_LOCK, Database
+from search.database import INGEST_LOCK, JOBS_LOCK, Database
 from search.types import Clip, Filters
 
 if TYPE_CHECKING:
@@ -144,6 +144,12 @@ class Library:
                 on_wait(f"{busy}; waiting")
                 told = True
             time.sleep(LOCK_RETRY_SECONDS)
+
+    @contextmanager
+    def jobs_lock(self) -> Iterator[bool]:
+        """Holds the right to run jobs, of which one server of a library has it at a time; or False."""
+        with self._only_one("jobs.lock", JOBS_LOCK) as held:
+            yield held
 
     @contextmanager
     def _only_one(self, name: str, number: int) -> Iterator[bool]:
