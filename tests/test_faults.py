@@ -5,21 +5,30 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
+import textwrap
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from conftest import lacking
-from made_library import faults, make_library
+from made_library import add_video, faults, make_library
 from power_cut import Recording
+from sqlalchemy import select
 from store_writer import CLIPS
+from video_factory import scene, write_video
 
 from encoders.errors import LibraryError
+from indexer.backup import back_up, restore
 from indexer.check import check
+from search.database import Database
 from search.library import Library
+from search.tables import clip_vectors, clips, key_frames, videos
 from search.types import Filters
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -251,3 +260,147 @@ def test_a_library_on_read_only_media_is_searched_and_not_changed(tmp_path):
         done = indexer("ingest", tmp_path, library=disk / "library")
         assert done.returncode == 1 and "cannot be written to" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+# What is killed, at which calls. Of each, strace counts some 3 to 60.
+TOOLS = {
+    "migrate": "Library(folder).close()",
+    "backup": "library = Library(folder); back_up(library, folder / 'copy'); library.close()",
+    "restore": "restore(folder / 'backup', folder / 'library')",
+    "restore over it": "restore(folder / 'backup', folder / 'library', force=True)",
+}
+CHOSEN = {
+    "migrate": [("pwrite64", 10), ("rename", 1), ("fdatasync", 1), ("pwrite64", 60)],
+    "backup": [("pwrite64", 30), ("fsync", 2), ("rename", 1)],
+    "restore": [("pwrite64", 8), ("fsync", 1), ("rename", 1)],
+    "restore over it": [("pwrite64", 30), ("fdatasync", 3)],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_migration_a_backup_or_a_restore_that_is_killed_leaves_all_or_nothing(tmp_path, tool):
+    needs_strace()
+    original = make_library(tmp_path / "original")
+    for number in range(6):
+        add_video(original, f"/v/{number}.mp4", count=30, seed=number)
+    back_up(original, tmp_path / "backup")
+    expected = contents(original)
+    if tool == "migrate":
+        original.database.downgrade("0001")
+    original.close()
+    killed = 0
+    for number, (call, when) in enumerate(CHOSEN[tool]):
+        folder = tmp_path / f"{number}"
+        library = folder if tool in ("migrate", "backup") else folder / "library"
+        if tool != "restore":
+            shutil.copytree(tmp_path / "original", library)
+        shutil.copytree(tmp_path / "backup", folder / "backup")
+        code = f"""
+            import sys; sys.path.insert(0, {str(ROOT)!r})
+            from pathlib import Path
+            from indexer.backup import back_up, restore
+            from search.library import Library
+            folder = Path({str(folder)!r})
+            {TOOLS[tool]}
+        """
+        inject = f"inject={call}:signal=SIGKILL:when={when}"
+        done = subprocess.run(
+            ["strace", "-f", "-o", os.devnull, "-e", inject, sys.executable, "-c", textwrap.dedent(code)],
+            capture_output=True,
+            text=True,
+        )
+        killed += done.returncode != 0
+        if tool == "backup" and (folder / "copy").exists():
+            restore(folder / "copy", folder / "from-copy")
+            library = folder / "from-copy"
+        if tool == "restore" and not (library / "catalog.sqlite3").exists():
+            restore(folder / "backup", library)
+        for copy in folder.glob("catalog-schema-*.sqlite3"):
+            kept = Database(f"sqlite:///{copy}")
+            assert (kept.schema_revision(), kept.damage()) == ("0001", [])
+            kept.close()
+        opened = Library(library)
+        check(opened, repair=True)
+        assert contents(opened) == expected
+        assert faults(opened) == {}
+        opened.close()
+    assert killed == len(CHOSEN[tool])
+
+
+def contents(library: Library) -> list[tuple]:
+    """Every visible clip with its vectors and key frames."""
+    query = (
+        select(
+            videos.c.path,
+            clips.c.ordinal,
+            clip_vectors.c.embedding,
+            clip_vectors.c.features,
+            key_frames.c.jpeg,
+        )
+        .join(clips, clips.c.video_id == videos.c.id)
+        .join(clip_vectors, clip_vectors.c.clip_id == clips.c.id)
+        .join(key_frames, key_frames.c.clip_id == clips.c.id)
+        .order_by(videos.c.path, clips.c.ordinal)
+    )
+    with library.database.read() as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+@pytest.mark.slow
+def test_an_ingest_is_killed_as_rows_and_files_appear_and_runs_out_of_room(tmp_path):
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    for number in range(3):
+        pictures = [scene(number * 40 + at // 12) for at in range(250)]
+        write_video(archive / f"{number}.mp4", pictures, fps=25)
+    arguments = ("ingest", archive, "--encoder", "offline", "--device", "cpu", "--clip-seconds", "1")
+    assert indexer(*arguments, library=tmp_path / "undisturbed").returncode == 0
+    whole = Library(tmp_path / "undisturbed")
+    expected = contents(whole)
+    whole.close()
+    moments = {
+        "a staged video": "SELECT count(*) FROM videos WHERE status = 'staging'",
+        "a clip": "SELECT count(*) FROM clips",
+        "a published video": "SELECT count(*) FROM videos WHERE status = 'indexed'",
+        "a second one": "SELECT max(0, count(*) - 1) FROM videos WHERE status = 'indexed'",
+        "vectors": None,
+    }
+    for name, question in moments.items():
+        folder = tmp_path / name
+        program = subprocess.Popen(
+            [sys.executable, "-m", "indexer", *map(str, arguments), "--library", str(folder)],
+            cwd=ROOT,
+            stderr=subprocess.DEVNULL,
+        )
+        while program.poll() is None and not _has(folder, question):
+            time.sleep(0.002)
+        program.kill()
+        assert program.wait() == -signal.SIGKILL
+        assert indexer(*arguments, library=folder).returncode == 0
+        done = indexer("check", "--digests", "--json", library=folder)
+        assert done.returncode == 0, done.stdout
+        library = Library(folder)
+        assert contents(library) == expected
+        library.close()
+    with small_disk(tmp_path / "disk", "700k") as disk:
+        done = indexer(*arguments, library=disk / "library")
+        assert done.returncode == 1 and "room" in done.stderr and "Traceback" not in done.stderr
+        remount(disk, "size=50m")
+        assert indexer(*arguments, library=disk / "library").returncode == 0
+        library = Library(disk / "library")
+        assert contents(library) == expected
+        assert check(library).ok
+        library.close()
+
+
+def _has(folder: Path, question: str | None) -> bool:
+    if question is None:
+        return any((folder / "index").glob("vectors-*"))
+    if not (folder / "catalog.sqlite3").exists():
+        return False
+    try:
+        with closing(sqlite3.connect(f"file:{folder / 'catalog.sqlite3'}?mode=ro", uri=True)) as connection:
+            return bool(connection.execute(question).fetchone()[0])
+    except sqlite3.OperationalError:
+        return False
