@@ -115,6 +115,7 @@ def test_the_commands_on_postgresql(tmp_path, archive, new_postgres_url: Callabl
     assert refused.returncode == 1 and "--force" in refused.stderr
     assert indexer("restore", tmp_path / "backup", "--force").returncode == 0
     assert json.loads(indexer("search", "colours", "--json").stdout)["hits"] == hits
+    elsewhere = {"REELSEEK_DATABASE_URL": "", "REELSEEK_LIBRARY": str(tmp_path / "b")}
     other = indexer("restore", tmp_path / "backup", **elsewhere)
     assert other.returncode == 0
     on_sqlite = indexer("search", "colours", "--json", **elsewhere)
