@@ -44,6 +44,9 @@ def back_up(library: Library, folder: Path) -> dict[str, Any]:
         raise BackupError(f"{folder} is there already and is not empty; name a new folder for each backup")
     partial = folder.with_name(f".{folder.name}.copying-{os.getpid()}")
     try:
+        for stale in folder.parent.glob(f".{folder.name}.copying-*"):
+            if not _is_alive(stale.name.rpartition("-")[2]):
+                shutil.rmtree(stale, ignore_errors=True)
         partial.mkdir(parents=True)
         copy = partial / CATALOG_NAME
         copies.copy_to_file(library.database, copy)
@@ -202,6 +205,17 @@ def _is_damaged(opened: Library) -> bool:
         return bool(opened.database.damage())
     except LibraryError:
         return True
+
+
+def _is_alive(pid: str) -> bool:
+    """Whether a program of this machine that has this number may still be writing."""
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _version() -> str:

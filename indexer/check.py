@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -235,7 +236,10 @@ def _leftovers(library: Library, is_ingesting: bool) -> Finding:
 
     def mend() -> str:
         for path in found:
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         return f"deleted {len(found)} files"
 
     names = tuple(str(path) for path in found[:EXAMPLES])
