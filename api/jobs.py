@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 1.0
 RETRY_SECONDS = 1.0
+QUEUE_SECONDS = 2.0
 
 
 class JobRunner:
@@ -40,10 +41,7 @@ class JobRunner:
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
 
     def start(self) -> None:
-        """Queues again what was running when the last server died, and starts the thread."""
-        with self._library.write() as catalog:
-            for job in catalog.jobs_with_status("running"):
-                catalog.update_job(job.id, status="queued")
+        """Starts the thread."""
         self._thread.start()
 
     def stop(self, wait_seconds: float = 30.0) -> None:
@@ -82,6 +80,25 @@ class JobRunner:
         return job
 
     def _run(self) -> None:
+        """Waits until no other server of this library runs its jobs, then does."""
+        while not self._stopping.is_set():
+            try:
+                with self._library.jobs_lock() as held:
+                    if held:
+                        self._queue_again()
+                        self._serve()
+                        return
+            except Exception:  # a library that cannot be written to has no jobs, and may yet be mended
+                logger.exception("the job queue could not be taken over; trying again")
+            self._stopping.wait(RETRY_SECONDS)
+
+    def _queue_again(self) -> None:
+        """Queues what was running when the last server died: none runs it now."""
+        with self._library.write() as catalog:
+            for job in catalog.jobs_with_status("running"):
+                catalog.update_job(job.id, status="queued")
+
+    def _serve(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
@@ -94,7 +111,7 @@ class JobRunner:
                 logger.exception("the job queue could not be served; trying again")
                 self._stopping.wait(RETRY_SECONDS)
                 continue
-            self._wake.wait()
+            self._wake.wait(QUEUE_SECONDS)  # other servers of this library queue jobs too
 
     def _run_job(self, job: Job) -> None:
         self._update(job, status="running")

@@ -17,6 +17,7 @@
     │   ├── LibraryNotFoundError        nothing has been indexed here yet
     │   ├── LibraryBusyError            another process is writing
     │   ├── SchemaError                 catalog newer than this program, or not ours
+    │   ├── BackupError                 a backup that is incomplete, damaged or of something else
     │   └── IndexFileError              the index cache is broken (it can be rebuilt)
     ├── NotFoundError                   no such video, clip, frame or job
     │   └── UnknownActionError          an action that no head knows
@@ -93,6 +94,10 @@ class LibraryBusyError(LibraryError):
 
 class SchemaError(LibraryError):
     """The catalog's schema is not one that this program knows."""
+
+
+class BackupError(LibraryError):
+    """A backup is incomplete, damaged, or of something else."""
 
 
 class IndexFileError(LibraryError):

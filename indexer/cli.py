@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from encoders.errors import InvalidQueryError, NotFoundError, ReelseekError, UnknownActionError
-from indexer import actions_cli, caption_cli, find_cli, show, summarize_cli, train_cli
+from indexer import (
+    actions_cli,
+    backup_cli,
+    caption_cli,
+    check_cli,
+    find_cli,
+    show,
+    summarize_cli,
+    train_cli,
+    watch_cli,
+)
 from indexer.cli_options import (
     AfterOption,
     BeforeOption,
@@ -30,6 +40,7 @@ from indexer.cli_options import (
     print_json,
     settings,
 )
+from indexer.stopping import Interrupted, stop_on_signal
 
 if TYPE_CHECKING:
     from indexer.types import SamplingOptions
@@ -72,6 +83,8 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app(standalone_mode=True)
+    except Interrupted:
+        _fail("interrupted; run the same command again to go on", 130)
     except (InvalidQueryError, UnknownActionError) as error:
         _fail(str(error), 2)
     except ReelseekError as error:
@@ -156,11 +169,15 @@ def ingest(
             workers=workers,
             stall_seconds=stall_seconds,
         )
-        with show.ingest_progress() as on_progress:
-            summary = run_ingest(opened, names, options, on_progress=on_progress, say=show.note)
+        with stop_on_signal() as stopping, show.ingest_progress() as on_progress:
+            summary = run_ingest(
+                opened, names, options, on_progress=on_progress, say=show.note, should_stop=stopping.is_set
+            )
     show.ingest_summary(summary)
     if as_json:
         print_json(summary.as_json())
+    if summary.stopped:
+        raise Interrupted
     if summary.failed:
         raise typer.Exit(1)
 
@@ -366,12 +383,17 @@ def remove(
         forget_previews(opened, ids)
         if not empty:
             opened.save_index()
+        copies = sorted(opened.folder.glob("catalog-schema-*.sqlite3"))
     document = {"videos": len(ids), "clips": clips}
     if as_json:
         print_json(document)
     else:
         show.note(f"removed {show.counted(len(ids), 'video')}, {show.counted(clips, 'clip')}")
     show.examples_gone(examples)
+    for copy in copies:
+        show.note(
+            f"{copy} was kept before a migration and still holds what was removed; delete it to be sure"
+        )
 
 
 @app.command()
@@ -426,6 +448,10 @@ def serve(
 app.command()(find_cli.find)
 app.command()(summarize_cli.summarize)
 app.command()(caption_cli.caption)
+app.command()(check_cli.check)
+app.command()(backup_cli.backup)
+app.command()(backup_cli.restore)
+app.command()(watch_cli.watch)
 app.add_typer(actions_cli.actions_app)
 for command in (train_cli.train, train_cli.evaluate, train_cli.predict, train_cli.models):
     app.command()(command)

@@ -53,7 +53,7 @@ def settings() -> Settings:
 
 @contextmanager
 def open_library(
-    folder: Path | None, device: str | None = None, *, create: bool = False
+    folder: Path | None, device: str | None = None, *, create: bool = False, migrate: bool = True
 ) -> Iterator[Library]:
     """The library, closed at the end of the block."""
     from search.library import Library
@@ -64,6 +64,7 @@ def open_library(
         database_url=found.database_url,
         device=device or found.device,
         create=create,
+        migrate=migrate,
     )
     try:
         yield library

@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -27,7 +27,6 @@ from encoders.errors import (
     DecodeError,
     EncoderMismatchError,
     InvalidQueryError,
-    LibraryBusyError,
     NotAVideoError,
 )
 from encoders.kinetics_weights import resolve_classifier
@@ -37,7 +36,7 @@ from indexer.backbone import THRESHOLD, BackboneWatch, window_hint
 from indexer.previews import sweep_previews
 from indexer.types import Progress, SampledClip, SamplingOptions, VideoInfo
 from indexer.walk import FoundFile, content_digest, find_files
-from indexer.worker import DecodeWorker
+from indexer.worker import DecodeWorker, usual_memory_bytes
 from search.library import Library
 from search.types import EncodedClip, Video
 
@@ -111,6 +110,20 @@ class IngestSummary:
             "video_seconds": round(self.video_seconds, 3),
             "wall_seconds": round(self.wall_seconds, 3),
         }
+
+
+ChangeKind = Literal["indexed", "changed", "moved", "back", "missing", "removed", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one video: `from_path` of a moved one, `clips` of one that was read, or the reason."""
+
+    kind: ChangeKind
+    path: str
+    from_path: str | None = None
+    clips: int | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +352,7 @@ def ingest(
     on_progress: Callable[[IngestProgress], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
+    on_change: Callable[[Change], None] = lambda _: None,
 ) -> IngestSummary:
     """Brings the library up to date with files and folders.
 
@@ -353,18 +367,14 @@ def ingest(
         on_progress: Called often, from this thread.
         say: Called with a line for the user, now and then.
         should_stop: Asked between clips; True ends the ingest early and cleanly.
+        on_change: Called from this thread for each video of which something is different now.
 
     Raises:
         LibraryError, EncoderError: Nothing could be ingested at all; single bad files are in the
             summary instead.
     """
     options = options or IngestOptions()
-    try:
-        with library.ingest_lock(wait=False):
-            pass
-    except LibraryBusyError as error:
-        say(f"{error}; waiting")
-    with library.ingest_lock(wait=True):
+    with library.ingest_lock(wait=True, on_wait=say, should_stop=should_stop):
         encoder, sampling = prepare_library(library, options, say)
         classifier = None
         if sampling.actions is not None:
@@ -374,7 +384,7 @@ def ingest(
                 say(hint)
         with library.write() as catalog:
             catalog.discard_staged()
-        run = _Ingest(library, encoder, classifier, sampling, options, on_progress, should_stop)
+        run = _Ingest(library, encoder, classifier, sampling, options, on_progress, should_stop, on_change)
         summary = run.run(paths)
         sweep_previews(library)
         if sampling.actions is not None and not summary.stopped:
@@ -411,6 +421,7 @@ class _Ingest:
         options: IngestOptions,
         on_progress: Callable[[IngestProgress], None],
         should_stop: Callable[[], bool],
+        on_change: Callable[[Change], None],
     ) -> None:
         self._library = library
         self._encoder = encoder
@@ -419,6 +430,9 @@ class _Ingest:
         self._options = options
         self._on_progress = on_progress
         self._should_stop = should_stop
+        self._on_change = on_change
+        self._moved_from: dict[str, str] = {}
+        self._newly_missing: set[int] = set()
         self._summary = IngestSummary()
         self._started = time.monotonic()
         self._files_total = 0
@@ -435,7 +449,7 @@ class _Ingest:
         found = list(self._until_stopped(find_files(paths)))
         self._files_total = len(found)
         if not self._should_stop():
-            self._mark_missing(paths, {file.path for file in found})
+            self._mark_missing(paths, {file.path for file in found if file.reason is None})
         pending = deque(file for file in self._until_stopped(found) if not self._is_settled(file))
         self._report(None)
         if pending:
@@ -468,13 +482,15 @@ class _Ingest:
                         catalog.remove_videos([video.id])  # a failure that is no more
                     elif video.status != "missing":
                         catalog.update_video(video.id, status="missing")
+                        self._newly_missing.add(video.id)
 
     def _is_settled(self, file: FoundFile) -> bool:
         """Whether nothing has to be read, going by path, size and modification time."""
         if file.reason is not None:
             # A folder that cannot be read, a name that is no text: nothing to catalogue.
-            self._summary.failed.append((_shown(file.path), file.reason))
             self._files_done += 1
+            if not self._is_known_and_gone(file.path):
+                self._summary.failed.append((_shown(file.path), file.reason))
             return True
         with self._library.read() as catalog:
             video = catalog.video_by_path(file.path)
@@ -485,9 +501,17 @@ class _Ingest:
         if video.status == "missing":
             with self._library.write() as catalog:
                 catalog.update_video(video.id, status="indexed", error=None)
+            self._on_change(Change("back", video.path))
         self._summary.unchanged += 1
         self._files_done += 1
         return True
+
+    def _is_known_and_gone(self, path: str) -> bool:
+        """Whether a path that was given has vanished: then it is missing, which is no failure."""
+        if not _is_gone(path):
+            return False
+        with self._library.read() as catalog:
+            return bool(catalog.videos_below(path))
 
     @staticmethod
     def _is_same(video: Video, file: FoundFile) -> bool:
@@ -528,6 +552,7 @@ class _Ingest:
 
     def _reader(self, pending: deque[FoundFile]) -> None:
         worker = DecodeWorker(stall_seconds=self._options.stall_seconds)
+        worker.memory_bytes = usual_memory_bytes()
         self._workers.append(worker)
         try:
             while True:
@@ -575,20 +600,26 @@ class _Ingest:
             self._put(reading, _Ended())
 
     def _settle_by_digest(self, file: FoundFile, digest: str) -> str | None:
-        """Whether this content is known: "unchanged" (touched), "moved", or None."""
+        """Whether this content is known: "unchanged" (touched), "back", "moved", or None."""
         with self._settling, self._library.write() as catalog:
             at_path = catalog.video_by_path(file.path)
             seen = {"size_bytes": file.size_bytes, "mtime_ns": file.mtime_ns}
             if at_path is not None and at_path.digest == digest and self._is_sampled_so(at_path):
                 catalog.update_video(at_path.id, status="indexed", error=None, **seen)
-                return "unchanged"
+                return "back" if at_path.status == "missing" else "unchanged"
             for video in catalog.videos_by_digest(digest):
-                if not _is_gone(video.path) or not self._is_sampled_so(video):
+                if not _is_gone(video.path):
+                    continue
+                if not self._is_sampled_so(video):
+                    if at_path is None:  # moved, and to be read anew: what it was goes when that is done
+                        catalog.update_video(video.id, path=file.path, status="indexed", error=None)
+                        return None
                     continue
                 if at_path is not None:
                     self._summary.examples_gone.update(catalog.actions.examples_of_videos([at_path.id]))
                     catalog.remove_videos([at_path.id])
                 catalog.update_video(video.id, path=file.path, status="indexed", error=None, **seen)
+                self._moved_from[file.path] = video.path
                 return "moved"
         return None
 
@@ -648,10 +679,14 @@ class _Ingest:
         if reading.staging_id is not None:
             with self._library.write() as catalog:
                 catalog.discard_staged(reading.staging_id)
-        if ended.outcome == "unchanged":
+        if ended.outcome in ("unchanged", "back"):
             self._summary.unchanged += 1
+            if ended.outcome == "back":
+                self._on_change(Change("back", reading.file.path))
         elif ended.outcome == "moved":
             self._summary.moved += 1
+            path = reading.file.path
+            self._on_change(Change("moved", path, from_path=self._moved_from.pop(path, None)))
         elif ended.outcome == "ignored":
             self._summary.ignored += 1
         else:
@@ -684,17 +719,21 @@ class _Ingest:
             self._library.actions.tagger.tag_video(catalog, video_id, self._encoder.dim, seen)
         self._summary.indexed += 1
         self._summary.clips += reading.clips_written
+        is_new = before is None or before.clips == 0
+        kind: ChangeKind = "indexed" if is_new else "changed"
+        self._on_change(Change(kind, reading.file.path, clips=reading.clips_written))
 
     def _fail(self, file: FoundFile, reason: str) -> None:
         self._summary.failed.append((file.path, reason))
         with self._library.write() as catalog:
             catalog.record_failure(file.path, file.size_bytes, file.mtime_ns, reason)
+        self._on_change(Change("failed", file.path, reason=reason))
 
     def _count_missing(self, paths: Sequence[str]) -> None:
         """After moves have been found: what is still missing, and with `prune` no longer kept."""
         with self._library.write() as catalog:
             gone = {
-                video.id
+                video.id: video.path
                 for path in paths
                 for video in catalog.videos_below(os.path.abspath(path))
                 if video.status == "missing"
@@ -705,6 +744,10 @@ class _Ingest:
                 self._summary.pruned = len(gone)
             else:
                 self._summary.missing = len(gone)
+        kind: ChangeKind = "removed" if self._options.prune else "missing"
+        for video_id, path in gone.items():
+            if self._options.prune or video_id in self._newly_missing:
+                self._on_change(Change(kind, path))
 
     def _report(self, path: str | None) -> None:
         self._on_progress(

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from encoders.types import FrameBatch
 
+MAX_CLIP_FRAMES = 7200  # an hour at the usual rate: 2.5 GB of frames at 256 pixels
 MAX_DENSE_FRAMES = 1024  # of one clip: they are held in memory all at once
 
 
@@ -84,6 +85,12 @@ class SamplingOptions:
                 raise ValueError(f"{name} must be from 16 to 4096 pixels, got {value}")
         if self.sampling not in ("uniform", "keyframes"):
             raise ValueError(f'sampling must be "uniform" or "keyframes", got {self.sampling!r}')
+        # A clip is in memory as a whole while it is encoded.
+        if self.fps * self.clip_seconds > MAX_CLIP_FRAMES:
+            raise ValueError(
+                f"fps x clip_seconds must be at most {MAX_CLIP_FRAMES} frames, got {self.fps:g} x "
+                f"{self.clip_seconds:g}; make the clips shorter"
+            )
         self._check_dense()
 
     def _check_dense(self) -> None:

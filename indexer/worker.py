@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import resource
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -45,7 +47,12 @@ class DecodeWorker:
     """One decoding program, started when first needed and again after it died.
 
     It serves one request at a time; a second one meanwhile is a RuntimeError.
+
+    Attributes:
+        memory_bytes: What each program started from now on may take; None for no limit.
     """
+
+    memory_bytes: int | None = None
 
     def __init__(self, stall_seconds: float = 60.0, *, threads: int | None = None) -> None:
         """Makes a worker; nothing is started yet.
@@ -175,6 +182,8 @@ class DecodeWorker:
             ours.close()
             self.close()
             raise DecoderDiedError(f"the decoder could not be started ({error})") from None
+        if self.memory_bytes is not None:
+            limit_memory(self._program.pid, self.memory_bytes)
         self._connection = Connection(ours.detach())
         return self._connection
 
@@ -277,6 +286,22 @@ class DecodeWorker:
         except (EOFError, OSError):
             pass
         self.close()
+
+
+def usual_memory_bytes() -> int:
+    """What one decoder may take: half of the memory, at least 2 GiB; 8K video takes some 3."""
+    try:
+        return max(2 * 2**30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    except (OSError, ValueError):
+        return 8 * 2**30
+
+
+def limit_memory(pid: int, limit_bytes: int) -> None:
+    """Limits what a program may write to in memory; beyond, its allocations fail. Only Linux can."""
+    prlimit = getattr(resource, "prlimit", None)
+    if prlimit is not None:
+        with suppress(OSError, ValueError):  # it has ended already, or may take less than that anyway
+            prlimit(pid, resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
 
 
 def _error(name: str, reason: str) -> ReelseekError:

@@ -98,12 +98,14 @@ class Calibration:
         clips: How many clips it was measured on.
         text, example: The levels of words, and of pictures and footage.
         sample_ids: Clips whose mean score stands for the library's.
+        catalog_id: Whose; what was measured on another catalog says nothing.
     """
 
     clips: int
     text: Level
     example: Level
     sample_ids: tuple[int, ...]
+    catalog_id: str = ""
 
     def level(self, text_share: float) -> Level:
         """The level of a query that is words by this share, 0..1."""
@@ -121,15 +123,18 @@ class Calibration:
         temporary.replace(path)
 
     @classmethod
-    def load(cls, path: Path) -> Calibration | None:
-        """Reads what `save` wrote; None where there is nothing readable."""
+    def load(cls, path: Path, catalog_id: str = "") -> Calibration | None:
+        """Reads what `save` wrote of this catalog; None where there is nothing readable."""
         try:
             record = json.loads(path.read_text())
+            if record.get("catalog_id") != catalog_id:
+                return None
             return cls(
                 record["clips"],
                 Level(**record["text"]),
                 Level(**record["example"]),
                 tuple(record["sample_ids"]),
+                catalog_id,
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None

@@ -29,7 +29,16 @@ from encoders.errors import InvalidQueryError, LibraryError, NotFoundError
 from search.action_catalog import ActionCatalog, SegmentFilters, clips_with_action
 from search.caption_catalog import CaptionCatalog, clips_with_words
 from search.conditions import path_prefix_condition, recorded_conditions
-from search.tables import clip_vectors, clips, jobs, key_frames, library, removed_clips, videos
+from search.tables import (
+    action_examples,
+    clip_vectors,
+    clips,
+    jobs,
+    key_frames,
+    library,
+    removed_clips,
+    videos,
+)
 from search.types import Clip, EncodedClip, Filters, KeyFrame, Video
 
 ROWS_PER_STATEMENT = 500
@@ -79,6 +88,8 @@ class Catalog:
         self._connection = connection
         self.actions = ActionCatalog(connection)
         self.captions = CaptionCatalog(connection)
+        # Set by removals: what was deleted is then to be wiped from the engine's files as well.
+        self.has_removed = False
 
     # --- library ---------------------------------------------------------------------------
 
@@ -262,6 +273,8 @@ class Catalog:
         ids = list(video_ids)
         if not ids:
             return 0
+        self.has_removed = True
+        self._remove_traces(ids)
         revision = self._next_revision()
         removed = 0
         for chunk in _chunks(ids):
@@ -269,10 +282,35 @@ class Catalog:
             self._connection.execute(delete(videos).where(videos.c.id.in_(chunk)))
         return removed
 
+    def _remove_traces(self, video_ids: Sequence[int]) -> None:
+        """Deletes what names videos apart from their own rows: finished jobs, examples out of their files."""
+        paths: list[str] = []
+        for chunk in _chunks(list(video_ids)):
+            paths += self._connection.execute(select(videos.c.path).where(videos.c.id.in_(chunk))).scalars()
+        for chunk in _chunks(paths):
+            self._connection.execute(delete(action_examples).where(action_examples.c.source.in_(chunk)))
+        named = {json.dumps(path)[1:-1] for path in paths} | set(paths)
+        rows = self._connection.execute(select(jobs).where(jobs.c.status.in_(("done", "failed"))))
+        wanted = [
+            row.id
+            for row in rows
+            if any(name in f"{row.request} {row.progress} {row.result} {row.error}" for name in named)
+        ]
+        for chunk in _chunks(wanted):
+            self._connection.execute(delete(jobs).where(jobs.c.id.in_(chunk)))
+
     def _remove_clips(self, condition: ColumnElement[bool], revision: int) -> int:
         gone = select(clips.c.id, revision_literal(revision)).where(condition, clips.c.revision.is_not(None))
         self._connection.execute(insert(removed_clips).from_select(["clip_id", "revision"], gone))
         return self._connection.execute(delete(clips).where(condition)).rowcount
+
+    def remove_clips(self, clip_ids: Iterable[int]) -> int:
+        """Deletes single clips, published or not, and tells the index; returns how many."""
+        ids = sorted(set(clip_ids))
+        if not ids:
+            return 0
+        revision = self._next_revision() if self.library_record() is not None else 0
+        return sum(self._remove_clips(clips.c.id.in_(chunk), revision) for chunk in _chunks(ids))
 
     def video(self, video_id: int) -> Video:
         """One video. Raises NotFoundError."""
@@ -427,24 +465,28 @@ class Catalog:
         self, revision: int, dim: int, batch_size: int = 4096
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Clips shown after a revision, ascending by id: (ids (N,), embeddings (N, D)) batches."""
+        if revision > 0:
+            # By the index on revisions first: in order of ids, an engine would read every clip there is.
+            query = select(clips.c.id).where(clips.c.revision > revision)
+            for chunk in _chunks(sorted(self._connection.execute(query).scalars())):
+                part = select(clip_vectors.c.clip_id.label("id"), clip_vectors.c.embedding)
+                part = part.where(clip_vectors.c.clip_id.in_(chunk)).order_by(clip_vectors.c.clip_id)
+                yield _embeddings_of(self._connection.execute(part).all(), dim)
+            return
         last_id = 0
         while True:
-            query = (
+            batch = (
                 select(clips.c.id, clip_vectors.c.embedding)
                 .join(clip_vectors, clips.c.id == clip_vectors.c.clip_id)
                 .where(clips.c.revision > revision, clips.c.id > last_id)
                 .order_by(clips.c.id)
                 .limit(batch_size)
             )
-            rows = self._connection.execute(query).all()
+            rows = self._connection.execute(batch).all()
             if not rows:
                 return
             last_id = rows[-1].id
-            joined = b"".join(row.embedding for row in rows)
-            yield (
-                np.fromiter((row.id for row in rows), np.int64, len(rows)),
-                np.frombuffer(joined, np.float32).reshape(len(rows), dim),
-            )
+            yield _embeddings_of(rows, dim)
 
     def removed_since(self, revision: int) -> NDArray[np.int64]:
         """Ids of clips that were hidden after a revision: int64 (N,)."""
@@ -524,6 +566,12 @@ class Catalog:
     def count_jobs(self) -> int:
         """How many jobs there ever were."""
         return self._connection.execute(select(func.count()).select_from(jobs)).scalar_one()
+
+
+def _embeddings_of(rows: Sequence[Any], dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    joined = b"".join(row.embedding for row in rows)
+    ids = np.fromiter((row.id for row in rows), np.int64, len(rows))
+    return ids, np.frombuffer(joined, np.float32).reshape(len(rows), dim)
 
 
 def _job(row: Row[Any]) -> Job:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from encoders.errors import LibraryBusyError, LibraryError, SchemaError
 
+logger = logging.getLogger(__name__)
+
 BUSY_SECONDS = 30
+WIPE_SECONDS = 1.0
+WRITING_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",  # a saved index must never be newer than its catalog
+    "foreign_keys=ON",
+    "secure_delete=ON",  # a deleted video leaves no bytes behind
+)
+# PostgreSQL's locks by number: ours, one after the other.
+MIGRATION_LOCK, INGEST_LOCK, JOBS_LOCK = 7_165_001, 7_165_002, 7_165_003
 
 
 def migrations_folder() -> Path:
@@ -27,6 +41,29 @@ def migrations_folder() -> Path:
 def newest_revision() -> str:
     """The last migration, by the numbers that their files' names begin with."""
     return max(path.name.partition("_")[0] for path in (migrations_folder() / "versions").glob("*_*.py"))
+
+
+def read_only_address(path: Path) -> str:
+    """The URI under which SQLite reads a catalog and changes nothing.
+
+    In a folder that cannot be written to, SQLite makes no file beside the catalog. What the last writer
+    left in the -wal can be read there only where its -shm lies beside it.
+
+    Raises:
+        LibraryError: The last writer left changes in the -wal that cannot be read so.
+    """
+    address = f"file:{quote(str(path))}?mode=ro"
+    if os.access(path.parent, os.W_OK):
+        return address
+    log, shared = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+    if log.exists() and shared.exists():
+        return address
+    if log.exists() and log.stat().st_size:
+        raise LibraryError(
+            f"{path} was not closed, and its folder cannot be written to: open it once where it "
+            "can (`indexer status`), then copy it again"
+        )
+    return f"{address}&immutable=1"
 
 
 class Database:
@@ -60,17 +97,14 @@ class Database:
     def _create_engine(self) -> Engine:
         if not self.is_sqlite:
             return create_engine(self.url, pool_pre_ping=True)
-        engine = create_engine(self.url, connect_args={"timeout": BUSY_SECONDS})
+        options = self._read_only_options()
+        engine = create_engine(self.url, connect_args={"timeout": BUSY_SECONDS}, **options)
+        pragmas = () if options else WRITING_PRAGMAS
 
         @event.listens_for(engine, "connect")
         def configure(connection: sqlite3.Connection, _record: object) -> None:
             connection.isolation_level = None  # SQLAlchemy's BEGIN below decides, not the driver
-            for pragma in (
-                "journal_mode=WAL",
-                "synchronous=FULL",  # a saved index must never be newer than its catalog
-                "foreign_keys=ON",
-                "secure_delete=ON",  # a deleted video leaves no bytes behind
-            ):
+            for pragma in pragmas:
                 connection.execute(f"PRAGMA {pragma}")
 
         @event.listens_for(engine, "begin")
@@ -81,11 +115,26 @@ class Database:
 
         return engine
 
+    def _read_only_options(self) -> dict[str, Any]:
+        """For a catalog on media or in a folder that cannot be written to; else empty."""
+        path = Path(str(self.url.database or ""))
+        if not path.is_file() or os.access(path.parent, os.W_OK):
+            return {}
+        address = read_only_address(path)
+
+        def connect() -> sqlite3.Connection:
+            return sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
+
+        return {"creator": connect, "poolclass": QueuePool}
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one state of the catalog and changes nothing."""
-        with self._errors(), self.engine.connect() as connection, connection.begin():
-            yield connection
+        with self._errors(), self.engine.connect() as connection:
+            if not self.is_sqlite:  # whose statements else each see a state of their own
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -94,6 +143,38 @@ class Database:
             connection = connection.execution_options(reelseek_write=True)
             with connection.begin():
                 yield connection
+
+    def wipe(self) -> bool:
+        """Empties SQLite's log of what it held of deleted rows; False while readers keep it in use.
+
+        In the database itself they are overwritten when they are deleted (`secure_delete`). PostgreSQL
+        keeps dead rows until a VACUUM, and says so in its own manual.
+        """
+        if not self.is_sqlite or not Path(str(self.url.database or "")).is_file():
+            return True
+        connection = sqlite3.connect(str(self.url.database), timeout=WIPE_SECONDS)
+        try:
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not busy
+        except sqlite3.OperationalError:  # locked: the next write tries again
+            return False
+        finally:
+            connection.close()
+
+    @contextmanager
+    def advisory_lock(self, number: int) -> Iterator[bool]:
+        """Holds one of PostgreSQL's locks by number; False where another program has it. SQLite: True."""
+        if self.is_sqlite:
+            yield True
+            return
+        with self._errors(), self.engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            held = bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({number})").scalar())
+            try:
+                yield held
+            finally:
+                if held:
+                    connection.exec_driver_sql(f"SELECT pg_advisory_unlock({number})")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -105,6 +186,16 @@ class Database:
                 raise LibraryBusyError(
                     f"the catalog stayed locked for {BUSY_SECONDS} s: another program is writing to it; "
                     "try again when it is done"
+                ) from error
+            if "full" in reason:
+                raise LibraryError(
+                    f"there is no room left for the catalog {self.shown_url} ({reason}): make room and do "
+                    "it again; nothing that was finished is lost"
+                ) from error
+            if "readonly" in reason:
+                raise LibraryError(
+                    f"the catalog {self.shown_url} cannot be written to ({reason}): it can be searched, "
+                    "but not changed"
                 ) from error
             raise LibraryError(f"the catalog at {self.shown_url} cannot be used: {reason}") from error
         except DBAPIError as error:
@@ -131,11 +222,24 @@ class Database:
                 return None
             return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
 
-    def migrate(self, revision: str = "head") -> None:
-        """Runs the migrations up to `revision`.
+    def damage(self) -> list[str]:
+        """What SQLite finds wrong with its own file, by reading all of it; empty on PostgreSQL."""
+        if not self.is_sqlite:
+            return []
+        with self._errors(), self.engine.connect() as connection:
+            rows = connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars().all()
+        return [str(row) for row in rows if row != "ok"]
+
+    def migrate(self, revision: str = "head", *, keep_copy: bool = True) -> None:
+        """Runs the migrations up to `revision`, all of them or none.
+
+        Args:
+            revision: "head" for the newest.
+            keep_copy: On SQLite, first keep a copy of an older catalog beside it, named by its schema.
 
         Raises:
             SchemaError: The catalog was written by a newer Reelseek.
+            LibraryError: The copy cannot be written; then nothing was changed.
         """
         current = self.schema_revision()
         if current == newest_revision() and revision == "head":
@@ -152,16 +256,65 @@ class Database:
             )
         from alembic import command
 
-        with self.write() as connection:
+        kept = self._keep_copy(current) if keep_copy and current is not None else None
+        with self._migration() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
+        if current is not None:
+            logger.warning(
+                "the catalog was brought from schema %s to %s%s",
+                current,
+                self.schema_revision(),
+                f"; as it was before it is kept in {kept}" if kept else "",
+            )
+
+    def _keep_copy(self, revision: str) -> Path | None:
+        """A copy of a SQLite catalog before its migration; None on PostgreSQL, and in memory."""
+        path = Path(str(self.url.database))
+        if not self.is_sqlite or not path.is_file():
+            return None
+        from search.copies import copy_sqlite, sync_file
+
+        kept = path.with_name(f"{path.stem}-schema-{revision}{path.suffix}")
+        partial = path.with_name(f"{kept.name}.copying-{os.getpid()}")
+        copy_sqlite(path, partial)
+        partial.replace(kept)
+        sync_file(kept.parent)
+        return kept
+
+    @contextmanager
+    def _migration(self) -> Iterator[Connection]:
+        """A write transaction in which SQLite lets a table be made anew without emptying those below it.
+
+        Raises:
+            SchemaError: A row would be left without its owner; nothing is changed then.
+        """
+        if not self.is_sqlite:
+            with self.write() as connection:
+                # Two programs that start at once migrate one after the other.
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+                yield connection
+            return
+        with self._errors(), self.engine.connect() as connection:
+            dbapi = connection.connection.dbapi_connection
+            assert dbapi is not None
+            dbapi.execute("PRAGMA foreign_keys=OFF")
+            try:
+                connection = connection.execution_options(reelseek_write=True)
+                with connection.begin():
+                    yield connection
+                    orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+                    if orphans is not None:
+                        raise SchemaError(f"the migration would leave rows of {orphans[0]} without owners")
+            finally:
+                dbapi.execute("PRAGMA foreign_keys=ON")
 
     def downgrade(self, revision: str) -> None:
         """Runs the migrations down to `revision` ("base" for none)."""
         from alembic import command
 
         config = self._alembic_config()
-        with self.write() as connection:
+        with self._migration() as connection:
             config.attributes["connection"] = connection
             command.downgrade(config, revision)
 

@@ -126,7 +126,7 @@ class FaissIndex:
         count = len(self)
         if count * self.dim <= self._exact_limit_numbers or count < 4 * self._trained_at:
             return
-        ids, vectors = self._contents()
+        ids, vectors = self.contents()
         # sqrt(N) lists balance reading the centroids against reading the lists; a power of two
         # between 1x and 2x that keeps at least 39 training vectors a list, FAISS's own minimum.
         lists = 2 ** math.ceil(math.log2(math.sqrt(count)))
@@ -146,7 +146,8 @@ class FaissIndex:
         self._index, self._trained_at = inverted, count
         self._tune(queries)
 
-    def _contents(self) -> tuple[Ids, Vectors]:
+    def contents(self) -> tuple[Ids, Vectors]:
+        """Every id and its vector as it is stored, in no order: int64 (N,), float32 (N, D)."""
         if self._is_flat:
             ids = faiss.vector_to_array(self._index.id_map)
             flat: Any = faiss.downcast_index(self._index.index)
@@ -178,6 +179,19 @@ class FaissIndex:
                 return
             nprobe *= 2
         index.nprobe = index.nlist
+
+    def copy(self) -> FaissIndex:
+        """The same, to be changed apart from this one."""
+        other = FaissIndex(
+            self.dim,
+            self.encoder_id,
+            self.catalog_id,
+            exact_limit_numbers=self._exact_limit_numbers,
+            use_gpu=self._use_gpu,
+        )
+        other._index, other._trained_at = faiss.clone_index(self._index), self._trained_at
+        other.revision = self.revision
+        return other
 
     # --- searching -------------------------------------------------------------------------
 
@@ -288,10 +302,10 @@ class FaissIndex:
 
     @staticmethod
     def describe(folder: Path) -> dict[str, object] | None:
-        """What was saved (kind, clips, revision), without reading the vectors."""
+        """What was saved (kind, clips, revision, file, catalog), without reading the vectors."""
         try:
             record = json.loads((folder / "index.json").read_text())
-            return {name: record[name] for name in ("kind", "clips", "revision")}
+            return {name: record[name] for name in ("kind", "clips", "revision", "file", "catalog_id")}
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,13 +27,15 @@ from encoders.errors import (
 from search.actions import Actions
 from search.calibration import BACKGROUND_TEXTS, SAMPLE_CLIPS, Calibration, calibrate
 from search.catalog import Catalog, LibraryRecord, open_record
-from search.database import Database
+from search.database import INGEST_LOCK, JOBS_LOCK, Database
 from search.types import Clip, Filters
 
 if TYPE_CHECKING:
     from search.faiss_index import FaissIndex
 
 logger = logging.getLogger(__name__)
+
+LOCK_RETRY_SECONDS = 0.5
 
 
 class Library:
@@ -42,6 +46,7 @@ class Library:
         database_url: Where the catalog is; None means SQLite in the folder.
         device: For the encoder: "auto", "cpu", "cuda", "mps".
         create: Make the folder and the catalog where there are none.
+        migrate: Bring an older catalog up to date; without it, nothing but `schema_revision` may be asked.
 
     Raises:
         LibraryNotFoundError: There is no library and `create` is false.
@@ -55,6 +60,7 @@ class Library:
         database_url: str | None = None,
         device: str = "auto",
         create: bool = False,
+        migrate: bool = True,
     ) -> None:
         self.folder = Path(folder).expanduser().absolute()
         catalog_path = self.folder / "catalog.sqlite3"
@@ -68,13 +74,17 @@ class Library:
         except OSError as error:
             raise LibraryError(f"the folder {self.folder} cannot be made: {error}") from error
         self.database = Database(database_url or f"sqlite:///{catalog_path}")
-        self.database.migrate()
+        if migrate:
+            self.database.migrate()
         self.device = device
         self._encoder: Encoder | None = None
         self._encoder_lock = threading.Lock()
         self._index: FaissIndex | None = None
         self._saved_revision = -1
+        self._being_saved: FaissIndex | None = None  # by another thread: it must not change meanwhile
         self._index_lock = threading.RLock()
+        self._save_lock = threading.Lock()
+        self._traces_left = False
         self._calibration: Calibration | None = None
         self._mean_sample: tuple[Calibration, NDArray[np.float32]] | None = None
         self.actions = Actions(self)
@@ -91,7 +101,11 @@ class Library:
     def write(self) -> Iterator[Catalog]:
         """The catalog in one transaction, committed at the end of the block."""
         with self.database.write() as connection:
-            yield Catalog(connection)
+            catalog = Catalog(connection)
+            yield catalog
+        self._traces_left |= catalog.has_removed
+        if self._traces_left:
+            self._traces_left = not self.database.wipe()
 
     def record(self) -> LibraryRecord:
         """What the library was made with. Raises LibraryError while it is empty."""
@@ -99,20 +113,63 @@ class Library:
             return open_record(catalog)
 
     @contextmanager
-    def ingest_lock(self, *, wait: bool) -> Iterator[None]:
+    def ingest_lock(
+        self,
+        *,
+        wait: bool,
+        on_wait: Callable[[str], None] = lambda _: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[None]:
         """Holds the right to ingest; other programs may go on searching.
 
+        Args:
+            wait: Until another program is done.
+            on_wait: Told once that there is one.
+            should_stop: True ends the waiting.
+
         Raises:
-            LibraryBusyError: Another program holds it and `wait` is false.
+            LibraryBusyError: Another program holds it, and `wait` is false or the waiting was ended.
+            LibraryError: The folder cannot be written to.
         """
-        with (self.folder / "ingest.lock").open("w") as lock:
+        busy = f"another ingest is writing to {self.folder}; wait for it to end"
+        told = False
+        while True:
+            with self._only_one("ingest.lock", INGEST_LOCK) as held:
+                if held:
+                    yield
+                    return
+            if not wait or should_stop():
+                raise LibraryBusyError(busy)
+            if not told:
+                on_wait(f"{busy}; waiting")
+                told = True
+            time.sleep(LOCK_RETRY_SECONDS)
+
+    @contextmanager
+    def jobs_lock(self) -> Iterator[bool]:
+        """Holds the right to run jobs, of which one server of a library has it at a time; or False."""
+        with self._only_one("jobs.lock", JOBS_LOCK) as held:
+            yield held
+
+    @contextmanager
+    def _only_one(self, name: str, number: int) -> Iterator[bool]:
+        """Holds a file in the folder and, for programs on other machines, a lock of PostgreSQL's.
+
+        Raises:
+            LibraryError: The folder cannot be written to.
+        """
+        try:
+            lock = (self.folder / name).open("w")
+        except OSError as error:
+            raise LibraryError(f"the library in {self.folder} cannot be written to: {error}") from error
+        with lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError as error:
-                raise LibraryBusyError(
-                    f"another ingest is writing to {self.folder}; wait for it to end"
-                ) from error
-            yield
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            with self.database.advisory_lock(number) as held:
+                yield held
 
     # --- encoder ---------------------------------------------------------------------------
 
@@ -162,25 +219,40 @@ class Library:
     def index_folder(self) -> Path:
         return self.folder / "index"
 
+    def index_file(self) -> Path | None:
+        """The file of the vectors that the saved index names; None where none was saved."""
+        from search.faiss_index import FaissIndex
+
+        described = FaissIndex.describe(self.index_folder)
+        return None if described is None else self.index_folder / str(described["file"])
+
+    def index_file_exists(self) -> bool:
+        """Whether the vectors that the saved index names are there."""
+        path = self.index_file()
+        return path is not None and path.exists()
+
     @contextmanager
     def index(self) -> Iterator[FaissIndex]:
         """The vector index, brought up to the catalog's last revision, for use by one thread."""
         with self._index_lock, self.read() as catalog:
             record = open_record(catalog)
             index = self._index if self._index is not None else self._load_index(record)
-            if index.revision > record.revision:  # a restored, older catalog
+            # A restored catalog: an older one, or one that has gone on otherwise since.
+            if index.revision > record.revision or index.catalog_id != record.catalog_id:
                 index = self._new_index(record)
             if index.revision < record.revision:
+                if index is self._being_saved:
+                    index = index.copy()
                 self._index = None  # half of an update must not be taken for the whole
-                self._catch_up(index, catalog, record)
+                self.catch_up(index, catalog, record)
                 if len(index) != catalog.count_clips():  # a restored catalog that went on by itself
                     index = self._new_index(record)
-                    self._catch_up(index, catalog, record)
+                    self.catch_up(index, catalog, record)
             self._index = index
             yield index
 
     @staticmethod
-    def _catch_up(index: FaissIndex, catalog: Catalog, record: LibraryRecord) -> None:
+    def catch_up(index: FaissIndex, catalog: Catalog, record: LibraryRecord) -> None:
         """Takes in what the catalog has shown and hidden since the index's revision."""
         index.remove(catalog.removed_since(index.revision))
         for ids, embeddings in catalog.embeddings_since(index.revision, record.dim):
@@ -211,27 +283,54 @@ class Library:
         with self._index_lock:
             self._index = self._new_index(self.record())
             self._calibration = None
-            with self.index() as index:
+            with self.index() as index, self._one_saver():
                 index.save(self.index_folder)
                 self._saved_revision = index.revision
             self.calibration(fresh=True)
 
     def save_index(self) -> None:
-        """Writes the index for the next program; a folder that cannot be written to is no harm."""
-        with self.index() as index:
-            if index.revision == self._saved_revision:
-                return
+        """Writes the index for the next program; a folder that cannot be written to is no harm.
+
+        Searches go on meanwhile, in this program and in others.
+        """
+        with self._save_lock:
+            with self.index() as index:
+                if index.revision == self._saved_revision:
+                    return
+                self._being_saved = index
             try:
-                index.save(self.index_folder)
+                with self._one_saver() as saved_revision:
+                    if saved_revision < index.revision:
+                        index.save(self.index_folder)
                 self._saved_revision = index.revision
             except (OSError, RuntimeError) as error:  # FAISS raises the latter
                 logger.warning("the index could not be saved: %s", error)
+            finally:
+                self._being_saved = None
+
+    @contextmanager
+    def _one_saver(self) -> Iterator[int]:
+        """Keeps programs from deleting each other's files; the revision that is saved already, or -1."""
+        self.index_folder.mkdir(parents=True, exist_ok=True)
+        with (self.index_folder / "save.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield self._revision_on_disk()
+
+    def _revision_on_disk(self) -> int:
+        from search.faiss_index import FaissIndex
+
+        described = FaissIndex.describe(self.index_folder)
+        if described is None or described["catalog_id"] != self.record().catalog_id:
+            return -1
+        return int(str(described["revision"])) if self.index_file_exists() else -1
 
     def calibration(self, *, fresh: bool = False) -> Calibration:
         """What unrelated queries score in this library; measured anew as it grows."""
         path = self.index_folder / "calibration.json"
         with self.index() as index:
-            known = None if fresh else (self._calibration or Calibration.load(path))
+            if self._calibration is not None and self._calibration.catalog_id != index.catalog_id:
+                self._calibration = None  # the library was restored under this program
+            known = None if fresh else (self._calibration or Calibration.load(path, index.catalog_id))
             if known is None or not known.fits(len(index)):
                 known = self._calibrate(index)
                 with suppress(OSError):
@@ -248,7 +347,8 @@ class Library:
             def videos_of(clip_ids: list[int]) -> dict[int, int]:
                 return {clip.id: clip.video_id for clip in catalog.clips(clip_ids).values()}
 
-            return calibrate(index, record.background, sample, clips, videos_of)
+            measured = calibrate(index, record.background, sample, clips, videos_of)
+            return replace(measured, catalog_id=record.catalog_id)
 
     @staticmethod
     def _sample(
@@ -286,6 +386,8 @@ class Library:
             from search.faiss_index import FaissIndex
 
             index = FaissIndex.describe(self.index_folder) or index
+            for name in ("file", "catalog_id"):
+                index.pop(name, None)
             index["up_to_date"] = index.pop("revision", 0) == record.revision or clips == 0
         return {
             "library": str(self.folder),

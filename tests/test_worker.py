@@ -19,6 +19,7 @@ from video_factory import HEIGHT, moving, read_stamp, scene, write_video
 
 from encoders.errors import (
     DamagedVideoError,
+    DecodeError,
     DecoderDiedError,
     NotAVideoError,
     NotFoundError,
@@ -246,3 +247,14 @@ def test_neither_program_imports_what_it_does_not_need() -> None:
     assert not {"torch", "faiss", "sqlalchemy", "open_clip"} & child
     assert {"av", "cv2"} <= child
     assert not {"torch", "av", "cv2", "PIL"} & modules("import indexer.worker")
+
+
+def test_a_decoder_that_takes_ever_more_memory_is_one_file_s_failure(tmp_path: Path, video: Path) -> None:
+    frames = [scene(seed, 640, 480) for seed in range(4)]
+    path = write_video(tmp_path / "large.mp4", (frames[i // 25 % 4] for i in range(600)))
+    hoarding = SamplingOptions(clip_seconds=240, fps=25, shots=False, frame_size=480)  # 550 MB of frames
+    with DecodeWorker(stall_seconds=60) as worker:
+        worker.memory_bytes = 400 * 2**20
+        with pytest.raises(DecodeError, match=r"memory|crashed|unexpectedly"):
+            list(worker.decode(str(path), hoarding))
+        assert worker.probe(str(video)).codec == "h264"

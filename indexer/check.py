@@ -1,0 +1,248 @@
+"""`indexer check`: the whole library looked at, rows, index and files, and mended where that can be done."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from encoders.errors import LibraryBusyError, LibraryError
+from indexer.walk import content_digest
+from search import repairs
+from search.library import Library
+from search.types import Video
+from search.verification import EXAMPLES, Finding, catalog_findings, index_finding, schema_finding
+
+VIDEOS_PER_READ = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a check came to.
+
+    Attributes:
+        findings: One for each check, as the library is now: after the repairs, where there were any.
+        repaired: What was mended, a line each.
+        is_ingesting: An ingest was going on meanwhile.
+    """
+
+    findings: tuple[Finding, ...]
+    repaired: tuple[str, ...] = ()
+    is_ingesting: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong (any more)."""
+        return not any(finding.wrong for finding in self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `indexer check --json` prints."""
+        return {
+            "ok": self.ok,
+            "ingesting": self.is_ingesting,
+            "checks": [
+                {
+                    "check": finding.name,
+                    "looked_at": finding.looked_at,
+                    "wrong": finding.wrong,
+                    "message": finding.message or None,
+                    "examples": list(finding.examples),
+                    "repairable": finding.mend is not None,
+                }
+                for finding in self.findings
+            ],
+            "repaired": list(self.repaired),
+        }
+
+
+def check(
+    library: Library,
+    *,
+    digests: bool = False,
+    repair: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> CheckReport:
+    """Looks at everything that a library holds.
+
+    Args:
+        library: Opened without migrating it.
+        digests: Also read every video file and compare its content with what was indexed.
+        repair: Mend what can be, then look again.
+        say: Told what is looked at.
+
+    Raises:
+        LibraryBusyError: A repair is wanted while an ingest goes on.
+    """
+    if not repair:
+        is_ingesting = _is_ingesting(library)
+        findings = tuple(_findings(library, digests=digests, is_ingesting=is_ingesting, say=say))
+        return CheckReport(findings, is_ingesting=is_ingesting)
+    with library.ingest_lock(wait=False):
+        repaired = _repair(library, digests=digests, say=say)
+        findings = tuple(_findings(library, digests=digests, is_ingesting=False, say=say))
+    return CheckReport(findings, tuple(repaired))
+
+
+def _repair(library: Library, *, digests: bool, say: Callable[[str], None]) -> list[str]:
+    """Mends what the checks find; twice, for what one repair drops may have been another's owner."""
+    repaired: list[str] = []
+    for attempt in range(2):
+        found = list(_findings(library, digests=digests and not attempt, is_ingesting=False, say=say))
+        wanted = [finding for finding in found if finding.mend is not None]
+        for finding in wanted:
+            assert finding.mend is not None
+            say(f"mending {finding.name}")
+            repaired.append(f"{finding.name}: {finding.mend()}")
+        if not wanted:
+            break
+    return repaired
+
+
+def _is_ingesting(library: Library) -> bool:
+    try:
+        with library.ingest_lock(wait=False):
+            return False
+    except LibraryBusyError:
+        return True
+    except LibraryError:  # a folder that nobody can write to
+        return False
+
+
+def _findings(
+    library: Library, *, digests: bool, is_ingesting: bool, say: Callable[[str], None]
+) -> Iterator[Finding]:
+    say("looking at the catalog")
+    schema = schema_finding(library)
+    yield schema
+    if schema.wrong:
+        return  # the other checks ask for tables as they are now
+    for finding in catalog_findings(library, is_ingesting=is_ingesting):
+        yield finding
+        if finding.name == "database" and finding.wrong:
+            return  # whatever else were read from it could be wrong
+    say("looking at the index")
+    yield index_finding(library)
+    yield _leftovers(library, is_ingesting)
+    say("looking at the files")
+    yield from _files(library, say if digests else None)
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+def _files(library: Library, say: Callable[[str], None] | None) -> Iterator[Finding]:
+    """Where the videos are now, and whether they are still what was indexed; content with `say`."""
+    missing: list[Video] = []
+    back: list[Video] = []
+    changed: list[Video] = []
+    rotten: list[Video] = []
+    looked_at = 0
+    for video in _videos(library):
+        if video.status not in ("indexed", "missing"):
+            continue
+        looked_at += 1
+        try:
+            stat = os.stat(video.path)
+        except OSError:
+            if video.status == "indexed":
+                missing.append(video)
+            continue
+        if (stat.st_size, stat.st_mtime_ns) != (video.size_bytes, video.mtime_ns):
+            changed.append(video)
+            continue
+        if video.status == "missing":
+            back.append(video)
+        if say is not None:
+            say(f"reading {video.path}")
+            if _differs(video):
+                rotten.append(video)
+    yield _of_videos(
+        "files there",
+        looked_at,
+        missing,
+        "no file where the catalog says; they can be marked as missing (and stay searchable)",
+        lambda: repairs.set_status(library, [video.id for video in missing], "missing"),
+    )
+    yield _of_videos(
+        "files back",
+        looked_at,
+        back,
+        "marked as missing, and there again",
+        lambda: repairs.set_status(library, [video.id for video in back], "indexed"),
+    )
+    yield _of_videos(
+        "files unchanged",
+        looked_at,
+        changed,
+        "another size or time of change than when they were indexed: `indexer ingest` brings them up to date",
+        None,
+    )
+    if say is not None:
+        yield _of_videos(
+            "content",
+            looked_at,
+            rotten,
+            "another content than was indexed, under the same size and time: it can be read anew by the next "
+            "ingest; if nobody changed it, the disk did",
+            lambda: repairs.queue_videos(library, [video.id for video in rotten]),
+        )
+
+
+def _differs(video: Video) -> bool:
+    try:
+        return video.digest != content_digest(video.path)
+    except OSError:
+        return True
+
+
+def _videos(library: Library) -> Iterator[Video]:
+    after: str | None = None
+    while True:
+        with library.read() as catalog:
+            found = catalog.list_videos(after=after, limit=VIDEOS_PER_READ)
+        if not found:
+            return
+        yield from found
+        after = found[-1].path
+
+
+def _of_videos(
+    name: str, looked_at: int, wrong: Sequence[Video], message: str, mend: Callable[[], str] | None
+) -> Finding:
+    if not wrong:
+        return Finding(name, looked_at)
+    shown = tuple(video.path for video in wrong[:EXAMPLES])
+    return Finding(name, looked_at, len(wrong), message, shown, mend)
+
+
+def _leftovers(library: Library, is_ingesting: bool) -> Finding:
+    """Files that a stopped program left half written beside the index or the catalog."""
+    folders = [
+        (library.folder, ("*.restoring*", "*.copying*")),
+        (library.index_folder, ("*.tmp", "vectors-*.faiss")),
+    ]
+    kept = library.index_file()
+    found = sorted(
+        path
+        for folder, patterns in folders
+        for pattern in patterns
+        for path in folder.glob(pattern)
+        if path != kept
+    )
+    if not found or is_ingesting:  # they may be at work
+        return Finding("leftovers", len(found))
+
+    def mend() -> str:
+        for path in found:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        return f"deleted {len(found)} files"
+
+    names = tuple(str(path) for path in found[:EXAMPLES])
+    return Finding(
+        "leftovers", len(found), len(found), "half written files; they can be deleted", names, mend
+    )

@@ -1,0 +1,206 @@
+"""The whole catalog copied: into a SQLite file, from either engine, and out of one, into either."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Column, Connection, Integer, Table, func, insert, inspect, select, text, update
+from sqlalchemy.types import BigInteger
+
+from encoders.errors import BackupError, LibraryError
+from search.database import Database, read_only_address
+from search.tables import library as library_table
+from search.tables import metadata
+
+ROWS_PER_COPY = 500
+
+
+def copy_sqlite(source: Path, target: Path) -> None:
+    """Copies a SQLite database as it is at one moment, whoever writes to it meanwhile.
+
+    In one step: readers hold up no writer, and a copy in several begins anew whenever somebody writes.
+
+    Raises:
+        LibraryError: It cannot be read, or the copy cannot be written.
+    """
+    try:
+        with (
+            closing(sqlite3.connect(read_only_address(source), uri=True, timeout=30)) as from_,
+            closing(sqlite3.connect(target)) as to,
+        ):
+            from_.backup(to, pages=-1)
+            to.execute("PRAGMA journal_mode=DELETE")  # one file, with nothing beside it
+    except sqlite3.Error as error:
+        target.unlink(missing_ok=True)
+        raise LibraryError(f"{source} could not be copied to {target}: {error}") from error
+    sync_file(target)
+
+
+def copy_to_file(database: Database, target: Path) -> None:
+    """Writes the catalog, as it is at one moment, to a new SQLite file of the same schema.
+
+    Args:
+        database: Of either engine, at the newest migration.
+        target: Where there is no file yet.
+
+    Raises:
+        LibraryError: Reading or writing failed.
+    """
+    if database.is_sqlite:
+        copy_sqlite(Path(str(database.url.database)), target)
+        return
+    copied = Database(f"sqlite:///{target}")
+    try:
+        copied.migrate(database.schema_revision() or "head")
+        with database.read() as source, copied.write() as to:
+            _copy_rows(source, to)
+            for name, last in _last_ids(source):
+                _set_last_id(to, name, last)
+    except BaseException:
+        copied.close()
+        target.unlink(missing_ok=True)
+        raise
+    copied.close()
+    fold(target)
+
+
+def copy_from_file(source: Path, database: Database) -> None:
+    """Replaces everything in a catalog by what a SQLite file holds, in one transaction.
+
+    Args:
+        source: Of the newest schema.
+        database: Of either engine; made where it is empty.
+
+    Raises:
+        LibraryError: Reading or writing failed; then the catalog is as it was.
+    """
+    database.migrate()
+    copied = Database(f"sqlite:///{source}")
+    try:
+        with copied.read() as from_, database.write() as to:
+            for table in reversed(metadata.sorted_tables):
+                to.execute(table.delete())
+            _copy_rows(from_, to)
+            for name, last in _last_ids(from_):
+                _set_last_id(to, name, last)
+    finally:
+        copied.close()
+
+
+def renew_identity(path: Path) -> None:
+    """Gives a catalog's file a new identity: an index of what it was before is not of what it will be."""
+    database = Database(f"sqlite:///{path}")
+    with database.write() as connection:
+        connection.execute(update(library_table).values(catalog_id=uuid.uuid4().hex))
+    database.close()
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """The schema, identity and numbers of rows of a catalog's file.
+
+    Raises:
+        BackupError: It is none, or a damaged one.
+    """
+    database = Database(f"sqlite:///{path}")
+    try:
+        faults = database.damage()
+        if faults:
+            raise BackupError(f"{path} is damaged: {faults[0]}")
+        with database.read() as connection:
+            tables = set(inspect(connection).get_table_names())
+            counts = {
+                table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+                for table in metadata.sorted_tables
+                if table.name in tables
+            }
+            row = None
+            if "library" in tables:
+                row = connection.execute(text("SELECT catalog_id, revision FROM library")).first()
+        return {
+            "schema": database.schema_revision(),
+            "catalog_id": row.catalog_id if row else None,
+            "revision": row.revision if row else 0,
+            "rows": counts,
+        }
+    finally:
+        database.close()
+
+
+def fold(path: Path) -> None:
+    """Takes what SQLite keeps beside a database that nobody uses into its file, and that to the disk."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+    sync_file(path)
+
+
+def sync_file(path: Path) -> None:
+    """Waits until a file, or a folder's list of names, is on the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _copy_rows(source: Connection, target: Connection) -> None:
+    for table in metadata.sorted_tables:
+        query = select(table).order_by(*table.primary_key.columns)
+        rows = source.execution_options(yield_per=ROWS_PER_COPY).execute(query)
+        for part in rows.partitions(ROWS_PER_COPY):
+            target.execute(insert(table), [dict(row._mapping) for row in part])
+
+
+def _numbered() -> Iterator[tuple[Table, Column[Any]]]:
+    """Tables whose ids the engine hands out, each with that column."""
+    for table in metadata.sorted_tables:
+        keys = list(table.primary_key.columns)
+        is_number = len(keys) == 1 and isinstance(keys[0].type, Integer | BigInteger)
+        if is_number and table.dialect_options["sqlite"]["autoincrement"]:
+            yield table, keys[0]
+
+
+def _last_ids(connection: Connection) -> list[tuple[str, int]]:
+    """By table, the last id that was ever handed out: none of them may come back."""
+    if connection.dialect.name == "sqlite":
+        rows = connection.execute(text("SELECT name, seq FROM sqlite_sequence"))
+        names = {table.name for table, _ in _numbered()}
+        return [(row.name, int(row.seq)) for row in rows if row.name in names]
+    found = []
+    for table, column in _numbered():
+        sequence = _sequence(connection, table, column)
+        row = connection.exec_driver_sql(f"SELECT last_value, is_called FROM {sequence}").one()
+        if row.is_called:
+            found.append((table.name, int(row.last_value)))
+    return found
+
+
+def _set_last_id(connection: Connection, name: str, last: int) -> None:
+    if connection.dialect.name == "sqlite":
+        changed = connection.execute(
+            text("UPDATE sqlite_sequence SET seq = max(seq, :last) WHERE name = :name"),
+            {"last": last, "name": name},
+        ).rowcount
+        if not changed:
+            connection.execute(
+                text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :last)"),
+                {"last": last, "name": name},
+            )
+        return
+    for table, column in _numbered():
+        if table.name == name:
+            sequence = _sequence(connection, table, column)
+            # A server that goes on with the old catalog's ids must not be set back by a restore.
+            connection.exec_driver_sql(
+                f"SELECT setval('{sequence}', GREATEST({last}, (SELECT last_value FROM {sequence})))"
+            )
+
+
+def _sequence(connection: Connection, table: Table, column: Column[Any]) -> str:
+    query = select(func.pg_get_serial_sequence(table.name, column.name))
+    return str(connection.execute(query).scalar_one())

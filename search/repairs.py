@@ -1,0 +1,122 @@
+"""What `indexer check --repair` does to a catalog: each repair is one transaction and says what it did."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ColumnElement, Connection, Table, delete, select, update
+
+from search.catalog import Catalog
+from search.tables import clips, videos
+
+if TYPE_CHECKING:
+    from search.library import Library
+
+FORGOTTEN = "what was stored of it was damaged and is forgotten; ingest it again"
+IDS_PER_STATEMENT = 500
+
+
+def migrate(library: Library) -> str:
+    """Brings the catalog to the newest migration. Raises SchemaError if it is newer than that."""
+    before = library.database.schema_revision()
+    library.database.migrate()
+    return f"migrated from {before or 'nothing'} to {library.database.schema_revision()}"
+
+
+def rebuild_index(library: Library) -> str:
+    """Makes the index anew from the catalog."""
+    library.rebuild_index()
+    return "made the index anew"
+
+
+def drop(library: Library, wanted: Mapping[str, tuple[Table, ColumnElement[bool]]]) -> str:
+    """Deletes rows, by what to call them; clips among them leave the index too."""
+    dropped = []
+    with library.database.write() as connection:
+        for name, (table, condition) in wanted.items():
+            if table is clips:
+                ids = connection.execute(select(clips.c.id).where(condition)).scalars().all()
+                count = Catalog(connection).remove_clips(ids)
+            else:
+                count = connection.execute(delete(table).where(condition)).rowcount
+            dropped.append(f"{count} {name}")
+    return "dropped " + ", ".join(dropped)
+
+
+def forget_clips(library: Library, clip_ids: Sequence[int]) -> str:
+    """Forgets the clips of the videos that these are of, so that the next ingest reads those anew.
+
+    Of a video whose file is not there now, only these clips are forgotten: the others cannot be had again.
+    """
+    with library.database.write() as connection:
+        ids = _videos_of(connection, clip_ids)
+        there, away = _by_presence(connection, ids)
+        count = Catalog(connection).remove_clips([*_clips_of(connection, there), *clip_ids])
+        _queue(connection, there)
+    said = f"forgot {count} clips; {len(there)} videos are to be read anew by the next ingest"
+    return said + (f", {len(away)} have lost clips, and their files are not there" if away else "")
+
+
+def forget_videos(library: Library, video_ids: Sequence[int]) -> str:
+    """Forgets the clips of videos whose file is there, so that the next ingest reads those anew."""
+    with library.database.write() as connection:
+        there, away = _by_presence(connection, video_ids)
+        count = Catalog(connection).remove_clips(_clips_of(connection, there))
+        _queue(connection, there)
+    said = f"forgot {count} clips; {len(there)} videos are to be read anew by the next ingest"
+    return said + (f", {len(away)} were left as they are, for their files are not there" if away else "")
+
+
+def set_status(library: Library, video_ids: Sequence[int], status: str) -> str:
+    """Marks videos as "missing", or as "indexed" when their file is back."""
+    with library.database.write() as connection:
+        for chunk in _chunks(video_ids):
+            connection.execute(update(videos).where(videos.c.id.in_(chunk)).values(status=status))
+    return f"marked {len(video_ids)} videos as {status}"
+
+
+def queue_videos(library: Library, video_ids: Sequence[int]) -> str:
+    """Has the next ingest read videos anew; what is stored of them stays until then."""
+    with library.database.write() as connection:
+        for chunk in _chunks(video_ids):
+            connection.execute(update(videos).where(videos.c.id.in_(chunk)).values(sampling=None))
+    return f"{len(video_ids)} videos are to be read anew by the next ingest"
+
+
+def _videos_of(connection: Connection, clip_ids: Sequence[int]) -> list[int]:
+    found: set[int] = set()
+    for chunk in _chunks(clip_ids):
+        found.update(connection.execute(select(clips.c.video_id).where(clips.c.id.in_(chunk))).scalars())
+    return sorted(found)
+
+
+def _clips_of(connection: Connection, video_ids: Sequence[int]) -> list[int]:
+    found: list[int] = []
+    for chunk in _chunks(video_ids):
+        found += connection.execute(select(clips.c.id).where(clips.c.video_id.in_(chunk))).scalars()
+    return found
+
+
+def _by_presence(connection: Connection, video_ids: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The videos whose file can be read now, and the others."""
+    there: list[int] = []
+    away: list[int] = []
+    for chunk in _chunks(video_ids):
+        for row in connection.execute(select(videos.c.id, videos.c.path).where(videos.c.id.in_(chunk))):
+            (there if os.access(row.path, os.R_OK) else away).append(row.id)
+    return there, away
+
+
+def _queue(connection: Connection, video_ids: Sequence[int]) -> None:
+    for chunk in _chunks(video_ids):
+        connection.execute(
+            update(videos)
+            .where(videos.c.id.in_(chunk))
+            .values(status="failed", error=FORGOTTEN, sampling=None, digest=None)
+        )
+
+
+def _chunks(values: Sequence[int]) -> list[Sequence[int]]:
+    return [values[start : start + IDS_PER_STATEMENT] for start in range(0, len(values), IDS_PER_STATEMENT)]

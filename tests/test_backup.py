@@ -1,0 +1,319 @@
+"""Backups taken while others write, restored on both engines; migrations that keep a copy first."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from made_library import add_video, faults, make_library, remove_video
+from sqlalchemy import select
+
+from encoders.errors import BackupError, LibraryBusyError, LibraryError, SchemaError
+from indexer.backup import back_up, restore
+from search.database import Database
+from search.library import Library
+from search.tables import metadata
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def rows(library: Library) -> dict[str, list[tuple]]:
+    """Everything in the catalog but its identity."""
+    with library.database.read() as connection:
+        found = {}
+        for table in metadata.sorted_tables:
+            columns = [column for column in table.c if column.name != "catalog_id"]
+            query = select(*columns).order_by(*table.primary_key.columns)
+            found[table.name] = [tuple(row) for row in connection.execute(query)]
+        return found
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def library(request, tmp_path) -> Iterator[Library]:
+    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
+    library = make_library(tmp_path / "library", url)
+    for number in range(4):
+        add_video(library, f"/v/{number}.mp4", seed=number)
+    remove_video(library, "/v/3.mp4")
+    library.save_index()
+    yield library
+    library.close()
+
+
+def test_what_was_backed_up_comes_back_on_either_engine(library, tmp_path, new_postgres_url):
+    expected = rows(library)
+    record = back_up(library, tmp_path / "backup")
+    assert record["rows"]["videos"] == 3 and record["rows"]["clips"] == 9
+    assert sorted(path.name for path in (tmp_path / "backup").iterdir()) == ["backup.json", "catalog.sqlite3"]
+    assert not list(tmp_path.glob(".*copying*"))
+    for number, url in enumerate((None, new_postgres_url())):
+        folder = tmp_path / f"restored-{number}"
+        restore(tmp_path / "backup", folder, database_url=url)
+        restored = Library(folder, database_url=url)
+        assert rows(restored) == expected
+        assert faults(restored) == {}
+        with library.read() as before, restored.read() as after:
+            assert before.library_record().catalog_id != after.library_record().catalog_id
+        # The ids of what was removed before the backup do not come back either.
+        gone = {row[0] for row in expected["removed_clips"]}
+        add_video(restored, "/v/new.mp4", seed=9)
+        with restored.read() as catalog:
+            new = catalog.clips_of_video(catalog.video_by_path("/v/new.mp4").id)
+            assert min(clip.id for clip in new) > max(gone)
+        restored.close()
+
+
+def test_a_library_is_replaced_only_with_force_and_a_server_notices(library, tmp_path):
+    url = None if library.database.is_sqlite else str(library.database.url)
+    back_up(library, tmp_path / "backup")
+    expected = rows(library)
+    with library.index() as index:
+        assert len(index) == 9
+    # As many transactions and clips as before, but others: only its identity tells that it is another.
+    for number in range(4):
+        add_video(library, f"/v/late-{number}.mp4", seed=50 + number)
+    with pytest.raises(BackupError, match="--force"):
+        restore(tmp_path / "backup", library.folder, database_url=url)
+    with library.ingest_lock(wait=False), pytest.raises(LibraryBusyError):
+        restore(tmp_path / "backup", library.folder, database_url=url, force=True)
+    restore(tmp_path / "backup", library.folder, database_url=url, force=True)
+    assert rows(library) == expected
+    for number in range(4):
+        add_video(library, f"/v/other-{number}.mp4", seed=90 + number)
+    with library.read() as catalog, library.index() as index:
+        clips = catalog.clips_of_video(catalog.video_by_path("/v/other-2.mp4").id)
+        vectors = catalog.embeddings([clip.id for clip in clips], index.dim)
+        scores, found = index.search(vectors, 1)
+        assert found[:, 0].tolist() == [clip.id for clip in clips]
+        assert scores[:, 0] == pytest.approx(1.0, abs=1e-5)
+    assert faults(library) == {}
+
+
+def test_a_backup_taken_while_others_write_is_of_one_moment(library, tmp_path):
+    stopping = threading.Event()
+    written: list[float] = []
+
+    def write() -> None:
+        number = 100
+        while not stopping.is_set():
+            started = time.monotonic()
+            add_video(library, f"/v/{number}.mp4", count=20, seed=number)
+            remove_video(library, f"/v/{number}.mp4")
+            written.append(time.monotonic() - started)
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for number in range(4):
+            back_up(library, tmp_path / f"backup-{number}")
+    finally:
+        stopping.set()
+        writer.join()
+    assert written
+    for number in range(4):
+        restore(tmp_path / f"backup-{number}", tmp_path / f"restored-{number}")
+        restored = Library(tmp_path / f"restored-{number}")
+        found = faults(restored)
+        found.pop("staged videos", None)  # what was being written is in it as a stopped ingest leaves it
+        assert found == {}
+        with restored.read() as catalog:
+            assert catalog.count_videos() in (3, 4)
+        restored.close()
+
+
+def test_a_damaged_backup_is_refused_and_nothing_is_touched(tmp_path):
+    library = make_library(tmp_path / "library")
+    add_video(library, "/v/1.mp4")
+    back_up(library, tmp_path / "backup")
+    library.close()
+    file = tmp_path / "backup" / "catalog.sqlite3"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(BackupError, match="not what was backed up"):
+        restore(tmp_path / "backup", tmp_path / "restored")
+    file.write_bytes(content[:-1])
+    with pytest.raises(BackupError, match="not what was backed up"):
+        restore(tmp_path / "backup", tmp_path / "restored")
+    with pytest.raises(BackupError, match=r"no backup.*indexer backup"):
+        restore(tmp_path / "library", tmp_path / "restored")
+    assert not (tmp_path / "restored").exists()
+    again = Library(tmp_path / "library")
+    with pytest.raises(BackupError, match="not empty"):
+        back_up(again, tmp_path / "backup")
+    again.close()
+
+
+def test_a_library_that_cannot_be_read_any_more_is_replaced(tmp_path):
+    library = make_library(tmp_path / "library")
+    add_video(library, "/v/1.mp4")
+    back_up(library, tmp_path / "backup")
+    library.close()
+    (tmp_path / "library" / "catalog.sqlite3").write_bytes(b"nothing of a database, " * 500)
+    restore(tmp_path / "backup", tmp_path / "library", force=True)
+    restored = Library(tmp_path / "library")
+    assert faults(restored) == {}
+    restored.close()
+
+
+def indexer(*arguments: object, library: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "indexer", *map(str, arguments), "--library", str(library)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_commands_back_up_and_restore(tmp_path):
+    library = make_library(tmp_path / "library")
+    add_video(library, "/v/1.mp4")
+    library.close()
+    done = indexer("backup", tmp_path / "backup", library=tmp_path / "library")
+    assert done.returncode == 0 and "1 video, 3 clips" in done.stderr
+    again = indexer("restore", tmp_path / "backup", library=tmp_path / "library")
+    assert again.returncode == 1 and "--force" in again.stderr
+    restored = indexer("restore", tmp_path / "backup", "--json", library=tmp_path / "other")
+    assert restored.returncode == 0, restored.stderr
+    assert json.loads(restored.stdout)["rows"]["clips"] == 3
+
+
+# --- migrations --------------------------------------------------------------------------------
+
+
+def older_library(folder: Path) -> Path:
+    """A library as the first version left it, with two videos; returns its catalog."""
+    library = make_library(folder)
+    for number in range(2):
+        add_video(library, f"/v/{number}.mp4", seed=number)
+    library.database.downgrade("0001")
+    library.close()
+    return folder / "catalog.sqlite3"
+
+
+def test_an_older_catalog_is_migrated_with_a_copy_kept_first(tmp_path):
+    catalog = older_library(tmp_path / "library")
+    done = indexer("status", "--json", library=tmp_path / "library")
+    assert json.loads(done.stdout)["clips"] == 6
+    kept = catalog.with_name("catalog-schema-0001.sqlite3")
+    assert "from schema 0001" in done.stderr and str(kept) in done.stderr
+    again = indexer("status", library=tmp_path / "library")
+    assert again.stderr == ""
+    before = Database(f"sqlite:///{kept}")
+    assert before.schema_revision() == "0001" and before.damage() == []
+    before.close()
+    # The copy is a way back.
+    shutil.copyfile(kept, catalog)
+    with sqlite3.connect(catalog) as connection:
+        assert connection.execute("SELECT count(*) FROM clips").fetchone() == (6,)
+    migrated = Library(tmp_path / "library")
+    assert faults(migrated) == {}
+    migrated.close()
+
+
+def test_a_newer_catalog_is_refused_and_left_as_it_is(tmp_path):
+    library = make_library(tmp_path / "library")
+    with library.database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    library.close()
+    for command in (["status"], ["ingest", str(tmp_path)], ["backup", str(tmp_path / "b")]):
+        done = indexer(*command, library=tmp_path / "library")
+        assert done.returncode == 1
+        assert "9999" in done.stderr and "upgrade reelseek" in done.stderr
+    checked = indexer("check", "--repair", library=tmp_path / "library")
+    assert checked.returncode == 1 and "upgrade reelseek" in checked.stderr
+    assert not list((tmp_path / "library").glob("catalog-*"))
+    with pytest.raises(SchemaError):
+        Library(tmp_path / "library")
+
+
+def test_a_backup_of_an_older_schema_is_migrated_as_it_is_restored(tmp_path):
+    catalog = older_library(tmp_path / "library")
+    library = Library(tmp_path / "library", migrate=False)
+    record = back_up(library, tmp_path / "backup")
+    library.close()
+    assert record["schema"] == "0001"
+    restore(tmp_path / "backup", tmp_path / "restored")
+    restored = Library(tmp_path / "restored")
+    assert faults(restored) == {}
+    restored.close()
+    assert not list((tmp_path / "restored").glob("catalog-schema*"))
+    assert Database(f"sqlite:///{catalog}").schema_revision() == "0001"  # what was backed up is as it was
+
+
+def test_a_migration_that_finds_no_room_changes_nothing(tmp_path):
+    catalog = older_library(tmp_path / "library")
+    before = catalog.read_bytes()
+    code = f"""
+        import resource, signal
+        from pathlib import Path
+        from encoders.errors import ReelseekError
+        from search.library import Library
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+        try:
+            Library(Path({str(catalog.parent)!r}))
+        except ReelseekError as error:
+            print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert "could not be copied" in done.stdout, done.stderr
+    assert catalog.read_bytes() == before
+    assert not list(catalog.parent.glob("catalog-*"))
+    migrated = Library(catalog.parent)
+    assert faults(migrated) == {}
+    migrated.close()
+
+
+def test_two_programs_migrate_one_library_at_once(tmp_path):
+    older_library(tmp_path / "library")
+    code = f"from search.library import Library; Library({str(tmp_path / 'library')!r}).close()"
+    programs = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for program in programs:
+        _, said = program.communicate()
+        assert program.returncode == 0, said
+    migrated = Library(tmp_path / "library")
+    assert faults(migrated) == {}
+    migrated.close()
+
+
+def test_a_backup_that_finds_no_room_leaves_nothing(tmp_path):
+    library = make_library(tmp_path / "library")
+    add_video(library, "/v/1.mp4", count=50)
+    library.close()
+    code = f"""
+        import resource, signal
+        from pathlib import Path
+        from encoders.errors import LibraryError
+        from indexer.backup import back_up
+        from search.library import Library
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        library = Library(Path({str(tmp_path / "library")!r}))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+        try:
+            back_up(library, Path({str(tmp_path / "backup")!r}))
+        except LibraryError as error:
+            print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert "could not be copied" in done.stdout, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["library"]
+    with pytest.raises(LibraryError):
+        restore(tmp_path / "backup", tmp_path / "restored")
