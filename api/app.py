@@ -13,11 +13,18 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from api import problems
+from api.access import Access
 from api.guard import LOOPBACK_HOSTS, Guard
-from api.routes import actions, catalog, health, jobs, media, page, search
+from api.keys import Doorkeeper
+from api.metrics import Metrics
+from api.oidc import OidcIssuer
+from api.roots import Roots
+from api.routes import actions, catalog, health, jobs, keys, media, page, search, session
 from api.schemas import ExampleOptions
 from api.services import Services
 from api.settings import ServerSettings
+from api.watch import RequestWatch
+from search.audit import AuditLog
 from search.library import Library
 
 DESCRIPTION = "Finds any moment in a video archive: by words, by a picture, by an example clip."
@@ -28,6 +35,7 @@ def create_app(
     *,
     device: str = "auto",
     hosts: frozenset[str] | None = LOOPBACK_HOSTS,
+    is_local: bool = True,
     settings: ServerSettings | None = None,
 ) -> FastAPI:
     """Makes the app; its lifespan starts and ends the background work.
@@ -36,13 +44,21 @@ def create_app(
         library: Open; the caller closes it after the app.
         device: For the encoder, should the library's first ingest be one of this server's jobs.
         hosts: Names that requests may call the server by; None means any.
+        is_local: Whether only this machine reaches the server: then it is open, unless keys are demanded.
         settings: Limits; None reads them from the environment.
+
+    Raises:
+        ReelseekError: A root is no folder, or an OIDC issuer is set without its audience.
     """
     settings = settings or ServerSettings()
+    is_open = is_local and not settings.require_keys
+    allowed_roots = Roots.of(settings.roots, is_open=is_open)
+    doorkeeper = Doorkeeper(library, OidcIssuer.of(settings), is_open=is_open)
+    metrics = Metrics(library)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        services = Services(library, device, settings)
+        services = Services(library, device, settings, allowed_roots)
         app.state.services = services
         services.start()
         try:
@@ -59,10 +75,20 @@ def create_app(
         docs_url=None,  # the stock pages load scripts from elsewhere
         redoc_url=None,
     )
-    for module in (search, actions, catalog, media, jobs, health, page):
+    for module in (search, actions, catalog, media, jobs, keys, session, health, page):
         app.include_router(module.router)
     problems.install_handlers(app)
+    app.state.doorkeeper = doorkeeper
+    app.state.metrics = metrics
+    app.add_middleware(  # the last that is added is the first that a request passes
+        Access,
+        doorkeeper=doorkeeper,
+        settings=settings,
+        allowed_roots=allowed_roots,
+        audit=AuditLog(library.folder),
+    )
     app.add_middleware(Guard, hosts=hosts, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestWatch, metrics=metrics, log_paths=settings.log_paths)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +14,8 @@ from api.problems import kind_of_status, problem_response
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-UPLOAD_PATHS = frozenset({"/v1/search/example"})
+# Whose bodies have a limit of their own: forms with an example.
+UPLOAD_PATHS = re.compile(r"/v1/(search|videos/\d+/matches)/example")
 
 PAGE_POLICY = (
     "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none'; "
@@ -26,6 +28,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 
 
@@ -52,9 +55,7 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                add_headers(MutableHeaders(scope=message))
             await send(message)
 
         refusal = self._refusal(scope)
@@ -63,7 +64,7 @@ class Guard:
             response = problem_response(kind_of_status(status), detail, scope["path"])
             await response(scope, receive, send_with_headers)
             return
-        if scope["path"] not in UPLOAD_PATHS:
+        if not UPLOAD_PATHS.fullmatch(scope["path"]):
             receive = _limited(receive, self._max_body_bytes)
         await self._app(scope, receive, send_with_headers)
 
@@ -80,9 +81,15 @@ class Guard:
         length = headers.get("content-length", "0")
         # A length of very many digits is too large without being computed.
         too_large = length.isdecimal() and (len(length) > 18 or int(length) > self._max_body_bytes)
-        if too_large and scope["path"] not in UPLOAD_PATHS:
+        if too_large and not UPLOAD_PATHS.fullmatch(scope["path"]):
             return 413, _too_large(self._max_body_bytes)
         return None
+
+
+def add_headers(headers: MutableHeaders) -> None:
+    """Adds what every answer carries, where it does not say otherwise itself."""
+    for name, value in HEADERS.items():
+        headers.setdefault(name, value)
 
 
 def host_name(host: str) -> str | None:

@@ -196,3 +196,16 @@ action_examples = Table(
     Column("created_at", Double, nullable=False),
     sqlite_autoincrement=True,
 )
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    # SHA-256 of the key, which is itself stored nowhere.
+    Column("digest", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+)

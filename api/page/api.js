@@ -16,6 +16,7 @@ async function answer(url, options) {
     throw new Refusal("The server does not answer. Is it still running?", 0);
   }
   if (response.ok) return response.json();
+  if (response.status === 401) location.assign("/login");
   throw await refusal(response);
 }
 
