@@ -48,7 +48,7 @@ def set_up(level: str) -> None:
     root.addHandler(lines)
     root.setLevel(level.upper())
     # What others say at info level may hold addresses with their paths.
-    for name in ("uvicorn", "httpx", "httpcore", "urllib3", "multipart", "python_multipart"):
+    for name in ("uvicorn", "httpx", "httpx2", "httpcore", "urllib3", "multipart", "python_multipart"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
