@@ -18,6 +18,7 @@ from api.frames import FrameReader
 from api.jobs import JobRunner
 from api.roots import Roots
 from api.settings import ServerSettings
+from api.uploads import remove_leftovers
 from encoders.errors import ReelseekError
 from search.actions import FoundSegments
 from search.engine import SearchEngine
@@ -67,6 +68,7 @@ class Services:
         self._encoding = CapacityLimiter(1)
         self._decoding = CapacityLimiter(DECODES_AT_ONCE)
         self.jobs.start()
+        remove_leftovers()
         self._warmer.start()
 
     def begin_stop(self) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from indexer.limits import WorkerLimits
+
 
 class ServerSettings(BaseSettings):
     """Limits of the server, each from `REELSEEK_<NAME>`.
@@ -62,6 +64,17 @@ class ServerSettings(BaseSettings):
     oidc_audience: str | None = None
     oidc_jwks_url: str | None = None
     oidc_role_claim: str = "reelseek_role"
+
+    @property
+    def upload_limits(self) -> WorkerLimits:
+        """What the program is held to that decodes an example."""
+        return WorkerLimits(
+            memory_bytes=self.upload_memory_bytes,
+            cpu_seconds=2 * self.upload_limit_seconds,
+            max_pixels=self.max_upload_pixels,
+            max_seconds=self.max_upload_seconds,
+            max_frames=self.max_upload_frames,
+        )
 
     @field_validator("roots", mode="before")
     @classmethod

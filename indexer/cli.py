@@ -305,7 +305,7 @@ def _examples(library: Library, images: list[Path], clips: list[Path]) -> list[A
     frame_size = library.encoder().frame_size
     found = []
     for path in images + clips:
-        found.append(read_example(str(path), record.sampling, frame_size))
+        found.append(read_example(str(path), record.sampling, frame_size, limits=None))
     return found
 
 

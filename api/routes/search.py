@@ -71,7 +71,7 @@ async def search_by_example(request: Request, services: ServicesOf) -> Response:
         filters = options.filters.to_filters()
         encoder = await services.encode(services.library.encoder)
         size = encoder.frame_size
-        example = await services.decode(_read, upload.path, record.sampling, size, options.weight)
+        example = await services.decode(_read, services, upload.path, record.sampling, size, options.weight)
     query = Query((example, *further))
     return await services.encode(_answer, services, query, filters, options.limit, options.group_by)
 
@@ -86,10 +86,17 @@ def _parsed(options: str) -> ExampleOptions:
         raise RequestValidationError(errors) from None
 
 
-def _read(path: Path, sampling: str, frame_size: int, weight: float) -> ExamplePart:
+def _read(services: Services, path: Path, sampling: str, frame_size: int, weight: float) -> ExamplePart:
     from indexer.example import read_example
 
-    return read_example(str(path), sampling, frame_size, weight)
+    return read_example(
+        str(path),
+        sampling,
+        frame_size,
+        weight,
+        limits=services.settings.upload_limits,
+        limit_seconds=services.settings.upload_limit_seconds,
+    )
 
 
 def _answer(services: Services, query: Query, filters: Filters, limit: int, group_by: GroupBy) -> Response:
