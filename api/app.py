@@ -15,9 +15,10 @@ from pydantic.json_schema import models_json_schema
 from api import problems
 from api.access import Access
 from api.guard import LOOPBACK_HOSTS, Guard
-from api.keys import Doorkeeper
+from api.keys import COOKIE, Doorkeeper
 from api.metrics import Metrics
 from api.oidc import OidcIssuer
+from api.roles import asked_for
 from api.roots import Roots
 from api.routes import actions, catalog, health, jobs, keys, media, page, search, session
 from api.schemas import ExampleOptions
@@ -117,9 +118,16 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     schemas.update(options["$defs"])
     reference = {"schema": {"$ref": "#/components/schemas/Problem"}}
     problem = {"description": "Problem", "content": {problems.MEDIA_TYPE: reference}}
-    for operations in document["paths"].values():
-        for operation in operations.values():
+    schemes = document["components"].setdefault("securitySchemes", {})
+    schemes["key"] = {"type": "http", "scheme": "bearer", "description": "A key, or an OIDC token."}
+    schemes["cookie"] = {"type": "apiKey", "in": "cookie", "name": COOKIE}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
             operation["responses"].pop("422", None)
             operation["responses"]["default"] = problem
+            role = asked_for(method.upper(), path).role
+            operation["security"] = [] if role is None else [{"key": []}, {"cookie": []}]
+            if role is not None:
+                operation["x-role"] = role.value
     app.openapi_schema = document
     return document

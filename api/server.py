@@ -24,6 +24,8 @@ from encoders.errors import ReelseekError
 from search.keys import Keys
 from search.library import Library
 
+MAX_HEAD_BYTES = 64 * 1024  # a request's line and headers
+
 
 def run(folder: Path, database_url: str | None, device: str, host: str, port: int, **changes: Any) -> None:
     """Serves until interrupted; says on stderr where, once it answers.
@@ -66,7 +68,8 @@ def run(folder: Path, database_url: str | None, device: str, host: str, port: in
             access_log=False,  # ours leaves out paths and queries
             server_header=False,
             timeout_graceful_shutdown=settings.grace_seconds,
-            h11_max_incomplete_event_size=64 * 1024,
+            http="h11",  # whichever other parsers are installed: this one bounds the request's head
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         )
         with listener:
             _Server(config, address).run(sockets=[listener])
@@ -128,9 +131,11 @@ class _Server(uvicorn.Server):
             print(f"serving {self._address}", file=sys.stderr, flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        first = not self.should_exit
         super().handle_exit(sig, frame)
         services = getattr(self.config.app.state, "services", None)  # type: ignore[union-attr]
-        if services is not None:  # at once, so that the job ends while requests do
+        # At once, so that the job ends while requests do; once, as a second signal may interrupt the first.
+        if first and services is not None:
             services.begin_stop()
 
     @contextmanager

@@ -17,6 +17,8 @@ from typing import Any
 
 import jwt
 import pytest
+import uvicorn
+from conftest import browser_path, lacking
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi.routing import APIRoute
@@ -289,6 +291,47 @@ def test_the_page_logs_in_by_a_cookie_that_scripts_cannot_read(
     gone = client.delete("/v1/session")
     assert gone.status_code == 204 and "Max-Age=0" in gone.headers["set-cookie"]
     assert client.get("/v1/videos").status_code == 401
+
+
+@pytest.mark.browser
+def test_a_browser_is_asked_for_the_key_and_gets_in(library: Library, tokens: dict[str, str]) -> None:
+    """The real page in a real browser: to the form, a wrong key, the right one, and on to the page."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        lacking("browser", "the playwright package is not installed")
+    app = create_app(library, hosts=None, is_local=False, settings=ServerSettings())
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
+            page = browser.new_page()
+            faults: list[str] = []
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            page.on("console", lambda line: faults.append(line.text) if "Content Sec" in line.text else None)
+            page.goto(address)
+            page.wait_for_url(f"{address}/login", timeout=20_000)
+            page.fill("#key", "reelseek_wrong")
+            page.click("button")
+            page.get_by_text("this key is not taken").wait_for(timeout=20_000)
+            page.fill("#key", tokens["read"])
+            page.click("button")
+            page.wait_for_url(f"{address}/", timeout=20_000)
+            page.wait_for_timeout(500)
+            assert page.url == f"{address}/", "it was let in"
+            assert "reelseek_key" not in page.evaluate("document.cookie")
+            cookie = next(one for one in page.context.cookies() if one["name"] == "reelseek_key")
+            assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
+            assert faults == []
+            browser.close()
+    finally:
+        server.should_exit = True
+        thread.join(60)
 
 
 def test_over_https_the_cookie_is_for_https_alone(library: Library, tokens: dict[str, str]) -> None:
