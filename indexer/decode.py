@@ -139,6 +139,11 @@ def decode_picture(path: str) -> DecodedFrame:
             _check_pixels(codec.width, codec.height)
             codec.options = {"max_pixels": str(_max_pixels())}  # where only decoding tells the size
             first = next(opened.decode(video=0))
+    except av.ArgumentError:
+        raise DecodeError(
+            f"the picture is broken, or has more than the {_max_pixels()} pixels that are "
+            "taken: scale it down"
+        ) from None
     except (av.FFmpegError, IndexError, StopIteration, MemoryError, ValueError):
         raise NotAVideoError("this is no picture in any format that is known here") from None
     geometry = PictureGeometry(1.0, _orientation(first), VideoReformatter, {})

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from encoders.errors import DecodeError, NotAVideoError
+from encoders.errors import NotAVideoError
 from encoders.types import FrameBatch
 from indexer.limits import WorkerLimits
 from indexer.types import SampledClip, SamplingOptions
@@ -59,7 +59,7 @@ def read_example(
         except NotAVideoError as not_a_video:
             try:
                 picture = worker.picture(path, frame_size)
-            except DecodeError:
+            except NotAVideoError:
                 raise not_a_video from None
             return ExamplePart((FrameBatch(picture[None], np.zeros(1)),), weight)
         fps = sampling.fps * DENSITY
