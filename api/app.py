@@ -14,12 +14,32 @@ from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from api import problems
+from api.access import Access
 from api.guard import LOOPBACK_HOSTS, Guard
+from api.keys import COOKIE, Doorkeeper
+from api.metrics import Metrics
+from api.oidc import OidcIssuer
 from api.parameters import refuse_unknown
-from api.routes import actions, catalog, health, jobs, media, page, search, summaries, timeline
+from api.roles import asked_for
+from api.roots import Roots
+from api.routes import (
+    actions,
+    catalog,
+    health,
+    jobs,
+    keys,
+    media,
+    page,
+    search,
+    session,
+    summaries,
+    timeline,
+)
 from api.schemas import ExampleOptions, MatchesOptions
 from api.services import Services
 from api.settings import ServerSettings
+from api.watch import RequestWatch
+from search.audit import AuditLog
 from search.library import Library
 
 DESCRIPTION = "Finds any moment in a video archive: by words, by a picture, by an example clip."
@@ -30,6 +50,7 @@ def create_app(
     *,
     device: str = "auto",
     hosts: frozenset[str] | None = LOOPBACK_HOSTS,
+    is_local: bool = True,
     settings: ServerSettings | None = None,
 ) -> FastAPI:
     """Makes the app; its lifespan starts and ends the background work.
@@ -38,13 +59,21 @@ def create_app(
         library: Open; the caller closes it after the app.
         device: For the encoder, should the library's first ingest be one of this server's jobs.
         hosts: Names that requests may call the server by; None means any.
+        is_local: Whether only this machine reaches the server: then it is open, unless keys are demanded.
         settings: Limits; None reads them from the environment.
+
+    Raises:
+        ReelseekError: A root is no folder, or an OIDC issuer is set without its audience.
     """
     settings = settings or ServerSettings()
+    is_open = is_local and not settings.require_keys
+    allowed_roots = Roots.of(settings.roots, is_open=is_open)
+    doorkeeper = Doorkeeper(library, OidcIssuer.of(settings), is_open=is_open)
+    metrics = Metrics(library)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        services = Services(library, device, settings)
+        services = Services(library, device, settings, allowed_roots)
         app.state.services = services
         services.start()
         await run_sync(app.openapi)  # here, because it takes a while: requests are checked against it
@@ -62,11 +91,21 @@ def create_app(
         docs_url=None,  # the stock pages load scripts from elsewhere
         redoc_url=None,
     )
-    for module in (search, actions, catalog, timeline, media, summaries, jobs, health, page):
+    for module in (search, actions, catalog, timeline, media, summaries, jobs, keys, session, health, page):
         _answer_head(module.router)
         app.include_router(module.router, dependencies=[] if module is page else [Depends(refuse_unknown)])
     problems.install_handlers(app)
+    app.state.doorkeeper = doorkeeper
+    app.state.metrics = metrics
+    app.add_middleware(  # the last that is added is the first that a request passes
+        Access,
+        doorkeeper=doorkeeper,
+        settings=settings,
+        allowed_roots=allowed_roots,
+        audit=AuditLog(library.folder),
+    )
     app.add_middleware(Guard, hosts=hosts, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestWatch, metrics=metrics, log_paths=settings.log_paths)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -114,9 +153,16 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     schemas.update(options["$defs"])
     reference = {"schema": {"$ref": "#/components/schemas/Problem"}}
     problem = {"description": "Problem", "content": {problems.MEDIA_TYPE: reference}}
-    for operations in document["paths"].values():
-        for operation in operations.values():
+    schemes = document["components"].setdefault("securitySchemes", {})
+    schemes["key"] = {"type": "http", "scheme": "bearer", "description": "A key, or an OIDC token."}
+    schemes["cookie"] = {"type": "apiKey", "in": "cookie", "name": COOKIE}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
             operation["responses"].pop("422", None)
             operation["responses"]["default"] = problem
+            role = asked_for(method.upper(), path).role
+            operation["security"] = [] if role is None else [{"key": []}, {"cookie": []}]
+            if role is not None:
+                operation["x-role"] = role.value
     app.openapi_schema = document
     return document

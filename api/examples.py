@@ -73,7 +73,7 @@ async def received_example(
         options = _parsed(kind, upload.fields.get("options", "{}"))
         encoder = await services.encode(services.library.encoder)
         size = encoder.frame_size
-        example = await services.decode(_read, upload.path, record.sampling, size, options.weight)
+        example = await services.decode(_read, services, upload.path, record.sampling, size, options.weight)
     return example, options
 
 
@@ -89,7 +89,14 @@ def _invalid(error: ValidationError) -> RequestValidationError:
     return RequestValidationError([{**one, "loc": ("body", "options", *one["loc"])} for one in errors])
 
 
-def _read(path: Path, sampling: str, frame_size: int, weight: float) -> ExamplePart:
+def _read(services: Services, path: Path, sampling: str, frame_size: int, weight: float) -> ExamplePart:
     from indexer.example import read_example
 
-    return read_example(str(path), sampling, frame_size, weight)
+    return read_example(
+        str(path),
+        sampling,
+        frame_size,
+        weight,
+        limits=services.settings.upload_limits,
+        limit_seconds=services.settings.upload_limit_seconds,
+    )

@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from api import roots
 from encoders.errors import NotFoundError
 from search.types import Video
 
@@ -87,7 +88,7 @@ class FrameReader:
 
 
 def stat_file(video: Video) -> os.stat_result:
-    """The state of a video's file, which must be there and readable.
+    """The state of a video's file, which must be there, readable, and where this server gives out files.
 
     Raises:
         NotFoundError: It is not; says where its key frames are.
@@ -108,4 +109,5 @@ def stat_file(video: Video) -> os.stat_result:
         os.close(descriptor)
     if not os.path.isfile(video.path):
         raise NotFoundError(f"{video.path} is not a file any more; {instead}")
+    roots.current.get().check_served(video, stat)
     return stat

@@ -27,6 +27,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 
 
@@ -53,9 +54,7 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                add_headers(MutableHeaders(scope=message))
             await send(message)
 
         refusal = self._refusal(scope)
@@ -84,6 +83,12 @@ class Guard:
         if too_large and not _is_upload(scope):
             return 413, _too_large(self._max_body_bytes)
         return None
+
+
+def add_headers(headers: MutableHeaders) -> None:
+    """Adds what every answer carries, where it does not say otherwise itself."""
+    for name, value in HEADERS.items():
+        headers.setdefault(name, value)
 
 
 def host_name(host: str) -> str | None:

@@ -31,10 +31,12 @@ class JobRunner:
     Args:
         library: What the jobs write to.
         device: For the encoder, should a job be the library's first ingest.
+        roots: Folders below which files must lie; None for no limit.
     """
 
-    def __init__(self, library: Library, device: str = "auto") -> None:
+    def __init__(self, library: Library, device: str = "auto", roots: tuple[str, ...] | None = None) -> None:
         self._library = library
+        self._roots = roots
         self._device = device
         self._stopping = threading.Event()
         self._wake = threading.Event()
@@ -44,10 +46,14 @@ class JobRunner:
         """Starts the thread."""
         self._thread.start()
 
-    def stop(self, wait_seconds: float = 30.0) -> None:
-        """Parks the running job and ends the thread."""
+    def begin_stop(self) -> None:
+        """Has the running job end at its next clip; does not wait for it."""
         self._stopping.set()
         self._wake.set()
+
+    def stop(self, wait_seconds: float = 30.0) -> None:
+        """Parks the running job and ends the thread."""
+        self.begin_stop()
         if self._thread.ident is not None:
             self._thread.join(wait_seconds)
 
@@ -142,7 +148,7 @@ class JobRunner:
         summary = ingest(
             self._library,
             job.request["paths"],
-            IngestOptions(device=self._device, prune=bool(job.request["prune"])),
+            IngestOptions(device=self._device, prune=bool(job.request["prune"]), roots=self._roots),
             on_progress=on_progress,
             should_stop=self._stopping.is_set,
         )

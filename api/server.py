@@ -10,18 +10,24 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import uvicorn
 
+from api import logs
 from api.app import create_app
 from api.guard import LOOPBACK_HOSTS
+from api.oidc import OidcIssuer
+from api.settings import ServerSettings
 from encoders.errors import ReelseekError
+from search.keys import Keys
 from search.library import Library
 
-GRACE_SECONDS = 5
+MAX_HEAD_BYTES = 64 * 1024  # a request's line and headers
 
 
-def run(folder: Path, database_url: str | None, device: str, host: str, port: int) -> None:
+def run(folder: Path, database_url: str | None, device: str, host: str, port: int, **changes: Any) -> None:
     """Serves until interrupted; says on stderr where, once it answers.
 
     Args:
@@ -30,35 +36,60 @@ def run(folder: Path, database_url: str | None, device: str, host: str, port: in
         device: For the encoder.
         host: Address to listen on.
         port: 0 takes a free one.
+        changes: Settings by name, instead of those of the environment.
 
     Raises:
-        ReelseekError: The address cannot be listened on.
+        ReelseekError: The address cannot be listened on, or other machines reach it and nothing would tell
+            who may do what.
         LibraryError: The library cannot be opened.
     """
+    settings = ServerSettings(**changes)
     library = Library(folder, database_url=database_url, device=device, create=True)
     try:
         loopback = is_loopback(host)
+        if not loopback or settings.require_keys:
+            _check_keys(library, settings, host)
         listener = _listen(host, port)
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listener.getsockname()[1]}"
-        if not loopback:
-            print(
-                f"warning: {host} can be reached from other machines, and there is no authentication "
-                "yet: whoever reaches it can read, search and change this library",
-                file=sys.stderr,
-            )
-        app = create_app(library, device=device, hosts=LOOPBACK_HOSTS if loopback else None)
+        logs.set_up(settings.log_level)
+        app = create_app(
+            library,
+            device=device,
+            # Who has to show a key cannot be used by a foreign page under another name, and a proxy in front
+            # asks by the name that people call it.
+            hosts=LOOPBACK_HOSTS if loopback and not settings.require_keys else None,
+            is_local=loopback,
+            settings=settings,
+        )
         config = uvicorn.Config(
             app,
             log_config=None,
-            access_log=False,  # paths and queries of the archive do not belong in logs
+            access_log=False,  # ours leaves out paths and queries
             server_header=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_graceful_shutdown=settings.grace_seconds,
+            http="h11",  # whichever other parsers are installed: this one bounds the request's head
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         )
         with listener:
             _Server(config, address).run(sockets=[listener])
     finally:
         library.close()
+
+
+def _check_keys(library: Library, settings: ServerSettings, host: str) -> None:
+    """Refuses to serve others than this machine without anything that tells who may do what."""
+    if OidcIssuer.of(settings) is not None:
+        return
+    with library.database.read() as connection:
+        if Keys(connection).count_valid():
+            return
+    reach = f"{host} can be reached from other machines" if not is_loopback(host) else "keys are demanded"
+    raise ReelseekError(
+        f"{reach}, and this library has no key yet: make one with `indexer keys create --role admin "
+        f"--library {library.folder}`, or set REELSEEK_OIDC_ISSUER and REELSEEK_OIDC_AUDIENCE; or serve "
+        "this machine alone, without --host and --require-keys"
+    )
 
 
 def is_loopback(host: str) -> bool:
@@ -98,6 +129,14 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             print(f"serving {self._address}", file=sys.stderr, flush=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        first = not self.should_exit
+        super().handle_exit(sig, frame)
+        services = getattr(self.config.app.state, "services", None)  # type: ignore[union-attr]
+        # At once, so that the job ends while requests do; once, as a second signal may interrupt the first.
+        if first and services is not None:
+            services.begin_stop()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -17,8 +17,10 @@ from api.finding import SegmentFinder, Wanted
 from api.frames import FrameReader
 from api.jobs import JobRunner
 from api.renditions import RenditionMaker
+from api.roots import Roots
 from api.settings import ServerSettings
 from api.summaries import SummaryReader
+from api.uploads import remove_leftovers
 from encoders.errors import ReelseekError
 from search.actions import FoundSegments
 from search.engine import SearchEngine
@@ -49,12 +51,13 @@ class Readiness:
 class Services:
     """The library, the engine, the jobs, the frames; started and closed with the app."""
 
-    def __init__(self, library: Library, device: str, settings: ServerSettings) -> None:
+    def __init__(self, library: Library, device: str, settings: ServerSettings, allowed_roots: Roots) -> None:
         self.library = library
         self.settings = settings
         self.engine = SearchEngine(library)
         self.finder = SegmentFinder(library)
-        self.jobs = JobRunner(library, device)
+        self.roots = allowed_roots
+        self.jobs = JobRunner(library, device, allowed_roots.limit)
         self.frames = FrameReader(settings.frame_cache_bytes)
         self.renditions = RenditionMaker(library, settings.preview_cache_bytes)
         self.summaries = SummaryReader(settings.importance)
@@ -75,11 +78,18 @@ class Services:
         self._rendering = CapacityLimiter(RENDERS_AT_ONCE)
         self._rendering_long = CapacityLimiter(LONG_RENDERS_AT_ONCE)
         self.jobs.start()
+        remove_leftovers()
         self._warmer.start()
+
+    def begin_stop(self) -> None:
+        """Has the running job end at its next clip and says on /readyz that the server stops; never waits."""
+        self._stopping.set()
+        self._readiness = Readiness(False, False, "the server is stopping")
+        self.jobs.begin_stop()
 
     def close(self) -> None:
         """Parks the running job and ends every thread and program."""
-        self._stopping.set()
+        self.begin_stop()
         self.jobs.stop()
         self.frames.close()
         self.renditions.close()

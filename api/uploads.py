@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from anyio import CapacityLimiter, fail_after
 from anyio.to_thread import run_sync
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+PREFIX = "reelseek-upload-"
+IDLE_SECONDS = 30.0  # that a client may send nothing
+RECEIVE_SECONDS = 900.0
+UPLOADS_AT_ONCE = 8  # further ones wait, unread: together they would fill the disk
 MAX_FIELD_BYTES = 1 << 20
 MAX_FIELDS = 16
 WRITE_BYTES = 1 << 20
@@ -38,7 +46,7 @@ async def received_upload(request: Request, max_bytes: int) -> AsyncIterator[Upl
         max_bytes: Largest body that is taken.
 
     Raises:
-        HTTPException: 413 too large, 415 not multipart, 400 malformed, 422 no `file` in it.
+        HTTPException: 413 too large, 415 not multipart, 400 malformed, 422 no `file` in it, 408 too slow.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data" or b"boundary" not in options:
@@ -46,7 +54,7 @@ async def received_upload(request: Request, max_bytes: int) -> AsyncIterator[Upl
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > max_bytes):
         raise HTTPException(413, _too_large(max_bytes))
-    with tempfile.TemporaryDirectory(prefix="reelseek-") as folder:
+    async with _limiter(request.app.state), _folder() as folder:
         form = _Form(Path(folder))
         try:
             await _receive(request, form, options[b"boundary"], max_bytes)
@@ -63,11 +71,59 @@ async def received_upload(request: Request, max_bytes: int) -> AsyncIterator[Upl
         yield Upload(form.path, fields)
 
 
+def remove_leftovers() -> None:
+    """Removes what servers that were killed had received: their programs are not there any more."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        number = folder.name.removeprefix(PREFIX).partition("-")[0]
+        with suppress(OSError):
+            if number.isdecimal() and folder.stat().st_uid == os.getuid() and not _is_alive(int(number)):
+                shutil.rmtree(folder)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+@asynccontextmanager
+async def _folder() -> AsyncIterator[str]:
+    """A folder of this program's own, readable by nobody else and gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-") as folder:
+        yield folder
+
+
+def _limiter(state: Any) -> CapacityLimiter:
+    found: CapacityLimiter | None = getattr(state, "uploads", None)
+    if found is None:
+        found = state.uploads = CapacityLimiter(UPLOADS_AT_ONCE)
+    return found
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes; a client that sends too slowly is not waited for."""
+    stream = request.stream()
+    deadline = time.monotonic() + RECEIVE_SECONDS
+    while True:
+        try:
+            with fail_after(min(IDLE_SECONDS, max(0.0, deadline - time.monotonic()))):
+                chunk = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise HTTPException(408, "the example arrives too slowly: send it again") from None
+        yield chunk
+
+
 async def _receive(request: Request, form: _Form, boundary: bytes, max_bytes: int) -> None:
     received = 0
     try:
         parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]
-        async for chunk in request.stream():
+        async for chunk in _chunks(request):
             received += len(chunk)
             if received > max_bytes:
                 raise HTTPException(413, _too_large(max_bytes))

@@ -23,6 +23,7 @@ from indexer import (
     caption_cli,
     check_cli,
     find_cli,
+    keys_cli,
     show,
     summarize_cli,
     train_cli,
@@ -64,6 +65,12 @@ class Pooling(StrEnum):
     mean = "mean"
     max = "max"
     attention = "attention"
+
+
+class LogLevel(StrEnum):
+    debug = "debug"
+    info = "info"
+    warning = "warning"
 
 
 class Group(StrEnum):
@@ -338,7 +345,7 @@ def _examples(library: Library, images: list[Path], clips: list[Path]) -> list[A
     frame_size = library.encoder().frame_size
     found = []
     for path in images + clips:
-        found.append(read_example(str(path), record.sampling, frame_size))
+        found.append(read_example(str(path), record.sampling, frame_size, limits=None))
     return found
 
 
@@ -430,8 +437,25 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     device: DeviceOption = None,
+    require_keys: Annotated[
+        bool, typer.Option("--require-keys", help="Ask for keys on this machine as well.")
+    ] = False,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="Index and serve only what lies below; may be repeated."),
+    ] = None,
+    log_level: Annotated[
+        LogLevel | None, typer.Option(help="From where on to log, as JSON lines on stderr.")
+    ] = None,
+    log_paths: Annotated[
+        bool, typer.Option("--log-paths", help="Log addresses with paths and queries, not routes only.")
+    ] = False,
 ) -> None:
-    """Serve the HTTP API and the page on this machine."""
+    """Serve the HTTP API and the page.
+
+    On this machine it is open to everybody who is logged in here. On any other address it lets nobody in
+    without a key (`indexer keys create`) or an OIDC token.
+    """
     import importlib
 
     found = settings()
@@ -442,6 +466,11 @@ def serve(
         device=device or found.device,
         host=host,
         port=port,
+        # What is not given is left to REELSEEK_<NAME>.
+        **({"require_keys": True} if require_keys else {}),
+        **({"roots": [str(path) for path in root]} if root else {}),
+        **({"log_level": log_level.value} if log_level else {}),
+        **({"log_paths": True} if log_paths else {}),
     )
 
 
@@ -453,5 +482,6 @@ app.command()(backup_cli.backup)
 app.command()(backup_cli.restore)
 app.command()(watch_cli.watch)
 app.add_typer(actions_cli.actions_app)
+app.add_typer(keys_cli.keys_app)
 for command in (train_cli.train, train_cli.evaluate, train_cli.predict, train_cli.models):
     app.command()(command)

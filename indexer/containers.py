@@ -8,10 +8,11 @@ from collections.abc import Iterable
 
 from encoders.errors import DamagedVideoError, DecodeError, NotAVideoError, StillPictureError
 
-# Formats that only point at other files or hosts. Reading one would let a small text file make
-# the indexer open whatever it names.
+# Formats that point at other files or hosts, or read files beside their own. Reading one would let a small
+# text file make the indexer open whatever it names.
 _REFERENCE_FORMATS = {
-    "concat", "dash", "hls", "imf", "ivr", "rtp", "rtsp", "sap", "sdp", "webm_dash_manifest",
+    "avisynth", "concat", "dash", "dvdvideo", "hls", "imf", "ivr", "mlv", "rtp", "rtsp", "sap", "sdp",
+    "vapoursynth", "vobsub", "webm_dash_manifest",
 }  # fmt: skip
 # Pictures, text drawn as pictures, devices and headerless formats: "decoding" any file as one of
 # them gives nonsense rather than an error.

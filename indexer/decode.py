@@ -36,6 +36,7 @@ from indexer.containers import (
     refusal,
 )
 from indexer.frame import DecodedFrame, Orientation, PictureGeometry
+from indexer.limits import WorkerLimits
 from indexer.recorded import recorded_seconds
 from indexer.types import VideoInfo
 
@@ -46,7 +47,7 @@ __all__ = ["Skip", "VideoDecoder", "VideoInfo", "frame_at", "probe"]
 
 Skip = Literal["none", "nonref", "nonkey"]
 
-OPEN_OPTIONS = {
+_OPEN_OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": allowed_formats(av.formats_available),
 }
@@ -57,6 +58,26 @@ _MAX_FPS = 1000.0
 _TS_DISCONTINUOUS = 0x0200  # AVFMT_TS_DISCONT
 _MAX_DEMUX_ERRORS_IN_A_ROW = 64
 _BEFORE_START_SECONDS = 10.0
+
+
+# Of this program, which reads strangers' files and no others; None where it reads one's own.
+_limits: WorkerLimits | None = None
+
+
+def hold_to(limits: WorkerLimits) -> None:
+    """Refuses from now on files that are larger, longer or faster; there is no way back."""
+    global _limits
+    _limits = limits
+
+
+def _max_pixels() -> int:
+    return _MAX_PIXELS if _limits is None else min(_MAX_PIXELS, _limits.max_pixels)
+
+
+def open_options() -> dict[str, str]:
+    """FFmpeg's, for a file that is opened to be read."""
+    # Opening decodes some frames already, to learn of the format: a size that is claimed counts there, too.
+    return {**_OPEN_OPTIONS, "max_pixels": str(_max_pixels())}
 
 
 def probe(path: str) -> VideoInfo:
@@ -117,7 +138,8 @@ def decode_picture(path: str) -> DecodedFrame:
         DecodeError: It cannot be read.
     """
     check_readable(path)
-    options = {"format_whitelist": picture_formats(av.formats_available), "protocol_whitelist": ""}
+    formats = picture_formats(av.formats_available)
+    options = {**open_options(), "format_whitelist": formats, "protocol_whitelist": ""}
     try:
         # By content alone: a name such as "%d.png" would make FFmpeg look for other files.
         with (
@@ -125,11 +147,14 @@ def decode_picture(path: str) -> DecodedFrame:
             av.open(io.BytesIO(file.read(_MAX_PICTURE_BYTES)), "r", options=options) as opened,
         ):
             codec = opened.streams.video[0].codec_context
-            if codec.width * codec.height > _MAX_PIXELS:
-                raise DamagedVideoError(
-                    f"the header claims {codec.width} x {codec.height} pixels: it is broken"
-                )
+            _check_pixels(codec.width, codec.height)
+            codec.options = {"max_pixels": str(_max_pixels())}  # where only decoding tells the size
             first = next(opened.decode(video=0))
+    except av.ArgumentError:
+        raise DecodeError(
+            f"the picture is broken, or has more than the {_max_pixels()} pixels that are "
+            "taken: scale it down"
+        ) from None
     except (av.FFmpegError, IndexError, StopIteration, MemoryError, ValueError):
         raise NotAVideoError("this is no picture in any format that is known here") from None
     geometry = PictureGeometry(1.0, _orientation(first), VideoReformatter, {})
@@ -180,11 +205,12 @@ class VideoDecoder:
         self.broken_packets = 0
         self.dropped_frames = 0
         self._packets_read = 0
+        self._frames_decoded = 0
         self._on_progress = on_progress
         self._checks_end = True
         self._skip: Skip = "none"
         try:
-            self._container: Any = av.open(path, options=dict(OPEN_OPTIONS), metadata_errors="replace")
+            self._container: Any = av.open(path, options=open_options(), metadata_errors="replace")
         except MemoryError:
             raise DamagedVideoError("the header asks for absurd amounts of memory") from None
         except (av.FFmpegError, UnicodeError, ValueError) as error:
@@ -276,9 +302,8 @@ class VideoDecoder:
     def _set_up(self, threads: int | None) -> None:
         stream, container = self._stream, self._container
         self._codec = stream.codec_context
-        width, height = self._codec.width, self._codec.height
-        if width * height > _MAX_PIXELS:
-            raise DamagedVideoError(f"the header claims {width} x {height} pixels: it is broken")
+        _check_pixels(self._codec.width, self._codec.height)
+        self._codec.options = {"max_pixels": str(_max_pixels())}  # they may change on the way
         self._codec.thread_type = "AUTO"
         if threads is not None:
             self._codec.thread_count = threads
@@ -328,6 +353,8 @@ class VideoDecoder:
             ),
         )
         self._clock.restart()
+        if _limits is not None:
+            _check_claims(self.info, self._stream, _limits)
         return geometry
 
     def _declared_seconds(self) -> float | None:
@@ -374,6 +401,9 @@ class VideoDecoder:
                 pictures = []
             if self._on_progress is not None:
                 self._on_progress(max(self._clock.last_seconds, 0.0))
+            self._frames_decoded += len(pictures)
+            if _limits is not None:
+                _check_course(self._frames_decoded, self._clock.last_seconds, self._packets_read, _limits)
             yield from pictures
 
     def _pictures(self) -> Iterator[Any]:
@@ -466,6 +496,42 @@ def starts_at(container: Any) -> float:
     """What is subtracted from the times in a file: its start where its clock may begin anywhere."""
     is_discontinuous = bool(container.format.flags & _TS_DISCONTINUOUS)
     return (container.start_time or 0) / av.time_base if is_discontinuous else 0.0
+
+
+def _check_pixels(width: int, height: int) -> None:
+    if width * height <= _max_pixels():
+        return
+    if width * height > _MAX_PIXELS:
+        raise DamagedVideoError(f"the header claims {width} x {height} pixels: it is broken")
+    raise DecodeError(
+        f"{width} x {height} pixels are more than the {_max_pixels()} that are taken: scale it down"
+    )
+
+
+def _check_claims(info: VideoInfo, stream: Any, limits: WorkerLimits) -> None:
+    """Refuses by what the file says of itself."""
+    rate = max(float(one or 0) for one in (stream.average_rate, stream.guessed_rate))
+    if rate > limits.max_fps:
+        raise DecodeError(f"{rate:g} frames a second are claimed: {limits.max_fps:g} at most are taken")
+    seconds = info.duration_seconds or 0.0
+    if seconds > limits.max_seconds:
+        raise DecodeError(
+            f"{seconds:.0f} s of footage are longer than the {limits.max_seconds:g} s that are taken: "
+            "send a part"
+        )
+    frames = max(stream.frames or 0, seconds * (info.average_fps or 0.0))
+    if frames > limits.max_frames:
+        raise DecodeError(
+            f"{frames:.0f} frames, more than the {limits.max_frames} that are taken: send a part"
+        )
+
+
+def _check_course(frames: int, time_seconds: float, packets: int, limits: WorkerLimits) -> None:
+    """Refuses by what is really there, as it comes."""
+    if max(frames, packets // 4) > limits.max_frames:
+        raise DecodeError(f"more than the {limits.max_frames} frames that are taken: send a part")
+    if math.isfinite(time_seconds) and time_seconds > limits.max_seconds + 1.0:
+        raise DecodeError(f"longer than the {limits.max_seconds:g} s of footage that are taken: send a part")
 
 
 def _plain(error: BaseException) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
 
 from encoders.errors import DecodeError, NotAVideoError, StillPictureError
 from encoders.types import FrameBatch
+from indexer.limits import WorkerLimits
 from indexer.types import SampledClip, SamplingOptions
 from indexer.worker import DecodeWorker
 from search.types import ExamplePart
@@ -18,9 +20,19 @@ MAX_EXAMPLE_FRAMES = 160
 DENSITY = 2.0
 LIMIT_SECONDS = 120.0
 STALL_SECONDS = 15.0
+UPLOAD_LIMITS = WorkerLimits()
+UPLOAD_THREADS = 2  # each holds frames of its own
 
 
-def read_example(path: str, sampling_json: str, frame_size: int, weight: float = 1.0) -> ExamplePart:
+def read_example(
+    path: str,
+    sampling_json: str,
+    frame_size: int,
+    weight: float = 1.0,
+    *,
+    limits: WorkerLimits | None = UPLOAD_LIMITS,
+    limit_seconds: float = LIMIT_SECONDS,
+) -> ExamplePart:
     """Decodes an example in a program of its own.
 
     Args:
@@ -28,14 +40,20 @@ def read_example(path: str, sampling_json: str, frame_size: int, weight: float =
         sampling_json: The library's sampling, so that the example is cut as its clips are.
         frame_size: The short side that the encoder wants, in pixels.
         weight: Of the part in its query.
+        limits: What the program is held to; None for a file of one's own.
+        limit_seconds: How long all of it may take.
 
     Raises:
         NotAVideoError: Neither a picture nor a video.
-        DecodeError: It is broken, or takes longer than two minutes to decode.
+        DecodeError: It is broken, or is larger, longer or slower to decode than it may be.
     """
     stored = SamplingOptions.from_json(sampling_json).without_actions()
     sampling = replace(stored, sampling="uniform", frame_size=frame_size)
-    with DecodeWorker(stall_seconds=STALL_SECONDS) as worker:
+    threads = None if limits is None else UPLOAD_THREADS
+    deadline = time.monotonic() + limit_seconds
+    with DecodeWorker(
+        stall_seconds=min(STALL_SECONDS, limit_seconds), threads=threads, limits=limits
+    ) as worker:
         try:
             info = worker.probe(path)
         except NotAVideoError as not_a_video:
@@ -54,7 +72,7 @@ def read_example(path: str, sampling_json: str, frame_size: int, weight: float =
         sampling = sampling.changed(fps=fps, clip_seconds=max(sampling.clip_seconds, 1 / fps))
         clips = [
             item.frames
-            for item in worker.decode(path, sampling, LIMIT_SECONDS)
+            for item in worker.decode(path, sampling, max(1.0, deadline - time.monotonic()))
             if isinstance(item, SampledClip)
         ]
     if not clips:

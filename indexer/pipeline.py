@@ -62,6 +62,7 @@ class IngestOptions:
         prune: Remove videos whose file has vanished.
         workers: Worker programs; None means one for every two cores.
         stall_seconds: How long a decoder may make no progress.
+        roots: Resolved folders below which every file must lie, its links resolved; None for no limit.
     """
 
     sampling: SamplingOptions | None = None
@@ -72,6 +73,7 @@ class IngestOptions:
     prune: bool = False
     workers: int | None = None
     stall_seconds: float = 60.0
+    roots: tuple[str, ...] | None = None
 
 
 @dataclass(slots=True)
@@ -446,7 +448,7 @@ class _Ingest:
 
     def run(self, paths: Sequence[str]) -> IngestSummary:
         """Does all of it."""
-        found = list(self._until_stopped(find_files(paths)))
+        found = list(self._until_stopped(find_files(paths, self._options.roots)))
         self._files_total = len(found)
         if not self._should_stop():
             self._mark_missing(paths, {file.path for file in found if file.reason is None})

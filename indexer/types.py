@@ -119,7 +119,13 @@ class SamplingOptions:
             ValueError: Not such text, or a value is out of range.
         """
         known = {item.name for item in fields(cls)}
-        return cls(**{name: value for name, value in json.loads(text).items() if name in known})
+        document = json.loads(text)
+        if not isinstance(document, dict):
+            raise ValueError(f"expected an object, got {type(document).__name__}")
+        try:
+            return cls(**{name: value for name, value in document.items() if name in known})
+        except (TypeError, OverflowError) as error:
+            raise ValueError(f"an option is of the wrong type: {error}") from error
 
     def changed(self, **values: Any) -> Self:
         """These options with the given ones in place of theirs; None changes nothing."""

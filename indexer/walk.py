@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,9 @@ class FoundFile:
     reason: str | None = None
 
 
-def find_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[FoundFile]:
+def find_files(
+    paths: Iterable[str | os.PathLike[str]], roots: Sequence[str] | None = None
+) -> Iterator[FoundFile]:
     """Regular files in and below the given paths, in the order of the paths, then of names.
 
     Hidden files and folders (named with a leading dot) are left out, except where a given path
@@ -50,14 +52,25 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[FoundFile]:
 
     Args:
         paths: Files and folders.
+        roots: Resolved folders; what does not lie below one of them after its links are resolved is not
+            looked into. None for no limit.
 
     Yields:
-        Files, and as failures with a reason: paths that do not exist, folders without permission
-        and names that are not text.
+        Files, and as failures with a reason: paths that do not exist, folders without permission,
+        names that are not text, and what leads out of the roots.
     """
     seen: set[tuple[int, int]] = set()
     for path in paths:
-        yield from _walk(os.path.abspath(os.fspath(path)), seen)
+        yield from _walk(os.path.abspath(os.fspath(path)), seen, roots)
+
+
+def is_below(path: str, folders: Sequence[str]) -> bool:
+    """Whether a path, with every link in it resolved, is one of the resolved folders or below one."""
+    try:
+        resolved = os.path.realpath(path)
+    except (OSError, ValueError):
+        return False
+    return any(os.path.commonpath([resolved, folder]) == folder for folder in folders)
 
 
 def looks_like_video(path: str) -> bool:
@@ -80,11 +93,14 @@ def content_digest(path: str) -> str:
     return digest.hexdigest()
 
 
-def _walk(root: str, seen: set[tuple[int, int]]) -> Iterator[FoundFile]:
+def _walk(root: str, seen: set[tuple[int, int]], roots: Sequence[str] | None) -> Iterator[FoundFile]:
     """Depth first with a stack of its own, so that no depth of folders is too deep."""
     pending = [root]
     while pending:
         path = pending.pop()
+        if roots is not None and not is_below(path, roots):
+            yield _failure(path, "this leads outside the folders that may be indexed here")
+            continue
         try:
             status = os.stat(path)
         except OSError as error:

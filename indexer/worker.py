@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from encoders import errors
 from encoders.errors import DecodeError, DecoderDiedError, ReelseekError
+from indexer.limits import WorkerLimits
 from indexer.types import Progress, SampledClip, SamplingOptions, VideoInfo
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _STOP_SECONDS = 2.0
 _ROOT = str(Path(__file__).resolve().parent.parent)
 _BOOT = (
     "import sys; root = sys.argv[1]; root in sys.path or sys.path.insert(0, root); "
-    "from indexer.worker_child import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
+    "from indexer.worker_child import serve; serve(int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])"
 )
 
 
@@ -54,13 +55,21 @@ class DecodeWorker:
 
     memory_bytes: int | None = None
 
-    def __init__(self, stall_seconds: float = 60.0, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        stall_seconds: float = 60.0,
+        *,
+        threads: int | None = None,
+        limits: WorkerLimits | None = None,
+    ) -> None:
         """Makes a worker; nothing is started yet.
 
         Args:
             stall_seconds: How long the program may show no progress before it is given up.
             threads: Of the codec; None lets FFmpeg choose by the cores it sees.
+            limits: What the program is held to; None for files of one's own.
         """
+        self._limits = limits
         self._stall_seconds = stall_seconds
         self._threads = threads
         self._busy = threading.Lock()
@@ -172,7 +181,10 @@ class DecodeWorker:
             with theirs:
                 number = str(theirs.fileno())
                 self._program = subprocess.Popen(
-                    [sys.executable, "-P", "-c", _BOOT, _ROOT, number, str(os.getpid())],
+                    [
+                        *(sys.executable, "-P", "-c", _BOOT, _ROOT, number, str(os.getpid())),
+                        *([] if self._limits is None else [self._limits.to_json()]),
+                    ],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -257,7 +269,9 @@ class DecodeWorker:
         if status is not None and status < 0:
             name = signal.Signals(-status).name if -status in set(signal.Signals) else "signal"
             cause = f"the decoder crashed (signal {-status}, {name})"
-            if -status == signal.SIGKILL:
+            if -status == signal.SIGXCPU or (-status == signal.SIGKILL and self._limits is not None):
+                cause = "the decoder was stopped: the file takes more computing or memory than it may"
+            elif -status == signal.SIGKILL:
                 cause = "the decoder was killed (signal 9, SIGKILL), perhaps for want of memory"
         else:
             cause = f"the decoder ended unexpectedly (status {status})"

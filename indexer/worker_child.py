@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from encoders.errors import DecodeError, DecoderDiedError, ReelseekError
+from indexer.limits import WorkerLimits
 from indexer.types import Progress, SamplingOptions
 
 _HEARTBEAT_SECONDS = 0.5
@@ -124,18 +125,31 @@ def _answer(link: _Link, request: tuple[Any, ...]) -> None:
         raise ValueError(f"unknown request {kind!r}")
 
 
-def serve(descriptor: int, parent_pid: int) -> None:
+def _hold_to(limits: WorkerLimits) -> None:
+    """Limits this program, once everything that it needs is loaded."""
+    import indexer.sampling  # noqa: F401 (with it scenedetect and Pillow)
+    from indexer import decode
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then writing to a file is an error like others
+    decode.hold_to(limits)
+    limits.apply()
+
+
+def serve(descriptor: int, parent_pid: int, limits: str | None = None) -> None:
     """Answers requests on a socket until it closes.
 
     Args:
         descriptor: Of the socket, open in this program.
         parent_pid: The program at the other end; without it this one ends.
+        limits: JSON of `WorkerLimits` that this program is held to; None for none.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; ours decides
     link = _Link(Connection(descriptor), parent_pid)
     import cv2
 
     cv2.setNumThreads(1)
+    if limits is not None:
+        _hold_to(WorkerLimits.from_json(limits))
     while True:
         request = link.requests.get()
         link.stop_wanted.clear()

@@ -290,6 +290,8 @@ class FaissIndex:
                     "run `indexer rebuild` to make it anew from the catalog"
                 )
             index._index = faiss.read_index(str(folder / record["file"]))
+            if index._index is None:  # an empty file
+                raise ValueError(f"{record['file']} is empty")
             index._trained_at = record["trained_at"]
             index.revision = record["revision"]
         except FileNotFoundError:

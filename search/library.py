@@ -251,6 +251,11 @@ class Library:
             self._index = index
             yield index
 
+    def index_state(self) -> tuple[int, int] | None:
+        """How many clips the index in memory holds, and its revision; None for no index. Never waits."""
+        index = self._index
+        return None if index is None else (len(index), index.revision)
+
     @staticmethod
     def catch_up(index: FaissIndex, catalog: Catalog, record: LibraryRecord) -> None:
         """Takes in what the catalog has shown and hidden since the index's revision."""

@@ -17,6 +17,7 @@ async function answer(url, options) {
     if (error.name === "AbortError") throw error;
     throw new Refusal(GONE, 0);
   }
+  if (response.status === 401) location.assign("/login");
   if (!response.ok) throw await refusal(response);
   try {
     return await response.json();

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
+from starlette.exceptions import HTTPException
 
 from api.schemas import IngestRequest, JobAnswer, JobsAnswer
 from api.services import ServicesOf
@@ -14,9 +15,13 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 
 
 @router.post("/ingest", status_code=202, response_model=JobAnswer)
-def ingest(body: IngestRequest, services: ServicesOf, response: Response) -> dict[str, Any]:
+def ingest(body: IngestRequest, request: Request, services: ServicesOf, response: Response) -> dict[str, Any]:
     """Queues files and folders of the server for indexing; `Location` tells where to follow it."""
+    why_not = services.roots.why_not_ingest(body.paths)
+    if why_not is not None:
+        raise HTTPException(403, why_not)
     job = services.jobs.submit(body.paths, prune=body.prune)
+    request.scope["state"]["audit"] = {"job": job.id, "paths": len(body.paths), "prune": body.prune}
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job_document(job)
 

@@ -1,0 +1,74 @@
+"""How much one client may ask for: a token bucket each, and how many requests at once."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+KEPT_CLIENTS = 10_000
+
+
+class TokenBuckets:
+    """A bucket each for many clients; to be used on one thread (the event loop's).
+
+    Args:
+        per_second: How fast a bucket fills; 0 for no limit.
+        burst: How much it holds.
+        clock: Seconds, ascending.
+    """
+
+    def __init__(self, per_second: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_second = per_second
+        self._burst = float(burst)
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, client: str) -> int | None:
+        """Takes one token; None if there was one, else in how many whole seconds there will be."""
+        if self._per_second <= 0:
+            return None
+        now = self._clock()
+        left, at = self._buckets.pop(client, (self._burst, now))
+        left = min(self._burst, left + (now - at) * self._per_second)
+        wait = None if left >= 1 else max(1, math.ceil((1 - left) / self._per_second))
+        self._buckets[client] = (left - 1 if wait is None else left, now)
+        while len(self._buckets) > KEPT_CLIENTS:  # the one longest unseen has filled up by now, or will soon
+            self._buckets.popitem(last=False)
+        return wait
+
+
+class Concurrency:
+    """Counts requests under way, of each client and of all; to be used on one thread.
+
+    Args:
+        each: Most of one client; None for no limit.
+        total: Most of all; 0 for no limit.
+    """
+
+    def __init__(self, each: int | None, total: int) -> None:
+        self._each = each
+        self._total = total
+        self._under_way: dict[str, int] = {}
+        self.count = 0
+
+    def enter(self, client: str) -> str | None:
+        """Counts a request in; says why not if there are too many."""
+        own = self._under_way.get(client, 0)
+        if self._each is not None and own >= self._each:
+            return f"{own} requests of yours are under way already: send fewer at once"
+        if self._total and self.count >= self._total:
+            return f"the server is busy with {self.count} requests"
+        self._under_way[client] = own + 1
+        self.count += 1
+        return None
+
+    def leave(self, client: str) -> None:
+        """Counts a request out."""
+        self.count -= 1
+        left = self._under_way[client] - 1
+        if left:
+            self._under_way[client] = left
+        else:
+            del self._under_way[client]

@@ -1,0 +1,30 @@
+"""How much memory of GPUs is taken; asks only where torch is loaded already."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class GpuMemory:
+    """Of one GPU: what this program's tensors take, what is taken in all, and what there is, in bytes."""
+
+    device: str
+    allocated_bytes: int
+    used_bytes: int
+    total_bytes: int
+
+
+def gpu_memory() -> list[GpuMemory]:
+    """Of every CUDA GPU that this program uses; empty without one. Never loads torch or starts CUDA."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not hasattr(torch, "cuda") or not torch.cuda.is_initialized():
+        return []
+    found = []
+    for number in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(number)
+        allocated = torch.cuda.memory_allocated(number)
+        found.append(GpuMemory(f"cuda:{number}", allocated, total - free, total))
+    return found
