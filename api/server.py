@@ -68,6 +68,7 @@ def run(folder: Path, database_url: str | None, device: str, host: str, port: in
             access_log=False,  # ours leaves out paths and queries
             server_header=False,
             timeout_graceful_shutdown=settings.grace_seconds,
+            ws="none",
             http="h11",  # whichever other parsers are installed: this one bounds the request's head
             h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         )

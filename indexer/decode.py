@@ -149,16 +149,21 @@ def decode_picture(path: str) -> DecodedFrame:
             codec = opened.streams.video[0].codec_context
             _check_pixels(codec.width, codec.height)
             codec.options = {"max_pixels": str(_max_pixels())}  # where only decoding tells the size
-            first = next(opened.decode(video=0))
-    except av.ArgumentError:
-        raise DecodeError(
-            f"the picture is broken, or has more than the {_max_pixels()} pixels that are "
-            "taken: scale it down"
-        ) from None
+            first = _first_picture(opened)
     except (av.FFmpegError, IndexError, StopIteration, MemoryError, ValueError):
         raise NotAVideoError("this is no picture in any format that is known here") from None
     geometry = PictureGeometry(1.0, _orientation(first), VideoReformatter, {})
     return DecodedFrame(0.0, None, True, first, geometry)
+
+
+def _first_picture(opened: Any) -> Any:
+    try:
+        return next(opened.decode(video=0))
+    except av.ArgumentError:  # a codec's own word for more pixels than it may decode
+        raise DecodeError(
+            f"the picture is broken, or has more than the {_max_pixels()} pixels that are taken: scale "
+            "it down"
+        ) from None
 
 
 def _orientation(picture: Any) -> Orientation:

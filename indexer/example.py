@@ -59,7 +59,7 @@ def read_example(
         except NotAVideoError as not_a_video:
             try:
                 picture = worker.picture(path, frame_size)
-            except DecodeError:
+            except NotAVideoError:
                 if isinstance(not_a_video, StillPictureError):
                     raise DecodeError(
                         "the example is a picture that cannot be read: it is cut short or broken"

@@ -348,7 +348,7 @@ def test_uploads_and_ingest_do_not_follow_them_either(
     with TestClient(create_app(library, device="cpu"), base_url="http://localhost") as client:
         for name in chosen:
             answer = client.post("/v1/search/example", files={"file": (name, made[name])})
-            assert answer.status_code == 415, answer.text
+            assert answer.status_code in (415, 422), answer.text
     assert bait.asked == [] and video_total(library) == before
 
 

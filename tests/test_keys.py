@@ -173,8 +173,7 @@ def operations(client: TestClient) -> list[tuple[str, str]]:
     }
     document = client.app.openapi()  # type: ignore[attr-defined]
     described = {(verb.upper(), path) for path, verbs in document["paths"].items() for verb in verbs}
-    paths = {path for _, path in found}
-    assert all(path in paths or re.sub(r"\{(\w+)\}", r"{\1:path}", path) in paths for _, path in described)
+    assert {path for _, path in described} <= {path.replace(":path}", "}") for _, path in found}
     assert len(described) > 15
     return sorted(found)
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from pydantic import ConfigDict, Field
 
-from api.parameters import refuse_unknown
 from api.schemas import StrictAnswer, StrictRequest
 from api.services import ServicesOf
 from search.keys import Key, Keys, Role
 
-router = APIRouter(prefix="/v1", tags=["keys"], dependencies=[Depends(refuse_unknown)])
+router = APIRouter(prefix="/v1", tags=["keys"])
 
 
 class KeyRequest(StrictRequest):

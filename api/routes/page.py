@@ -49,6 +49,13 @@ async def index(request: Request) -> Response:
     return _answer(request, "index.html")
 
 
+@router.head("/login")
+@router.get("/login")
+async def login(request: Request) -> Response:
+    """The form that asks for a key."""
+    return _answer(request, "login.html")
+
+
 def _add(name: str) -> None:
     async def page_file(request: Request) -> Response:
         return _answer(request, name)
@@ -57,5 +64,5 @@ def _add(name: str) -> None:
 
 
 for _name in sorted(_FILES):
-    if _name != "index.html":
+    if _name not in ("index.html", "login.html"):
         _add(_name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from importlib import resources
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -12,13 +10,11 @@ from starlette.exceptions import HTTPException
 
 from api.access import WRONG_KEY
 from api.keys import COOKIE, MAX_TOKEN, Doorkeeper
-from api.parameters import refuse_unknown
 from api.schemas import StrictAnswer, StrictRequest
 
 router = APIRouter(tags=["session"])
 
 COOKIE_SECONDS = 30 * 86_400
-_FILES = {"login.html": "text/html; charset=utf-8", "login.js": "text/javascript; charset=utf-8"}
 
 
 class SessionRequest(StrictRequest):
@@ -42,7 +38,7 @@ async def _doorkeeper(request: Request) -> Doorkeeper:
 DoorkeeperOf = Annotated[Doorkeeper, Depends(_doorkeeper)]
 
 
-@router.get("/v1/session", response_model=SessionAnswer, dependencies=[Depends(refuse_unknown)])
+@router.get("/v1/session", response_model=SessionAnswer)
 async def session(request: Request, response: Response, doorkeeper: DoorkeeperOf) -> SessionAnswer:
     """Whether this server asks for a key, and the role of whoever asks; null for nobody known."""
     response.headers["Cache-Control"] = "no-store"
@@ -52,7 +48,7 @@ async def session(request: Request, response: Response, doorkeeper: DoorkeeperOf
     )
 
 
-@router.post("/v1/session", response_model=SessionAnswer, dependencies=[Depends(refuse_unknown)])
+@router.post("/v1/session", response_model=SessionAnswer)
 async def log_in(
     body: SessionRequest, request: Request, response: Response, doorkeeper: DoorkeeperOf
 ) -> SessionAnswer:
@@ -78,38 +74,10 @@ async def log_in(
     return SessionAnswer(needs_key=not doorkeeper.is_open, role=identity.role.value)
 
 
-@router.delete("/v1/session", status_code=204, dependencies=[Depends(refuse_unknown)])
+@router.delete("/v1/session", status_code=204)
 async def log_out(request: Request) -> Response:
     """Takes the cookie away. The key itself stays what it was: `indexer keys revoke` ends it."""
     response = Response(status_code=204)
     secure = request.url.scheme == "https"
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=secure)
     return response
-
-
-def _read(name: str) -> tuple[bytes, str]:
-    content = (resources.files("api") / "page" / name).read_bytes()
-    return content, f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-
-
-_CONTENT = {name: _read(name) for name in _FILES}
-
-
-def _file(request: Request, name: str) -> Response:
-    content, etag = _CONTENT[name]
-    headers = {"Cache-Control": "no-cache", "ETag": etag}
-    if etag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    return Response(content, media_type=_FILES[name], headers=headers)
-
-
-@router.get("/login", include_in_schema=False)
-async def login_page(request: Request) -> Response:
-    """The form that asks for a key."""
-    return _file(request, "login.html")
-
-
-@router.get("/login.js", include_in_schema=False)
-async def login_script(request: Request) -> Response:
-    """What sends it."""
-    return _file(request, "login.js")
