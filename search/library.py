@@ -236,7 +236,8 @@ class Library:
         """The vector index, brought up to the catalog's last revision, for use by one thread."""
         with self._index_lock, self.read() as catalog:
             record = open_record(catalog)
-            index = self._index if self._index is not None else self._load_index(record)
+            is_loaded_now = self._index is None
+            index = self._load_index(record) if self._index is None else self._index
             # A restored catalog: an older one, or one that has gone on otherwise since.
             if index.revision > record.revision or index.catalog_id != record.catalog_id:
                 index = self._new_index(record)
@@ -245,7 +246,8 @@ class Library:
                     index = index.copy()
                 self._index = None  # half of an update must not be taken for the whole
                 self.catch_up(index, catalog, record)
-                if len(index) != catalog.count_clips():  # a restored catalog that went on by itself
+                # A catalog that was put back by hand and went on by itself; counting takes a while.
+                if is_loaded_now and len(index) != catalog.count_clips():
                     index = self._new_index(record)
                     self.catch_up(index, catalog, record)
             self._index = index

@@ -226,10 +226,9 @@ def test_a_newer_catalog_is_refused_and_left_as_it_is(tmp_path):
     with library.database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     library.close()
-    for command in (["status"], ["ingest", str(tmp_path)], ["backup", str(tmp_path / "b")]):
-        done = indexer(*command, library=tmp_path / "library")
-        assert done.returncode == 1
-        assert "9999" in done.stderr and "upgrade reelseek" in done.stderr
+    done = indexer("status", library=tmp_path / "library")
+    assert done.returncode == 1
+    assert "9999" in done.stderr and "upgrade reelseek" in done.stderr
     checked = indexer("check", "--repair", library=tmp_path / "library")
     assert checked.returncode == 1 and "upgrade reelseek" in checked.stderr
     assert not list((tmp_path / "library").glob("catalog-*"))
@@ -277,6 +276,7 @@ def test_a_migration_that_finds_no_room_changes_nothing(tmp_path):
     migrated.close()
 
 
+@pytest.mark.slow
 def test_two_programs_migrate_one_library_at_once(tmp_path):
     older_library(tmp_path / "library")
     code = f"from search.library import Library; Library({str(tmp_path / 'library')!r}).close()"
@@ -292,6 +292,7 @@ def test_two_programs_migrate_one_library_at_once(tmp_path):
     migrated.close()
 
 
+@pytest.mark.slow
 def test_a_backup_that_finds_no_room_leaves_nothing(tmp_path):
     library = make_library(tmp_path / "library")
     add_video(library, "/v/1.mp4", count=50)

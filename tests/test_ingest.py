@@ -181,6 +181,64 @@ def test_other_sampling_is_asked_for_once_and_stays(library, archive):
     assert run(library, archive).unchanged == 2
 
 
+def test_a_file_that_was_moved_and_is_sampled_otherwise_is_one_video(library, archive):
+    run(library, archive)
+    with library.read() as catalog:
+        video_id = catalog.video_by_path(str(archive / "one.mp4")).id
+    (archive / "one.mp4").rename(archive / "renamed.mp4")
+    summary = run(library, archive, sampling=SamplingOptions(clip_seconds=2.0))
+    assert (summary.indexed, summary.missing) == (2, 0)
+    assert statuses(library) == {"renamed.mp4": "indexed", "two.mkv": "indexed"}
+    assert clip_spans(library, "renamed.mp4") == [(0.0, 2.0), (2.0, 4.0), (4.0, 6.0)]
+    with library.read() as catalog:
+        assert catalog.video_by_path(str(archive / "renamed.mp4")).id == video_id
+
+
+def test_a_file_that_was_named_and_has_vanished_is_missing_and_no_failure(library, archive):
+    run(library, archive)
+    (archive / "one.mp4").unlink()
+    summary = run(library, archive / "one.mp4")
+    assert (summary.missing, summary.failed) == (1, [])
+    assert statuses(library)["one.mp4"] == "missing"
+
+
+def test_clips_that_would_not_fit_into_memory_are_refused():
+    with pytest.raises(ValueError, match="at most 7200 frames"):
+        SamplingOptions(clip_seconds=3600, fps=240)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_an_ingest_in_order(tmp_path):
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    for number in range(3):
+        write_video(archive / f"{number}.mp4", [scene(number * 40 + at // 12) for at in range(500)], fps=25)
+    arguments = ("ingest", archive, "--encoder", "offline", "--device", "cpu", "--clip-seconds", "1")
+    folder = tmp_path / "library"
+    program = subprocess.Popen(
+        [sys.executable, "-m", "indexer", *map(str, arguments), "--library", str(folder)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (folder / "catalog.sqlite3").exists() or not statuses_of(folder):
+        assert program.poll() is None
+        time.sleep(0.05)
+    program.send_signal(signal.SIGINT)
+    _, said = program.communicate(timeout=120)
+    assert program.returncode == 130
+    assert "interrupted; run the same command again" in said and "Traceback" not in said
+    assert indexer(*arguments, library=folder).returncode == 0
+    assert len(statuses_of(folder)) == 3
+
+
+def statuses_of(folder: Path) -> dict[str, str]:
+    library = Library(folder, migrate=False)
+    found = statuses(library) if library.database.schema_revision() else {}
+    library.close()
+    return found
+
+
 def test_another_encoder_or_pooling_is_refused(library, archive):
     with pytest.raises(EncoderMismatchError, match=r"offline.*leave --encoder out"):
         run(library, archive, encoder="openclip:ViT-B-32/laion2b_s34b_b79k")

@@ -69,7 +69,8 @@ def test_no_hit_is_stale_once_a_delete_is_acknowledged_by_any_server(tmp_path, u
             hits = engine.search(query, limit=500).hits
             times.append(time.perf_counter() - started)
             assert not {hit.path for hit in hits} & gone
-            assert len({hit.clip_id for hit in hits}) == len(hits) >= 290
+            assert len({hit.clip_id for hit in hits}) == len(hits)
+            assert len(hits) >= 270  # one video is between its removal and its successor, one may be going
             searches += 1
     changing.join()
     slow = sum(seconds > BLOCKED_SECONDS for seconds in times)

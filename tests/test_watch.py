@@ -100,7 +100,7 @@ def archive(tmp_path, videos) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("poll_seconds", [None, 0.5])
+@pytest.mark.parametrize("poll_seconds", [None, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_new_changed_moved_and_removed_files_follow(library, archive, videos, poll_seconds):
     with Watched(library, [archive], poll_seconds=poll_seconds) as watched:
         assert watched.events() == [("indexed", "old.mp4")]
@@ -167,6 +167,7 @@ def test_a_folder_that_goes_away_and_comes_back(library, archive, videos, tmp_pa
         assert watched.events()[2:] == [("removed", "new.mp4")]
 
 
+@pytest.mark.slow
 def test_a_path_that_is_not_there_yet_and_a_single_file(library, archive, videos, tmp_path):
     later = tmp_path / "later"
     with Watched(library, [archive / "old.mp4", later]) as watched:
@@ -194,7 +195,7 @@ def test_the_kind_of_a_file_system_is_told():
     assert file_system_of("/proc/self") == shown.stdout.strip() == "proc"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_the_command_prints_lines_and_ends_in_order(archive, videos, tmp_path, number):
     program = subprocess.Popen(
         [
