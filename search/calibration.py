@@ -136,7 +136,7 @@ class Calibration:
                 tuple(record["sample_ids"]),
                 catalog_id,
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
 
