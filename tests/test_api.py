@@ -508,7 +508,7 @@ def test_health_answers_while_an_example_is_encoded(library: Library) -> None:
 
     waits, total = asyncio.run(both())
     assert len(waits) > 5 and total > 0.2
-    # On a machine that does much else, all of it takes longer; a loop that was held up waits for a whole search.
+    # A busy machine takes longer over all of it; a loop that is held up waits for a whole search.
     assert sorted(waits)[len(waits) // 2] < 0.05 and max(waits) < max(0.5, total / 4)
 
 
