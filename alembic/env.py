@@ -25,6 +25,6 @@ if connection is not None:
     run(connection)
 else:
     database = Database(os.environ["REELSEEK_DATABASE_URL"])
-    with database.write() as connection:
+    with database.migration() as connection:
         run(connection)
     database.close()

@@ -257,7 +257,7 @@ class Database:
         from alembic import command
 
         kept = self._keep_copy(current) if keep_copy and current is not None else None
-        with self._migration() as connection:
+        with self.migration() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
         if current is not None:
@@ -283,7 +283,7 @@ class Database:
         return kept
 
     @contextmanager
-    def _migration(self) -> Iterator[Connection]:
+    def migration(self) -> Iterator[Connection]:
         """A write transaction in which SQLite lets a table be made anew without emptying those below it.
 
         Raises:
@@ -314,7 +314,7 @@ class Database:
         from alembic import command
 
         config = self._alembic_config()
-        with self._migration() as connection:
+        with self.migration() as connection:
             config.attributes["connection"] = connection
             command.downgrade(config, revision)
 

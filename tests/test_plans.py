@@ -137,19 +137,36 @@ HOT: dict[str, Callable[[Catalog, Connection], Any]] = {
     "tracks of a video": lambda catalog, connection: list(catalog.actions.tracks(7, DIM)),
     "jobs": lambda catalog, connection: catalog.jobs_with_status("queued", "running"),
 }
+# Where another index would do as well for the engine, and read far more.
+NEEDED = {
+    "index: what is new": "ix_clips_revision",
+    "index: what is gone": "ix_removed_clips_revision",
+    "a video by path": "ux_videos_path",
+    "videos by digest": "ix_videos_digest",
+    "filter by path": "ux_videos_path",
+    "segments of an action": "ix_segments_action_head_id_confidence",
+    "clips of a video": "ix_clips_video_id_ordinal",
+    "a page of videos": "ux_videos_path",
+}
 LARGE = ("clips", "clip_vectors", "key_frames", "removed_clips", "segments", "videos")
+
+
+def plan_of(connection: Connection, statement: str, parameters: Any) -> list[str]:
+    """How the engine means to answer, line by line."""
+    if connection.dialect.name == "sqlite":
+        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+        return [row[3] for row in rows]
+    return list(connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars())
 
 
 def full_scans(connection: Connection, statement: str, parameters: Any) -> list[str]:
     """The large tables of which the engine means to read every row."""
+    plan = plan_of(connection, statement, parameters)
     if connection.dialect.name == "sqlite":
-        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
         # "SCAN clips" reads all; "SCAN clips USING INDEX" all in an order, which a limit may cut short.
-        plan = [row[3] for row in rows]
         found = [line for line in plan if re.match(rf"SCAN ({'|'.join(LARGE)})\b(?!.*USING .*INDEX)", line)]
         return [f"{line} of {plan}" for line in found]
-    rows = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars().all()
-    return [line for line in rows if re.search(rf"Seq Scan on ({'|'.join(LARGE)})\b", line)]
+    return [line for line in plan if re.search(rf"Seq Scan on ({'|'.join(LARGE)})\b", line)]
 
 
 @pytest.mark.parametrize("name", HOT)
@@ -172,6 +189,9 @@ def test_no_hot_statement_reads_a_whole_table(database, name):
         assert selects
         for statement, parameters in selects:
             assert full_scans(connection, statement, parameters) == []
+        if name in NEEDED:
+            plan = [line for sql, values in selects for line in plan_of(connection, sql, values)]
+            assert any(NEEDED[name] in line for line in plan), plan
     print(f"{name}: {took_ms:.1f} ms")
 
 
