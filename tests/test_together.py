@@ -60,6 +60,7 @@ def test_no_hit_is_stale_once_a_delete_is_acknowledged_by_any_server(tmp_path, u
     engines = [SearchEngine(library) for library in (one, two)]
     for engine in engines:
         engine.search(query, limit=500)
+    alone = [timed(lambda engine=engine: engine.search(query, limit=500)) for engine in 5 * engines]
     changing.start()
     searches, times = 0, []
     while not stopping.is_set() or searches < 4:
@@ -73,7 +74,8 @@ def test_no_hit_is_stale_once_a_delete_is_acknowledged_by_any_server(tmp_path, u
             assert len(hits) >= 270  # one video is between its removal and its successor, one may be going
             searches += 1
     changing.join()
-    slow = sum(seconds > BLOCKED_SECONDS for seconds in times)
+    # What they take when nobody writes, and beyond that no more than they may be held up.
+    slow = sum(seconds > np.median(alone) + BLOCKED_SECONDS for seconds in times)
     print(f"{searches} searches of 500 hits: {shown(times)}")
     assert slow <= max(1, 0.02 * len(times))  # the machine has other things to do as well
     assert faults(one) == faults(two) == {}
