@@ -5,13 +5,15 @@
 Makes tiny videos, some of them damaged, and runs the command line over them as people do: `indexer ingest`
 of all of them, searches, `indexer remove` of half, `indexer ingest` again, `indexer check`. The ingests are
 looked at four times a second. Exit status 1: a step fails or counts wrongly, open files or threads grow
-between 10 % and the end, or memory grows by more than the bound.
+between 10 % of the videos (but no fewer than 60 or half of them) and the end, or memory grows by more than
+the bound.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -23,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.made_videos import damage, write_tiny
-from benchmarks.programs import ROOT, Sampler, command, figures, load_of_machine
+from benchmarks.programs import ROOT, Sample, Sampler, command, figures, load_of_machine
 from benchmarks.report import RESULTS, write_result
 from search.library import Library
 
@@ -31,8 +33,8 @@ DAMAGED_EVERY = 50
 VIDEOS_PER_FOLDER = 100
 EVERY_SECONDS = 0.25
 SHARES = (0.10, 0.50, 1.00)
-# A window of this share of the run, and at least so many samples, stands for one moment of it.
-WINDOW = 0.05
+WARM_VIDEOS = 60  # until then, the first of everything is loaded and allocated
+WINDOW_SECONDS = 2.0  # before a moment: its median stands for it
 # What the programs may add between 10 % and the end: files and threads that come and go with a decoder,
 # and memory for what is really there: some 10 KiB a clip in the index.
 COUNT_ALLOWANCE = 4
@@ -43,12 +45,12 @@ QUERIES = ("a pattern", "a bicycle", "the sea at night")
 
 @dataclass(slots=True)
 class Run:
-    """One command: its document, its status, how long it took, and what it took of the machine."""
+    """One command: its document, how long it took, what it took of the machine, how many videos when."""
 
-    status: int
     document: dict[str, Any]
     seconds: float
-    samples: Sampler
+    sampler: Sampler
+    done: list[tuple[float, int]]
 
 
 def make_archive(folder: Path, count: int) -> tuple[list[Path], int]:
@@ -75,39 +77,41 @@ def run(library: Path, *arguments: str, expected: int = 0) -> Run:
         program = subprocess.Popen(
             command(*arguments, "--library", str(library), "--json"), cwd=ROOT, stdout=said, stderr=errors
         )
-        sampler = Sampler(program.pid, EVERY_SECONDS)
+        sampler, done = Sampler(program.pid, EVERY_SECONDS), []
         try:
-            status = program.wait()
+            while program.poll() is None:
+                done.append((sampler.now(), sum(counted(library).values())))
+                time.sleep(EVERY_SECONDS)
         finally:
             program.kill()
+            status = program.wait()
             sampler.stop()
         said.seek(0)
         errors.seek(0)
         text, last_words = said.read().decode(), errors.read().decode()[-3000:]
     if status != expected or "Traceback" in last_words:
         raise SystemExit(f"indexer {' '.join(arguments)[:200]} ended with status {status}: {last_words}")
-    return Run(status, json.loads(text), time.monotonic() - started, sampler)
+    return Run(json.loads(text), time.monotonic() - started, sampler, done)
 
 
 def flatness(one: Run, videos: int) -> tuple[dict[str, Any], list[str]]:
     """The figures at 10 %, 50 % and 100 % of an ingest, and what has grown meanwhile."""
-    # The model loads first: the run begins with the first program that decodes.
-    samples = one.samples.samples
-    first = next((at for at, sample in enumerate(samples) if sample.tree_threads > sample.threads), 0)
-    samples = samples[first:]
-    half = max(4, round(WINDOW * len(samples) / 2))
-    if len(samples) < 4 * half:
-        return {"samples": len(samples)}, ["too few samples: take more videos"]
-    windows = {}
-    for share in SHARES:
-        # Not the very end, where the decoders have ended and the index is written.
-        middle = min(max(half, round(share * len(samples))), len(samples) - 2 * half)
-        windows[share] = samples[middle - half : middle + half]
-    found = {f"{share:.0%}": figures(window) for share, window in windows.items()}
-    early, late = found["10%"], found["100%"]
-    assert early is not None and late is not None
+    base = one.done[0][1]
+
+    def window(count: int) -> list[Sample]:
+        """Before so many videos were there; before the last one, as then the decoders end."""
+        wanted = base + min(count, videos - 1)
+        until = next((seconds for seconds, there in one.done if there >= wanted), one.done[-1][0])
+        return one.sampler.between(until - WINDOW_SECONDS, until)
+
+    found = {f"{share:.0%}": figures(window(math.ceil(share * videos))) for share in SHARES}
+    warm_at = max(math.ceil(SHARES[0] * videos), min(WARM_VIDEOS, videos // 2))
+    warm, last = window(warm_at), window(videos)
+    early, late = figures(warm), figures(last)
+    if early is None or late is None:
+        return found, ["nothing was sampled: take more videos"]
     faults = [
-        f"{name} grow from {early[name]} at 10 % to {late[name]} at the end"
+        f"{name} grow from {early[name]} after {warm_at} videos to {late[name]} at the end"
         for name in ("open_files", "tree_open_files", "threads", "tree_threads")
         if late[name] > early[name] + COUNT_ALLOWANCE
     ]
@@ -117,11 +121,13 @@ def flatness(one: Run, videos: int) -> tuple[dict[str, Any], list[str]]:
             faults.append(
                 f"{name} grows from {early[name]} to {late[name]}, by more than {bound:.0f} MiB: memory leaks"
             )
-    slope = np.polyfit([one.seconds for one in samples], [one.rss_bytes / 2**20 for one in samples], 1)[0]
+    between = one.sampler.between(warm[0].seconds, last[-1].seconds)
+    slope = np.polyfit([sample.seconds for sample in between], [sample.rss_bytes for sample in between], 1)[0]
     return {
         **found,
-        "most_tree_rss_mib": round(max(one.tree_rss_bytes for one in samples) / 2**20, 1),
-        "slope_mib_per_minute": round(float(slope) * 60, 2),
+        "compared_from_video": warm_at,
+        "most_tree_rss_mib": round(max(sample.tree_rss_bytes for sample in one.sampler.samples) / 2**20, 1),
+        "slope_mib_per_minute": round(float(slope) * 60 / 2**20, 2),
         "memory_bound_mib": round(bound, 1),
         "flat": not faults,
     }, faults
@@ -141,6 +147,7 @@ def measure(videos: int, work: Path) -> tuple[dict[str, Any], list[str]]:
     machine_before = load_of_machine()
     started = time.monotonic()
     archive, library = work / "archive", work / "library"
+    Library(library, create=True).close()
     paths, damaged = make_archive(archive, videos)
     figures: dict[str, Any] = {
         "videos": videos,
