@@ -13,8 +13,8 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 
 
-def write_result(name: str, figures: dict[str, Any]) -> None:
-    """Writes `benchmarks/results/<name>.json` and prints it."""
+def write_result(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> None:
+    """Writes `benchmarks/results/<name>.json`, or to another folder, and prints it."""
     document = {
         "benchmark": name,
         "machine": {
@@ -26,9 +26,9 @@ def write_result(name: str, figures: dict[str, Any]) -> None:
         },
         **figures,
     }
-    RESULTS.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     text = json.dumps(document, indent=2)
-    (RESULTS / f"{name}.json").write_text(text + "\n")
+    (folder / f"{name}.json").write_text(text + "\n")
     print(text)
 
 

@@ -112,17 +112,24 @@ class SearchEngine:
 
         wanted = self._library.actions.wanted(filters)
         allowed = self._library.actions.allowed_clips(filters, wanted)
-        groups = self._grouped(encoded, allowed, limit, group_by, level.usual)
-        with self._library.read() as catalog:
-            hits = _hits(catalog, groups if encoded.examples else groups[:limit], is_weak)
-            if encoded.examples:
-                matched = _matches(catalog, encoded, groups, record.dim, is_weak, self._pool)
-                letting_in = self._letting_in(catalog, matched, wanted)
-                matched = [hit for hit in matched if _passes(hit, allowed, filters, letting_in[hit.video_id])]
-                hits = _merged(matched, hits, group_by)[:limit]
-            hits = _tagged(catalog, hits, self._letting_in(catalog, hits, wanted))
-            captions = catalog.captions.of_clips([hit.clip_id for hit in hits], filters.caption)
-            hits = [replace(hit, caption=captions.get(hit.clip_id)) for hit in hits]
+        while True:
+            groups = self._grouped(encoded, allowed, limit, group_by, level.usual)
+            with self._library.read() as catalog:
+                shown = groups if encoded.examples else groups[:limit]
+                if catalog.revision() != record.revision and not _all_there(catalog, shown):
+                    continue  # a video went away since its clips were found: others take their place
+                hits = _hits(catalog, shown, is_weak)
+                if encoded.examples:
+                    matched = _matches(catalog, encoded, groups, record.dim, is_weak, self._pool)
+                    letting_in = self._letting_in(catalog, matched, wanted)
+                    matched = [
+                        hit for hit in matched if _passes(hit, allowed, filters, letting_in[hit.video_id])
+                    ]
+                    hits = _merged(matched, hits, group_by)[:limit]
+                hits = _tagged(catalog, hits, self._letting_in(catalog, hits, wanted))
+                captions = catalog.captions.of_clips([hit.clip_id for hit in hits], filters.caption)
+                hits = [replace(hit, caption=captions.get(hit.clip_id)) for hit in hits]
+            break
         with self._library.index() as index:
             exact = index.is_exact(None if allowed is None else len(allowed))
         return SearchResult(
@@ -145,6 +152,7 @@ class SearchEngine:
         level = self._library.calibration().level(encoded.text_share)
         mean_score = self._library.mean_score(encoded.vectors)
         with self._library.read() as catalog:
+            catalog.video(video_id)  # it may have gone meanwhile
             times, scores = score_frames(catalog.actions.tracks(video_id, record.dim), encoded.vectors)
         return VideoMatches(video_id, times, scores, level.least(mean_score))
 
@@ -293,6 +301,12 @@ def _encode_clips(encoder: Encoder, clips: tuple[FrameBatch, ...], *, mirrored: 
         np.stack(embeddings),
         mirrored,
     )
+
+
+def _all_there(catalog: Catalog, groups: list[Group]) -> bool:
+    """Whether every clip of the groups still is in the catalog."""
+    ids = {one.clip.id for group in groups for one in group.clips}
+    return len(catalog.clips(sorted(ids))) == len(ids)
 
 
 def _hits(catalog: Catalog, groups: list[Group], is_weak: Callable[[float], bool]) -> list[Hit]:

@@ -35,13 +35,13 @@ def library(tmp_path) -> Iterator[Library]:
     library.close()
 
 
-def add(library: Library, path: str, seed: int, count: int = CLIPS_PER_VIDEO) -> int:
+def add(library: Library, path: str, seed: int, count: int = CLIPS_PER_VIDEO, dim: int = DIM) -> int:
     """A video whose clips wander away from a direction of its own; the odd ones are 2 s long."""
     random = np.random.default_rng(seed)
-    base = random.normal(size=DIM)
+    base = random.normal(size=dim)
     clips, start = [], 0.0
     for number in range(count):
-        vector = normalise(base + 0.1 * number * random.normal(size=DIM))
+        vector = normalise(base + 0.1 * number * random.normal(size=dim))
         length = 2.0 if number % 2 else 4.0
         times = start + np.arange(4) * length / 4
         features = np.tile(vector, (4, 1)).astype(np.float16)
@@ -51,6 +51,20 @@ def add(library: Library, path: str, seed: int, count: int = CLIPS_PER_VIDEO) ->
         staged = catalog.stage_video(path, 1, 1)
         catalog.add_clips(staged, 0, clips)
         return catalog.publish_video(staged, digest=str(seed), duration_seconds=start)
+
+
+class Interrupted(SearchEngine):
+    """An engine beside which another program removes a video, between finding its clips and showing them."""
+
+    def __init__(self, library: Library, video_id: int) -> None:
+        super().__init__(library)
+        self._opened, self._video_id = library, video_id
+
+    def _grouped(self, *arguments, **named):
+        groups = super()._grouped(*arguments, **named)
+        with self._opened.write() as catalog:
+            catalog.remove_videos([self._video_id])
+        return groups
 
 
 def all_vectors(library: Library) -> tuple[np.ndarray, np.ndarray]:
@@ -215,6 +229,11 @@ def test_an_example_is_placed_in_time(tmp_path, offline_encoder):
     assert (hit.start_seconds, hit.end_seconds) == pytest.approx((3.0, 7.0), abs=0.15)
     assert hit.match.speed == 1.0 and not hit.match.mirrored
     assert hit.score == pytest.approx(1.0, abs=0.02)
+    # A video that goes away between being found and being looked at is no answer, and no fault.
+    other = add(library, "/b.mp4", seed=3, dim=offline_encoder.dim)
+    assert other in {found.video_id for found in SearchEngine(library).search(Query((example,))).hits}
+    hits = Interrupted(library, other).search(Query((example,))).hits
+    assert {found.video_id for found in hits} == {1}
     # A span of a stored video is a query too, and the clips that it touches are not its answer.
     hits = SearchEngine(library).search(Query((SpanPart(1, 0.5, 3.5),))).hits
     assert [hit.clip_id for hit in hits if hit.clip_id == 1] == [] and len(hits) == 2
@@ -263,3 +282,16 @@ def test_no_library_here(tmp_path):
     with pytest.raises(LibraryNotFoundError, match="indexer ingest"):
         Library(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("group_by", ["clip", "moment", "video"])
+def test_a_video_that_goes_while_it_is_being_found_is_no_hit(library, group_by):
+    ids, vectors = all_vectors(library)
+    with library.read() as catalog:
+        clip = catalog.clips([int(ids[0])])[int(ids[0])]
+    like = int(ids[np.argsort(-vectors @ vectors[0])[1]])  # of the same video, in all likelihood
+    with library.read() as catalog:
+        assert catalog.clips([like])[like].video_id == clip.video_id
+    hits = Interrupted(library, clip.video_id).search(Query((ClipPart(int(ids[0])),)), group_by=group_by).hits
+    assert len(hits) == 10 and all(hit.key_frames for hit in hits)
+    assert clip.video_id not in {hit.video_id for hit in hits}
