@@ -71,7 +71,8 @@ async def received_example(
     record = await services.decode(services.library.record)
     async with received_upload(request, services.settings.max_upload_bytes) as upload:
         options = _parsed(kind, upload.fields.get("options", "{}"))
-        encoder = await services.encode(services.library.encoder)
+        # Not in the encoder's line, at whose end the example will wait once more.
+        encoder = await services.decode(services.library.encoder)
         size = encoder.frame_size
         example = await services.decode(_read, services, upload.path, record.sampling, size, options.weight)
     return example, options

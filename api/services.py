@@ -25,12 +25,14 @@ from encoders.errors import ReelseekError
 from search.actions import FoundSegments
 from search.engine import SearchEngine
 from search.library import Library
+from search.types import ExamplePart, Query, TextPart
 
 logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 WARM_RETRY_SECONDS = 30.0
 DECODES_AT_ONCE = 2
+SEARCHES_AT_ONCE = 2
 RENDERS_AT_ONCE = 2
 LONG_RENDERS_AT_ONCE = 1
 
@@ -67,6 +69,7 @@ class Services:
         # One query at a time encodes: a second one beside it would only slow both down. The
         # others wait here and not in threads, so that the rest of the server goes on.
         self._encoding: CapacityLimiter | None = None
+        self._searching: CapacityLimiter | None = None
         self._decoding: CapacityLimiter | None = None
         self._rendering: CapacityLimiter | None = None
         self._rendering_long: CapacityLimiter | None = None
@@ -74,6 +77,7 @@ class Services:
     def start(self) -> None:
         """Starts the background threads; to be called on the event loop."""
         self._encoding = CapacityLimiter(1)
+        self._searching = CapacityLimiter(SEARCHES_AT_ONCE)
         self._decoding = CapacityLimiter(DECODES_AT_ONCE)
         self._rendering = CapacityLimiter(RENDERS_AT_ONCE)
         self._rendering_long = CapacityLimiter(LONG_RENDERS_AT_ONCE)
@@ -97,6 +101,14 @@ class Services:
     async def encode(self, work: Callable[..., Answer], *args: object, **options: object) -> Answer:
         """Runs something that encodes in a thread, one at a time."""
         return await run_sync(partial(work, *args, **options), limiter=self._encoding)
+
+    async def search(
+        self, query: Query, work: Callable[..., Answer], *args: object, **options: object
+    ) -> Answer:
+        """Runs a search in a thread; one by stored clips and spans alone does not wait for the encoder."""
+        if any(isinstance(part, (TextPart, ExamplePart)) for part in query.parts):
+            return await self.encode(work, *args, **options)
+        return await run_sync(partial(work, *args, **options), limiter=self._searching)
 
     async def decode(self, work: Callable[..., Answer], *args: object, **options: object) -> Answer:
         """Runs something that decodes (in a program of its own) in a thread, a few at a time."""

@@ -290,8 +290,8 @@ def measure(options: argparse.Namespace, work: Path) -> tuple[dict[str, Any], li
         started, first_seconds = time.monotonic(), sampler.now()
         changes = asyncio.run(run_clients(address, material, record, archive, options))
         seconds, last_seconds = time.monotonic() - started, sampler.now()
-        time.sleep(min(12.0, options.minutes * 60))  # idle threads and connections go by themselves
-        idle = figures(sampler.between(sampler.now() - 2.5, np.inf))
+        time.sleep(min(12.0, options.minutes * 12))  # idle threads and connections go by themselves
+        idle = figures(sampler.between(sampler.now() - 2.0, np.inf))
         sampler.stop()
     faults = list(record.faults) + growth_faults(sampler, last_seconds)
     if "Traceback" in log.read_text():

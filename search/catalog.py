@@ -55,7 +55,6 @@ class LibraryRecord:
     dim: int
     sampling: str
     revision: int
-    background: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +112,11 @@ class Catalog:
 
     def library_record(self) -> LibraryRecord | None:
         """The library row, or None before the first ingest."""
-        row = self._connection.execute(select(library)).first()
+        # Not the background texts: every search reads this row several times, and they are the most of it.
+        wanted = (column for column in library.c if column is not library.c.background)
+        row = self._connection.execute(select(*wanted)).first()
         if row is None:
             return None
-        background: NDArray[np.float32] | None = None
-        if row.background is not None:
-            stored = np.frombuffer(row.background, np.float16).reshape(-1, row.dim)
-            background = stored.astype(np.float32)
         return LibraryRecord(
             row.catalog_id,
             row.encoder_spec,
@@ -128,8 +125,14 @@ class Catalog:
             row.dim,
             row.sampling,
             row.revision,
-            background,
         )
+
+    def background(self) -> NDArray[np.float32] | None:
+        """The stored background texts: float32 (N, D); None for an encoder without words."""
+        row = self._connection.execute(select(library.c.background, library.c.dim)).first()
+        if row is None or row.background is None:
+            return None
+        return np.frombuffer(row.background, np.float16).reshape(-1, row.dim).astype(np.float32)
 
     def set_library(self, *, sampling: str | None = None, background: NDArray | None = None) -> None:
         """Changes the default sampling, or stores the background texts: float (N, D)."""

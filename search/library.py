@@ -354,7 +354,7 @@ class Library:
             def videos_of(clip_ids: list[int]) -> dict[int, int]:
                 return {clip.id: clip.video_id for clip in catalog.clips(clip_ids).values()}
 
-            measured = calibrate(index, record.background, sample, clips, videos_of)
+            measured = calibrate(index, catalog.background(), sample, clips, videos_of)
             return replace(measured, catalog_id=record.catalog_id)
 
     @staticmethod

@@ -87,11 +87,11 @@ class ZeroShot:
 
     def head_for(self, name: str) -> ZeroShotHead | None:
         """A head for one name that none knows; None where the library does not tag by name."""
-        record = self._library.record()
         with self._library.read() as catalog:
             knows = any(head.kind == ZERO_SHOT for head in catalog.actions.heads())
+            has_words = knows and catalog.background() is not None
         # A library that tags by name also answers by name; where that is off, nothing is guessed.
-        return self._make([name]) if knows and record.background is not None else None
+        return self._make([name]) if has_words else None
 
     def segments(self, head: ZeroShotHead, filters: SegmentFilters) -> list[Segment]:
         """What it finds, by path and time, in the videos of the clips that resemble the name most.

@@ -28,7 +28,8 @@ def timeline(video_id: VideoId, services: ServicesOf) -> dict[str, Any]:
 @router.post("/{video_id}/matches", response_model=MatchesAnswer)
 async def matches(video_id: VideoId, body: MatchesRequest, services: ServicesOf) -> Response:
     """How well a query fits each stored frame of a video."""
-    return await services.encode(_matches, services, body.to_query(), video_id)
+    query = body.to_query()
+    return await services.search(query, _matches, services, query, video_id)
 
 
 @router.post(
