@@ -11,6 +11,7 @@ import numpy as np
 from encoders.errors import InvalidQueryError
 from encoders.heads import ActionSpan, FeatureTrack
 from search.action_catalog import ActionExample
+from search.corrections import settled
 from search.types import Filters
 
 if TYPE_CHECKING:
@@ -34,12 +35,13 @@ def gather_examples(
     """Examples of the action, and of what it is not, with their features.
 
     Of labelled spans no more than `LABELLED_SPANS` of either side, from all over: every two examples are
-    compared with each other. Of the same footage, in copies of a file, one.
+    compared with each other. Of the same footage, in copies of a file, one. Of corrections, what nothing was
+    taught about.
     """
     from encoders.lesson import Example
 
     sides: tuple[list[Example], list[Example]] = ([], [])
-    for example in _fewer(examples):
+    for example in _fewer(settled(examples)):
         track = example.track
         if track is None:
             assert example.video_id is not None and example.span is not None

@@ -234,6 +234,39 @@ def test_an_action_is_forgotten(client: TestClient, archive: Archive) -> None:
     assert client.get(f"/v1/actions/{ACTION}").status_code == 200
 
 
+def test_a_rejected_segment_goes_whole_and_what_was_taught_stays(
+    client: TestClient, archive: Archive
+) -> None:
+    name = "sitting there"
+    spans = [archive.span(CATS[0], *span) for span in ((0.0, 3.0), (3.0, 6.0))]
+    assert taught(client, {"action": name, "positives": spans})["status"] == "done"
+    (segment,) = [one for one in found(client, name) if one["video_id"] == archive.videos[CATS[0]]]
+    whole = {key: segment[key] for key in ("video_id", "start_seconds", "end_seconds")}
+    assert whole["end_seconds"] - whole["start_seconds"] > 4  # more than any clip of it
+    said = {"action": name, "correct": False}
+    answer = client.post("/v1/feedback", json=whole | said).json()
+    assert (answer["positive"], answer["negative"], answer["removed"]) == (2, 1, 0)
+    assert "2 examples" in answer["note"] and "0.0-3.0 s" in answer["note"]
+    assert archive.videos[CATS[0]] not in {one["video_id"] for one in found(client, name)}
+    # Taught again it can be, and the rejection holds.
+    assert taught(client, {"action": name})["status"] == "done"
+    assert archive.videos[CATS[0]] not in {one["video_id"] for one in found(client, name)}
+    # On second thoughts about a part, the rest of the rejection stands.
+    part = archive.span(CATS[0], 0.0, 4.0)
+    answer = client.post("/v1/feedback", json=part | {"action": name, "correct": True}).json()
+    assert (answer["positive"], answer["negative"], answer["removed"], answer["note"]) == (3, 1, 1, None)
+    kept = client.get(f"/v1/actions/{name}").json()["examples"]
+    (rest,) = [one for one in kept if not one["positive"]]
+    assert (rest["start_seconds"], rest["end_seconds"]) == (4.0, whole["end_seconds"])
+    client.delete(f"/v1/actions/{name}/examples/{rest['id']}")
+    client.delete(f"/v1/actions/{name}/examples/{answer['example_id']}")
+    (row,) = [one for one in client.get("/v1/actions").json()["actions"] if one["action"] == name]
+    assert row["examples"] == {"positive": 2, "negative": 0}
+    assert_problem(client.post("/v1/feedback", json=archive.span(CATS[0], 3, 2) | said), 422)
+    assert_problem(client.post("/v1/feedback", json={"clip_id": 1, "video_id": 1} | said), 422)
+    client.delete(f"/v1/actions/{name}")
+
+
 def test_a_lesson_that_a_crash_cut_short_is_given_again(archive: Archive) -> None:
     job_id = "b" * 32
     with archive.library.write() as catalog:

@@ -11,6 +11,7 @@ from starlette.responses import StreamingResponse
 from api.action_schemas import (
     ActionDescriptionAnswer,
     ActionsAnswer,
+    CorrectionAnswer,
     FeedbackAnswer,
     FeedbackRequest,
     ForgottenAnswer,
@@ -248,9 +249,15 @@ def forget(name: ActionPath, services: ServicesOf) -> dict[str, Any]:
     return services.library.actions.remove(name)
 
 
-@router.post("/feedback", response_model=FeedbackAnswer)
+@router.post("/feedback", response_model=CorrectionAnswer)
 def feedback(body: FeedbackRequest, services: ServicesOf) -> dict[str, Any]:
-    """Keeps for the next lesson whether a clip shows an action; the tag of one that does not goes at once."""
+    """Keeps for the next lesson whether a clip or a span shows an action; the tag of one that does not goes.
+
+    It takes the place of earlier corrections of this footage. What was taught stays until it is removed.
+    """
     known = services.library.actions
-    known.correct(body.clip_id, body.action, is_positive=body.correct)
-    return known.corrections(body.action)
+    if body.clip_id is not None:
+        return known.correct(body.clip_id, body.action, is_positive=body.correct)
+    assert body.video_id is not None and body.start_seconds is not None and body.end_seconds is not None
+    span = (body.start_seconds, body.end_seconds)
+    return known.correct_span(body.video_id, span, body.action, is_positive=body.correct)
