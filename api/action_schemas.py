@@ -191,6 +191,7 @@ class TimelineAnswer(StrictAnswer):
                             "head": "taught",
                         }
                     ],
+                    "changed": False,
                 }
             ]
         },
@@ -202,6 +203,10 @@ class TimelineAnswer(StrictAnswer):
     shots: list[ShotAnswer] = Field(description="By time; empty where shots were not looked for.")
     segments: list[SegmentAnswer] = Field(
         description="What heads saw, by time, as surely as their thresholds ask for."
+    )
+    changed: bool = Field(
+        description="Whether the file is another now than when it was indexed, by size and time of change: "
+        "times may be off; index it again. false where the file is not there."
     )
 
 

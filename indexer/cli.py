@@ -276,7 +276,8 @@ def search(
     ] = None,
     limit: Annotated[int, typer.Option("-k", "--limit", min=1, max=10_000, help="Most hits.")] = 10,
     group: Annotated[
-        Group, typer.Option(help="moment: merge neighbouring clips; video: one hit a video.")
+        Group,
+        typer.Option(help="moment: merge neighbouring clips that pass; video: one hit a video."),
     ] = Group.clip,
     contact_sheet: Annotated[
         Path | None,
@@ -286,7 +287,10 @@ def search(
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find moments by words, pictures, footage or stored clips; parts combine into one query."""
+    """Find moments by words, pictures, footage or stored clips; parts combine into one query.
+
+    Filters such as --min-duration are of clips; --group moment then shows neighbouring ones as one span.
+    """
     from search.dates import recorded_bound
     from search.engine import SearchEngine
     from search.types import ClipPart, Filters, Query, TextPart

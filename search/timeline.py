@@ -93,7 +93,7 @@ def read_timeline(catalog: Catalog, video_id: int) -> Timeline:
 
 
 def has_changed(video: Video) -> bool:
-    """Whether the size or the time of a video's file differ from the catalog's; False where it is not there."""
+    """Whether size or time of a video's file differ from the catalog's; False where it is not there."""
     try:
         stat = os.stat(video.path)
     except (OSError, ValueError):

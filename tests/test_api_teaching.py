@@ -193,6 +193,20 @@ def test_a_lesson_that_makes_no_sense_changes_nothing(
     assert (client.get("/v1/actions").json(), client.get("/v1/jobs").json()["total"]) == before
 
 
+def test_what_is_wanting_grows_less_with_every_example(client: TestClient, archive: Archive) -> None:
+    """Two spans of over 2 s and another make the five pieces of a second that a lesson takes."""
+    name, told = "sitting still", []
+    for film, start, end in ((CATS[0], 0, 2.8), (CATS[1], 3, 5.8)):
+        body = {"action": name, "positives": [archive.span(film, start, end)]}
+        problem = assert_problem(client.post("/v1/actions", json=body), 409)
+        told.append((problem["positive"], problem["needed"], problem["needed_seconds"]))
+    assert told == [(1, 1, 3.0), (2, 1, 1.0)]
+    assert "1 more is needed, of 1 s or more" in problem["detail"]
+    third = {"action": name, "positives": [archive.span(CATS[2], 0, 1)]}
+    assert taught(client, third)["status"] == "done"
+    client.delete(f"/v1/actions/{name}")
+
+
 def test_examples_are_shown_and_taken_back(client: TestClient, archive: Archive) -> None:
     name = "waving / beckoning"
     spans = [archive.span("coffee.mp4", 4.5, 5.0), archive.span("rocket.mp4", 0.5, 1.0)]
