@@ -9,19 +9,6 @@ from pydantic import ConfigDict, Field, StrictBool, model_validator
 from api.schemas import ActionName, Id, Seconds, StrictAnswer, StrictRequest
 
 
-class FeedbackRequest(StrictRequest):
-    """Whether a clip shows an action."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"clip_id": 17, "action": "running", "correct": False}]},
-    )
-
-    clip_id: Id
-    action: ActionName
-    correct: StrictBool = Field(description="true: the clip shows it; false: it does not.")
-
-
 class ExampleRequest(StrictRequest):
     """A stored clip, or a span of a catalogued video, which shows the action (or does not) throughout."""
 
@@ -38,6 +25,29 @@ class ExampleRequest(StrictRequest):
         if whole_span != any_of_span or (self.clip_id is None) != whole_span:
             raise ValueError("give either clip_id, or video_id with start_seconds and end_seconds")
         return self
+
+
+class FeedbackRequest(ExampleRequest):
+    """Whether a stored clip, or a span of a catalogued video, shows an action."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"clip_id": 17, "action": "running", "correct": False},
+                {
+                    "video_id": 3,
+                    "start_seconds": 12.0,
+                    "end_seconds": 15.5,
+                    "action": "running",
+                    "correct": False,
+                },
+            ]
+        },
+    )
+
+    action: ActionName
+    correct: StrictBool = Field(description="true: it shows it; false: it does not.")
 
 
 class TeachRequest(StrictRequest):
@@ -75,6 +85,16 @@ class FeedbackAnswer(StrictAnswer):
     action: str
     positive: int
     negative: int
+
+
+class CorrectionAnswer(FeedbackAnswer):
+    """What is kept after a correction."""
+
+    example_id: int = Field(description="Of the correction, by which it can be taken back.")
+    removed: int = Field(description="How many contrary corrections it replaced, wholly or in part.")
+    note: str | None = Field(
+        description="Where it contradicts what was taught, which stays: what that means."
+    )
 
 
 class SegmentAnswer(StrictAnswer):
@@ -171,6 +191,7 @@ class TimelineAnswer(StrictAnswer):
                             "head": "taught",
                         }
                     ],
+                    "changed": False,
                 }
             ]
         },
@@ -182,6 +203,10 @@ class TimelineAnswer(StrictAnswer):
     shots: list[ShotAnswer] = Field(description="By time; empty where shots were not looked for.")
     segments: list[SegmentAnswer] = Field(
         description="What heads saw, by time, as surely as their thresholds ask for."
+    )
+    changed: bool = Field(
+        description="Whether the file is another now than when it was indexed, by size and time of change: "
+        "times may be off; index it again. false where the file is not there."
     )
 
 

@@ -14,6 +14,14 @@ MAX_PARTS = 32
 Id = Annotated[int, Field(ge=1, lt=2**63)]
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 Length = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+LeastLength = Annotated[Length, Field(description="Only clips that last this long or longer, in seconds.")]
+MostLength = Annotated[
+    Length,
+    Field(
+        description="Only clips that last this long or less, in seconds. It is the length of clips: moments "
+        "merge neighbouring clips into longer spans."
+    ),
+]
 Weight = Annotated[
     float,
     Field(
@@ -64,7 +72,10 @@ CaptionWords = Annotated[
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Most hits to return.")]
 GroupBy = Annotated[
     Literal["clip", "moment", "video"],
-    Field(description="moment merges neighbouring clips of one video; video gives one hit a video."),
+    Field(
+        description="moment merges neighbouring clips of one video; video gives one hit a video. Filters "
+        "are of the clips, so a merged span may be longer than they say."
+    ),
 ]
 
 
@@ -106,11 +117,15 @@ class QueryPartRequest(StrictRequest):
 
 
 class FiltersRequest(StrictRequest):
-    """What every hit must satisfy; all of it."""
+    """What every clip must satisfy to be found; all of it.
+
+    Clips are filtered before they are grouped: with `group_by` "moment" the neighbours that pass are shown as
+    one span, which may be longer than `max_duration_seconds`.
+    """
 
     path_prefix: PathPrefix | None = None
-    min_duration_seconds: Length | None = None
-    max_duration_seconds: Length | None = None
+    min_duration_seconds: LeastLength | None = None
+    max_duration_seconds: MostLength | None = None
     video_ids: list[Id] | None = Field(default=None, max_length=10_000)
     action: ActionName | None = None
     min_confidence: Confidence | None = None

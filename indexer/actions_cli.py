@@ -292,21 +292,22 @@ def reject(
 
 def _correct(library: Path | None, clip_id: int, name: str, *, is_positive: bool, as_json: bool) -> None:
     with open_library(library) as opened:
-        opened.actions.correct(clip_id, name, is_positive=is_positive)
-        document: dict[str, Any] = opened.actions.corrections(name)
+        document = opened.actions.correct(clip_id, name, is_positive=is_positive)
         is_taught = opened.actions.is_taught(document["action"])
     action, positive, negative = document["action"], document["positive"], document["negative"]
     _show_meant(name, action)
     if is_taught:
         verb = "is" if (positive, negative) in ((1, 0), (0, 1)) else "are"
         show.note(
-            f"kept; {show.counted(positive, 'clip')} of {action} and {negative} of what it is not {verb} "
+            f"kept; {show.counted(positive, 'example')} of {action} and {negative} of what it is not {verb} "
             f'known. `indexer actions teach "{action}"` learns from them'
         )
     else:
-        of = f"{show.counted(positive, 'clip')} so far" + (
+        of = f"{show.counted(positive, 'example')} so far" + (
             f", {negative} of what it is not" if negative else ""
         )
         show.note(f"kept for a first lesson: {action} is not taught yet, {of}")
+    if document["note"]:
+        show.note(f"note: {document['note']}")
     if as_json:
         print_json({**document, "taught": is_taught})

@@ -42,6 +42,7 @@ from indexer.cli_options import (
     settings,
 )
 from indexer.stopping import Interrupted, stop_on_signal
+from indexer.targets import refuse_footage, whole_file
 
 if TYPE_CHECKING:
     from indexer.types import SamplingOptions
@@ -275,7 +276,8 @@ def search(
     ] = None,
     limit: Annotated[int, typer.Option("-k", "--limit", min=1, max=10_000, help="Most hits.")] = 10,
     group: Annotated[
-        Group, typer.Option(help="moment: merge neighbouring clips; video: one hit a video.")
+        Group,
+        typer.Option(help="moment: merge neighbouring clips that pass; video: one hit a video."),
     ] = Group.clip,
     contact_sheet: Annotated[
         Path | None,
@@ -285,7 +287,10 @@ def search(
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find moments by words, pictures, footage or stored clips; parts combine into one query."""
+    """Find moments by words, pictures, footage or stored clips; parts combine into one query.
+
+    Filters such as --min-duration are of clips; --group moment then shows neighbouring ones as one span.
+    """
     from search.dates import recorded_bound
     from search.engine import SearchEngine
     from search.types import ClipPart, Filters, Query, TextPart
@@ -307,6 +312,9 @@ def search(
             "--like"
         )
     with open_library(library, device) as opened:
+        if contact_sheet is not None:
+            with opened.read() as catalog:
+                refuse_footage(catalog, [contact_sheet])
         with show.status("loading the encoder"):
             parts += _examples(opened, image or [], clip or [])
             query = Query(tuple(parts))
@@ -327,8 +335,8 @@ def search(
         if contact_sheet is not None:
             from indexer.contact_sheet import write_contact_sheet
 
-            with opened.read() as catalog:
-                write_contact_sheet(contact_sheet, result.hits, catalog.key_frame_jpeg)
+            with opened.read() as catalog, whole_file(contact_sheet) as part:
+                write_contact_sheet(part, result.hits, catalog.key_frame_jpeg)
             show.note(f"key frames written to {contact_sheet}")
     if as_json:
         print_json(result_document(result))

@@ -88,8 +88,13 @@ def cut(start_seconds: float, end_seconds: float) -> Rendition:
 
 def _check_length(what: str, start_seconds: float, end_seconds: float, most_seconds: float) -> None:
     length = end_seconds - start_seconds
-    if not 0 < length <= most_seconds + 1e-6:
+    if length <= 0:
         raise InvalidQueryError(
-            f"a {what} lasts more than 0 and at most {most_seconds:.0f} s, got {start_seconds:g} to "
+            f"a span must end after it starts, got {start_seconds:g} to {end_seconds:g} s for a {what}: give "
+            "the earlier time as start_seconds"
+        )
+    if length > most_seconds + 1e-6:
+        raise InvalidQueryError(
+            f"a {what} lasts at most {most_seconds:.0f} s, got {start_seconds:g} to "
             f"{end_seconds:g} s; ask for a shorter one"
         )

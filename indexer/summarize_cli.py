@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,7 @@ import typer
 from encoders.errors import InvalidQueryError, NotFoundError
 from indexer import show
 from indexer.cli_options import JsonOption, LibraryOption, absolute, open_library, print_json
+from indexer.targets import refuse_footage, whole_file
 
 if TYPE_CHECKING:
     from indexer.renditions import Rendition
@@ -73,9 +73,9 @@ def summarize(
     for path, endings in ((storyboard, (".jpg", ".jpeg", ".png")), (gif, (".gif",)), (video_file, (".mp4",))):
         _check_target(path, endings)
     with open_library(library) as opened, opened.read() as catalog:
-        found = choose_frames(
-            catalog, _video(catalog, video).id, wanted, open_scorer(importance) if importance else None
-        )
+        shown = _video(catalog, video)
+        refuse_footage(catalog, [path for path in (storyboard, gif, video_file) if path is not None])
+        found = choose_frames(catalog, shown.id, wanted, open_scorer(importance) if importance else None)
         if not found.frames:
             raise InvalidQueryError(f"{'; '.join(found.notes)}: lower the threshold")
         stills = _stills(catalog, found) if storyboard or gif else []
@@ -152,7 +152,8 @@ def _write_storyboard(path: Path, stills: list[StillPicture], found: VideoSummar
         raise InvalidQueryError(
             f"a storyboard shows at most {MAX_FRAMES} frames, got {len(stills)}: ask for fewer with --frames"
         )
-    storyboard(stills, origin_seconds=found.start_seconds).save(path.expanduser(), quality=88)
+    with whole_file(path) as part:
+        storyboard(stills, origin_seconds=found.start_seconds).save(part, quality=88)
 
 
 def _write_motion(path: Path, found: VideoSummary, stills: list[StillPicture]) -> None:
@@ -170,7 +171,8 @@ def _write_motion(path: Path, found: VideoSummary, stills: list[StillPicture]) -
         from indexer.storyboard import slides, write_gif
 
         show.note(f"note: {found.video.path} is not there now: the GIF shows stored key frames")
-        write_gif(str(path), slides(stills), [SLIDE_SECONDS] * len(stills))
+        with whole_file(path) as part:
+            write_gif(str(part), slides(stills), [SLIDE_SECONDS] * len(stills))
         return
     spans = tuple((frame.start_seconds, frame.end_seconds) for frame in found.frames)
     spans = tuple(span for span in spans if span[1] > span[0])
@@ -180,16 +182,10 @@ def _write_motion(path: Path, found: VideoSummary, stills: list[StillPicture]) -
 
 
 def _render(source: str, target: Path, rendition: Rendition) -> None:
-    """The whole file or none."""
     from indexer.worker import DecodeWorker
 
-    part = target.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        with DecodeWorker(stall_seconds=STALL_SECONDS) as worker:
-            worker.render(source, str(part), rendition)
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(target) as part, DecodeWorker(stall_seconds=STALL_SECONDS) as worker:
+        worker.render(source, str(part), rendition)
 
 
 def summary_document(found: VideoSummary, written: list[Path]) -> dict[str, object]:

@@ -18,8 +18,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal,
-    not_,
     or_,
     select,
     tuple_,
@@ -334,30 +332,22 @@ class ActionCatalog:
 
     # --- examples --------------------------------------------------------------------------
 
-    def add_example(self, action: str, example: ActionExample) -> None:
-        """Keeps an example, in place of those of the same footage.
+    def add_example(self, action: str, example: ActionExample) -> int:
+        """Keeps an example, in place of those of the same footage; returns its id.
 
-        A correction is of a whole clip: spans that were labelled with their borders are worth more, and
-        stand if they say the same, or if less than half of them is refuted.
+        A correction takes nothing's place: `search/corrections.py` knows what gives way to it.
         """
-        same = action_examples.c.source == example.source
         start, end = example.span or (None, None)
-        if start is not None and end is not None:
-            same = and_(
-                action_examples.c.video_id == example.video_id,
-                action_examples.c.start_seconds < end - 1e-6,
-                action_examples.c.end_seconds > start + 1e-6,
-            )
-            if example.origin == "feedback":
-                shared = smaller(action_examples.c.end_seconds, literal(end)) - larger(
-                    action_examples.c.start_seconds, literal(start)
+        if example.origin != "feedback":
+            same = action_examples.c.source == example.source
+            if start is not None and end is not None:
+                same = and_(
+                    action_examples.c.video_id == example.video_id,
+                    action_examples.c.start_seconds < end - 1e-6,
+                    action_examples.c.end_seconds > start + 1e-6,
                 )
-                length = action_examples.c.end_seconds - action_examples.c.start_seconds
-                is_positive = action_examples.c.is_positive
-                stands = is_positive if example.is_positive else or_(~is_positive, 2 * shared < length)
-                same = and_(same, not_(and_(action_examples.c.origin == "spans", stands)))
-        self._connection.execute(delete(action_examples).where(action_examples.c.action == action, same))
-        self._connection.execute(
+            self._connection.execute(delete(action_examples).where(action_examples.c.action == action, same))
+        result = self._connection.execute(
             insert(action_examples).values(
                 action=action,
                 is_positive=example.is_positive,
@@ -370,6 +360,7 @@ class ActionCatalog:
                 created_at=time.time(),
             )
         )
+        return int(result.inserted_primary_key[0])  # type: ignore[index]
 
     def examples(self, action: str) -> list[ActionExample]:
         """An action's examples, in the order in which they were given."""

@@ -15,7 +15,6 @@ from encoders.errors import (
     EncoderMismatchError,
     HeadFileError,
     InvalidQueryError,
-    NotFoundError,
     TeachingError,
     UnknownActionError,
 )
@@ -23,6 +22,7 @@ from encoders.tensors import with_card
 from encoders.weights import CLASSIFIER_PREFIXES
 from search.action_catalog import TAUGHT_KINDS, ActionExample, HeadRecord, SegmentFilters, overlaps_enough
 from search.carried_heads import carried_report, check_taught
+from search.corrections import clip_example, keep_correction, span_example
 from search.examples import (
     LABELLED_SPANS,
     check_sides,
@@ -444,23 +444,40 @@ class Actions:
         self.tagger.tag_and_activate(head_id, on_tagged)
         return self.taught(name)
 
-    def correct(self, clip_id: int, action: str, *, is_positive: bool) -> None:
+    def correct(self, clip_id: int, action: str, *, is_positive: bool) -> dict[str, Any]:
         """Says that a clip shows an action, or does not; kept for the next lesson.
 
         What a rejected clip was tagged with goes at once. Another name of a taught action counts for it.
+
+        Returns:
+            As `corrections`, with what `keep_correction` adds.
 
         Raises:
             NotFoundError: There is no such clip.
         """
         name = self.name_taught(action)
         with self._library.write() as catalog:
-            clip = catalog.clips([clip_id]).get(clip_id)
-            if clip is None:
-                raise NotFoundError(f"there is no clip {clip_id} in this library")
-            span = (clip.start_seconds, clip.end_seconds)
-            example = ActionExample(is_positive, f"clip {clip_id}", clip.video_id, span, origin="feedback")
-            catalog.actions.add_example(name, example)
-            catalog.actions.drop_rejected(clip.video_id)
+            return self._corrected(catalog, name, clip_example(catalog, clip_id, is_positive=is_positive))
+
+    def correct_span(
+        self, video_id: int, span: tuple[float, float], action: str, *, is_positive: bool
+    ) -> dict[str, Any]:
+        """As `correct`, of [start, end) in seconds of a video: a whole segment, say.
+
+        Raises:
+            NotFoundError: There is no such video, or nothing of it is indexed.
+            InvalidQueryError: The span is empty or lies beyond its video.
+        """
+        name = self.name_taught(action)
+        with self._library.write() as catalog:
+            example = span_example(catalog, video_id, span, is_positive=is_positive, origin="feedback")
+            return self._corrected(catalog, name, example)
+
+    @staticmethod
+    def _corrected(catalog: Catalog, name: str, correction: ActionExample) -> dict[str, Any]:
+        kept = keep_correction(catalog, name, correction)
+        positive, negative = catalog.actions.count_examples().get(name, (0, 0))
+        return {"action": name, "positive": positive, "negative": negative, **kept}
 
     def remove_backbones(self) -> None:
         """Takes away what backbones found, and that they are known."""

@@ -338,6 +338,11 @@ class Catalog:
         folder = path.rstrip("/") + "/"
         return self._videos(_video_select().where(or_(videos.c.path == path, path_prefix_condition(folder))))
 
+    def paths(self) -> Iterator[str]:
+        """The path of every video, streamed."""
+        query = select(videos.c.path).where(videos.c.status != "staging")
+        yield from self._connection.execute(query).scalars().yield_per(2000)
+
     def list_videos(
         self, *, status: str | None = None, after: str | None = None, limit: int = 100
     ) -> list[Video]:

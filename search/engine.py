@@ -393,22 +393,15 @@ def _passes(hit: Hit, allowed: NDArray[np.int64] | None, filters: Filters, letti
 
 
 def _merged(matched: list[Hit], hits: list[Hit], group_by: GroupBy) -> list[Hit]:
-    """Aligned hits among the clips that they leave over, best first."""
+    """Aligned hits among the clips that they leave over, the highest scores first."""
     by_video = group_by == "video"
     rest = [
         hit
         for hit in hits
         if not any(_overlap(hit, other) or (by_video and hit.video_id == other.video_id) for other in matched)
     ]
-    # The aligned span leads its video, however well its neighbours resemble the example too.
-    lead_score = {
-        hit.video_id: max([hit.score, *(one.score for one in rest if one.video_id == hit.video_id)])
-        for hit in matched
-    }
-    matched = sorted(matched, key=lambda hit: -lead_score[hit.video_id])
-    merged = [(lead_score[hit.video_id], hit) for hit in matched] + [(hit.score, hit) for hit in rest]
-    merged.sort(key=lambda entry: -entry[0])
-    return [hit for _, hit in merged]
+    # In the order of what they are shown with; of equal ones the aligned span leads.
+    return sorted([*matched, *rest], key=lambda hit: (hit.weak, -hit.score, hit.match is None))
 
 
 def _overlap(one: Hit, other: Hit) -> bool:

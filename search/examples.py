@@ -11,6 +11,7 @@ import numpy as np
 from encoders.errors import InvalidQueryError
 from encoders.heads import ActionSpan, FeatureTrack
 from search.action_catalog import ActionExample
+from search.corrections import settled
 from search.types import Filters
 
 if TYPE_CHECKING:
@@ -34,12 +35,13 @@ def gather_examples(
     """Examples of the action, and of what it is not, with their features.
 
     Of labelled spans no more than `LABELLED_SPANS` of either side, from all over: every two examples are
-    compared with each other. Of the same footage, in copies of a file, one.
+    compared with each other. Of the same footage, in copies of a file, one. Of corrections, what nothing was
+    taught about.
     """
     from encoders.lesson import Example
 
     sides: tuple[list[Example], list[Example]] = ([], [])
-    for example in _fewer(examples):
+    for example in _fewer(settled(examples)):
         track = example.track
         if track is None:
             assert example.video_id is not None and example.span is not None
@@ -76,11 +78,7 @@ def cut_into(examples: list[Example], count: int) -> list[Example]:
     """
     from encoders.lesson import Example
 
-    seconds = [float(one.track.borders_seconds[-1] - one.track.borders_seconds[0]) for one in examples]
-    most = [
-        max(1, min(int(length / LEAST_PIECE_SECONDS + 1e-6), len(one.track) // LEAST_PIECE_SAMPLES))
-        for one, length in zip(examples, seconds, strict=True)
-    ]
+    seconds, most = [_seconds(one) for one in examples], most_pieces(examples)
     if sum(most) < count:
         return examples
     pieces = [1] * len(examples)
@@ -92,6 +90,24 @@ def cut_into(examples: list[Example], count: int) -> list[Example]:
         borders = np.linspace(0, len(one.track), parts + 1).round().astype(int).tolist()
         cut += [Example(one.track.between(*span), one.source) for span in pairwise(borders)]
     return cut
+
+
+def most_pieces(examples: Sequence[Example]) -> list[int]:
+    """Into how many pieces each example can be cut."""
+    return [
+        max(1, min(int(_seconds(one) / LEAST_PIECE_SECONDS + 1e-6), len(one.track) // LEAST_PIECE_SAMPLES))
+        for one in examples
+    ]
+
+
+def piece_seconds(examples: Sequence[Example]) -> float:
+    """How long a piece must be here: long enough for its samples."""
+    spacing = [_seconds(one) / len(one.track) for one in examples]
+    return max([LEAST_PIECE_SECONDS, *(LEAST_PIECE_SAMPLES * value for value in spacing)])
+
+
+def _seconds(example: Example) -> float:
+    return float(example.track.borders_seconds[-1] - example.track.borders_seconds[0])
 
 
 def check_sides(action: str, examples: Sequence[ActionExample]) -> None:

@@ -13,6 +13,8 @@ _REFERENCES = 1200  # samples that coverage is measured on; those of a longer vi
 _ROWS_AT_ONCE = 2048
 _NEIGHBOURS = 4  # samples on either side that make a frame's own moment
 SHORTEST_SECONDS = 1.0  # what is on screen for less counts for less
+_SPOILT_SECONDS = 2.5  # at most, of footage that a codec or a flash spoilt
+_SPOILT_LOGITS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,41 @@ def steady_features(track: FeatureTrack) -> NDArray[np.float32]:
     return unit_features(mixed)
 
 
+def spoilt_samples(track: FeatureTrack) -> NDArray[np.bool_]:
+    """Which samples are no more than an interruption of a shot: a flash, a torn frame, a frozen one.
+
+    What comes before is like what comes after, and neither like it; it is a lone sample, or several that move
+    by far less than the video does, over within `_SPOILT_SECONDS`. A short event in a shot moves as well, and
+    what was cut in has a cut on both sides, while the end of a torn piece may be taken for one.
+
+    Returns:
+        bool (T,).
+    """
+    units, shots = unit_features(track.features), track.shots
+    spoilt = np.zeros(len(units), bool)
+    steps = np.einsum("td,td->t", units[1:], units[:-1])
+    if not (shots[1:] == shots[:-1]).any():
+        return spoilt
+    usual = 1.0 - float(np.median(steps[shots[1:] == shots[:-1]]))
+    seconds = np.diff(track.borders_seconds)
+    first = 1
+    while first < len(units) - 1:
+        last = first
+        while last + 2 < len(units) and 1.0 - steps[last] < usual / 4:
+            last += 1
+        before, after = first - 1, last + 1
+        unlike = 1.0 - max(steps[before], steps[last])
+        if (
+            (shots[before] == shots[first] or shots[last] == shots[after])
+            and (shots[before] == shots[after] or first < last)
+            and seconds[first:after].sum() <= (SHORTEST_SECONDS if first == last else _SPOILT_SECONDS)
+            and unlike > max(0.1 + usual, 1.5 * (1.0 - float(units[before] @ units[after])))
+        ):
+            spoilt[first:after] = True
+        first = after
+    return spoilt
+
+
 def measure_likeness(units: NDArray[np.float32], shots: NDArray[np.int64]) -> Likeness:
     """The scale of one video.
 
@@ -75,6 +112,7 @@ class Looks:
         likeness: The scale of the video.
         shown_seconds: float64 (T,), for how long the video shows something like each sample.
         references: int64 (R,), samples spread evenly, that coverage is measured on.
+        spoilt: bool (T,), samples that only interrupt their shot.
     """
 
     units: NDArray[np.float32]
@@ -82,6 +120,7 @@ class Looks:
     likeness: Likeness
     shown_seconds: NDArray[np.float64]
     references: NDArray[np.int64]
+    spoilt: NDArray[np.bool_]
 
 
 def look_at(track: FeatureTrack) -> Looks:
@@ -95,12 +134,13 @@ def look_at(track: FeatureTrack) -> Looks:
         likeness.kernel(units[start : start + _ROWS_AT_ONCE] @ units[references].T) ** 2 @ weights
         for start in range(0, len(units), _ROWS_AT_ONCE)
     ]
-    return Looks(units, seconds, likeness, np.maximum(np.concatenate(shown), seconds), references)
+    shown_seconds = np.maximum(np.concatenate(shown), seconds)
+    return Looks(units, seconds, likeness, shown_seconds, references, spoilt_samples(track))
 
 
 def representativeness(track: FeatureTrack, looks: Looks | None = None) -> NDArray[np.float32]:
     """Importance without training: sigma(f), f of how well a frame stands for its moment, and how rarely
-    the video shows such a thing, both relative to the video's other frames.
+    the video shows such a thing, both relative to the video's other frames. What is spoilt counts little.
 
     0.5 is as important as the video's average frame; if all frames are alike, all of them are.
 
@@ -114,7 +154,7 @@ def representativeness(track: FeatureTrack, looks: Looks | None = None) -> NDArr
     looks = looks or look_at(track)
     rarity = 1.0 - looks.shown_seconds / max(float(looks.seconds.sum()), 1e-9)
     typical = _typicality(unit_features(track.features), track.shots, looks.seconds)
-    logits = _standardised(rarity) + 0.5 * _standardised(typical)
+    logits = _standardised(rarity) + 0.5 * _standardised(typical) - _SPOILT_LOGITS * looks.spoilt
     return (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
 
 

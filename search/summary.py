@@ -138,15 +138,18 @@ class _Chooser:
         self._shots = track.shots[samples]
         self._times = track.times_seconds[samples]
         self._importance = np.asarray(importance, np.float64)[samples]
+        self._spoilt = looks.spoilt[samples]
         # What is shown for long weighs no more than what is shown once.
         covering = looks.seconds[looks.references]
         shown = np.maximum(looks.shown_seconds[looks.references], SHORTEST_SECONDS)
         self._weights = (covering * (looks.seconds.sum() / covering.sum()) / shown).astype(np.float32)
         self._kernel = looks.likeness.kernel(self._rows @ looks.units[looks.references].T)
         self._covered = np.zeros(len(looks.references), np.float32)
+        self._kernel[self._spoilt] = 0.0  # it stands for nothing else
         self._gains = self._kernel @ self._weights
         self._gained_at = np.zeros(len(samples), np.int64)  # how many were chosen when it was computed
-        self._open = np.ones(len(samples), bool)  # not chosen, not blank, not like what is chosen
+        # Not chosen, not blank, not like what is chosen; nor spoilt, unless all is.
+        self._open = ~self._spoilt if not self._spoilt.all() else np.ones(len(samples), bool)
         self._blank: list[int] = []
         self._picks: list[int] = []
         self._notes: list[str] = []
@@ -221,7 +224,7 @@ class _Chooser:
             (self._shots[rows] == self._shots[best])
             & (np.abs(self._times[rows] - self._times[best]) <= _NEAR_SECONDS)
         ]
-        near = near[self._rows[near] @ self._rows[best] >= self._alike].tolist()
+        near = near[(self._rows[near] @ self._rows[best] >= self._alike) & ~self._spoilt[near]].tolist()
         sharp = {one: self._sharpness(one) for one in {best, *near}}
         sharpest = max(sharp, key=lambda one: (sharp[one], -abs(one - best)))
         if sharp[sharpest] <= 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from encoders.heads import FeatureTrack
 from encoders.types import normalise
 from search.action_catalog import SegmentFilters
 from search.tracks import ends_shot, shot_window_of
-from search.types import Clip, Segment
+from search.types import Clip, Segment, Video
 
 if TYPE_CHECKING:
     from search.catalog import Catalog
@@ -29,6 +30,7 @@ class Timeline:
             for a video that could not be read.
         shots: [start, end) in seconds of each; none where shots were not looked for.
         segments: What heads saw, as surely as their thresholds ask for.
+        changed: Whether the file is another now than when it was indexed; False where it is not there.
     """
 
     video_id: int
@@ -36,6 +38,7 @@ class Timeline:
     duration_seconds: float | None
     shots: tuple[tuple[float, float], ...]
     segments: tuple[Segment, ...]
+    changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,17 @@ def read_timeline(catalog: Catalog, video_id: int) -> Timeline:
         duration_seconds=clips[-1].end_seconds - clips[0].start_seconds if clips else None,
         shots=shots_of(clips, shot_window_of(video.sampling)),
         segments=tuple(catalog.actions.list_segments(SegmentFilters(video_id=video_id))),
+        changed=has_changed(video),
     )
+
+
+def has_changed(video: Video) -> bool:
+    """Whether size or time of a video's file differ from the catalog's; False where it is not there."""
+    try:
+        stat = os.stat(video.path)
+    except (OSError, ValueError):
+        return False
+    return (stat.st_size, stat.st_mtime_ns) != (video.size_bytes, video.mtime_ns)
 
 
 def shots_of(clips: Sequence[Clip], shot_window: float | None) -> tuple[tuple[float, float], ...]:

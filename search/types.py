@@ -194,7 +194,7 @@ def check_recorded(after: float | None, before: float | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a hit must satisfy; applied inside the vector search.
+    """What a clip must satisfy to be found; applied inside the vector search, before hits are grouped.
 
     Attributes:
         path_prefix: The video's path starts with this string.
@@ -235,6 +235,12 @@ class Filters:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise InvalidQueryError(f"{name} must be 0 or more seconds, got {value}")
+        least, most = self.min_duration_seconds, self.max_duration_seconds
+        if least is not None and most is not None and least > most:
+            raise InvalidQueryError(
+                f"no clip lasts both {least:g} s or more and {most:g} s or less: min_duration_seconds must "
+                "not be above max_duration_seconds"
+            )
 
     @property
     def is_empty(self) -> bool:

@@ -144,6 +144,7 @@ def timeline_document(timeline: Timeline) -> dict[str, Any]:
             {"start_seconds": _seconds(start), "end_seconds": _seconds(end)} for start, end in timeline.shots
         ],
         "segments": [segment_document(segment) for segment in timeline.segments],
+        "changed": timeline.changed,
     }
 
 

@@ -194,6 +194,20 @@ def test_a_lesson_that_makes_no_sense_changes_nothing(
     assert (client.get("/v1/actions").json(), client.get("/v1/jobs").json()["total"]) == before
 
 
+def test_what_is_wanting_grows_less_with_every_example(client: TestClient, archive: Archive) -> None:
+    """Two spans of over 2 s and another make the five pieces of a second that a lesson takes."""
+    name, told = "sitting still", []
+    for film, start, end in ((CATS[0], 0, 2.8), (CATS[1], 3, 5.8)):
+        body = {"action": name, "positives": [archive.span(film, start, end)]}
+        problem = assert_problem(client.post("/v1/actions", json=body), 409)
+        told.append((problem["positive"], problem["needed"], problem["needed_seconds"]))
+    assert told == [(1, 1, 3.0), (2, 1, 1.0)]
+    assert "1 more is needed, of 1 s or more" in problem["detail"]
+    third = {"action": name, "positives": [archive.span(CATS[2], 0, 1)]}
+    assert taught(client, third)["status"] == "done"
+    client.delete(f"/v1/actions/{name}")
+
+
 def test_examples_are_shown_and_taken_back(client: TestClient, archive: Archive) -> None:
     name = "waving / beckoning"
     spans = [archive.span("coffee.mp4", 4.5, 5.0), archive.span("rocket.mp4", 0.5, 1.0)]
@@ -233,6 +247,39 @@ def test_an_action_is_forgotten(client: TestClient, archive: Archive) -> None:
     assert client.delete(f"/v1/actions/{name}").json() == {"action": name, "examples": 1}
     assert_problem(client.delete(f"/v1/actions/{ACTION}", params={"force": 1}), 422)
     assert client.get(f"/v1/actions/{ACTION}").status_code == 200
+
+
+def test_a_rejected_segment_goes_whole_and_what_was_taught_stays(
+    client: TestClient, archive: Archive
+) -> None:
+    name = "sitting there"
+    spans = [archive.span(CATS[0], *span) for span in ((0.0, 3.0), (3.0, 6.0))]
+    assert taught(client, {"action": name, "positives": spans})["status"] == "done"
+    (segment,) = [one for one in found(client, name) if one["video_id"] == archive.videos[CATS[0]]]
+    whole = {key: segment[key] for key in ("video_id", "start_seconds", "end_seconds")}
+    assert whole["end_seconds"] - whole["start_seconds"] > 4  # more than any clip of it
+    said = {"action": name, "correct": False}
+    answer = client.post("/v1/feedback", json=whole | said).json()
+    assert (answer["positive"], answer["negative"], answer["removed"]) == (2, 1, 0)
+    assert "2 examples" in answer["note"] and "0.0-3.0 s" in answer["note"]
+    assert archive.videos[CATS[0]] not in {one["video_id"] for one in found(client, name)}
+    # Taught again it can be, and the rejection holds.
+    assert taught(client, {"action": name})["status"] == "done"
+    assert archive.videos[CATS[0]] not in {one["video_id"] for one in found(client, name)}
+    # On second thoughts about a part, the rest of the rejection stands.
+    part = archive.span(CATS[0], 0.0, 4.0)
+    answer = client.post("/v1/feedback", json=part | {"action": name, "correct": True}).json()
+    assert (answer["positive"], answer["negative"], answer["removed"], answer["note"]) == (3, 1, 1, None)
+    kept = client.get(f"/v1/actions/{name}").json()["examples"]
+    (rest,) = [one for one in kept if not one["positive"]]
+    assert (rest["start_seconds"], rest["end_seconds"]) == (4.0, whole["end_seconds"])
+    client.delete(f"/v1/actions/{name}/examples/{rest['id']}")
+    client.delete(f"/v1/actions/{name}/examples/{answer['example_id']}")
+    (row,) = [one for one in client.get("/v1/actions").json()["actions"] if one["action"] == name]
+    assert row["examples"] == {"positive": 2, "negative": 0}
+    assert_problem(client.post("/v1/feedback", json=archive.span(CATS[0], 3, 2) | said), 422)
+    assert_problem(client.post("/v1/feedback", json={"clip_id": 1, "video_id": 1} | said), 422)
+    client.delete(f"/v1/actions/{name}")
 
 
 def test_a_lesson_that_a_crash_cut_short_is_given_again(archive: Archive, tmp_path: Path) -> None:

@@ -164,7 +164,27 @@ def test_a_file_that_could_not_be_read_has_an_empty_timeline(
         "start_seconds": 0.0,
         "shots": [],
         "segments": [],
+        "changed": False,
     }
+
+
+def test_a_timeline_tells_of_a_changed_file(
+    client: TestClient, library: Library, videos: dict[str, int]
+) -> None:
+    with library.read() as catalog:
+        path = Path(catalog.video(videos["other.mp4"]).path)
+    stat = path.stat()
+
+    def is_changed() -> bool:
+        return client.get(f"/v1/videos/{videos['other.mp4']}/timeline").json()["changed"]
+
+    assert is_changed() is False
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 10**9))
+    assert is_changed() is True
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    away = path.rename(path.with_suffix(".away"))
+    assert is_changed() is False  # not there: nothing is known
+    away.rename(path)
 
 
 def test_a_timeline_of_nothing_is_404(client: TestClient, videos: dict[str, int]) -> None:

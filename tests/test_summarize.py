@@ -249,6 +249,27 @@ def test_what_cannot_be_done_is_said(
     assert not Path("a.mp4").exists()
 
 
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+def test_footage_is_never_written_onto(
+    indexer: Callable[..., Ran], folder: Path, tmp_path: Path, link: Callable[[Path, Path], None] | None
+) -> None:
+    whole = (folder / "one.mp4").read_bytes()
+    target = folder / "." / "one.mp4"
+    if link is not None:
+        target = tmp_path / "other name.mp4"
+        link(folder / "one.mp4", target)
+    for source in ("one.mp4", "repeats.mp4"):
+        ran = indexer("summarize", folder / source, "--frames", "1", "--video", target)
+        assert ran.code == 2 and "would destroy it" in ran.err
+        assert (folder / "one.mp4").read_bytes() == whole
+    ran = indexer("summarize", folder / "one.mp4", "--frames", "1", "--video", folder / "gone.mp4")
+    assert ran.code == 2 and not (folder / "gone.mp4").exists()  # offline only: its place is its own
+    other = tmp_path / "film.mp4"
+    other.write_text("an older film")
+    ran = indexer("summarize", folder / "one.mp4", "--frames", "1", "--video", other)
+    assert ran.code == 0 and other.read_bytes()[4:8] == b"ftyp"
+
+
 def test_a_budget_that_was_not_met_is_said(indexer: Callable[..., Ran], ids: dict[str, int]) -> None:
     ran = indexer("summarize", ids["black"], "--frames", "5")
     assert ran.code == 0

@@ -117,6 +117,18 @@ def test_a_spoilt_frame_is_less_important_than_its_neighbours() -> None:
     assert importance[15] < importance[[12, 13, 17, 18]].min()
 
 
+@pytest.mark.parametrize("torn", [1, 3])
+def test_an_interruption_of_a_shot_is_not_what_stands_for_it(torn: int) -> None:
+    """A flash, or a picture that froze torn: unlike all else, as a rare event is, which moves."""
+    track, numbers = made_track([0, 0, 0, RARE, 0, 0, 0], noise=0.3)
+    features = np.array(track.features)
+    features[15 : 15 + torn] = np.random.default_rng(5).normal(size=features.shape[1]) * 3
+    spoilt = FeatureTrack(features, track.times_seconds, track.borders_seconds, track.shots * 0)
+    importance = representativeness(spoilt)
+    assert importance[15 : 15 + torn].max() < 0.35 < importance[numbers == RARE].min()
+    assert numbers[list(choose(spoilt, importance, np.arange(len(track)), Budget(frames=1)).picks)] == [RARE]
+
+
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_frames_that_are_all_alike_are_all_average_and_one_is_shown(count: int) -> None:
     row = np.ones((1, 32), np.float32)

@@ -11,6 +11,7 @@ from starlette.responses import StreamingResponse
 from api.action_schemas import (
     ActionDescriptionAnswer,
     ActionsAnswer,
+    CorrectionAnswer,
     FeedbackAnswer,
     FeedbackRequest,
     ForgottenAnswer,
@@ -39,7 +40,7 @@ from encoders.errors import InvalidQueryError, UnknownActionError
 from search.action_catalog import SegmentFilters
 from search.actions import FoundSegments
 from search.dates import recorded_bound
-from search.kept_examples import describe_untaught, keep_examples, lacking, remove_example
+from search.kept_examples import Lack, describe_untaught, keep_examples, lacking, remove_example
 from search.library import Library
 from search.types import Segment
 from search.wire import found_document, job_document, video_segments_document
@@ -188,31 +189,37 @@ def teach(body: TeachRequest, services: ServicesOf, request: Request, response: 
     """Keeps examples of an action and queues a lesson; `Location` tells where to follow it.
 
     Two spans or clips of a few seconds each are enough, better are 5 to 20. Where they are too few, they are
-    kept, and the 409 that comes says with `needed` how many more a lesson takes.
+    kept, and the 409 that comes says with `needed` how many more a lesson takes at least, and with
+    `needed_seconds` how long they have to be in all: long ones are cut into pieces, of which it takes five.
     """
     library = services.library
     library.record()
     examples = read_examples(library, body.positives, is_positive=True)
     examples += read_examples(library, body.negatives, is_positive=False)
     name = keep_examples(library, body.action, examples, replace_examples=not body.keep)
-    needed = lacking(library, name)
-    if needed:
-        return _too_few(library, name, needed, request.url.path)
+    lack = lacking(library, name)
+    if lack.examples > 0:
+        return _too_few(library, name, lack, request.url.path)
     job = services.jobs.submit_lesson(name)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job_document(job)
 
 
-def _too_few(library: Library, name: str, needed: int, path: str) -> Response:
+def _too_few(library: Library, name: str, lack: Lack, path: str) -> Response:
     with library.read() as catalog:
         positive, negative = catalog.actions.count_examples().get(name, (0, 0))
     kept = f"{positive} example{' is' if positive == 1 else 's are'} kept"
-    more = f"{needed} more {'is' if needed == 1 else 'are'} needed"
+    more = f"{lack.examples} more {'is' if lack.examples == 1 else 'are'} needed"
+    if lack.pieces:
+        more += f", of {lack.seconds:g} s or more{' in all' if lack.pieces > 1 else ''}"
+    if lack.pieces > lack.examples:
+        more += f", or {lack.pieces} shorter ones"
     detail = (
-        f"{kept} of {name!r} and {more} for a lesson: give spans or clips of a few seconds that show it, as "
-        "unlike each other as you will meet them"
+        f"{kept} of {name!r} and {more} for a lesson, which cuts them into five pieces of a second or "
+        "more: give spans or clips that show it, as unlike each other as you will meet them"
     )
-    counts: dict[str, Any] = {"action": name, "needed": needed, "positive": positive, "negative": negative}
+    counts: dict[str, Any] = {"action": name, "positive": positive, "negative": negative}
+    counts |= {"needed": lack.examples, "needed_seconds": lack.seconds}
     return problem_response(TOO_FEW_EXAMPLES, detail, path, **counts)
 
 
@@ -248,9 +255,15 @@ def forget(name: ActionPath, services: ServicesOf) -> dict[str, Any]:
     return services.library.actions.remove(name)
 
 
-@router.post("/feedback", response_model=FeedbackAnswer)
+@router.post("/feedback", response_model=CorrectionAnswer)
 def feedback(body: FeedbackRequest, services: ServicesOf) -> dict[str, Any]:
-    """Keeps for the next lesson whether a clip shows an action; the tag of one that does not goes at once."""
+    """Keeps for the next lesson whether a clip or a span shows an action; the tag of one that does not goes.
+
+    It takes the place of earlier corrections of this footage. What was taught stays until it is removed.
+    """
     known = services.library.actions
-    known.correct(body.clip_id, body.action, is_positive=body.correct)
-    return known.corrections(body.action)
+    if body.clip_id is not None:
+        return known.correct(body.clip_id, body.action, is_positive=body.correct)
+    assert body.video_id is not None and body.start_seconds is not None and body.end_seconds is not None
+    span = (body.start_seconds, body.end_seconds)
+    return known.correct_span(body.video_id, span, body.action, is_positive=body.correct)

@@ -16,6 +16,7 @@ from api.frames import stat_file
 from api.routes.catalog import VideoId
 from api.schemas import Id
 from api.services import Services, ServicesOf
+from encoders.errors import NotFoundError
 from search.types import Video
 
 router = APIRouter(prefix="/v1", tags=["media"])
@@ -81,7 +82,11 @@ def file(video_id: VideoId, services: ServicesOf) -> Response:
     """The file itself, whole or by Range."""
     with services.library.read() as catalog:
         video = catalog.video(video_id)
-    return FootageResponse(video, stat_file(video))
+    stat = stat_file(video)
+    if stat.st_size == 0:
+        why = f" ({video.error})" if video.error else ""
+        raise NotFoundError(f"{video.path} is empty, 0 bytes long, so there is nothing to play{why}")
+    return FootageResponse(video, stat)
 
 
 class FootageResponse(FileResponse):
