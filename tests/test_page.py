@@ -294,6 +294,65 @@ def test_what_the_browser_cannot_play_is_converted(page: Any, shown: Shown) -> N
     expect(page.locator("#player-clock")).to_contain_text(re.compile(r"0:0[34]"))
 
 
+def test_the_original_gets_a_second_chance(page: Any, shown: Shown) -> None:
+    from playwright.sync_api import expect
+
+    asked: list[str] = []
+
+    def stumble(route: Any) -> None:
+        is_footage = route.request.resource_type == "media"  # and not the page, which asks why
+        asked.extend([route.request.url] if is_footage else [])
+        if is_footage and len(asked) <= refused:
+            route.fulfill(body=b"no film", content_type="video/mp4")
+        else:
+            route.continue_()
+
+    refused = 1
+    page.route("**/v1/videos/*/file", stumble)
+    page.goto(f"{shown.address}/?v={shown.videos['street.mp4']}&t=4.5")
+    wait_until(page, f"{VIDEO}.readyState >= 2")
+    assert 4.4 <= now(page) < 6
+    assert page.evaluate(f"{VIDEO}.currentSrc").endswith("/file")
+    expect(page.locator("#player-notice")).to_be_hidden()
+    asked.clear()
+    refused = 2
+    page.goto(f"{shown.address}/?v={shown.videos['street.mp4']}&t=4.5")
+    expect(page.locator("#player-notice")).to_contain_text("plays", timeout=20_000)
+    expect(page.locator("#player-clock")).to_contain_text(re.compile(r"0:0[4-7]"))
+    page.get_by_role("button", name="Try the original").click()
+    wait_until(page, f"{VIDEO}.readyState >= 2 && {VIDEO}.currentSrc.includes('/file')")
+    assert now(page) > 4
+
+
+def test_spans_stay_inside_the_video(page: Any, shown: Shown) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{shown.address}/?v={shown.videos['cat.mp4']}&t=0")
+    page.locator("#legend button").wait_for()
+    page.evaluate(f"{VIDEO}.pause()")
+    page.keyboard.press("End")
+    page.keyboard.press("i")
+    expect(page.locator("#span-said")).to_contain_text("Here the video ends")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("i")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("o")
+    expect(page.locator("#span-start")).to_have_value("5.0")
+    expect(page.locator("#span-end")).to_have_value("6.0")
+    page.fill("#span-end", "20")
+    page.locator("#span-end").blur()
+    expect(page.locator("#span-said")).to_contain_text("from 0.0 to 6.0 s")
+    expect(page.locator("#span-end")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#span-cut")).to_be_hidden()
+    page.fill("#span-end", "1")
+    page.locator("#span-end").blur()
+    expect(page.locator("#span-said")).to_contain_text("ends after it begins")
+    page.fill("#span-end", "5.5")
+    page.locator("#span-end").blur()
+    expect(page.locator("#span-cut")).to_be_visible()
+
+
 def test_a_server_that_is_gone_says_so_and_may_come_back(page: Any) -> None:
     from playwright.sync_api import expect
 

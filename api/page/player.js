@@ -47,8 +47,8 @@ async function open({ video: id, time }, asked) {
   element("player-best").hidden = true;
   element("legend").replaceChildren();
   element("timeline-note").textContent = "";
-  timeline.show({ start: 0, end: hit?.end_seconds ?? 1, shots: [], segments: [], video: id });
-  if (hit) timeline.moveHead(time);
+  timeline.show({ start: 0, end: null, shots: [], segments: [], video: id });
+  timeline.moveHead(time);
   element("player-clock").textContent = clock(time);
   spans.open(mine.video, hit);
   lesson.open(mine.video, hit);
@@ -89,8 +89,10 @@ async function showTimeline(mine) {
   if (mine !== current) return;
   const start = found.start_seconds ?? 0;
   footage.startsAt(start);
-  const end = start + (found.duration_seconds ?? footage.duration() ?? 1);
-  timeline.show({ start, end, shots: found.shots, segments: found.segments, video: id });
+  const length = found.duration_seconds ?? footage.duration();
+  timeline.show({ start, end: length === null ? null : start + length, shots: found.shots, segments: found.segments, video: id });
+  // A link may name a time that the file does not have.
+  if (timeline.bounded(footage.now()) !== footage.now()) footage.seek(timeline.bounded(footage.now()));
   timeline.moveHead(footage.now());
   timeline.legend(element("legend"), seek);
   seen();
@@ -115,7 +117,8 @@ async function showMatches(mine, asked) {
   }
 }
 
-function seek(seconds) {
+function seek(wanted) {
+  const seconds = timeline.bounded(wanted);
   footage.seek(seconds);
   timeline.moveHead(seconds);
   element("player-clock").textContent = clock(seconds);
@@ -136,16 +139,15 @@ function tick() {
   cancelAnimationFrame(drawn);
   if (!current) return;
   const now = footage.now();
-  if (!footage.isBusy()) {
-    timeline.moveHead(now, { quiet: true });
-    const text = clock(now);
-    if (element("player-clock").textContent !== text) element("player-clock").textContent = text;
-  }
+  timeline.moveHead(now, { quiet: true });
+  const text = clock(now);
+  if (element("player-clock").textContent !== text) element("player-clock").textContent = text;
   drawn = requestAnimationFrame(tick);
 }
 
 function settle() {
   if (!current || footage.isBusy()) return;
+  if (footage.isOver()) return; // a reload would show nothing but the end
   timeline.moveHead(footage.now());
   seen();
   current.reported = footage.now();
