@@ -199,6 +199,43 @@ def test_an_action_filters_and_nothing_is_said_clearly(page: Any) -> None:
     expect(page.locator("#message")).to_contain_text("no clip passes the filters")
 
 
+def test_filters_alone_list_clips_and_wrong_ones_are_named(page: Any, shown: Shown) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{shown.address}/?prefix={shown.archive}/street")
+    expect(page.locator(".card .name").first).to_have_text("street.mp4")
+    expect(page.locator("#message")).to_contain_text(re.compile(r"\d+ clips pass the filters"))
+    assert page.locator(".card .score").count() == 0
+    page.fill("#f-min", "5")
+    page.fill("#f-max", "2")
+    page.locator("#f-max").blur()
+    expect(page.locator("#filters-fault")).to_contain_text("No clip lasts 5 s or more and 2 s or less")
+    expect(page.locator("#f-min")).to_have_attribute("aria-invalid", "true")
+    page.goto(f"{shown.address}/?min=-1")
+    expect(page.locator("#filters-fault")).to_contain_text("less than 0 s")
+
+
+def test_what_a_link_asks_for_in_vain_is_said(page: Any, shown: Shown) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{shown.address}/?q=rabbit&example=elsewhere&like=99999&min=abc")
+    expect(page.locator(".card").first).to_be_visible()
+    notice = page.locator("#form-notice")
+    expect(notice).to_contain_text("not kept in this browser")
+    expect(notice).to_contain_text("like=99999, min=abc")
+    page.get_by_label("Remove: like a file that").click()
+    expect(notice).to_be_hidden()
+    page.evaluate(
+        """() => {
+            const transfer = new DataTransfer();
+            transfer.setData("text/uri-list", "https://example.org/cat.jpg");
+            const dropped = new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true });
+            document.body.dispatchEvent(dropped);
+        }"""
+    )
+    expect(notice).to_contain_text("A link cannot be searched by")
+
+
 # --- the player --------------------------------------------------------------------------------
 
 

@@ -70,7 +70,7 @@ export const matches = (videoId, parts, file, signal) =>
 export const status = () => answer("/v1/status");
 export const videos = (parameters) => answer(address("/v1/videos", parameters));
 export const video = (id) => answer(`/v1/videos/${id}`);
-export const clips = (parameters) => answer(address("/v1/clips", parameters));
+export const clips = (parameters, signal) => answer(address("/v1/clips", parameters), { signal });
 export const timeline = (id) => answer(`/v1/videos/${id}/timeline`);
 export const keyFrames = (id, most) => answer(address(`/v1/videos/${id}/key-frames`, { max: most }));
 export const ingest = (path) => send("/v1/ingest", { paths: [path] });

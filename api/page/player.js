@@ -1,7 +1,6 @@
 // Plays a file from a moment, with what is known about it.
 
 import * as api from "./api.js";
-import { momentUrl } from "./address.js";
 import { element, make } from "./elements.js";
 import { clock, fileName, folder, still } from "./format.js";
 import * as footage from "./footage.js";
@@ -75,6 +74,7 @@ async function open({ video: id, time }, asked) {
 
 function title(video) {
   element("player-name").textContent = fileName(video.path) || "…";
+  on.entitle(fileName(video.path));
   element("player-path").textContent = folder(video.path);
 }
 
@@ -155,7 +155,7 @@ function settle() {
 }
 
 async function copyLink() {
-  const url = location.origin + momentUrl(current.video.id, footage.now());
+  const url = location.origin + on.link(current.video.id, footage.now());
   const said = element("player-said");
   try {
     await navigator.clipboard.writeText(url);
@@ -178,7 +178,7 @@ function want(like) {
   return on.likeSpan(video, start, end, like, `/v1/frames/${video.id}?t=${start.toFixed(2)}&size=96`);
 }
 
-// `handlers`: close(), moved(time), likeHit(hit, like), likeSpan(video, start, end, like, url), only(action), learned().
+// `handlers`: close(), entitle(name), link(video, time), moved(time), likeHit(hit, like), likeSpan(video, start, end, like, url), only(action), learned().
 export function connect(handlers) {
   on = handlers;
   dialog.addEventListener("cancel", (event) => {
