@@ -229,8 +229,8 @@ def test_what_a_link_asks_for_in_vain_is_said(page: Any, shown: Shown) -> None:
         """() => {
             const transfer = new DataTransfer();
             transfer.setData("text/uri-list", "https://example.org/cat.jpg");
-            const dropped = new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true });
-            document.body.dispatchEvent(dropped);
+            const options = { dataTransfer: transfer, bubbles: true, cancelable: true };
+            document.body.dispatchEvent(new DragEvent("drop", options));
         }"""
     )
     expect(notice).to_contain_text("A link cannot be searched by")
@@ -320,6 +320,19 @@ def test_a_file_that_moved_away_says_so(page: Any, shown: Shown) -> None:
     expect(page.locator("#player-lost img").first).to_be_visible()  # its key frames are stored
 
 
+def test_what_is_no_video_offers_nothing(page: Any, shown: Shown) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{shown.address}/?v=99999")
+    expect(page.locator("#player-name")).to_have_text("No such video")
+    expect(page.locator("#player-link")).to_be_hidden()
+    page.goto(f"{shown.address}/?v={shown.videos['broken.mp4']}")
+    expect(page.locator("#player-lost")).to_contain_text("moov")
+    expect(page.locator("#timeline")).to_be_hidden()
+    assert page.goto(f"{shown.address}/nosuch").status == 404
+    expect(page.locator("h1")).to_have_text("There is nothing at this address")
+
+
 def test_what_the_browser_cannot_play_is_converted(page: Any, shown: Shown) -> None:
     from playwright.sync_api import expect
 
@@ -398,8 +411,8 @@ def test_a_server_that_is_gone_says_so_and_may_come_back(page: Any) -> None:
     page.fill("#words", "a street")
     page.keyboard.press("Enter")
     expect(page.locator("#message.problem")).to_contain_text("The server does not answer")
-    page.context.set_offline(False)
-    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    page.context.set_offline(False)  # found out without a press
     expect(page.locator(".card .name").first).to_have_text("street.mp4")
 
 
@@ -418,10 +431,16 @@ def test_the_library_shows_what_failed_and_indexes_live(page: Any, shown: Shown)
     added = shown.archive.parent / "added"
     added.mkdir()
     shutil.copy(samples() / "carphone_distorted.mp4", added / "later.mp4")
+    (added / "torn.mp4").write_bytes((samples() / "bikes.mp4").read_bytes()[:9_000])
     page.fill("#ingest-path", str(added))
     page.keyboard.press("Enter")
     expect(page.locator(".job.done", has_text="Indexing")).to_contain_text("1 indexed", timeout=30_000)
+    expect(page.locator(".job.done", has_text="Indexing")).to_contain_text(
+        re.compile(r"1 failed.*torn\.mp4: ", re.DOTALL)
+    )
     expect(page.locator("#holdings")).to_contain_text("7 videos")
+    page.get_by_label("Dismiss: Indexing").click()
+    expect(page.locator("#jobs")).to_be_hidden()
 
 
 def test_actions_are_confirmed_and_rejected(page: Any, shown: Shown) -> None:

@@ -107,20 +107,25 @@ function sayConverted(what) {
   notice.hidden = false;
 }
 
-// Says in the place of the picture why there is none.
-export function lost(error) {
+// Says in the place of the picture why there is none; `final` where trying again is of no use.
+export function lost(error, { final = false } = {}) {
   wish = now(); // the timeline still shows where it would be
   video.pause();
   screen.classList.remove("waiting");
-  const anew = () => play({ ...playing, time: now() });
+  const mine = playing;
+  const anew = () => play({ ...mine, time: now() });
   lostBox.replaceChildren(
-    make("b", {}, error.status === 404 ? "The file is not there" : "This cannot be played"),
+    make("b", {}, error.status === 404 ? (final ? "Not in this library" : "The file is not there") : "This cannot be played"),
     make("p", {}, error.message),
-    make("button", { class: "plain edged", type: "button", onclick: anew }, "Try again"),
+    ...(final && error.status !== 0 ? [] : [make("button", { class: "plain edged", type: "button", onclick: anew }, "Try again")]),
   );
   lostBox.hidden = false;
   notice.hidden = true;
-  if (playing && error.status === 404) showStored(playing.id);
+  if (final) {
+    playing = null; // what its source says from now on is of no interest
+    video.removeAttribute("src");
+  }
+  if (playing && error.status === 404 && !final) showStored(playing.id);
 }
 
 // The archive may be offline; the key frames are not.

@@ -42,6 +42,8 @@ async function open({ video: id, time }, asked) {
   const hit = expected?.video_id === id ? expected : null;
   const mine = (current = { video: { id, path: hit?.path ?? "" }, hit, time, reported: time });
   title(mine.video);
+  dialog.classList.remove("without");
+  element("player-changed").hidden = true;
   element("player-said").textContent = "";
   element("player-best").hidden = true;
   element("legend").replaceChildren();
@@ -59,17 +61,31 @@ async function open({ video: id, time }, asked) {
   try {
     video = await api.video(id);
   } catch (error) {
-    if (mine === current) footage.lost(error);
+    if (mine === current) nothing(error, error.status === 404 ? "No such video" : "");
     return;
   }
   if (mine !== current) return;
   mine.video = video;
   footage.know(video);
   title(video);
+  if (video.status === "failed") {
+    const reason = video.error ?? "nothing of it could be indexed";
+    nothing(new Error(reason.charAt(0).toUpperCase() + reason.slice(1)));
+    return;
+  }
   spans.open(video, hit);
   lesson.open(video, hit);
   await showTimeline(mine);
   await showMatches(mine, asked);
+}
+
+// Of what is no video, or could not be indexed, there is nothing to link, to like or to teach.
+function nothing(error, name = "") {
+  footage.lost(error, { final: true });
+  dialog.classList.add("without");
+  if (!name) return;
+  element("player-name").textContent = name;
+  on.entitle(name);
 }
 
 function title(video) {
@@ -87,6 +103,7 @@ async function showTimeline(mine) {
     // the footage still plays
   }
   if (mine !== current) return;
+  showChange(mine.video, found.changed);
   const start = found.start_seconds ?? 0;
   footage.startsAt(start);
   const length = found.duration_seconds ?? footage.duration();
@@ -96,6 +113,26 @@ async function showTimeline(mine) {
   timeline.moveHead(footage.now());
   timeline.legend(element("legend"), seek);
   seen();
+}
+
+// What is known is of the file as it was.
+function showChange({ path }, isChanged) {
+  const box = element("player-changed");
+  box.hidden = !isChanged;
+  if (!isChanged) return;
+  const text = make("span", {}, "The file has changed since it was indexed: what is shown of it here may not fit. Index it again.");
+  const button = make("button", { class: "plain edged", type: "button", onclick: async () => {
+    button.disabled = true;
+    try {
+      await api.ingest(path);
+      text.textContent = "It is being indexed again; the Library view shows how far.";
+      button.remove();
+    } catch (error) {
+      text.textContent = error.message;
+      button.disabled = false;
+    }
+  } }, "Index it again");
+  box.replaceChildren(text, button);
 }
 
 // Draws again what is known: after a lesson there is more.

@@ -9,6 +9,7 @@ import * as query from "./query.js";
 
 const FIRST = 60; // hits of the first answer; more follow when the end comes near
 const MOST = 10_000;
+const BACK_MS = 3000;
 const MOST_CLIPS = 1000; // of one listing
 const results = element("results");
 const message = element("message");
@@ -16,11 +17,13 @@ const message = element("message");
 export function search(on) {
   const shown = grid(results, (hit) => card(hit, on), () => more());
   let running = null;
+  let failure = null; // why nothing is shown
   let last = null; // { asked, state, limit, full }
 
   async function ask(state, wanted, limit) {
     running?.abort();
     const mine = (running = new AbortController());
+    failure = null;
     results.setAttribute("aria-busy", "true");
     const patience = limit === FIRST ? setTimeout(() => say("Searching…"), 300) : 0;
     try {
@@ -37,7 +40,10 @@ export function search(on) {
       if (error.name === "AbortError" || mine !== running) return;
       last = null;
       if (limit === FIRST) shown.show([]);
-      fail(error, () => ask(state, wanted, limit));
+      const anew = () => ask(state, wanted, limit);
+      fail(error, anew);
+      if (!error.status) whenBack(() => failure === error && anew());
+      failure = error;
     } finally {
       clearTimeout(patience);
       if (mine === running) {
@@ -59,7 +65,7 @@ export function search(on) {
     const isUnasked = query.isEmpty(wanted) && (wanted.parts.length || wanted.lost || !isFiltered(state));
     if (wrong || isUnasked) {
       running?.abort();
-      running = last = null;
+      running = last = failure = null;
       shown.show([]);
       if (wrong) say(wrong.text, "nothing");
       else if (wanted.lost) say("The dropped example is no longer kept in this browser. Drop it again.", "nothing");
@@ -73,6 +79,22 @@ export function search(on) {
   }
 
   return { run, asked: query.asked };
+}
+
+// Acts once the server answers again.
+function whenBack(act) {
+  const ask = async () => {
+    try {
+      await api.status();
+    } catch (error) {
+      if (!error.status) return;
+    }
+    clearInterval(asking);
+    window.removeEventListener("online", ask);
+    act();
+  };
+  const asking = setInterval(ask, BACK_MS);
+  window.addEventListener("online", ask);
 }
 
 const isFiltered = (state) => Object.entries(state.filters).some(([name, value]) => value && name !== "confidence");
