@@ -378,7 +378,7 @@ def test_spans_stay_inside_the_video(page: Any, shown: Shown) -> None:
     from playwright.sync_api import expect
 
     page.goto(f"{shown.address}/?v={shown.videos['cat.mp4']}&t=0")
-    page.locator("#legend button").wait_for()
+    page.locator("#legend button").first.wait_for()
     page.evaluate(f"{VIDEO}.pause()")
     page.keyboard.press("End")
     page.keyboard.press("i")
@@ -440,7 +440,7 @@ def test_the_library_shows_what_failed_and_indexes_live(page: Any, shown: Shown)
     )
     expect(page.locator("#holdings")).to_contain_text("7 videos")
     page.get_by_label("Dismiss: Indexing").click()
-    expect(page.locator("#jobs")).to_be_hidden()
+    expect(page.locator(".job", has_text="Indexing")).to_have_count(0)
 
 
 def test_actions_are_confirmed_and_rejected(page: Any, shown: Shown) -> None:
@@ -454,6 +454,8 @@ def test_actions_are_confirmed_and_rejected(page: Any, shown: Shown) -> None:
     judged = page.locator(".tiles").first.locator(".tile").first
     judged.get_by_role("button", name="Confirm").click()
     expect(judged.locator(".said")).to_contain_text("Confirmed")
+    judged.get_by_role("button", name="Undo").click()
+    expect(judged.locator(".said")).to_have_text("Taken back.")
     page.locator(".tiles").first.locator(".tile").first.locator(".still").click()
     expect(page.locator("#seen")).to_contain_text(TAUGHT)
 

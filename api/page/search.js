@@ -67,7 +67,7 @@ export function search(on) {
       running?.abort();
       running = last = failure = null;
       shown.show([]);
-      if (wrong) say(wrong.text, "nothing");
+      if (wrong) say(""); // the form says it
       else if (wanted.lost) say("The dropped example is no longer kept in this browser. Drop it again.", "nothing");
       else if (wanted.parts.length) say("Add something to look for: words, an image or a clip.", "nothing");
       else say("");
