@@ -199,6 +199,43 @@ def test_an_action_filters_and_nothing_is_said_clearly(page: Any) -> None:
     expect(page.locator("#message")).to_contain_text("no clip passes the filters")
 
 
+def test_filters_alone_list_clips_and_wrong_ones_are_named(page: Any, shown: Shown) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{shown.address}/?prefix={shown.archive}/street")
+    expect(page.locator(".card .name").first).to_have_text("street.mp4")
+    expect(page.locator("#message")).to_contain_text(re.compile(r"\d+ clips pass the filters"))
+    assert page.locator(".card .score").count() == 0
+    page.fill("#f-min", "5")
+    page.fill("#f-max", "2")
+    page.locator("#f-max").blur()
+    expect(page.locator("#filters-fault")).to_contain_text("No clip lasts 5 s or more and 2 s or less")
+    expect(page.locator("#f-min")).to_have_attribute("aria-invalid", "true")
+    page.goto(f"{shown.address}/?min=-1")
+    expect(page.locator("#filters-fault")).to_contain_text("less than 0 s")
+
+
+def test_what_a_link_asks_for_in_vain_is_said(page: Any, shown: Shown) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{shown.address}/?q=rabbit&example=elsewhere&like=99999&min=abc")
+    expect(page.locator(".card").first).to_be_visible()
+    notice = page.locator("#form-notice")
+    expect(notice).to_contain_text("not kept in this browser")
+    expect(notice).to_contain_text("like=99999, min=abc")
+    page.get_by_label("Remove: like a file that").click()
+    expect(notice).to_be_hidden()
+    page.evaluate(
+        """() => {
+            const transfer = new DataTransfer();
+            transfer.setData("text/uri-list", "https://example.org/cat.jpg");
+            const options = { dataTransfer: transfer, bubbles: true, cancelable: true };
+            document.body.dispatchEvent(new DragEvent("drop", options));
+        }"""
+    )
+    expect(notice).to_contain_text("A link cannot be searched by")
+
+
 # --- the player --------------------------------------------------------------------------------
 
 
@@ -283,6 +320,19 @@ def test_a_file_that_moved_away_says_so(page: Any, shown: Shown) -> None:
     expect(page.locator("#player-lost img").first).to_be_visible()  # its key frames are stored
 
 
+def test_what_is_no_video_offers_nothing(page: Any, shown: Shown) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{shown.address}/?v=99999")
+    expect(page.locator("#player-name")).to_have_text("No such video")
+    expect(page.locator("#player-link")).to_be_hidden()
+    page.goto(f"{shown.address}/?v={shown.videos['broken.mp4']}")
+    expect(page.locator("#player-lost")).to_contain_text("moov")
+    expect(page.locator("#timeline")).to_be_hidden()
+    assert page.goto(f"{shown.address}/nosuch").status == 404
+    expect(page.locator("h1")).to_have_text("There is nothing at this address")
+
+
 def test_what_the_browser_cannot_play_is_converted(page: Any, shown: Shown) -> None:
     from playwright.sync_api import expect
 
@@ -294,6 +344,65 @@ def test_what_the_browser_cannot_play_is_converted(page: Any, shown: Shown) -> N
     expect(page.locator("#player-clock")).to_contain_text(re.compile(r"0:0[34]"))
 
 
+def test_the_original_gets_a_second_chance(page: Any, shown: Shown) -> None:
+    from playwright.sync_api import expect
+
+    asked: list[str] = []
+
+    def stumble(route: Any) -> None:
+        is_footage = route.request.resource_type == "media"  # and not the page, which asks why
+        asked.extend([route.request.url] if is_footage else [])
+        if is_footage and len(asked) <= refused:
+            route.fulfill(body=b"no film", content_type="video/mp4")
+        else:
+            route.continue_()
+
+    refused = 1
+    page.route("**/v1/videos/*/file", stumble)
+    page.goto(f"{shown.address}/?v={shown.videos['street.mp4']}&t=4.5")
+    wait_until(page, f"{VIDEO}.readyState >= 2")
+    assert 4.4 <= now(page) < 6
+    assert page.evaluate(f"{VIDEO}.currentSrc").endswith("/file")
+    expect(page.locator("#player-notice")).to_be_hidden()
+    asked.clear()
+    refused = 2
+    page.goto(f"{shown.address}/?v={shown.videos['street.mp4']}&t=4.5")
+    expect(page.locator("#player-notice")).to_contain_text("plays", timeout=20_000)
+    expect(page.locator("#player-clock")).to_contain_text(re.compile(r"0:0[4-7]"))
+    page.get_by_role("button", name="Try the original").click()
+    wait_until(page, f"{VIDEO}.readyState >= 2 && {VIDEO}.currentSrc.includes('/file')")
+    assert now(page) > 4
+
+
+def test_spans_stay_inside_the_video(page: Any, shown: Shown) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{shown.address}/?v={shown.videos['cat.mp4']}&t=0")
+    page.locator("#legend button").first.wait_for()
+    page.evaluate(f"{VIDEO}.pause()")
+    page.keyboard.press("End")
+    page.keyboard.press("i")
+    expect(page.locator("#span-said")).to_contain_text("Here the video ends")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("i")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("o")
+    expect(page.locator("#span-start")).to_have_value("5.0")
+    expect(page.locator("#span-end")).to_have_value("6.0")
+    page.fill("#span-end", "20")
+    page.locator("#span-end").blur()
+    expect(page.locator("#span-said")).to_contain_text("from 0.0 to 6.0 s")
+    expect(page.locator("#span-end")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#span-cut")).to_be_hidden()
+    page.fill("#span-end", "1")
+    page.locator("#span-end").blur()
+    expect(page.locator("#span-said")).to_contain_text("ends after it begins")
+    page.fill("#span-end", "5.5")
+    page.locator("#span-end").blur()
+    expect(page.locator("#span-cut")).to_be_visible()
+
+
 def test_a_server_that_is_gone_says_so_and_may_come_back(page: Any) -> None:
     from playwright.sync_api import expect
 
@@ -302,8 +411,8 @@ def test_a_server_that_is_gone_says_so_and_may_come_back(page: Any) -> None:
     page.fill("#words", "a street")
     page.keyboard.press("Enter")
     expect(page.locator("#message.problem")).to_contain_text("The server does not answer")
-    page.context.set_offline(False)
-    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    page.context.set_offline(False)  # found out without a press
     expect(page.locator(".card .name").first).to_have_text("street.mp4")
 
 
@@ -322,10 +431,16 @@ def test_the_library_shows_what_failed_and_indexes_live(page: Any, shown: Shown)
     added = shown.archive.parent / "added"
     added.mkdir()
     shutil.copy(samples() / "carphone_distorted.mp4", added / "later.mp4")
+    (added / "torn.mp4").write_bytes((samples() / "bikes.mp4").read_bytes()[:9_000])
     page.fill("#ingest-path", str(added))
     page.keyboard.press("Enter")
     expect(page.locator(".job.done", has_text="Indexing")).to_contain_text("1 indexed", timeout=30_000)
+    expect(page.locator(".job.done", has_text="Indexing")).to_contain_text(
+        re.compile(r"1 failed.*torn\.mp4: ", re.DOTALL)
+    )
     expect(page.locator("#holdings")).to_contain_text("7 videos")
+    page.get_by_label("Dismiss: Indexing").click()
+    expect(page.locator(".job", has_text="Indexing")).to_have_count(0)
 
 
 def test_actions_are_confirmed_and_rejected(page: Any, shown: Shown) -> None:
@@ -339,6 +454,8 @@ def test_actions_are_confirmed_and_rejected(page: Any, shown: Shown) -> None:
     judged = page.locator(".tiles").first.locator(".tile").first
     judged.get_by_role("button", name="Confirm").click()
     expect(judged.locator(".said")).to_contain_text("Confirmed")
+    judged.get_by_role("button", name="Undo").click()
+    expect(judged.locator(".said")).to_have_text("Taken back.")
     page.locator(".tiles").first.locator(".tile").first.locator(".still").click()
     expect(page.locator("#seen")).to_contain_text(TAUGHT)
 

@@ -2,9 +2,9 @@
 
 import * as api from "./api.js";
 import { element, icon, make } from "./elements.js";
-import { clock, colour, count, fileName, length, percent, whole } from "./format.js";
+import { colour, count, fileName, length, percent, span, whole } from "./format.js";
 import { clipOf, judging } from "./judge.js";
-import { finished, outcome, stage } from "./lesson.js";
+import { finished, outcome, stage, tooFew } from "./lesson.js";
 import { fit } from "./scrub.js";
 
 const PAGE = 24;
@@ -57,8 +57,9 @@ async function listing() {
   }
   made.push(make("ul", { class: "action-list" }, ...actions.map(row)));
   if (untaught.length) {
-    made.push(make("h2", {}, "Corrected, not taught yet"), make("ul", { class: "plain-list" }, ...untaught.map((one) =>
-      make("li", {}, make("b", {}, one.action), ` ${one.positive} for, ${one.negative} against`))));
+    made.push(make("h2", {}, "Kept, not taught yet"), make("ul", { class: "plain-list" }, ...untaught.map((one) =>
+      make("li", {}, make("a", { href: `/?view=actions&name=${encodeURIComponent(one.action)}` }, one.action),
+        ` · ${count(one.positive, "example")} that ${one.positive === 1 ? "shows" : "show"} it, ${one.negative} that ${one.negative === 1 ? "does" : "do"} not`))));
   }
   if (heads.length) {
     made.push(make("h2", {}, "Heads"), make("ul", { class: "plain-list" }, ...heads.map((one) =>
@@ -103,11 +104,11 @@ function measures(report) {
     make("dt", {}, name),
     make("dd", {}, percent(share), make("meter", { min: 0, max: 1, value: share, "aria-label": `${name} ${percent(share)}` })),
   );
-  const basis = `From ${count(report.positives, "example")} and ${count(report.negatives, "counter-example")}, held out in turn.`;
+  const basis = `Measured on ${count(report.positives, "piece")} that show it and ${report.negatives} that do not, each held out in turn.`;
   return make(
     "div", { class: "measures" },
     make("dl", {}, gauge("Precision", report.precision), gauge("Recall", report.recall)),
-    make("p", { class: "note" }, basis, report.by_source ? null : make("span", { class: "caution" }, " Few files: the figures flatter.")),
+    make("p", { class: "note" }, basis, report.by_source ? null : make("span", { class: "caution" }, " They come from few files: with other footage, expect less.")),
   );
 }
 
@@ -124,7 +125,7 @@ async function detail(name) {
   const more = make("button", { class: "plain more", type: "button" }, "Show more");
   let cursor = null;
   const add = async (page) => {
-    segments.append(...page.segments.map((one) => tile(one, judging(one))));
+    segments.append(...page.segments.map(judged));
     cursor = page.next_cursor;
     more.hidden = !cursor;
   };
@@ -135,18 +136,32 @@ async function detail(name) {
       say(error.message, "problem");
     }
   });
+  const total = make("b", { class: "number" }, whole(found.total));
+  let left = found.total;
+  function judged(one) {
+    let wasRejected = false;
+    const made = tile(one, judging(one, (correct) => {
+      const isRejected = correct === false;
+      left += Number(wasRejected) - Number(isRejected);
+      wasRejected = isRejected;
+      total.textContent = whole(left);
+      made.classList.toggle("rejected", isRejected);
+    }));
+    return made;
+  }
   await add(found);
   const taught = known.head === "taught";
+  const isKept = !known.head && known.examples.length > 0;
   return [
     back(),
     make("div", { class: "action-title" },
       make("h2", {}, name),
       make("div", { class: "row" },
-        make("button", { class: "plain edged", type: "button", onclick: () => on.only(name) }, "Search for it"),
-        taught ? make("button", { class: "plain edged", type: "button", onclick: (event) => again(name, event.currentTarget) }, "Teach again") : null,
-        taught ? make("button", { class: "plain edged bad", type: "button", onclick: (event) => forget(name, event.currentTarget) }, "Forget it") : null)),
-    measures(known.report),
-    make("h3", {}, "Found ", make("b", { class: "number" }, whole(found.total))),
+        isKept ? null : make("button", { class: "plain edged", type: "button", onclick: () => on.only(name) }, "Search for it"),
+        taught || isKept ? make("button", { class: "plain edged", type: "button", onclick: (event) => again(name, event.currentTarget) }, taught ? "Teach again" : "Teach it") : null,
+        taught || isKept ? make("button", { class: "plain edged bad", type: "button", onclick: (event) => forget(name, event.currentTarget) }, "Forget it") : null)),
+    isKept ? make("p", { class: "note" }, "Not taught yet: these examples are kept until there are enough for a lesson.") : measures(known.report),
+    make("h3", {}, "Found ", total),
     found.total ? make("p", { class: "note" }, "Confirm or reject what you see: the next lesson learns from it.") : make("p", { class: "note" }, "Nothing was found yet."),
     segments,
     more,
@@ -160,20 +175,34 @@ function tile(one, ...acts) {
   image.addEventListener("load", () => fit(image.parentElement, image), { once: true });
   if (one.key_frame_url) image.src = one.key_frame_url;
   else clipOf(one).then((clip) => clip?.key_frames.length && (image.src = clip.key_frames[0].url)).catch(() => {});
-  const where = `${fileName(one.path ?? one.source ?? "")}, ${clock(one.start_seconds)} – ${clock(one.end_seconds)}`;
+  const still = make("button", { class: "still", type: "button", onclick: () => on.open(one.video_id, one.start_seconds) },
+    image, make("span", { class: "time" }, span(one)));
+  const name = make("p", { class: "name" });
+  const entitle = (path) => {
+    still.setAttribute("aria-label", `Play ${path ? `${fileName(path)}, ` : ""}${span(one)}`);
+    name.textContent = fileName(path);
+    name.title = path;
+  };
+  entitle(one.path ?? "");
+  if (!one.path) pathOf(one.video_id).then(entitle).catch(() => {});
   return make(
     "li", { class: "tile" },
-    make("button", { class: "still", type: "button", "aria-label": `Play ${where}`, onclick: () => on.open(one.video_id, one.start_seconds) },
-      image, make("span", { class: "time" }, `${clock(one.start_seconds)} – ${clock(one.end_seconds)}`)),
-    make("p", { class: "name", title: one.path ?? one.source }, fileName(one.path ?? one.source ?? "")),
+    still,
+    name,
     Number.isFinite(one.confidence) ? make("p", { class: "note" }, `${percent(one.confidence)} sure`) : null,
     ...acts,
   );
 }
 
+const paths = new Map(); // video id -> promise of its path
+function pathOf(id) {
+  if (!paths.has(id)) paths.set(id, api.video(id).then((video) => video.path));
+  return paths.get(id);
+}
+
 function exampleTile(name, one) {
   const sign = make("p", { class: one.positive ? "sign yes" : "sign no" }, icon(one.positive ? "check" : "close"), one.positive ? "shows it" : "does not show it");
-  const where = fileName(one.source ?? "");
+  const where = one.video_id && one.start_seconds !== null ? span(one) : fileName(one.source ?? "");
   const out = one.id ? make("button", { class: "plain edged small", type: "button", "aria-label": `Remove the example ${where}`, onclick: async (event) => {
     event.currentTarget.disabled = true;
     try {
@@ -185,7 +214,7 @@ function exampleTile(name, one) {
     }
   } }, "Remove") : null;
   const made = one.video_id && one.start_seconds !== null
-    ? tile(one, sign, out)
+    ? tile({ ...one, source: null }, sign, out)
     : make("li", { class: "tile" }, make("div", { class: "still none" }, make("span", {}, "Not in this library")), make("p", { class: "name", title: one.source }, where), sign, out);
   return made;
 }
@@ -200,7 +229,7 @@ async function again(name, button) {
     say(outcome({ action: name, ...job.result }));
     on.learned();
   } catch (error) {
-    say(error.message, "problem");
+    say(error.problem?.needed ? tooFew(name, error.problem) : error.message, "problem");
   } finally {
     button.disabled = false;
   }

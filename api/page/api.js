@@ -1,9 +1,12 @@
 // Talks to the server. A refusal becomes an Error whose message is fit to show.
 
+import { inWords } from "./words.js";
+
 export class Refusal extends Error {
-  constructor(message, status) {
+  constructor(message, status, problem = {}) {
     super(message.charAt(0).toUpperCase() + message.slice(1));
     this.status = status; // 0: no answer at all
+    this.problem = problem; // the document that says more
   }
 }
 
@@ -28,13 +31,8 @@ async function answer(url, options) {
 }
 
 async function refusal(response) {
-  let detail = `${response.status} ${response.statusText}`;
-  try {
-    detail = (await response.json()).detail || detail;
-  } catch {
-    // not a problem document: the status has to do
-  }
-  return new Refusal(detail, response.status);
+  const problem = await response.json().catch(() => ({})); // else the status has to do
+  return new Refusal(inWords(problem) || `${response.status} ${response.statusText}`, response.status, problem);
 }
 
 function address(path, parameters) {
@@ -70,7 +68,7 @@ export const matches = (videoId, parts, file, signal) =>
 export const status = () => answer("/v1/status");
 export const videos = (parameters) => answer(address("/v1/videos", parameters));
 export const video = (id) => answer(`/v1/videos/${id}`);
-export const clips = (parameters) => answer(address("/v1/clips", parameters));
+export const clips = (parameters, signal) => answer(address("/v1/clips", parameters), { signal });
 export const timeline = (id) => answer(`/v1/videos/${id}/timeline`);
 export const keyFrames = (id, most) => answer(address(`/v1/videos/${id}/key-frames`, { max: most }));
 export const ingest = (path) => send("/v1/ingest", { paths: [path] });
@@ -85,7 +83,7 @@ export const segments = (parameters) => answer(address("/v1/segments", parameter
 export const teach = (lesson) => send("/v1/actions", lesson);
 export const forget = (name) => remove(`/v1/actions/${encodeURIComponent(name)}`);
 export const forgetExample = (name, id) => remove(`/v1/actions/${encodeURIComponent(name)}/examples/${id}`);
-export const judge = (clipId, action, correct) => send("/v1/feedback", { clip_id: clipId, action, correct });
+export const judge = (what, action, correct) => send("/v1/feedback", { ...what, action, correct });
 
 // --- footage -------------------------------------------------------------------------------
 

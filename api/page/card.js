@@ -12,13 +12,13 @@ const MOST_CHIPS = 3;
 export function card(hit, on) {
   const name = fileName(hit.path);
   const where = `${name}, ${span(hit)}`;
-  const score = `${verdict(hit)}, score ${hit.score.toFixed(3)}`;
+  const isScored = Number.isFinite(hit.score);
   const shown = still(hit);
   const image = make("img", { alt: "", decoding: "async", draggable: false });
   if (shown) image.src = shown.url;
   const picture = make(
     "a",
-    { class: "still", href: momentUrl(hit.video_id, hit.start_seconds), "aria-label": `Play ${where}. ${score}` },
+    { class: "still", href: momentUrl(hit.video_id, hit.start_seconds), "aria-label": `Play ${where}${isScored ? `. ${verdict(hit)}, score ${hit.score.toFixed(3)}` : ""}` },
     image,
     make("span", { class: "time" }, span(hit)),
   );
@@ -27,20 +27,12 @@ export function card(hit, on) {
     event.preventDefault();
     on.play(hit);
   });
-  const meter = make("i");
-  meter.style.width = `${Math.max(0, Math.min(1, hit.score)) * 100}%`;
   const item = make(
     "li",
     { class: `card${hit.weak ? " weak" : ""}`, draggable: true },
     picture,
     make("p", { class: "name", title: hit.path }, name),
-    make(
-      "p",
-      { class: "score", title: hit.weak ? "Unrelated queries score as well here" : null },
-      make("span", { class: "meter", "aria-hidden": "true" }, meter),
-      make("b", {}, verdict(hit)),
-      make("span", { class: "number" }, hit.score.toFixed(3)),
-    ),
+    isScored ? score(hit) : null,
     chips(hit, on),
     make(
       "div",
@@ -61,13 +53,25 @@ export function card(hit, on) {
   return item;
 }
 
+function score(hit) {
+  const meter = make("i");
+  meter.style.width = `${Math.max(0, Math.min(1, hit.score)) * 100}%`;
+  return make(
+    "p",
+    { class: "score", title: hit.weak ? "Unrelated queries score as well here" : null },
+    make("span", { class: "meter", "aria-hidden": "true" }, meter),
+    make("b", {}, verdict(hit)),
+    make("span", { class: "number" }, hit.score.toFixed(3)),
+  );
+}
+
 function chips(hit, on) {
   const best = new Map();
   for (const tag of hit.actions) {
     if (tag.confidence > (best.get(tag.action) ?? 0)) best.set(tag.action, tag.confidence);
   }
   const sorted = [...best].sort((one, other) => other[1] - one[1]);
-  const list = make("ul", { class: "chips", "aria-label": "Actions" });
+  const list = make("ul", { class: "chips", "aria-label": sorted.length ? "Actions" : null, "aria-hidden": sorted.length ? null : "true" });
   for (const [action, confidence] of sorted.slice(0, MOST_CHIPS)) {
     list.append(make("li", {}, make(
       "button",

@@ -15,10 +15,12 @@ export function drag(hit) {
   else zones.hidden = true;
 }
 
-// `on` has file(file) and hit(hit, like).
+// `on` has files(list), hit(hit, like) and refuse(text).
 export function connect(on) {
   let depth = 0;
   const holds = (event, type) => [...(event.dataTransfer?.types ?? [])].includes(type);
+  // A link dropped into a field is typed there.
+  const isLink = (event) => holds(event, "text/uri-list") && !event.target.closest?.("input");
   const lift = () => {
     depth = 0;
     curtain.hidden = true;
@@ -34,19 +36,21 @@ export function connect(on) {
     if (!depth) lift();
   });
   window.addEventListener("dragover", (event) => {
-    if (holds(event, "Files") && !dragged) event.preventDefault();
+    if ((holds(event, "Files") || isLink(event)) && !dragged) event.preventDefault();
   });
   window.addEventListener("drop", (event) => {
-    if (!holds(event, "Files") || dragged) return;
+    if (dragged || !(holds(event, "Files") || isLink(event))) return;
     event.preventDefault();
     lift();
-    if (event.dataTransfer.files[0]) on.file(event.dataTransfer.files[0]);
+    const { files } = event.dataTransfer;
+    if (files.length) on.files(files);
+    else on.refuse("A link cannot be searched by. Save the picture or the clip as a file, then drop the file here.");
   });
   window.addEventListener("paste", (event) => {
-    const file = event.clipboardData?.files[0];
-    if (!file) return;
+    const files = event.clipboardData?.files;
+    if (!files?.length) return;
     event.preventDefault();
-    on.file(file);
+    on.files(files);
   });
   for (const zone of zones.children) {
     zone.addEventListener("dragover", (event) => {

@@ -12,6 +12,7 @@ const LEAD = 2; // seconds that it begins before what is wanted
 const video = element("player-video");
 const notice = element("player-notice");
 const lostBox = element("player-lost");
+const screen = video.parentElement;
 
 let playing = null; // { id, time, hit, poster, path }
 let base = 0; // the file's time that the browser calls 0
@@ -19,16 +20,19 @@ let offset = 0;
 let converted = null; // { start, end } of the preview, or null while the file itself plays
 let until = null; // where playing a span ends
 let wish = null; // a time that is waited for while a source loads
+let again = false; // the file itself was tried a second time
 
 export const now = () => wish ?? offset + video.currentTime;
 export const isBusy = () => wish !== null;
 export const duration = () => (Number.isFinite(video.duration) && !converted ? video.duration : null);
+export const isOver = () => video.ended;
 export const know = (document) => playing && Object.assign(playing, { path: document.path, length: document.duration_seconds });
 
 export function play(wanted) {
   playing = { ...wanted, path: wanted.hit?.path ?? "" };
   converted = until = null;
   base = offset = 0;
+  again = false;
   notice.hidden = lostBox.hidden = true;
   video.poster = wanted.poster ?? "";
   load(api.fileUrl(wanted.id), wanted.time);
@@ -46,14 +50,18 @@ export function startsAt(seconds) {
 
 function load(url, time) {
   wish = time;
+  // What is shown until the preview is made is not at the time that the clock tells.
+  video.controls = !converted;
+  screen.classList.toggle("waiting", Boolean(converted));
   // The fragment makes the browser fetch from there and not from the start.
-  video.src = converted ? url : `${url}#t=${time}`;
+  video.src = converted || again ? url : `${url}#t=${time}`;
   // Refused by a browser that wants a click first: the controls are there.
   video.play().catch(() => {});
 }
 
 export function stop() {
   playing = wish = until = null;
+  screen.classList.remove("waiting");
   video.pause();
   video.removeAttribute("src");
   video.load();
@@ -65,6 +73,7 @@ export function seek(seconds) {
   if (!lostBox.hidden) wish = seconds;
   else if (converted && (seconds < converted.start || seconds >= converted.end)) convert(seconds);
   else if (wish !== null) wish = seconds;
+  else if (video.error) wish = seconds;
   else video.currentTime = Math.max(0, seconds - offset);
 }
 
@@ -84,31 +93,39 @@ function convert(time) {
   converted = { start, end: Math.max(end, start + 0.1) };
   offset = start;
   load(api.convertedUrl(playing.id, converted.start, converted.end), time);
-  say(
-    "This browser cannot play the file as it is. What plays is a converted preview, "
-    + `${clock(converted.start)} to ${clock(converted.end)}, smaller than the original.`,
-    make("a", { class: "plain edged", download: "", href: api.fileUrl(playing.id) }, "Download the file"),
-  );
+  sayConverted("is being made");
 }
 
-function say(text, ...more) {
-  notice.replaceChildren(make("span", {}, text), ...more);
+function sayConverted(what) {
+  const stretch = `${clock(converted.start)} to ${clock(converted.end)}`;
+  const original = () => play({ ...playing, time: now() });
+  notice.replaceChildren(
+    make("span", {}, `This browser could not play the file as it is. A converted preview, smaller than the original, ${what}: ${stretch}.`),
+    make("button", { class: "plain edged", type: "button", onclick: original }, "Try the original"),
+    make("a", { class: "plain edged", download: "", href: api.fileUrl(playing.id) }, "Download the file"),
+  );
   notice.hidden = false;
 }
 
-// Says in the place of the picture why there is none.
-export function lost(error) {
+// Says in the place of the picture why there is none; `final` where trying again is of no use.
+export function lost(error, { final = false } = {}) {
   wish = now(); // the timeline still shows where it would be
   video.pause();
-  const again = () => play({ ...playing, time: now() });
+  screen.classList.remove("waiting");
+  const mine = playing;
+  const anew = () => play({ ...mine, time: now() });
   lostBox.replaceChildren(
-    make("b", {}, error.status === 404 ? "The file is not there" : "This cannot be played"),
+    make("b", {}, error.status === 404 ? (final ? "Not in this library" : "The file is not there") : "This cannot be played"),
     make("p", {}, error.message),
-    make("button", { class: "plain edged", type: "button", onclick: again }, "Try again"),
+    ...(final && error.status !== 0 ? [] : [make("button", { class: "plain edged", type: "button", onclick: anew }, "Try again")]),
   );
   lostBox.hidden = false;
   notice.hidden = true;
-  if (playing && error.status === 404) showStored(playing.id);
+  if (final) {
+    playing = null; // what its source says from now on is of no interest
+    video.removeAttribute("src");
+  }
+  if (playing && error.status === 404 && !final) showStored(playing.id);
 }
 
 // The archive may be offline; the key frames are not.
@@ -123,27 +140,34 @@ async function showStored(id) {
   }
 }
 
+// Decoders of browsers stumble at times, at the first file above all: the file itself gets a second
+// chance, from its start.
 async function failed() {
   const mine = playing;
   if (!mine || !video.hasAttribute("src")) return;
-  const wanted = wish ?? now();
-  if (converted) {
-    const reason = await api.whyNot(api.convertedUrl(mine.id, converted.start, converted.end));
-    if (mine === playing) lost(reason ?? new Error(`${fileName(mine.path)} can be played neither as it is nor converted.`));
-    return;
-  }
-  const reason = await api.whyNot(api.fileUrl(mine.id));
-  if (mine !== playing) return;
+  wish = now(); // moves on with what is asked for meanwhile
+  const source = converted;
+  const reason = await api.whyNot(source ? api.convertedUrl(mine.id, source.start, source.end) : api.fileUrl(mine.id));
+  if (mine !== playing || source !== converted || !lostBox.hidden) return;
   if (reason) lost(reason);
-  else convert(wanted);
+  else if (source) lost(new Error(`${fileName(mine.path)} can be played neither as it is nor converted.`));
+  else if (again) convert(wish);
+  else {
+    again = true;
+    load(api.fileUrl(mine.id), wish);
+  }
 }
 
 function loaded() {
   // Sound without a picture: the browser knows the container and not the video's codec.
   if (!converted && !video.videoWidth && !video.videoHeight) {
+    again = true;
     failed();
     return;
   }
+  screen.classList.remove("waiting");
+  video.controls = true;
+  if (converted) sayConverted("plays");
   if (wish === null) return;
   const inSource = Math.max(0, wish - offset);
   wish = null;

@@ -8,7 +8,7 @@ const FAR = 10;
 
 // `on` has seek(seconds), now(), toggle() and frame(), the length of a frame.
 export function connect(dialog, on) {
-  const step = (seconds) => () => on.seek(Math.max(0, on.now() + seconds));
+  const step = (seconds) => () => on.seek(on.now() + seconds);
   const press = (id) => () => !element(id).hidden && element(id).click();
   const plain = {
     " ": on.toggle,
@@ -26,12 +26,12 @@ export function connect(dialog, on) {
     "+": () => timeline.zoom(0.5),
     "=": () => timeline.zoom(0.5),
     "-": () => timeline.zoom(2),
-    ",": () => on.seek(Math.max(0, on.now() - on.frame())),
+    ",": () => on.seek(on.now() - on.frame()),
     ".": () => on.seek(on.now() + on.frame()),
   };
   const onTimeline = {
-    Home: () => on.seek(Number(element("timeline").getAttribute("aria-valuemin"))),
-    End: () => on.seek(Number(element("timeline").getAttribute("aria-valuemax"))),
+    Home: () => on.seek(-Infinity),
+    End: () => timeline.extent() && on.seek(Infinity),
     ArrowUp: step(1),
     ArrowDown: step(-1),
     PageUp: step(FAR),

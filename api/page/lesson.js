@@ -60,7 +60,20 @@ function show() {
   }));
   const yes = tray.filter((one) => one.positive).length;
   element("teach-go").disabled = teaching || !tray.length || !name.value.trim();
-  element("teach-go").textContent = teaching ? "Teaching…" : `Teach${tray.length ? ` from ${count(yes, "span")}` : ""}`;
+  const isKnown = [...element("known-actions").options].some((one) => one.value === name.value.trim());
+  // A first lesson takes more than one span: until then they are kept.
+  const verb = isKnown || yes > 1 || !tray.length ? "Teach" : "Keep";
+  const from = verb === "Keep" ? ` ${count(tray.length, "span")} for later` : ` from ${count(yes, "span")}`;
+  element("teach-go").textContent = teaching ? "Teaching…" : `${verb}${tray.length ? from : ""}`;
+}
+
+// What is wanting for a lesson, in seconds of footage where the server says how many.
+export function tooFew(action, { positive, needed_seconds: seconds }) {
+  const kept = `${count(positive, "example")} of “${action}” ${positive === 1 ? "is" : "are"} kept`;
+  const more = Number.isFinite(seconds) && seconds > 0
+    ? `A lesson needs about ${Math.ceil(seconds)} s more that ${Math.ceil(seconds) === 1 ? "shows" : "show"} it`
+    : "That is not enough for a lesson yet: mark more that shows it";
+  return `${kept}. ${more}, best in several spans that look unlike each other.`;
 }
 
 export const examples = (positive) =>
@@ -86,7 +99,7 @@ export function stage(progress) {
 // What a lesson came to, in words.
 export function outcome(result) {
   const { action, segments, report = result } = result ?? {};
-  const parts = [`Learned “${action}” from ${count(report?.positives ?? 0, "example")}.`];
+  const parts = [`Learned “${action}” from ${count(report?.positives ?? 0, "piece")} of footage that show it.`];
   if (Number.isFinite(report?.precision)) {
     parts.push(`On examples held out: precision ${percent(report.precision)}, recall ${percent(report.recall)}.`);
   }
@@ -108,7 +121,9 @@ async function teach(on) {
     tray = [];
     on.learned(action);
   } catch (error) {
-    said.replaceChildren(error.message);
+    const isTooFew = error.status === 409 && error.problem?.needed;
+    said.replaceChildren(isTooFew ? tooFew(action, error.problem) : error.message);
+    if (isTooFew) said.append(" ", make("a", { href: `/?view=actions&name=${encodeURIComponent(action)}` }, "Look at what is kept"));
     // Too few for a lesson, or a lesson that failed: the server keeps the examples for the next one.
     if (error.status === 409 || error.kept) tray = [];
   } finally {

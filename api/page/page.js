@@ -19,7 +19,7 @@ let depth = history.state?.depth ?? 0; // how many of our own entries lie behind
 
 // Changes the state and the address with it.
 function go(change, { replace = false } = {}) {
-  state = { ...state, ...change };
+  state = { ...state, unread: [], ...change };
   const same = address.write(state) === location.pathname + location.search;
   if (replace || same) history.replaceState({ depth }, "", address.write(state));
   else {
@@ -35,12 +35,18 @@ function apply() {
     if (link.dataset.view === state.view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  document.title = state.words && state.view === "search" ? `${state.words} · Reelseek` : TITLES[state.view];
+  if (!state.player) entitle();
   query.show(state, go);
   if (state.view === "search") showSearch();
   library.show(state);
   actions.show(state);
   player.show(state.player, () => searching.asked(state));
+}
+
+// The title tells what is looked at: a video, a search, or a view.
+function entitle(name = "") {
+  const what = name || (state.view === "search" && state.words);
+  document.title = what ? `${what} · Reelseek` : TITLES[state.view];
 }
 
 async function showSearch() {
@@ -56,13 +62,15 @@ async function showSearch() {
 
 async function showHome() {
   try {
-    const { videos } = await api.videos({ status: "indexed", limit: 12 });
+    const { videos, total } = await api.videos({ status: "indexed", limit: 12 });
     element("home").hidden = !videos.length || searched !== "/";
     element("home-videos").replaceChildren(...posters(videos, (video) => open(video.id, 0)));
     if (!videos.length) {
       const link = make("a", { href: "/?view=library" }, "Index a folder");
       element("message").replaceChildren(make("b", {}, "This library is empty."), link);
     }
+    element("home-all").hidden = total <= videos.length;
+    element("home-all").textContent = `All ${whole(total)} videos`;
   } catch {
     // the header says that the server is gone
   }
@@ -112,9 +120,10 @@ const on = {
 };
 const searching = search(on);
 const liking = query.connect(go, () => state);
-dropping.connect({ file: (file) => query.useExample(file, go), hit: (hit, like) => liking.like(hit, like) });
+dropping.connect({ files: (files) => query.useExample(files, go), hit: (hit, like) => liking.like(hit, like), refuse: query.say });
 player.connect({
   close,
+  entitle,
   moved,
   likeSpan: (video, start, end, like, url) => {
     const id = query.rememberSpan(video, start, end, url);
@@ -123,6 +132,7 @@ player.connect({
     window.scrollTo({ top: 0 });
   },
   likeHit: (hit, like) => liking.like(hit, like),
+  link: (video, time) => address.linkTo(state, video, time),
   only: on.only,
   learned: query.knowActions,
 });
@@ -160,3 +170,5 @@ history.replaceState({ depth }, "", address.write(state));
 apply();
 showHoldings();
 query.knowActions();
+// On a phone the focus would open the keyboard over the page.
+if (!state.player && state.view === "search" && window.matchMedia("(pointer: fine)").matches) element("words").focus();

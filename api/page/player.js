@@ -1,7 +1,6 @@
 // Plays a file from a moment, with what is known about it.
 
 import * as api from "./api.js";
-import { momentUrl } from "./address.js";
 import { element, make } from "./elements.js";
 import { clock, fileName, folder, still } from "./format.js";
 import * as footage from "./footage.js";
@@ -43,12 +42,14 @@ async function open({ video: id, time }, asked) {
   const hit = expected?.video_id === id ? expected : null;
   const mine = (current = { video: { id, path: hit?.path ?? "" }, hit, time, reported: time });
   title(mine.video);
+  dialog.classList.remove("without");
+  element("player-changed").hidden = true;
   element("player-said").textContent = "";
   element("player-best").hidden = true;
   element("legend").replaceChildren();
   element("timeline-note").textContent = "";
-  timeline.show({ start: 0, end: hit?.end_seconds ?? 1, shots: [], segments: [], video: id });
-  if (hit) timeline.moveHead(time);
+  timeline.show({ start: 0, end: null, shots: [], segments: [], video: id });
+  timeline.moveHead(time);
   element("player-clock").textContent = clock(time);
   spans.open(mine.video, hit);
   lesson.open(mine.video, hit);
@@ -60,21 +61,36 @@ async function open({ video: id, time }, asked) {
   try {
     video = await api.video(id);
   } catch (error) {
-    if (mine === current) footage.lost(error);
+    if (mine === current) nothing(error, error.status === 404 ? "No such video" : "");
     return;
   }
   if (mine !== current) return;
   mine.video = video;
   footage.know(video);
   title(video);
+  if (video.status === "failed") {
+    const reason = video.error ?? "nothing of it could be indexed";
+    nothing(new Error(reason.charAt(0).toUpperCase() + reason.slice(1)));
+    return;
+  }
   spans.open(video, hit);
   lesson.open(video, hit);
   await showTimeline(mine);
   await showMatches(mine, asked);
 }
 
+// Of what is no video, or could not be indexed, there is nothing to link, to like or to teach.
+function nothing(error, name = "") {
+  footage.lost(error, { final: true });
+  dialog.classList.add("without");
+  if (!name) return;
+  element("player-name").textContent = name;
+  on.entitle(name);
+}
+
 function title(video) {
   element("player-name").textContent = fileName(video.path) || "…";
+  on.entitle(fileName(video.path));
   element("player-path").textContent = folder(video.path);
 }
 
@@ -87,13 +103,36 @@ async function showTimeline(mine) {
     // the footage still plays
   }
   if (mine !== current) return;
+  showChange(mine.video, found.changed);
   const start = found.start_seconds ?? 0;
   footage.startsAt(start);
-  const end = start + (found.duration_seconds ?? footage.duration() ?? 1);
-  timeline.show({ start, end, shots: found.shots, segments: found.segments, video: id });
+  const length = found.duration_seconds ?? footage.duration();
+  timeline.show({ start, end: length === null ? null : start + length, shots: found.shots, segments: found.segments, video: id });
+  // A link may name a time that the file does not have.
+  if (timeline.bounded(footage.now()) !== footage.now()) footage.seek(timeline.bounded(footage.now()));
   timeline.moveHead(footage.now());
   timeline.legend(element("legend"), seek);
   seen();
+}
+
+// What is known is of the file as it was.
+function showChange({ path }, isChanged) {
+  const box = element("player-changed");
+  box.hidden = !isChanged;
+  if (!isChanged) return;
+  const text = make("span", {}, "The file has changed since it was indexed: what is shown of it here may not fit. Index it again.");
+  const button = make("button", { class: "plain edged", type: "button", onclick: async () => {
+    button.disabled = true;
+    try {
+      await api.ingest(path);
+      text.textContent = "It is being indexed again; the Library view shows how far.";
+      button.remove();
+    } catch (error) {
+      text.textContent = error.message;
+      button.disabled = false;
+    }
+  } }, "Index it again");
+  box.replaceChildren(text, button);
 }
 
 // Draws again what is known: after a lesson there is more.
@@ -115,7 +154,8 @@ async function showMatches(mine, asked) {
   }
 }
 
-function seek(seconds) {
+function seek(wanted) {
+  const seconds = timeline.bounded(wanted);
   footage.seek(seconds);
   timeline.moveHead(seconds);
   element("player-clock").textContent = clock(seconds);
@@ -136,16 +176,15 @@ function tick() {
   cancelAnimationFrame(drawn);
   if (!current) return;
   const now = footage.now();
-  if (!footage.isBusy()) {
-    timeline.moveHead(now, { quiet: true });
-    const text = clock(now);
-    if (element("player-clock").textContent !== text) element("player-clock").textContent = text;
-  }
+  timeline.moveHead(now, { quiet: true });
+  const text = clock(now);
+  if (element("player-clock").textContent !== text) element("player-clock").textContent = text;
   drawn = requestAnimationFrame(tick);
 }
 
 function settle() {
   if (!current || footage.isBusy()) return;
+  if (footage.isOver()) return; // a reload would show nothing but the end
   timeline.moveHead(footage.now());
   seen();
   current.reported = footage.now();
@@ -153,7 +192,7 @@ function settle() {
 }
 
 async function copyLink() {
-  const url = location.origin + momentUrl(current.video.id, footage.now());
+  const url = location.origin + on.link(current.video.id, footage.now());
   const said = element("player-said");
   try {
     await navigator.clipboard.writeText(url);
@@ -176,7 +215,7 @@ function want(like) {
   return on.likeSpan(video, start, end, like, `/v1/frames/${video.id}?t=${start.toFixed(2)}&size=96`);
 }
 
-// `handlers`: close(), moved(time), likeHit(hit, like), likeSpan(video, start, end, like, url), only(action), learned().
+// `handlers`: close(), entitle(name), link(video, time), moved(time), likeHit(hit, like), likeSpan(video, start, end, like, url), only(action), learned().
 export function connect(handlers) {
   on = handlers;
   dialog.addEventListener("cancel", (event) => {

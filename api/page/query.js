@@ -1,7 +1,7 @@
 // The form: words, examples, filters. It shows a state and says what changed; it holds none itself.
 
 import * as api from "./api.js";
-import { FILTERS, hitId, part, place, spanId } from "./address.js";
+import { FILTERS, hitId, part, place, searchKey, spanId } from "./address.js";
 import { partChip, spanLabel } from "./card.js";
 import { element, make } from "./elements.js";
 import * as examples from "./example.js";
@@ -11,6 +11,7 @@ const NOT_WEIGHT = -0.5; // as on the command line
 const words = element("words");
 const inputs = Object.fromEntries(FILTERS.map((name) => [name, element(`f-${name}`)]));
 const known = new Map(); // id of a liking -> { label, url }
+const notes = new Map(); // key of an example -> what has to be said about it
 let exampleUrl = { key: "", url: "" };
 
 export function remember(hit) {
@@ -29,10 +30,9 @@ export async function asked(state) {
   if (state.words.trim()) parts.unshift({ text: state.words.trim() });
   const file = state.example ? await examples.recall(state.example) : null;
   // An action alone is looked for by its name, and by what heads saw.
-  if (!file && !parts.some((one) => (one.weight ?? 1) > 0) && state.filters.action) {
-    parts.unshift({ text: state.filters.action });
-  }
-  return { parts, file, lost: Boolean(state.example && !file) };
+  const byAction = !file && !parts.some((one) => (one.weight ?? 1) > 0) && Boolean(state.filters.action);
+  if (byAction) parts.unshift({ text: state.filters.action });
+  return { parts, file, byAction, lost: Boolean(state.example && !file) };
 }
 
 export const isEmpty = ({ parts, file }) => !file && !parts.some((one) => (one.weight ?? 1) > 0);
@@ -55,6 +55,8 @@ export function show(state, go) {
   for (const name of FILTERS) if (inputs[name].value !== state.filters[name]) inputs[name].value = state.filters[name];
   element("f-group").value = state.group;
   inputs.confidence.disabled = !state.filters.action;
+  inputs.confidence.options[0].text = state.filters.action ? "the usual" : "first an action";
+  showFault(state.filters);
   const active = FILTERS.filter((name) => state.filters[name]).length;
   element("filters-clear").hidden = !active;
   element("filters-count").hidden = !active;
@@ -62,6 +64,37 @@ export function show(state, go) {
   showParts(state, go);
 }
 
+// Why filters make no sense, and the inputs that it is about; null where they do.
+export function fault({ min, max, after, before }) {
+  if (Number(min) < 0) return { text: "A clip cannot last less than 0 s.", names: ["min"] };
+  if (Number(max) < 0) return { text: "A clip cannot last less than 0 s.", names: ["max"] };
+  if (min && max && Number(min) > Number(max)) return { text: `No clip lasts ${min} s or more and ${max} s or less.`, names: ["min", "max"] };
+  if (after && before && after > before) return { text: `Nothing was recorded from ${after} on and up to ${before}.`, names: ["after", "before"] };
+  return null;
+}
+
+function showFault(filters) {
+  const found = fault(filters);
+  for (const name of ["min", "max", "after", "before"]) {
+    inputs[name].setAttribute("aria-invalid", String(Boolean(found?.names.includes(name))));
+  }
+  element("filters-fault").textContent = found?.text ?? "";
+  return Boolean(found);
+}
+
+// Says what the form has to say that is no answer.
+export function say(text) {
+  element("form-notice").textContent = text;
+}
+
+function sayLeftOut(state, lost) {
+  const said = state.unread.length ? [`The address says ${state.unread.join(", ")}, which means nothing here: it was left out.`] : [];
+  if (lost) said.push("The dropped example of this link is not kept in this browser: what is found is found without it. Drop the file again.");
+  if (notes.has(state.example)) said.push(notes.get(state.example));
+  if (said.length) say(said.join(" "));
+}
+
+let shownFor = "";
 async function showParts(state, go) {
   const without = (id) => () => {
     go({ likings: state.likings.filter((one) => one.id !== id) });
@@ -72,7 +105,11 @@ async function showParts(state, go) {
     return partChip({ like, label, picture: make("img", { alt: "", src: url ?? "" }), forget: without(id) });
   }));
   const file = state.example ? await examples.recall(state.example) : null;
-  if (file) chips.unshift(exampleChip(state, file, go));
+  if (state.example) chips.unshift(file ? exampleChip(state, file, go) : lostChip(go));
+  const key = searchKey(state);
+  if (key !== shownFor) say("");
+  shownFor = key;
+  sayLeftOut(state, state.example && !file);
   element("parts").replaceChildren(...chips);
 }
 
@@ -89,6 +126,13 @@ function exampleChip(state, file, go) {
     words.focus();
   } });
 }
+
+const lostChip = (go) => partChip({
+  like: true, label: "a file that this browser does not keep", picture: make("img", { alt: "" }), forget: () => {
+    go({ example: "" });
+    words.focus();
+  },
+});
 
 // After a reload only the id is known.
 async function describe(id) {
@@ -117,13 +161,14 @@ export async function knowActions() {
 // `go` takes a change of the state, `state` gives the present one.
 export function connect(go, state) {
   const typed = () => Object.fromEntries(FILTERS.map((name) => [name, inputs[name].value.trim()]));
-  const submit = () => go({ view: "search", words: words.value.trim(), filters: typed(), group: element("f-group").value });
+  const submit = () => !showFault(typed()) && go({ view: "search", words: words.value.trim(), filters: typed(), group: element("f-group").value });
   element("search").addEventListener("submit", (event) => {
     event.preventDefault();
     submit();
   });
   for (const input of [...Object.values(inputs), element("f-group")]) input.addEventListener("change", submit);
   element("filters-clear").addEventListener("click", () => {
+    for (const input of Object.values(inputs)) input.value = "";
     go({ filters: Object.fromEntries(FILTERS.map((name) => [name, ""])) });
     words.focus();
   });
@@ -132,15 +177,17 @@ export function connect(go, state) {
     event.currentTarget.setAttribute("aria-expanded", String(open));
   });
   element("file").addEventListener("change", (event) => {
-    const file = event.target.files[0];
+    const files = [...event.target.files];
     event.target.value = ""; // so that the same file can be chosen again
-    if (file) useExample(file, go);
+    if (files.length) useExample(files, go);
   });
   return { like: (hit, like) => want(hit, like, go, state()) };
 }
 
-export async function useExample(file, go) {
+export async function useExample(files, go) {
+  const [file] = files;
   go({ view: "search", example: await examples.keep(file), player: null });
+  if (files.length > 1) say( `One file at a time: of the ${files.length}, “${file.name}” is what is searched by.`);
 }
 
 function want(hit, like, go, state) {

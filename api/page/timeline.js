@@ -25,18 +25,25 @@ let footage = { shots: [], segments: [], video: 0 };
 let matches = null;
 let marked = { start: null, end: null };
 let head = 0;
+let known = false; // whether the file's length is known yet
 
 const at = (seconds) => ((seconds - shown.start) / (shown.end - shown.start)) * 100;
-const bounded = (seconds) => Math.max(whole.start, Math.min(whole.end, seconds));
+// A time inside the file; while its length is not known, one that is not before it.
+export const bounded = (seconds) => (known ? Math.max(whole.start, Math.min(whole.end, seconds)) : Math.max(0, seconds));
+export const extent = () => (known ? whole : null);
 function secondsAt(event) {
   const box = root.getBoundingClientRect();
   return bounded(shown.start + ((event.clientX - box.left) / box.width) * (shown.end - shown.start));
 }
 
+// `next` has shots, segments, video (its id), start and end: null where it is not known.
 export function show(next) {
   footage = next;
-  whole = shown = { start: next.start, end: Math.max(next.start + 0.1, next.end) };
+  known = next.end !== null;
+  whole = shown = { start: next.start, end: Math.max(next.start + 0.1, next.end ?? 0) };
   matches = null;
+  root.classList.toggle("unknown", !known);
+  root.setAttribute("aria-disabled", String(!known));
   root.setAttribute("aria-valuemin", whole.start.toFixed(1));
   root.setAttribute("aria-valuemax", whole.end.toFixed(1));
   redraw();
@@ -64,6 +71,7 @@ export const segmentsAt = (seconds) =>
   footage.segments.filter((one) => one.start_seconds <= seconds && seconds < one.end_seconds);
 
 export function zoom(factor) {
+  if (!known) return;
   const middle = head >= shown.start && head <= shown.end ? head : (shown.start + shown.end) / 2;
   const wide = Math.max(LEAST_SECONDS, Math.min(whole.end - whole.start, (shown.end - shown.start) * factor));
   const start = Math.max(whole.start, Math.min(whole.end - wide, middle - wide / 2));
@@ -73,6 +81,7 @@ export function zoom(factor) {
 
 export function moveHead(seconds, { quiet = false } = {}) {
   head = seconds;
+  if (!known) return;
   // A part that is drawn larger follows, page by page.
   const wide = shown.end - shown.start;
   if ((head < shown.start || head > shown.end) && wide < whole.end - whole.start - 0.01) {
@@ -84,7 +93,8 @@ export function moveHead(seconds, { quiet = false } = {}) {
   if (quiet) return;
   root.setAttribute("aria-valuenow", bounded(head).toFixed(1));
   const seen = [...new Set(segmentsAt(head).map((one) => one.action))];
-  root.setAttribute("aria-valuetext", [`${clock(head)} of ${clock(whole.end)}`, ...seen].join(", "));
+  const of = known ? ` of ${clock(whole.end)}` : "";
+  root.setAttribute("aria-valuetext", [`${clock(head)}${of}`, ...seen].join(", "));
 }
 
 export function mark(span) {
@@ -106,6 +116,10 @@ function redraw() {
 }
 
 function drawTicks() {
+  if (!known) {
+    layers.ticks.replaceChildren();
+    return;
+  }
   const wide = shown.end - shown.start;
   const room = Math.max(3, Math.floor(root.clientWidth / 90));
   const step = TICKS.find((one) => wide / one <= room) ?? Math.ceil(wide / room / 3600) * 3600;
@@ -195,7 +209,7 @@ export function legend(list, seek) {
 export function connect(on) {
   let from = null; // where a press began
   root.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
+    if (event.button || !known) return;
     root.setPointerCapture(event.pointerId);
     from = { x: event.clientX, seconds: secondsAt(event), moved: false };
   });
@@ -216,7 +230,7 @@ export function connect(on) {
 }
 
 async function peek(event) {
-  if (event.pointerType === "touch") return;
+  if (event.pointerType === "touch" || !known) return;
   const seconds = secondsAt(event);
   const box = root.getBoundingClientRect();
   const half = PEEK_WIDTH / 2;
