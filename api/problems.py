@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from api.routes.page import nothing_here
 from encoders.errors import (
     DecodeError,
     EncoderError,
@@ -144,6 +145,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     kind = kind_of_status(error.status_code)
     detail = error.detail
     if error.status_code == 404 and detail == kind.title:
+        if "text/html" in request.headers.get("accept", ""):
+            return nothing_here()  # somebody typed it into a browser
         detail = "there is nothing at this address; /v1/openapi.json lists what there is"
     elif error.status_code == 405:
         detail = f"{request.method} is not possible here"

@@ -7,7 +7,6 @@ from importlib import resources
 from pathlib import PurePosixPath
 
 from fastapi import APIRouter, Request, Response
-from starlette.exceptions import HTTPException
 
 router = APIRouter(include_in_schema=False)
 
@@ -33,7 +32,7 @@ def _read_files() -> dict[str, tuple[bytes, str, str]]:
 
 
 _FILES = _read_files()
-_PAGES = ("index.html", "login.html", "nothing.html")  # at addresses of their own
+_PAGES = ("index.html", "login.html", "nothing.html")  # not under their names
 
 
 def _answer(request: Request, name: str) -> Response:
@@ -70,11 +69,7 @@ for _name in sorted(_FILES):
         _add(_name)
 
 
-# Below everything else, so that it takes what nobody else does.
-@router.get("/{name}")
-async def nothing(request: Request, name: str) -> Response:
-    """An address that nothing is at: a page for browsers, for all others what the API says."""
-    if "text/html" not in request.headers.get("accept", ""):
-        raise HTTPException(404)
+def nothing_here() -> Response:
+    """What a browser shows at an address that nothing is at."""
     content, media_type, _ = _FILES["nothing.html"]
     return Response(content, 404, {"Cache-Control": "no-cache"}, media_type)
