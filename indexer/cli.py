@@ -373,6 +373,28 @@ def status(library: LibraryOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def videos(
+    path: Annotated[
+        str | None, typer.Argument(metavar="[PATH]", help="Only this file, or what lies in this folder.")
+    ] = None,
+    library: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List videos: id, status, duration and path."""
+    from search.wire import video_document
+
+    with open_library(library) as opened, opened.read() as catalog:
+        found = catalog.videos_below(absolute(path) if path else "/")
+    found.sort(key=lambda video: video.path)
+    if path and not found:
+        raise NotFoundError(f"nothing in this library is called {path}")
+    if as_json:
+        print_json({"videos": [video_document(video) for video in found]})
+    else:
+        show.videos(found)
+
+
+@app.command()
 def remove(
     targets: Annotated[list[str], typer.Argument(metavar="PATH|ID...", help="Files, folders or video ids.")],
     library: LibraryOption = None,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SHOWN_FAILURES = 50
 SHOWN_NAMES = 8
+WIDE = 10_000
 
 
 def _stderr() -> Console:
@@ -353,7 +354,8 @@ def action(document: dict[str, Any]) -> None:
 
 def library_status(document: dict[str, Any], failed: Sequence[Video]) -> None:
     """The library's counts, and what failed and why."""
-    console = Console(highlight=False)
+    # Nothing is cut where no terminal has a width of its own.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     videos, index = document["videos"], document["index"]
     rows = [
         ("library", document["library"]),
@@ -364,12 +366,27 @@ def library_status(document: dict[str, Any], failed: Sequence[Video]) -> None:
         ("index", f"{index['kind'] or 'none'}{'' if index['up_to_date'] else ', behind the catalog'}"),
     ]
     table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(f"[bold]{name}", escape(printable(str(value))))
     console.print(table)
     for video in failed[:SHOWN_FAILURES]:
         console.print(
             f"[red]failed[/] {escape(printable(video.path))}: {escape(printable(video.error or ''))}",
+            soft_wrap=True,
+        )
+
+
+def videos(found: Sequence[Video]) -> None:
+    """One line a video, in columns that `cut` and `awk` take apart; the reason of a failed one follows."""
+    console = Console(highlight=False)
+    console.print("     id  status     duration  path", style="dim", soft_wrap=True)
+    for video in found:
+        lasting = clock(video.duration_seconds) if video.duration_seconds is not None else "-"
+        why = f"  [red]{escape(printable(video.error))}[/]" if video.error else ""
+        console.print(
+            f"{video.id:7d}  {video.status:8s}  {lasting:>9}  {escape(printable(video.path))}{why}",
             soft_wrap=True,
         )
 

@@ -124,7 +124,7 @@ def _video(catalog: Catalog, name: str) -> Video:
     if name.isdecimal() and int(name) < 2**63:
         return catalog.video(int(name))
     hint = f"`indexer ingest {name}` takes it in" if os.path.exists(os.path.expanduser(name)) else (
-        "`indexer status` shows what is"
+        "`indexer videos` lists what is"
     )  # fmt: skip
     raise NotFoundError(f"{name} is not in this library; {hint}")
 

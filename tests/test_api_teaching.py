@@ -197,7 +197,7 @@ def test_a_lesson_that_makes_no_sense_changes_nothing(
 def test_what_is_wanting_grows_less_with_every_example(client: TestClient, archive: Archive) -> None:
     """Two spans of over 2 s and another make the five pieces of a second that a lesson takes."""
     name, told = "sitting still", []
-    for film, start, end in ((CATS[0], 0, 2.8), (CATS[1], 3, 5.8)):
+    for film, start, end in ((CATS[0], 0, 2.5), (CATS[1], 3, 5.5)):
         body = {"action": name, "positives": [archive.span(film, start, end)]}
         problem = assert_problem(client.post("/v1/actions", json=body), 409)
         told.append((problem["positive"], problem["needed"], problem["needed_seconds"]))

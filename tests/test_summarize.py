@@ -226,6 +226,7 @@ def test_the_command_shows_a_table_and_writes_what_is_asked_for(
     ("words", "code", "said"),
     [
         (("nowhere.mp4",), 1, "not in this library"),
+        (("nowhere.mp4",), 1, "`indexer videos` lists"),
         (("99999",), 1, "no video 99999"),
         (("repeats", "--budget", "much"), 2, "such as 15%"),
         (("repeats", "--budget", "0%"), 2, "above 0 %"),
@@ -268,6 +269,49 @@ def test_footage_is_never_written_onto(
     other.write_text("an older film")
     ran = indexer("summarize", folder / "one.mp4", "--frames", "1", "--video", other)
     assert ran.code == 0 and other.read_bytes()[4:8] == b"ftyp"
+
+
+def test_videos_are_listed_with_the_ids_that_commands_take(
+    indexer: Callable[..., Ran], folder: Path, ids: dict[str, int]
+) -> None:
+    lines = indexer("videos").out.splitlines()[1:]
+    assert [line.split()[:2] for line in lines] == [
+        [str(number), "failed" if name == "text" else "indexed"] for name, number in sorted(ids.items())
+    ]
+    (whole,) = [line for line in lines if "repeats" in line]
+    assert whole.split()[2:] == ["1:02.0", *str(folder / "repeats.mp4").split()]  # however long
+    listed = json.loads(indexer("videos", folder / "tall.mp4", "--json").out)["videos"]
+    assert [(one["id"], one["duration_seconds"]) for one in listed] == [(ids["tall"], 3.0)]
+    assert indexer("videos", folder / "ta").code == 1  # a folder or a file, not a beginning of names
+    assert str(indexer("status").out).count("…") == 0
+
+
+def test_a_backwards_span_and_a_long_one_are_told_apart(client: TestClient, ids: dict[str, int]) -> None:
+    for kind in ("cut", "preview"):
+        url = f"/v1/videos/{ids['repeats']}/{kind}"
+        said = assert_problem(client.get(url, params={"start_seconds": 3, "end_seconds": 1}), 422)
+        assert "must end after it starts" in said and "shorter" not in said
+        said = assert_problem(client.get(url, params={"start_seconds": 0, "end_seconds": 700}), 422)
+        assert "ask for a shorter one" in said
+
+
+def test_an_emptied_file_is_not_a_range_that_is_wrong(
+    client: TestClient, folder: Path, ids: dict[str, int]
+) -> None:
+    url, content = f"/v1/videos/{ids['text']}/file", (folder / "text.mp4").read_bytes()
+    beyond = client.get(url, headers={"Range": f"bytes={len(content)}-"})
+    assert beyond.status_code == 416
+    (folder / "text.mp4").write_bytes(b"")
+    said = assert_problem(client.get(url, headers={"Range": "bytes=0-"}), 404)
+    assert "0 bytes long" in said
+    (folder / "text.mp4").write_bytes(content)
+
+
+def test_bounds_that_no_clip_can_meet_are_refused(client: TestClient) -> None:
+    bounds = {"min_duration_seconds": 5, "max_duration_seconds": 2}
+    assert "5 s or more and 2 s or less" in assert_problem(client.get("/v1/clips", params=bounds), 422)
+    body = {"query": [{"text": "a cat"}], "filters": bounds}
+    assert_problem(client.post("/v1/search", json=body), 422)
 
 
 def test_a_budget_that_was_not_met_is_said(indexer: Callable[..., Ran], ids: dict[str, int]) -> None:
