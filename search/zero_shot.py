@@ -87,6 +87,7 @@ class ZeroShot:
 
     def head_for(self, name: str) -> ZeroShotHead | None:
         """A head for one name that none knows; None where the library does not tag by name."""
+        self._library.record()  # raises where nothing was indexed yet
         with self._library.read() as catalog:
             knows = any(head.kind == ZERO_SHOT for head in catalog.actions.heads())
             has_words = knows and catalog.background() is not None

