@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from encoders.errors import EncoderUnavailableError
 from encoders.tensors import read_card
 from encoders.weights import check_checkpoint, first_line
+from encoders.whole_files import synced_file
 
 if TYPE_CHECKING:
     from encoders.models.base import VideoModel
 
 KIND = "model"
+IMPORTANCE_KIND = "importance"  # of `encoders.importance`, which is costlier to import
 LAST, BEST = "last.safetensors", "best.safetensors"
 CARD_BYTES = 1 << 20  # read of a file to find its card
 # In every card, with the type that it must have.
@@ -44,20 +45,14 @@ def save_checkpoint(path: Path, model: VideoModel, card: dict[str, Any]) -> None
     if missing:
         raise ValueError(f"the card of a model must hold {missing[0]!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     metadata = {"reelseek": json.dumps({"kind": KIND, **card}, sort_keys=True)}
-    try:
+    with synced_file(path) as unfinished:
         unfinished.touch()
         # As the umask has it: safetensors writes for the owner alone.
         mode = unfinished.stat().st_mode & 0o777
         save_file(tensors, unfinished, metadata=metadata)
-        with unfinished.open("rb") as file:
-            os.fsync(file.fileno())
         unfinished.chmod(mode)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -84,6 +79,12 @@ def find_checkpoint(path: Path) -> Path:
     return path
 
 
+def read_any_card(file: Path) -> dict[str, Any]:
+    """The card of a checkpoint of any kind. Raises OSError or HeadFileError."""
+    with file.open("rb") as opened:
+        return read_card(opened.read(CARD_BYTES))
+
+
 def read_model_card(path: Path) -> dict[str, Any]:
     """What belongs to a model, without its weights.
 
@@ -98,11 +99,10 @@ def read_model_card(path: Path) -> dict[str, Any]:
     path = find_checkpoint(path)
     check_checkpoint(path)
     try:
-        with path.open("rb") as file:
-            card = read_card(file.read(CARD_BYTES))
+        card = read_any_card(path)
     except HeadFileError as error:
         raise _no_model(path, "it has no card") from error
-    if card.get("kind") == "importance":
+    if card.get("kind") == IMPORTANCE_KIND:
         raise EncoderUnavailableError(
             f"{path} is an importance head, which neither classifies nor encodes: use it with `indexer "
             "summarize --importance`, or judge it with `indexer evaluate`"

@@ -13,7 +13,6 @@ Two ways to learn f:
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -25,13 +24,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.checkpoints import BEST, find_checkpoint
+from encoders.checkpoints import BEST, IMPORTANCE_KIND, find_checkpoint, read_any_card
 from encoders.errors import EncoderMismatchError, HeadFileError, InvalidQueryError
 from encoders.losses import summary_loss
 from encoders.summary_metrics import rank_correlation
 from encoders.tensors import pack, unpack
+from encoders.whole_files import synced_file
 
-KIND = "importance"
+KIND = IMPORTANCE_KIND
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +214,8 @@ def open_importance(path: str | Path) -> ImportanceHead:
 
 def is_importance(path: Path) -> bool:
     """Whether a file, or the folder of a run, holds an importance head."""
-    from encoders.tensors import read_card
-
     try:
-        with find_checkpoint(path).open("rb") as file:
-            return read_card(file.read(1 << 20)).get("kind") == KIND
+        return read_any_card(find_checkpoint(path)).get("kind") == KIND
     except (OSError, HeadFileError):
         return False
 
@@ -280,7 +277,8 @@ def train_importance(
         raise InvalidQueryError(
             f"the loss is no number; lower the learning rate ({options.learning_rate:g}) with --learning-rate"
         )
-    _write(folder / BEST, kept)
+    with synced_file(folder / BEST) as unfinished:
+        unfinished.write_bytes(kept)
     return ImportanceReport(folder / BEST, loss, figure, abs(best) if loss == "summary" else best, best_epoch)
 
 
@@ -364,16 +362,3 @@ def _packed(network: ImportanceNetwork, card: Mapping[str, Any]) -> bytes:
         tensors, **{**card, "kind": KIND, "dim": network.norm.normalized_shape[0],
                     "hidden": network.project.out_features}
     )  # fmt: skip
-
-
-def _write(path: Path, content: bytes) -> None:
-    """A crash leaves the old file or the new one."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -172,31 +172,46 @@ def _build(
         import transformers
     with quiet_loading():  # again: what it switches off is only there now
         model_class, processor_class = (getattr(transformers, name) for name in FAMILIES[model_type][:2])
-        for key in [key for key in state if key.endswith((".q_bias", ".v_bias"))]:
-            # VideoMAE's published names, which not every version of transformers 5 translates.
-            which = {"q": "query", "v": "value"}[key[-6]]
-            state[f"{key[:-6]}{which}.bias"] = state.pop(key)
         try:
             config = model_class.config_class.from_dict(content)
             processor = processor_class.from_pretrained(processor_file.parent, local_files_only=True)
-            network, report = model_class.from_pretrained(
-                None,
-                config=config,
-                state_dict=state,
-                dtype=torch.float32,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )
+            network, lacking = fill_transformers(model_class, config, state)
         except Exception as error:  # whatever a configuration makes the constructors raise
             raise EncoderUnavailableError(
                 f"transformers cannot build the {model_type} model of {file.parent}: {first_line(error)}; "
                 "check its configuration, or fetch it again"
             ) from error
-    mismatched = [key for key, *_ in report["mismatched_keys"]]  # with both shapes
-    lacking = sorted([*report["missing_keys"], *mismatched])
     if lacking:  # transformers would fill them with random numbers and go on
         raise _does_not_fit(file, model_type, f"{len(lacking)} parameters do not fit, such as {lacking[0]}")
     return network.eval().requires_grad_(False), processor
+
+
+def fill_transformers(model_class: Any, config: Any, state: dict[str, Tensor]) -> tuple[Any, list[str]]:
+    """A network of transformers with weights as they were published, whose names transformers translates.
+
+    Args:
+        model_class: Of the network.
+        config: An instance of its configuration.
+        state: The weights.
+
+    Returns:
+        The network, and the names of parameters that the weights lack or have in another shape, sorted:
+        these are random.
+    """
+    for key in [key for key in state if key.endswith((".q_bias", ".v_bias"))]:
+        # VideoMAE's published names, which not every version of transformers 5 translates.
+        which = {"q": "query", "v": "value"}[key[-6]]
+        state[f"{key[:-6]}{which}.bias"] = state.pop(key)
+    network, report = model_class.from_pretrained(
+        None,
+        config=config,
+        state_dict=state,
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
+    mismatched = [key for key, *_ in report["mismatched_keys"]]  # with both shapes
+    return network, sorted([*report["missing_keys"], *mismatched])
 
 
 def read_state_dict(file: Path) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,29 @@ class SummaryCase:
     def __post_init__(self) -> None:
         if self.user_importance is None and self.user_summaries is None:
             raise ValueError(f"{self.video}: there is neither importance nor a summary by people")
+
+    @classmethod
+    def of_people(
+        cls,
+        video: str,
+        importance: NDArray[np.floating],
+        borders: NDArray[np.floating],
+        users: NDArray[np.floating],
+    ) -> Self:
+        """A case as data sets have it: users (U, N) who chose frames (0 or 1, as for SumMe) or scored them.
+
+        Args:
+            video: Its name.
+            importance: float (N,), the model's.
+            borders: float (S,), of shots, as shares of the whole, 0..1; both ends are added.
+            users: float (U, N).
+        """
+        parts = users.shape[1]
+        inner = np.round(borders * parts).astype(np.int64)
+        places = np.unique(np.clip(np.concatenate([[0], inner, [parts]]), 0, parts))
+        if np.isin(users, (0.0, 1.0)).all():
+            return cls(video, importance, places, user_summaries=users > 0)
+        return cls(video, importance, places, user_importance=users)
 
 
 def evaluate_summaries(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 
 from encoders.errors import InvalidQueryError
 from encoders.training_options import TrainingOptions
+from encoders.whole_files import synced_file
 
 STATE = "last.state.pt"
 # What decides whether a stopped run may go on: with other values it would not be the same run.
@@ -34,12 +34,8 @@ def same_run(options: TrainingOptions) -> dict[str, Any]:
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:
     """Writes tensors and plain values; a crash leaves the old state or the new one."""
-    unfinished = folder / f".{STATE}.{os.getpid()}"
-    with unfinished.open("wb") as file:
+    with synced_file(folder / STATE) as unfinished, unfinished.open("wb") as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(folder / STATE)
 
 
 def read_state(

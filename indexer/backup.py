@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from encoders.errors import BackupError, LibraryError, LibraryNotFoundError
+from encoders.whole_files import sync
 from indexer.walk import content_digest
 from search import copies
 from search.library import Library
@@ -61,12 +62,12 @@ def back_up(library: Library, folder: Path) -> dict[str, Any]:
             "sha256": content_digest(str(copy)),
         }
         (partial / RECORD_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        copies.sync_file(partial / RECORD_NAME)
-        copies.sync_file(partial)
+        sync(partial / RECORD_NAME)
+        sync(partial)
         if folder.exists():
             folder.rmdir()
         partial.rename(folder)
-        copies.sync_file(folder.parent)
+        sync(folder.parent)
     except OSError as error:
         raise BackupError(f"the backup could not be written to {folder}: {error}") from error
     finally:
@@ -136,9 +137,9 @@ def restore(
         shutil.copyfile(folder / record["file"], prepared)
         _bring_up_to_date(prepared)
         if database_url is None and not catalog.exists():
-            copies.sync_file(prepared)
+            sync(prepared)
             prepared.rename(catalog)
-            copies.sync_file(library)
+            sync(library)
         else:
             _replace(library, database_url, prepared)
         # Of the library that was here; the new one's is made from its catalog.
@@ -195,7 +196,7 @@ def _replace(library: Path, database_url: str | None, prepared: Path) -> None:
                 for suffix in ("-wal", "-shm"):
                     (library / f"{CATALOG_NAME}{suffix}").unlink(missing_ok=True)
                 prepared.rename(library / CATALOG_NAME)
-                copies.sync_file(library)
+                sync(library)
     finally:
         opened.close()
 

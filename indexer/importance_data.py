@@ -146,12 +146,8 @@ def to_judge(sample: SummarySample, track: FeatureTrack, scores: NDArray[np.floa
     edges = track.borders_seconds - track.borders_seconds[0]
     centres = (np.arange(parts) + 0.5) / parts * edges[-1]
     moments = np.clip(np.searchsorted(edges, centres, side="right") - 1, 0, len(track) - 1)
-    places = np.round(piece_borders(track) / edges[-1] * parts).astype(np.int64)
-    places = np.unique(np.clip(np.concatenate([[0], places, [parts]]), 0, parts))
-    name = Path(sample.path).stem
-    if np.isin(users, (0.0, 1.0)).all():  # people chose moments, as for SumMe
-        return SummaryCase(name, scores[moments], places, user_summaries=users > 0)
-    return SummaryCase(name, scores[moments], places, user_importance=users)
+    shares = piece_borders(track) / edges[-1]
+    return SummaryCase.of_people(Path(sample.path).stem, scores[moments], shares, users)
 
 
 def piece_borders(track: FeatureTrack) -> NDArray[np.float64]:

@@ -179,12 +179,9 @@ def _case(name: str, given: Any, sample: ImportanceSample) -> Any:
     borders = given.get("borders")
     if borders is None:
         borders = np.arange(0.0, seconds or 1.0, PIECE_SECONDS).tolist()
-    places = np.round(_numbers(borders, "the borders") / (seconds or 1.0) * parts).astype(np.int64)
-    places = np.unique(np.clip(np.concatenate([[0], places, [parts]]), 0, parts))
+    shares = _numbers(borders, "the borders") / (seconds or 1.0)
     spread = scores[np.arange(parts) * len(scores) // parts]
-    if set(np.unique(users).tolist()) <= {0.0, 1.0}:  # people chose frames, as for SumMe
-        return SummaryCase(name, spread, places, user_summaries=users > 0)
-    return SummaryCase(name, spread, places, user_importance=users)
+    return SummaryCase.of_people(name, spread, shares, users)
 
 
 def _span(span: Any) -> tuple[str, float, float, float]:

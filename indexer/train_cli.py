@@ -32,7 +32,6 @@ LayoutOption = Annotated[
 CacheOption = Annotated[
     float, typer.Option(min=0, help="Decoded frames and flow kept on disk, in GB at most; 0 for none.")
 ]
-UNTRAINED = "representativeness"  # search.summary's name for it, which costs more to import
 FLOW_POSITIONS = 4  # places of a training clip, with flow: few, that what was computed is used again
 
 
@@ -251,6 +250,7 @@ def evaluate(
     with show.status("loading PyTorch"):
         from encoders.importance import is_importance
         from indexer.checkpoint_evaluation import evaluate_checkpoint
+        from search.summary import UNTRAINED
     untrained = str(checkpoint) == UNTRAINED
     if untrained or is_importance(checkpoint):
         from indexer.importance_training import evaluate_importance

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from sqlalchemy import Column, Connection, Integer, Table, func, insert, inspect
 from sqlalchemy.types import BigInteger
 
 from encoders.errors import BackupError, LibraryError
+from encoders.whole_files import sync
 from search.database import Database, read_only_address
 from search.tables import library as library_table
 from search.tables import metadata
@@ -39,7 +39,7 @@ def copy_sqlite(source: Path, target: Path) -> None:
     except sqlite3.Error as error:
         target.unlink(missing_ok=True)
         raise LibraryError(f"{source} could not be copied to {target}: {error}") from error
-    sync_file(target)
+    sync(target)
 
 
 def copy_to_file(database: Database, target: Path) -> None:
@@ -136,16 +136,7 @@ def fold(path: Path) -> None:
     """Takes what SQLite keeps beside a database that nobody uses into its file, and that to the disk."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
-    sync_file(path)
-
-
-def sync_file(path: Path) -> None:
-    """Waits until a file, or a folder's list of names, is on the disk."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    sync(path)
 
 
 def _copy_rows(source: Connection, target: Connection) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from encoders.errors import LibraryBusyError, LibraryError, SchemaError
+from encoders.whole_files import sync
 
 logger = logging.getLogger(__name__)
 
@@ -273,13 +274,13 @@ class Database:
         path = Path(str(self.url.database))
         if not self.is_sqlite or not path.is_file():
             return None
-        from search.copies import copy_sqlite, sync_file
+        from search.copies import copy_sqlite
 
         kept = path.with_name(f"{path.stem}-schema-{revision}{path.suffix}")
         partial = path.with_name(f"{kept.name}.copying-{os.getpid()}")
         copy_sqlite(path, partial)
         partial.replace(kept)
-        sync_file(kept.parent)
+        sync(kept.parent)
         return kept
 
     @contextmanager

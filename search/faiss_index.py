@@ -17,6 +17,7 @@ import faiss as _faiss
 import numpy as np
 
 from encoders.errors import EncoderMismatchError, IndexFileError
+from encoders.whole_files import sync
 from search.vector_index import Ids, Vectors
 
 faiss: Any = _faiss  # its type stubs name only a part of what it exports
@@ -247,7 +248,7 @@ class FaissIndex:
         folder.mkdir(parents=True, exist_ok=True)
         name = f"vectors-{self.revision}-{os.getpid()}.faiss"
         faiss.write_index(self._index, str(folder / name))
-        _sync(folder / name)
+        sync(folder / name)
         record = {
             "encoder_id": self.encoder_id,
             "catalog_id": self.catalog_id,
@@ -260,9 +261,9 @@ class FaissIndex:
         }
         temporary = folder / f"index-{os.getpid()}.tmp"
         temporary.write_text(json.dumps(record))
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(folder / "index.json")
-        _sync(folder)
+        sync(folder)
         for stale in folder.glob("vectors-*.faiss"):
             if stale.name != name:
                 stale.unlink(missing_ok=True)
@@ -320,11 +321,3 @@ def _selector(allowed: Ids) -> Any:
     selector = faiss.IDSelectorBitmap(len(packed), faiss.swig_ptr(packed))
     selector.packed = packed  # FAISS keeps a bare pointer: the bytes must live as long
     return selector
-
-
-def _sync(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -269,12 +269,8 @@ def _vectors(library: Library, connection: Connection, dim: int) -> Finding:
         looked_at += len(ids)
         norms = np.linalg.norm(vectors, axis=1)
         wrong.update(ids[~(np.abs(norms - 1) <= NORM_TOLERANCE)].tolist())  # NaN is no number near 1
-    return _finding(
-        "vectors",
-        looked_at,
-        list(_named("clip", sorted(wrong), limit=None)),
-        "clips without vectors, or with some of wrong length or norm: their videos are to be read anew",
-        lambda: repairs.forget_clips(library, sorted(wrong)),
+    return _to_read_anew(
+        library, "vectors", looked_at, wrong, "clips without vectors, or with some of wrong length or norm"
     )
 
 
@@ -295,11 +291,15 @@ def _pictures(library: Library, connection: Connection) -> Finding:
         looked_at += 1
         if bytes(first) != b"\xff\xd8" or bytes(last) != b"\xff\xd9":
             wrong.add(int(clip_id))
+    return _to_read_anew(library, "pictures", looked_at, wrong, "key frames that are no whole picture")
+
+
+def _to_read_anew(library: Library, check: str, looked_at: int, wrong: set[int], what: str) -> Finding:
     return _finding(
-        "pictures",
+        check,
         looked_at,
         list(_named("clip", sorted(wrong), limit=None)),
-        "key frames that are no whole picture: their videos are to be read anew",
+        f"{what}: their videos are to be read anew",
         lambda: repairs.forget_clips(library, sorted(wrong)),
     )
 

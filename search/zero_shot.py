@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.action_catalog import SegmentFilters, without
+from search.catalog import open_record
 from search.types import Filters, Segment
 
 if TYPE_CHECKING:
@@ -87,8 +88,8 @@ class ZeroShot:
 
     def head_for(self, name: str) -> ZeroShotHead | None:
         """A head for one name that none knows; None where the library does not tag by name."""
-        self._library.record()  # raises where nothing was indexed yet
         with self._library.read() as catalog:
+            open_record(catalog)  # raises where nothing was indexed yet
             knows = any(head.kind == ZERO_SHOT for head in catalog.actions.heads())
             has_words = knows and catalog.background() is not None
         # A library that tags by name also answers by name; where that is off, nothing is guessed.

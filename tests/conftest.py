@@ -10,15 +10,18 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from postgres_server import PostgresServer, postgres_binaries
 
 if TYPE_CHECKING:
+    import httpx
+
     from encoders.encoder import Encoder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,6 +96,47 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.setenv("COLUMNS", "120")
         patch.setenv("NO_COLOR", "1")
         yield
+
+
+class Ran:
+    """What a command did: its exit status, and what it printed."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def indexer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Runs the command in this program, as its entry point does."""
+    from indexer import cli
+
+    def run(*words: object, library: object = None) -> Ran:
+        folder = [] if library is None else ["--library", str(library)]
+        monkeypatch.setattr(sys, "argv", ["indexer", *map(str, words), *folder])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err + printed.out
+        return Ran(code, printed.out, printed.err)
+
+    return run
+
+
+def assert_problem(response: httpx.Response, status: int, kind: str | None = None) -> dict[str, Any]:
+    """The problem details (RFC 9457) of a refusal, of a kind where one is given."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert {"type", "title", "status", "detail", "instance"} <= set(problem)
+    assert problem["status"] == status
+    assert problem["instance"] == response.request.url.path
+    assert "Traceback" not in response.text
+    assert kind is None or problem["type"] == f"urn:reelseek:problem:{kind}"
+    return problem
 
 
 @pytest.fixture(scope="session")

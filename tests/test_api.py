@@ -20,6 +20,7 @@ from typing import Any
 
 import httpx
 import pytest
+from conftest import assert_problem
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -81,17 +82,6 @@ def client(app: FastAPI) -> Iterator[TestClient]:
 def bikes(client: TestClient) -> dict[str, Any]:
     videos = client.get("/v1/videos").json()["videos"]
     return next(video for video in videos if video["path"].endswith("/bikes.mp4"))
-
-
-def assert_problem(response: httpx.Response, status: int) -> dict[str, Any]:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    problem = response.json()
-    assert {"type", "title", "status", "detail", "instance"} <= set(problem)
-    assert problem["status"] == status
-    assert problem["instance"] == response.request.url.path
-    assert "Traceback" not in response.text
-    return problem
 
 
 def words(text: str, **body: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import opentimelineio as otio
 import pytest
 import torch
 import webvtt
+from conftest import assert_problem
 from excerpts import mirrored, write_photograph_film
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -114,14 +115,6 @@ def client(taught: Taught) -> Iterator[TestClient]:
     app = create_app(taught.library, device="cpu")
     with TestClient(app, base_url="http://localhost:8000", raise_server_exceptions=False) as client:
         yield client
-
-
-def assert_problem(response: httpx.Response, status: int, kind: str | None = None) -> dict[str, Any]:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    problem = response.json()
-    assert kind is None or problem["type"] == f"urn:reelseek:problem:{kind}"
-    return problem
 
 
 def segments(client: TestClient, action: str, **more: Any) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 import torch
+from conftest import assert_problem
 from excerpts import mirrored, write_photograph_film
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -75,14 +75,6 @@ def client(archive: Archive) -> Iterator[TestClient]:
     app = create_app(archive.library, device="cpu")
     with TestClient(app, base_url="http://localhost:8000", raise_server_exceptions=False) as client:
         yield client
-
-
-def assert_problem(response: httpx.Response, status: int, kind: str | None = None) -> dict[str, Any]:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    problem = response.json()
-    assert kind is None or problem["type"] == f"urn:reelseek:problem:{kind}"
-    return problem
 
 
 def taught(client: TestClient, body: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from conftest import assert_problem
 from fastapi.testclient import TestClient
 from PIL import Image
 from video_factory import shift_times, shots, write_video
@@ -119,12 +120,6 @@ def client(library: Library) -> Iterator[TestClient]:
     app = create_app(library, device="cpu")
     with TestClient(app, base_url="http://localhost:8000", raise_server_exceptions=False) as client:
         yield client
-
-
-def assert_problem(response: httpx.Response, status: int) -> dict[str, Any]:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    return response.json()
 
 
 # --- shots and segments --------------------------------------------------------------------

@@ -22,7 +22,6 @@ from open_clip import coca_model
 from PIL import Image
 from safetensors.torch import save_file
 from sqlalchemy import inspect, select
-from test_find import indexer  # noqa: F401  (the fixture that runs the command)
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from api.app import create_app
@@ -594,7 +593,7 @@ def test_over_http(written):
         assert problem["type"].endswith("invalid-query") and "indexer caption" in problem["detail"]
 
 
-def test_on_the_command_line(written, folders, indexer, no_hub):  # noqa: F811
+def test_on_the_command_line(written, folders, indexer, no_hub):
     folder = written.folder
     ran = indexer("search", "--like", 5, "--caption", "dog bold", "--json", library=folder)
     assert [hit["caption"] for hit in json.loads(ran.out)["hits"]] == ["a dog [bold]"] * 2

@@ -25,38 +25,12 @@ from torchvision.models import get_model
 from video_factory import moving, write_video
 
 from encoders.taught import TaughtHead
-from indexer import cli
 from indexer.pipeline import IngestOptions, ingest
 from search.library import Library
 from search.types import Filters
 
 ROOT = Path(__file__).resolve().parent.parent
 HOSTILE = "/archive/[bold]x[/]\n\x1b[31m=cmd,\"';--🎬.mp4"
-
-
-class Ran:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def indexer(monkeypatch, capsys, tmp_path):
-    """Runs the command in this program, as its entry point does."""
-
-    def run(*words: object, library: object = None) -> Ran:
-        folder = [] if library is None else ["--library", str(library)]
-        monkeypatch.setattr(sys, "argv", ["indexer", *map(str, words), *folder])
-        capsys.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err + printed.out
-        return Ran(code, printed.out, printed.err)
-
-    return run
 
 
 @pytest.fixture(scope="module")

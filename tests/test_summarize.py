@@ -7,17 +7,17 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import av
 import httpx
 import numpy as np
 import pytest
 import webvtt
+from conftest import Ran, assert_problem
 from fastapi.testclient import TestClient
 from PIL import Image
 from skimage import data
@@ -27,7 +27,6 @@ from video_factory import moving, shift_times, write_video
 from api.app import create_app
 from api.settings import ServerSettings
 from encoders.errors import EncoderMismatchError
-from indexer import cli
 from indexer.pipeline import IngestOptions, ingest
 from indexer.previews import sweep_previews
 from indexer.summaries import scores_of, summarize
@@ -165,36 +164,18 @@ def test_a_trained_head_decides_where_there_is_one(library: Library, ids: dict[s
 # --- the command -----------------------------------------------------------------------------------
 
 
-class Ran:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
 @pytest.fixture
-def indexer(monkeypatch: Any, capsys: Any, library: Library) -> Callable[..., Ran]:
-    """Runs the command in this program, as its entry point does."""
-
-    def run(*words: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["indexer", *map(str, words), "--library", str(library.folder)])
-        capsys.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err + printed.out
-        return Ran(code, printed.out, printed.err)
-
-    return run
+def summarizer(indexer: Callable[..., Ran], library: Library) -> Callable[..., Ran]:
+    """The command on the library of this file."""
+    return partial(indexer, library=library.folder)
 
 
 def test_the_command_shows_a_table_and_writes_what_is_asked_for(
-    indexer: Callable[..., Ran], folder: Path, ids: dict[str, int], tmp_path: Path
+    summarizer: Callable[..., Ran], folder: Path, ids: dict[str, int], tmp_path: Path
 ) -> None:
     board, gif, film = tmp_path / "board.jpg", tmp_path / "film.gif", tmp_path / "film.mp4"
     words = ["--budget", "9%", "--storyboard", board, "--gif", gif, "--video", film]
-    ran = indexer("summarize", folder / "repeats.mp4", *words, "--json")
+    ran = summarizer("summarize", folder / "repeats.mp4", *words, "--json")
     assert ran.code == 0, ran.err
     document = json.loads(ran.out)
     assert document["video_id"] == ids["repeats"] and document["by"] == "representativeness"
@@ -216,7 +197,7 @@ def test_the_command_shows_a_table_and_writes_what_is_asked_for(
     assert lasting / 1000 == pytest.approx(seconds, abs=0.3)
     with Image.open(board) as picture:
         assert picture.size == (3 * 326 + 6, 2 * 246 + 6)  # five tiles of 320 x 240
-    table = indexer("summarize", ids["repeats"], "--frames", "3")
+    table = summarizer("summarize", ids["repeats"], "--frames", "3")
     assert table.code == 0 and "3 key frames of" in table.out and "representativeness" in table.out
     assert len(table.out.splitlines()) == 5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["board.jpg", "film.gif", "film.mp4"]
@@ -241,18 +222,18 @@ def test_the_command_shows_a_table_and_writes_what_is_asked_for(
     ],
 )
 def test_what_cannot_be_done_is_said(
-    indexer: Callable[..., Ran], ids: dict[str, int], words: tuple[str, ...], code: int, said: str
+    summarizer: Callable[..., Ran], ids: dict[str, int], words: tuple[str, ...], code: int, said: str
 ) -> None:
     if "--importance" in words:
         pytest.importorskip("encoders.importance")
-    ran = indexer("summarize", ids.get(words[0], words[0]), *words[1:])
+    ran = summarizer("summarize", ids.get(words[0], words[0]), *words[1:])
     assert ran.code == code and said in ran.err and "error:" in ran.err
     assert not Path("a.mp4").exists()
 
 
 @pytest.mark.parametrize("link", [None, os.symlink, os.link])
 def test_footage_is_never_written_onto(
-    indexer: Callable[..., Ran], folder: Path, tmp_path: Path, link: Callable[[Path, Path], None] | None
+    summarizer: Callable[..., Ran], folder: Path, tmp_path: Path, link: Callable[[Path, Path], None] | None
 ) -> None:
     whole = (folder / "one.mp4").read_bytes()
     target = folder / "." / "one.mp4"
@@ -260,38 +241,38 @@ def test_footage_is_never_written_onto(
         target = tmp_path / "other name.mp4"
         link(folder / "one.mp4", target)
     for source in ("one.mp4", "repeats.mp4"):
-        ran = indexer("summarize", folder / source, "--frames", "1", "--video", target)
+        ran = summarizer("summarize", folder / source, "--frames", "1", "--video", target)
         assert ran.code == 2 and "would destroy it" in ran.err
         assert (folder / "one.mp4").read_bytes() == whole
-    ran = indexer("summarize", folder / "one.mp4", "--frames", "1", "--video", folder / "gone.mp4")
+    ran = summarizer("summarize", folder / "one.mp4", "--frames", "1", "--video", folder / "gone.mp4")
     assert ran.code == 2 and not (folder / "gone.mp4").exists()  # offline only: its place is its own
     other = tmp_path / "film.mp4"
     other.write_text("an older film")
-    ran = indexer("summarize", folder / "one.mp4", "--frames", "1", "--video", other)
+    ran = summarizer("summarize", folder / "one.mp4", "--frames", "1", "--video", other)
     assert ran.code == 0 and other.read_bytes()[4:8] == b"ftyp"
 
 
 def test_videos_are_listed_with_the_ids_that_commands_take(
-    indexer: Callable[..., Ran], folder: Path, ids: dict[str, int]
+    summarizer: Callable[..., Ran], folder: Path, ids: dict[str, int]
 ) -> None:
-    lines = indexer("videos").out.splitlines()[1:]
+    lines = summarizer("videos").out.splitlines()[1:]
     assert [line.split()[:2] for line in lines] == [
         [str(number), "failed" if name == "text" else "indexed"] for name, number in sorted(ids.items())
     ]
     (whole,) = [line for line in lines if "repeats" in line]
     assert whole.split()[2:] == ["1:02.0", *str(folder / "repeats.mp4").split()]  # however long
-    listed = json.loads(indexer("videos", folder / "tall.mp4", "--json").out)["videos"]
+    listed = json.loads(summarizer("videos", folder / "tall.mp4", "--json").out)["videos"]
     assert [(one["id"], one["duration_seconds"]) for one in listed] == [(ids["tall"], 3.0)]
-    assert indexer("videos", folder / "ta").code == 1  # a folder or a file, not a beginning of names
-    assert str(indexer("status").out).count("…") == 0
+    assert summarizer("videos", folder / "ta").code == 1  # a folder or a file, not a beginning of names
+    assert str(summarizer("status").out).count("…") == 0
 
 
 def test_a_backwards_span_and_a_long_one_are_told_apart(client: TestClient, ids: dict[str, int]) -> None:
     for kind in ("cut", "preview"):
         url = f"/v1/videos/{ids['repeats']}/{kind}"
-        said = assert_problem(client.get(url, params={"start_seconds": 3, "end_seconds": 1}), 422)
+        said = refusal(client.get(url, params={"start_seconds": 3, "end_seconds": 1}), 422)
         assert "must end after it starts" in said and "shorter" not in said
-        said = assert_problem(client.get(url, params={"start_seconds": 0, "end_seconds": 700}), 422)
+        said = refusal(client.get(url, params={"start_seconds": 0, "end_seconds": 700}), 422)
         assert "ask for a shorter one" in said
 
 
@@ -302,30 +283,32 @@ def test_an_emptied_file_is_not_a_range_that_is_wrong(
     beyond = client.get(url, headers={"Range": f"bytes={len(content)}-"})
     assert beyond.status_code == 416
     (folder / "text.mp4").write_bytes(b"")
-    said = assert_problem(client.get(url, headers={"Range": "bytes=0-"}), 404)
+    said = refusal(client.get(url, headers={"Range": "bytes=0-"}), 404)
     assert "0 bytes long" in said
     (folder / "text.mp4").write_bytes(content)
 
 
 def test_bounds_that_no_clip_can_meet_are_refused(client: TestClient) -> None:
     bounds = {"min_duration_seconds": 5, "max_duration_seconds": 2}
-    assert "5 s or more and 2 s or less" in assert_problem(client.get("/v1/clips", params=bounds), 422)
+    assert "5 s or more and 2 s or less" in refusal(client.get("/v1/clips", params=bounds), 422)
     body = {"query": [{"text": "a cat"}], "filters": bounds}
-    assert_problem(client.post("/v1/search", json=body), 422)
+    refusal(client.post("/v1/search", json=body), 422)
 
 
-def test_a_budget_that_was_not_met_is_said(indexer: Callable[..., Ran], ids: dict[str, int]) -> None:
-    ran = indexer("summarize", ids["black"], "--frames", "5")
+def test_a_budget_that_was_not_met_is_said(summarizer: Callable[..., Ran], ids: dict[str, int]) -> None:
+    ran = summarizer("summarize", ids["black"], "--frames", "5")
     assert ran.code == 0
     assert "every frame is black" in ran.err and "1 of 5 frames" in ran.err
-    ran = indexer("summarize", ids["one"])
+    ran = summarizer("summarize", ids["one"])
     assert ran.code == 0 and "1 key frame of" in ran.out
 
 
 def test_without_the_file_the_stored_key_frames_are_shown(
-    indexer: Callable[..., Ran], ids: dict[str, int], tmp_path: Path
+    summarizer: Callable[..., Ran], ids: dict[str, int], tmp_path: Path
 ) -> None:
-    ran = indexer("summarize", ids["gone"], "--gif", tmp_path / "a.gif", "--storyboard", tmp_path / "a.png")
+    ran = summarizer(
+        "summarize", ids["gone"], "--gif", tmp_path / "a.gif", "--storyboard", tmp_path / "a.png"
+    )
     assert ran.code == 0 and "the GIF shows stored key frames" in ran.err
     for name in ("a.gif", "a.png"):
         with Image.open(tmp_path / name) as picture:
@@ -347,10 +330,9 @@ def client(library: Library) -> Iterator[TestClient]:
         yield client
 
 
-def assert_problem(response: httpx.Response, status: int) -> str:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    return str(response.json()["detail"])
+def refusal(response: httpx.Response, status: int) -> str:
+    """What a problem says."""
+    return str(assert_problem(response, status)["detail"])
 
 
 def test_key_frames_come_with_their_importance(client: TestClient, ids: dict[str, int]) -> None:
@@ -386,7 +368,7 @@ def test_key_frames_come_with_their_importance(client: TestClient, ids: dict[str
     ],
 )  # fmt: skip
 def test_requests_that_make_no_sense_are_refused(client: TestClient, ids: dict[str, int], path: str) -> None:
-    assert_problem(client.get(f"/v1/{path.format(id=ids['repeats'])}"), 422)
+    refusal(client.get(f"/v1/{path.format(id=ids['repeats'])}"), 422)
 
 
 def test_what_is_not_there_is_404(client: TestClient, ids: dict[str, int]) -> None:
@@ -397,14 +379,14 @@ def test_what_is_not_there_is_404(client: TestClient, ids: dict[str, int]) -> No
         "sprites.vtt",
         "cut?start_seconds=0&end_seconds=1",
     ):
-        assert "no video 99999" in assert_problem(client.get(f"/v1/videos/99999/{path}"), 404)
-    assert "no clip 99999" in assert_problem(client.get("/v1/clips/99999/preview"), 404)
+        assert "no video 99999" in refusal(client.get(f"/v1/videos/99999/{path}"), 404)
+    assert "no clip 99999" in refusal(client.get("/v1/clips/99999/preview"), 404)
     for path in ("storyboard", "sprites.jpg", "sprites.vtt"):
-        assert "nothing of" in assert_problem(client.get(f"/v1/videos/{ids['text']}/{path}"), 404)
+        assert "nothing of" in refusal(client.get(f"/v1/videos/{ids['text']}/{path}"), 404)
     span = {"start_seconds": 500, "end_seconds": 501}
-    assert "it runs from" in assert_problem(client.get(f"/v1/videos/{ids['repeats']}/cut", params=span), 404)
+    assert "it runs from" in refusal(client.get(f"/v1/videos/{ids['repeats']}/cut", params=span), 404)
     url = f"/v1/videos/{ids['repeats']}/storyboard"
-    assert "the most important has" in assert_problem(client.get(url, params={"threshold": 1}), 404)
+    assert "the most important has" in refusal(client.get(url, params={"threshold": 1}), 404)
 
 
 def test_a_storyboard_is_a_picture_that_is_asked_about_again(client: TestClient, ids: dict[str, int]) -> None:
@@ -488,7 +470,7 @@ def test_a_clip_is_previewed_silently_and_by_range(
     same = client.get(url, headers={"Range": "bytes=0-9", "If-Range": response.headers["etag"]})
     assert same.status_code == 206
     assert client.get(url, headers={"If-None-Match": response.headers["etag"]}).status_code == 304
-    assert_problem(client.get(url, headers={"Range": "bytes=99999999-"}), 416)
+    refusal(client.get(url, headers={"Range": "bytes=99999999-"}), 416)
 
 
 def test_spans_are_previewed_and_cut_with_sound(
@@ -517,7 +499,7 @@ def test_what_is_gone_cannot_be_previewed_but_has_a_storyboard(
         client.get(f"/v1/videos/{ids['gone']}/preview", params=span),
         client.get(f"/v1/videos/{ids['gone']}/cut", params=span),
     ):
-        detail = assert_problem(response, 404)
+        detail = refusal(response, 404)
         assert "is missing" in detail and f"/v1/videos/{ids['gone']}/key-frames" in detail
     for path in ("storyboard", "sprites.jpg", "sprites.vtt"):
         assert client.get(f"/v1/videos/{ids['gone']}/{path}").status_code == 200
@@ -565,7 +547,7 @@ def test_previews_go_when_the_file_changes(
 
 
 def test_previews_go_when_the_video_is_deleted(
-    client: TestClient, library: Library, ids: dict[str, int], indexer: Callable[..., Ran]
+    client: TestClient, library: Library, ids: dict[str, int], summarizer: Callable[..., Ran]
 ) -> None:
     span = {"start_seconds": 0, "end_seconds": 0.5}
     for name in ("black", "one", "late"):
@@ -574,7 +556,7 @@ def test_previews_go_when_the_video_is_deleted(
         assert client.get(f"/v1/videos/{ids[name]}/preview", params=shifted).status_code == 200
         assert previews_of(library, ids[name])
     assert client.delete(f"/v1/videos/{ids['black']}").status_code == 200
-    assert indexer("remove", ids["one"]).code == 0
+    assert summarizer("remove", ids["one"]).code == 0
     with library.write() as catalog:  # by a program that knows nothing of previews
         catalog.remove_videos([ids["late"]])
     sweep_previews(library)

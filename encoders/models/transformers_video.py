@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from encoders.errors import EncoderUnavailableError
@@ -114,11 +113,15 @@ class TransformersVideo(VideoModel):
         self.tubelet, self.patch = _pieces(described)
         self._check(frames, size, size)
         state = None if pretrained is None else _pretrained_state(pretrained, family, described)
-        network = (
-            model_class(described)
-            if state is None
-            else _filled(model_class, described, state, str(pretrained))
-        )
+        if state is None:
+            network = model_class(described)
+        else:
+            from encoders.kinetics_backbones import fill_transformers
+
+            with quiet_loading():
+                network, lacking = fill_transformers(model_class, described, state)
+            check_new_layers_only(lacking, str(pretrained), ("classifier", "fc_norm"))
+            network.train()
         if names.unused is not None:
             owner, _, part = names.unused.rpartition(".")
             setattr(network.get_submodule(owner), part, nn.Identity())
@@ -172,13 +175,7 @@ def _pretrained_state(pretrained: str, family: str, described: Any) -> dict[str,
     content = read_model_config(config_file)
     if content.get("model_type") != family:
         raise ValueError(f"{pretrained} is a {content.get('model_type')!r}; expected a {family!r}")
-    for name in (
-        "hidden_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "intermediate_size",
-        "patch_size",
-    ):
+    for name in SIZES:
         wanted, own = content.get(name), getattr(described, name, None)
         if wanted is not None and own is not None and wanted != own:
             raise ValueError(
@@ -186,26 +183,6 @@ def _pretrained_state(pretrained: str, family: str, described: Any) -> dict[str,
                 "[model_options]"
             )
     return read_state_dict(check_checkpoint(file))
-
-
-def _filled(model_class: Any, described: Any, state: dict[str, Tensor], source: str) -> Any:
-    """The network with weights as they were published, whose names transformers translates.
-
-    Raises:
-        EncoderUnavailableError: Anything but the classifier, and the norm before it, is missing.
-    """
-    for key in [key for key in state if key.endswith((".q_bias", ".v_bias"))]:
-        # VideoMAE's published names, which not every version of transformers 5 translates.
-        which = {"q": "query", "v": "value"}[key[-6]]
-        state[f"{key[:-6]}{which}.bias"] = state.pop(key)
-    with quiet_loading():
-        network, report = model_class.from_pretrained(
-            None, config=described, state_dict=state, dtype=torch.float32, ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )  # fmt: skip
-    wanted = [*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])]
-    check_new_layers_only(wanted, source, ("classifier", "fc_norm"))
-    return network.train()
 
 
 def _info(
