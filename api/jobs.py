@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 import uuid
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 PROGRESS_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 QUEUE_SECONDS = 2.0
+NICENESS = 10
 
 
 class JobRunner:
@@ -87,6 +89,7 @@ class JobRunner:
 
     def _run(self) -> None:
         """Waits until no other server of this library runs its jobs, then does."""
+        _give_way()
         while not self._stopping.is_set():
             try:
                 with self._library.jobs_lock() as held:
@@ -188,6 +191,13 @@ class JobRunner:
     def _update(self, job: Job, **values: object) -> None:
         with self._library.write() as catalog:
             catalog.update_job(job.id, **values)
+
+
+def _give_way() -> None:
+    """Lets this thread, and the programs that it starts, have what is left of the processor by requests."""
+    if sys.platform == "linux":  # elsewhere only whole programs have a priority
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 class _Parked(Exception):

@@ -25,6 +25,7 @@ from search.keys import Keys
 from search.library import Library
 
 MAX_HEAD_BYTES = 64 * 1024  # a request's line and headers
+KEEP_ALIVE_SECONDS = 75
 
 
 def run(folder: Path, database_url: str | None, device: str, host: str, port: int, **changes: Any) -> None:
@@ -68,6 +69,9 @@ def run(folder: Path, database_url: str | None, device: str, host: str, port: in
             access_log=False,  # ours leaves out paths and queries
             server_header=False,
             timeout_graceful_shutdown=settings.grace_seconds,
+            # Longer than a proxy in front keeps an idle connection (60 s with nginx): where the one that
+            # answers closes it first, now and then a request meets nobody any more.
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             ws="none",
             http="h11",  # whichever other parsers are installed: this one bounds the request's head
             h11_max_incomplete_event_size=MAX_HEAD_BYTES,

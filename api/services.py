@@ -25,7 +25,7 @@ from encoders.errors import ReelseekError
 from search.actions import FoundSegments
 from search.engine import SearchEngine
 from search.library import Library
-from search.types import ExamplePart, Query, TextPart
+from search.types import ExamplePart, Query
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +66,11 @@ class Services:
         self._readiness = Readiness(False, False, "the server is starting")
         self._stopping = threading.Event()
         self._warmer = threading.Thread(target=self._warm, name="warm", daemon=True)
-        # One query at a time encodes: a second one beside it would only slow both down. The
-        # others wait here and not in threads, so that the rest of the server goes on.
+        # One query at a time encodes pictures, and one words: more would only slow each other down. The
+        # others wait here and not in threads, so that the rest of the server goes on. Words, which take
+        # a hundredth of what an example takes, never wait for one.
         self._encoding: CapacityLimiter | None = None
+        self._encoding_text: CapacityLimiter | None = None
         self._searching: CapacityLimiter | None = None
         self._decoding: CapacityLimiter | None = None
         self._rendering: CapacityLimiter | None = None
@@ -77,6 +79,7 @@ class Services:
     def start(self) -> None:
         """Starts the background threads; to be called on the event loop."""
         self._encoding = CapacityLimiter(1)
+        self._encoding_text = CapacityLimiter(1)
         self._searching = CapacityLimiter(SEARCHES_AT_ONCE)
         self._decoding = CapacityLimiter(DECODES_AT_ONCE)
         self._rendering = CapacityLimiter(RENDERS_AT_ONCE)
@@ -99,16 +102,34 @@ class Services:
         self.renditions.close()
 
     async def encode(self, work: Callable[..., Answer], *args: object, **options: object) -> Answer:
-        """Runs something that encodes in a thread, one at a time."""
+        """Runs something that encodes pictures, or looks through all footage, in a thread, one at a time."""
         return await run_sync(partial(work, *args, **options), limiter=self._encoding)
 
     async def search(
-        self, query: Query, work: Callable[..., Answer], *args: object, **options: object
+        self,
+        query: Query,
+        work: Callable[..., Answer],
+        *args: object,
+        action: str | None = None,
     ) -> Answer:
-        """Runs a search in a thread; one by stored clips and spans alone does not wait for the encoder."""
-        if any(isinstance(part, (TextPart, ExamplePart)) for part in query.parts):
-            return await self.encode(work, *args, **options)
-        return await run_sync(partial(work, *args, **options), limiter=self._searching)
+        """Runs a search in a thread; one without examples does not wait in line for those that have some.
+
+        Args:
+            query: Its words are encoded beforehand.
+            work: What searches.
+            args: For it.
+            action: That clips are filtered by; one that no head knows is looked for in all footage.
+
+        Raises:
+            InvalidQueryError: The query's words are empty or blank, or the action is no name.
+            UnsupportedQueryError: The library's encoder cannot encode words.
+        """
+        for text in self.engine.new_texts(query):
+            await run_sync(self.engine.encode_text, text, limiter=self._encoding_text)
+        is_long = any(isinstance(part, ExamplePart) for part in query.parts) or (
+            action is not None and not await run_sync(self.finder.is_known, Wanted(action))
+        )
+        return await run_sync(work, *args, limiter=self._encoding if is_long else self._searching)
 
     async def decode(self, work: Callable[..., Answer], *args: object, **options: object) -> Answer:
         """Runs something that decodes (in a program of its own) in a thread, a few at a time."""

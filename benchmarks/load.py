@@ -46,6 +46,8 @@ TEXTS = (
     *("a bicycle", "people in the street", "a rabbit in a meadow", "a man in a car", "trees and grass"),
     *("a face", "somebody riding a bike", "a cartoon animal", "a window", "something red", "flowers"),
 )
+PLACES = ("", "by a river", "in winter", "at night", "in a town", "on a hill", "seen from above", "close by")
+LOOKS = ("", "small", "in black and white", "in the sun", "old", "far away", "in a hurry", "standing still")
 ACTION = "cycling"
 CLIP_SECONDS = 1.0
 EXCERPT_SECONDS = 1.5
@@ -109,13 +111,17 @@ def make_material(library: Library, pieces: list[Piece], archive: Path, work: Pa
                     turned = np.ascontiguousarray(clip.frames[:, :, ::step])
                     vectors.append(encoder.pool(encoder.encode_frames(type(clip)(turned, clip.pts_seconds))))
             examples.append(Example(source.read_bytes(), source.name, normalise(np.stack(vectors)), known))
-    vectors = encoder.encode_text(list(TEXTS)).vectors
+    # Words that many ask for, and words that hardly anybody has asked for before.
+    rare = [f"{text} {look} {place}".strip() for text in TEXTS for look in LOOKS for place in PLACES]
+    texts = list(dict.fromkeys([*TEXTS, *rare]))
+    vectors = encoder.encode_text(texts).vectors
     page = (file.name for file in (resources.files("api") / "page").iterdir())
     oracle = Oracle(library)
     oracle.refresh()
     return Material(
         oracle,
-        dict(zip(TEXTS, vectors, strict=True)),
+        dict(zip(texts, vectors, strict=True)),
+        list(TEXTS),
         examples,
         {piece.path.name: piece for piece in pieces},
         [f"{archive}/one/", f"{archive}/two/", f"{archive}/later/"],

@@ -60,6 +60,7 @@ class Material:
 
     oracle: Oracle
     texts: dict[str, np.ndarray]
+    common: list[str]
     examples: list[Example]
     pieces: dict[str, Piece]
     folders: list[str]
@@ -165,6 +166,11 @@ class Client:
     def _clip(self) -> Clip:
         return self._pick(self._of.oracle.clips())
 
+    def _text(self) -> tuple[str, np.ndarray]:
+        """Words and their vector: half the time such as others ask for too."""
+        text = self._pick(self._of.common if self._random.random() < 0.5 else list(self._of.texts))
+        return text, self._of.texts[text]
+
     # --- searches --------------------------------------------------------------------------
 
     async def _search(
@@ -187,7 +193,7 @@ class Client:
         return document
 
     async def _words(self) -> None:
-        text, vector = self._pick(list(self._of.texts.items()))
+        text, vector = self._text()
         asked = Asked(vector[None], self._pick((LIMIT, 50)))
         await self._search("search by words", asked, [{"text": text}])
 
@@ -198,14 +204,14 @@ class Client:
         asked = Asked(vector[None], LIMIT, excluded=frozenset({clip.id}))
         parts = [part]
         if self._random.random() < 0.5:
-            text, words = self._pick(list(self._of.texts.items()))
+            text, words = self._text()
             mixed = vector - 0.4 * words
             asked = replace(asked, vectors=(mixed / np.linalg.norm(mixed))[None])
             parts = [part, {"text": text, "weight": -0.4}]
         await self._search("search like a clip", asked, parts, clip.video_id)
 
     async def _filtered(self) -> None:
-        text, vector = self._pick(list(self._of.texts.items()))
+        text, vector = self._text()
         which = int(self._random.integers(3))
         if which == 0:
             folder = self._pick(self._of.folders)
@@ -226,13 +232,13 @@ class Client:
         )
 
     async def _with_action(self) -> None:
-        text, vector = self._pick(list(self._of.texts.items()))
+        text, vector = self._text()
         asked = Asked(vector[None], LIMIT, passes=self._of.showing, action=self._of.action)
         filters = {"action": self._of.action}
         await self._search("search with an action", asked, [{"text": text}], filters=filters)
 
     async def _by_video(self) -> None:
-        text, vector = self._pick(list(self._of.texts.items()))
+        text, vector = self._text()
         asked = Asked(vector[None], LIMIT, by_video=True)
         await self._search("search, one hit a video", asked, [{"text": text}], group_by="video")
 
@@ -265,7 +271,7 @@ class Client:
             self._record.fault(kind, f"{example.name} shows {asked}, the first hit {what}")
 
     async def _matches(self) -> None:
-        clip, text = self._clip(), self._pick(list(self._of.texts))
+        clip, (text, _) = self._clip(), self._text()
         url, body = f"/v1/videos/{clip.video_id}/matches", {"query": [{"text": text}]}
         answer, _, _ = await self.request("matches in a video", "POST", url, clip.video_id, json=body)
         if answer is not None:

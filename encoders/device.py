@@ -79,6 +79,22 @@ def batch_frames(device: torch.device) -> int:
     return {"cuda": 256, "mps": 32}.get(device.type, 16)
 
 
+def frame_batches(count: int, device: torch.device) -> Iterator[slice]:
+    """Stretches of so many frames, in order, each to be encoded at once.
+
+    On the CPU each holds a power of two of frames: oneDNN compiles a network anew for every size of batch
+    that it meets and keeps the code, 10 MiB for EfficientNet-Lite0. With all sizes from 1 to 16, a server's
+    memory grew by 150 MiB before it was flat.
+    """
+    most, start = batch_frames(device), 0
+    while start < count:
+        size = min(most, count - start)
+        if device.type == "cpu":
+            size = 1 << (size.bit_length() - 1)
+        yield slice(start, start + size)
+        start += size
+
+
 @contextmanager
 def shared_cores(device: str) -> Iterator[None]:
     """Leaves half of the cores to whoever decodes meanwhile, in this thread, on a CPU.

@@ -37,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.class_names import CLASS_COUNT, class_embeddings
-from encoders.device import batch_frames, check_device_name, choose_device, mixed_precision
+from encoders.device import check_device_name, choose_device, frame_batches, mixed_precision
 from encoders.encoder import Pooling, check_pooling, clean_texts, pool_features
 from encoders.errors import EncoderError, EncoderUnavailableError
 from encoders.minilm import MiniLM
@@ -110,20 +110,16 @@ class OfflineEncoder:
 
         network = self._load_visual_tower()
         device = self._torch_device()
-        step = batch_frames(device)
         features = np.empty((len(batch), self.dim), dtype=np.float32)
         with torch.inference_mode():
-            for start in range(0, len(batch), step):
-                frames = batch.frames[start : start + step]
-                pixels = np.stack([squash(frame, SIDE) for frame in frames])
+            for stretch in frame_batches(len(batch), device):
+                pixels = np.stack([squash(frame, SIDE) for frame in batch.frames[stretch]])
                 images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float()
                 with mixed_precision(device, torch.float16):  # ReLU6 keeps it in half's range
                     visual, logits = network(images.mul_(2.0 / 255.0).sub_(1.0))
                 classes = logits.float().softmax(dim=1).sqrt()
                 semantic = torch.nn.functional.pad(classes, (0, 1))  # nothing is shown as "unknown"
-                features[start : start + step] = join_parts(
-                    visual.float().cpu().numpy(), semantic.cpu().numpy()
-                )
+                features[stretch] = join_parts(visual.float().cpu().numpy(), semantic.cpu().numpy())
         if not np.isfinite(features).all():
             raise EncoderError("the encoder gave features that are no numbers; try --device cpu")
         return features

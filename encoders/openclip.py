@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from encoders.device import batch_frames, choose_device, mixed_precision
+from encoders.device import choose_device, frame_batches, mixed_precision
 from encoders.encoder import Pooling, check_pooling, clean_texts, pool_features
 from encoders.errors import EncoderError, EncoderUnavailableError
 from encoders.hub import from_cache_or_hub
@@ -127,11 +127,10 @@ class OpenClipEncoder:
 
     def encode_frames(self, batch: FrameBatch) -> NDArray[np.float32]:
         """Features h_t: float32 (T, D), each of L2 norm 1."""
-        step = batch_frames(self._device)
         parts = []
         with torch.inference_mode():
-            for start in range(0, len(batch), step):
-                images = self._preprocessing(batch.frames[start : start + step])
+            for stretch in frame_batches(len(batch), self._device):
+                images = self._preprocessing(batch.frames[stretch])
                 with mixed_precision(self._device):
                     features = self._model.encode_image(images, normalize=True)
                 parts.append(features.float().cpu().numpy())

@@ -107,16 +107,14 @@ class PreviewCache:
         return preview
 
     def _make(self, path: Path, make: Callable[[Path], None], is_wanted: Callable[[], None]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{uuid.uuid4().hex}{_PART}")
+        _begin(part)
         try:
-            make(part)
             try:
+                make(part)
                 os.replace(part, path)
-            except FileNotFoundError:  # removed with its video while it was made
-                is_wanted()
-                raise
-            is_wanted()
+            finally:
+                is_wanted()  # says so where the folder went with its video while it was made
         except BaseException as error:
             part.unlink(missing_ok=True)
             if isinstance(error, ReelseekError):
@@ -170,6 +168,15 @@ def sweep_previews(library: Library) -> None:
         for state in _folders(folder):
             if state.name != known[folder.name]:
                 shutil.rmtree(state, ignore_errors=True)
+
+
+def _begin(part: Path) -> None:
+    """Makes an empty file, so that nobody who tidies up takes its folder for abandoned."""
+    while True:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # tidied up between the two
+            part.touch()
+            return
 
 
 def _touch(path: Path) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -41,6 +43,7 @@ from search.types import (
 ALIGNED_VIDEOS = 20
 LEADS_PER_VIDEO = 3
 CANDIDATES_PER_EXAMPLE_CLIP = 100
+KEPT_TEXTS = 1024  # people page, filter and refine: the same words come again
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,37 @@ class SearchEngine:
 
     def __init__(self, library: Library) -> None:
         self._library = library
+        self._texts: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._texts_lock = threading.Lock()
+
+    def new_texts(self, query: Query) -> list[str]:
+        """Those of a query's words that `search` would still have to encode."""
+        with self._texts_lock:
+            texts = [part.text for part in query.parts if isinstance(part, TextPart)]
+            return [text for text in texts if text not in self._texts]
+
+    def encode_text(self, text: str) -> NDArray[np.float32]:
+        """The embedding (D,) of words; the last thousand are remembered.
+
+        Raises:
+            InvalidQueryError: The text is empty or blank.
+            UnsupportedQueryError: The library's encoder cannot encode words.
+        """
+        with self._texts_lock:
+            if text in self._texts:
+                self._texts.move_to_end(text)
+                return self._texts[text]
+        encoder = self._library.encoder()
+        if not encoder.has_text:
+            raise UnsupportedQueryError(
+                f"{encoder.spec} has no text side: search by an image, a clip or a clip id"
+            )
+        vector = encoder.encode_text([text]).vectors[0]
+        with self._texts_lock:
+            self._texts[text] = vector
+            while len(self._texts) > KEPT_TEXTS:
+                self._texts.popitem(last=False)
+        return vector
 
     def search(
         self,
@@ -194,12 +228,7 @@ class SearchEngine:
 
     def _encode_part(self, part: QueryPart, excluded: set[int]) -> NDArray[np.float32]:
         if isinstance(part, TextPart):
-            encoder = self._library.encoder()
-            if not encoder.has_text:
-                raise UnsupportedQueryError(
-                    f"{encoder.spec} has no text side: search by an image, a clip or a clip id"
-                )
-            return encoder.encode_text([part.text]).vectors[0]
+            return self.encode_text(part.text)
         if isinstance(part, ExamplePart):
             encoder = self._library.encoder()
             pooled = [encoder.pool(encoder.encode_frames(clip)) for clip in part.clips]

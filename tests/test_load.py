@@ -44,9 +44,9 @@ def test_eight_clients_get_right_answers_while_videos_come_and_go(tmp_path):
 
 
 @pytest.mark.slow
-def test_sixty_videos_leave_files_threads_and_memory_as_they_were(tmp_path):
-    found = run(tmp_path, "benchmarks.soak", "--videos", "60")
-    assert found["faults"] == [] and found["damaged"] == 1
+def test_hundreds_of_videos_leave_files_threads_and_memory_as_they_were(tmp_path):
+    found = run(tmp_path, "benchmarks.soak", "--videos", "240")
+    assert found["faults"] == [] and found["damaged"] == 5
     assert found["first_ingest"]["flat"] and found["second_ingest"]["flat"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -392,6 +393,33 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "previews" / "2").write_bytes(b"a file where a folder should be")
     with pytest.raises(LibraryError, match="cannot be written"):
         cache.get(2, STAT, WANTED, break_off)
+
+
+def test_what_goes_while_it_is_made_is_gone_and_not_broken(tmp_path: Path) -> None:
+    cache = PreviewCache(tmp_path, 1000)
+    is_there = True
+
+    def delete_video(path: Path) -> None:
+        nonlocal is_there
+        is_there = False
+        shutil.rmtree(tmp_path / "previews" / "1")
+        raise DecodeError("the decoder failed: there is no such folder")
+
+    def is_wanted() -> None:
+        if not is_there:
+            raise NotFoundError("the video was removed meanwhile")
+
+    with pytest.raises(NotFoundError, match="meanwhile"):
+        cache.get(1, STAT, WANTED, delete_video, is_wanted)
+    assert not (tmp_path / "previews" / "1").exists()
+
+    def tidy_up(path: Path) -> None:  # as another thread does whose rendition failed
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
+        with path.open("r+b") as file:
+            file.write(b"whole")
+
+    assert cache.get(2, STAT, WANTED, tidy_up).path.read_bytes() == b"whole"
 
 
 def test_threads_that_want_the_same_wait_for_one_of_them(tmp_path: Path) -> None:

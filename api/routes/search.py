@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from fastapi import APIRouter, Request, Response
 
 from api.examples import example_form, received_example
@@ -19,9 +17,9 @@ router = APIRouter(prefix="/v1", tags=["search"])
 async def search(body: SearchRequest, services: ServicesOf) -> Response:
     """Finds the moments that resemble a query most; its parts combine by weight."""
     query, filters = body.to_query(), body.filters.to_filters()
-    # What an action is called here may be a matter for the encoder too.
-    run = services.encode if filters.action is not None else partial(services.search, query)
-    return await run(_answer, services, query, filters, body.limit, body.group_by)
+    return await services.search(
+        query, _answer, services, query, filters, body.limit, body.group_by, action=filters.action
+    )
 
 
 @router.post(
@@ -34,7 +32,9 @@ async def search_by_example(request: Request, services: ServicesOf) -> Response:
     example, options = await received_example(request, services, ExampleOptions)
     further = tuple(part.to_part() for part in options.query)
     query, filters = Query((example, *further)), options.filters.to_filters()
-    return await services.encode(_answer, services, query, filters, options.limit, options.group_by)
+    return await services.search(
+        query, _answer, services, query, filters, options.limit, options.group_by, action=filters.action
+    )
 
 
 def _answer(services: Services, query: Query, filters: Filters, limit: int, group_by: GroupBy) -> Response:

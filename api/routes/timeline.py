@@ -42,7 +42,7 @@ async def matches_with_example(video_id: VideoId, request: Request, services: Se
     await services.decode(_check, services, video_id)
     example, options = await received_example(request, services, MatchesOptions)
     query = Query((example, *(part.to_part() for part in options.query)))
-    return await services.encode(_matches, services, query, video_id)
+    return await services.search(query, _matches, services, query, video_id)
 
 
 def _check(services: Services, video_id: int) -> None:
