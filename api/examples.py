@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
+from anyio.to_thread import run_sync
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -68,13 +69,17 @@ async def received_example(
         DecodeError: The example cannot be read.
         HTTPException, RequestValidationError: The form is not as it should be.
     """
-    record = await services.decode(services.library.record)
-    async with received_upload(request, services.settings.max_upload_bytes) as upload:
+    record = await run_sync(services.library.record)
+    async with (
+        services.receiving.place(),
+        received_upload(request, services.settings.max_upload_bytes) as upload,
+    ):
         options = _parsed(kind, upload.fields.get("options", "{}"))
         # Not in the encoder's line, at whose end the example will wait once more.
-        encoder = await services.decode(services.library.encoder)
+        encoder = await run_sync(services.library.encoder)
+        decode = services.decoding_example.run
         size = encoder.frame_size
-        example = await services.decode(_read, services, upload.path, record.sampling, size, options.weight)
+        example = await decode(_read, services, upload.path, record.sampling, size, options.weight)
     return example, options
 
 

@@ -1,4 +1,4 @@
-"""Frames decoded on request, in a program of their own, and remembered while there is room."""
+"""Frames decoded on request, in programs of their own, and remembered while there is room."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from api import roots
+from api.workers import Workers
 from encoders.errors import NotFoundError
 from search.types import Video
 
 # For one frame: a long file without an index is decoded from its start.
 LIMIT_SECONDS = 60.0
+STALL_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +28,14 @@ class _Key:
 
 
 class FrameReader:
-    """Decodes single frames; safe to share between threads, which then take turns.
+    """Decodes single frames; safe to share between threads.
 
     Args:
         cache_bytes: Memory for JPEGs that were decoded before.
     """
 
     def __init__(self, cache_bytes: int) -> None:
-        from indexer.worker import DecodeWorker
-
-        self._worker = DecodeWorker(stall_seconds=20.0)
-        self._decoding = threading.Lock()
+        self._workers = Workers(STALL_SECONDS)
         self._cache: OrderedDict[_Key, bytes] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
@@ -54,11 +53,9 @@ class FrameReader:
         found = self._cached(key)
         if found is not None:
             return found
-        with self._decoding:
-            found = self._cached(key)
-            if found is None:
-                found = self._worker.frame(video.path, time_seconds, size, LIMIT_SECONDS)
-                self._remember(key, found)
+        with self._workers.one() as worker:
+            found = worker.frame(video.path, time_seconds, size, LIMIT_SECONDS)
+        self._remember(key, found)
         return found
 
     def forget(self, video_id: int) -> None:
@@ -68,8 +65,8 @@ class FrameReader:
                 self._cached_bytes -= len(self._cache.pop(key))
 
     def close(self) -> None:
-        """Ends the decoding program."""
-        self._worker.close()
+        """Ends the decoding programs."""
+        self._workers.close()
 
     def _cached(self, key: _Key) -> bytes | None:
         with self._cache_lock:
@@ -80,6 +77,8 @@ class FrameReader:
 
     def _remember(self, key: _Key, jpeg: bytes) -> None:
         with self._cache_lock:
+            if key in self._cache:  # another thread was faster
+                return
             self._cache[key] = jpeg
             self._cached_bytes += len(jpeg)
             while self._cached_bytes > self._cache_bytes:

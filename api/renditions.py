@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 from pathlib import Path
 
 from api.frames import stat_file
+from api.workers import Workers
 from encoders.errors import ReelseekError
 from indexer.previews import Preview, PreviewCache, sweep_previews
 from indexer.renditions import Rendition
-from indexer.worker import DecodeWorker
 from search.library import Library
 from search.types import Video
 
@@ -30,10 +29,7 @@ class RenditionMaker:
     def __init__(self, library: Library, cache_bytes: int) -> None:
         self._library = library
         self._cache = PreviewCache(library.folder, cache_bytes)
-        self._idle: list[DecodeWorker] = []
-        self._busy: set[DecodeWorker] = set()
-        self._lock = threading.Lock()
-        self._is_closed = False
+        self._workers = Workers(STALL_SECONDS)
 
     def sweep(self) -> None:
         """Removes what was made of videos that are gone, perhaps while no server ran."""
@@ -61,34 +57,11 @@ class RenditionMaker:
                 catalog.video(video.id)
 
         def write(target: Path) -> None:
-            worker = self._worker()
-            try:
+            with self._workers.one() as worker:
                 worker.render(video.path, str(target), rendition, limit_seconds)
-            finally:
-                self._release(worker)
 
         return self._cache.get(video.id, stat_file(video), rendition, write, is_wanted)
 
     def close(self) -> None:
         """Ends the programs, also those at work."""
-        with self._lock:
-            self._is_closed = True
-            idle, self._idle = self._idle, []
-            for worker in self._busy:
-                worker.kill()
-        for worker in idle:
-            worker.close()
-
-    def _worker(self) -> DecodeWorker:
-        with self._lock:
-            worker = self._idle.pop() if self._idle else DecodeWorker(stall_seconds=STALL_SECONDS)
-            self._busy.add(worker)
-        return worker
-
-    def _release(self, worker: DecodeWorker) -> None:
-        with self._lock:
-            self._busy.discard(worker)
-            if not self._is_closed:
-                self._idle.append(worker)
-                return
-        worker.close()
+        self._workers.close()

@@ -6,16 +6,16 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, TypeVar
 
-from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 
+from api import lanes
 from api.finding import SegmentFinder, Wanted
 from api.frames import FrameReader
 from api.jobs import JobRunner
+from api.lanes import Lane
 from api.renditions import RenditionMaker
 from api.roots import Roots
 from api.settings import ServerSettings
@@ -31,10 +31,9 @@ logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 WARM_RETRY_SECONDS = 30.0
-DECODES_AT_ONCE = 2
 SEARCHES_AT_ONCE = 2
-RENDERS_AT_ONCE = 2
-LONG_RENDERS_AT_ONCE = 1
+UPLOADS_AT_ONCE = 8  # further ones wait, unread: together they would fill the disk
+UPLOADS_OF_ONE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +67,20 @@ class Services:
         self._warmer = threading.Thread(target=self._warm, name="warm", daemon=True)
         # One query at a time encodes pictures, and one words: more would only slow each other down. The
         # others wait here and not in threads, so that the rest of the server goes on. Words, which take
-        # a hundredth of what an example takes, never wait for one.
-        self._encoding: CapacityLimiter | None = None
-        self._encoding_text: CapacityLimiter | None = None
-        self._searching: CapacityLimiter | None = None
-        self._decoding: CapacityLimiter | None = None
-        self._rendering: CapacityLimiter | None = None
-        self._rendering_long: CapacityLimiter | None = None
+        # a hundredth of what an example takes, never wait for one; nor does a frame for an example that
+        # is being decoded, or a preview for a cut. Where the work may take minutes, nobody takes all places.
+        self._encoding = Lane(1)
+        self._encoding_text = Lane(1)
+        self._searching = Lane(SEARCHES_AT_ONCE)
+        self.receiving = Lane(UPLOADS_AT_ONCE, most_of_one=UPLOADS_OF_ONE)
+        self.decoding_example = Lane(2, most_of_one=1)
+        self.decoding_frame = Lane(2, most_of_one=1)
+        self.making_clip_preview = Lane(3, most_of_one=2)
+        self.making_span_preview = Lane(2, most_of_one=1)
+        self.making_cut = Lane(2, most_of_one=1)
 
     def start(self) -> None:
-        """Starts the background threads; to be called on the event loop."""
-        self._encoding = CapacityLimiter(1)
-        self._encoding_text = CapacityLimiter(1)
-        self._searching = CapacityLimiter(SEARCHES_AT_ONCE)
-        self._decoding = CapacityLimiter(DECODES_AT_ONCE)
-        self._rendering = CapacityLimiter(RENDERS_AT_ONCE)
-        self._rendering_long = CapacityLimiter(LONG_RENDERS_AT_ONCE)
+        """Starts the background threads."""
         self.jobs.start()
         remove_leftovers()
         self._warmer.start()
@@ -100,10 +97,6 @@ class Services:
         self.jobs.stop()
         self.frames.close()
         self.renditions.close()
-
-    async def encode(self, work: Callable[..., Answer], *args: object, **options: object) -> Answer:
-        """Runs something that encodes pictures, or looks through all footage, in a thread, one at a time."""
-        return await run_sync(partial(work, *args, **options), limiter=self._encoding)
 
     async def search(
         self,
@@ -125,19 +118,11 @@ class Services:
             UnsupportedQueryError: The library's encoder cannot encode words.
         """
         for text in self.engine.new_texts(query):
-            await run_sync(self.engine.encode_text, text, limiter=self._encoding_text)
+            await self._encoding_text.run(self.engine.encode_text, text)
         is_long = any(isinstance(part, ExamplePart) for part in query.parts) or (
             action is not None and not await run_sync(self.finder.is_known, Wanted(action))
         )
-        return await run_sync(work, *args, limiter=self._encoding if is_long else self._searching)
-
-    async def decode(self, work: Callable[..., Answer], *args: object, **options: object) -> Answer:
-        """Runs something that decodes (in a program of its own) in a thread, a few at a time."""
-        return await run_sync(partial(work, *args, **options), limiter=self._decoding)
-
-    async def render(self, work: Callable[..., Answer], *args: object, is_long: bool = False) -> Answer:
-        """Runs something that makes a rendition in a thread; a long one never keeps short ones waiting."""
-        return await run_sync(work, *args, limiter=self._rendering_long if is_long else self._rendering)
+        return await (self._encoding if is_long else self._searching).run(work, *args)
 
     async def find_segments(self, wanted: Wanted) -> FoundSegments:
         """What an action is called here: in a thread, and in line for the encoder if it takes that.
@@ -148,7 +133,7 @@ class Services:
         """
         if await run_sync(self.finder.is_known, wanted):
             return await run_sync(self.finder.find, wanted)
-        return await self.encode(self.finder.find, wanted)
+        return await self._encoding.run(self.finder.find, wanted)
 
     # --- readiness -------------------------------------------------------------------------
 
@@ -186,6 +171,7 @@ class Services:
 
 async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
+    lanes.current.set(request)
     return services
 
 

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from anyio import CapacityLimiter, fail_after
+from anyio import fail_after
 from anyio.to_thread import run_sync
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -21,9 +21,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 PREFIX = "reelseek-upload-"
-IDLE_SECONDS = 30.0  # that a client may send nothing
+# Who holds a place that others wait for has to make use of it.
+IDLE_SECONDS = 30.0
+LEAST_BYTES_PER_SECOND = 16 * 1024
 RECEIVE_SECONDS = 900.0
-UPLOADS_AT_ONCE = 8  # further ones wait, unread: together they would fill the disk
 MAX_FIELD_BYTES = 1 << 20
 MAX_FIELDS = 16
 WRITE_BYTES = 1 << 20
@@ -54,7 +55,7 @@ async def received_upload(request: Request, max_bytes: int) -> AsyncIterator[Upl
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > max_bytes):
         raise HTTPException(413, _too_large(max_bytes))
-    async with _limiter(request.app.state), _folder() as folder:
+    async with _folder() as folder:
         form = _Form(Path(folder))
         try:
             await _receive(request, form, options[b"boundary"], max_bytes)
@@ -97,21 +98,15 @@ async def _folder() -> AsyncIterator[str]:
         yield folder
 
 
-def _limiter(state: Any) -> CapacityLimiter:
-    found: CapacityLimiter | None = getattr(state, "uploads", None)
-    if found is None:
-        found = state.uploads = CapacityLimiter(UPLOADS_AT_ONCE)
-    return found
-
-
 async def _chunks(request: Request) -> AsyncIterator[bytes]:
     """The body as it comes; a client that sends too slowly is not waited for."""
-    stream = request.stream()
-    deadline = time.monotonic() + RECEIVE_SECONDS
+    stream, started, received = request.stream(), time.monotonic(), 0
     while True:
+        allowed = min(RECEIVE_SECONDS, IDLE_SECONDS + received / LEAST_BYTES_PER_SECOND)
         try:
-            with fail_after(min(IDLE_SECONDS, max(0.0, deadline - time.monotonic()))):
+            with fail_after(min(IDLE_SECONDS, max(0.0, started + allowed - time.monotonic()))):
                 chunk = await anext(stream)
+                received += len(chunk)
         except StopAsyncIteration:
             return
         except TimeoutError:

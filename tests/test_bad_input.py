@@ -265,8 +265,9 @@ def test_what_a_killed_server_left_is_removed(tmp_path: Path, monkeypatch: pytes
     assert not dead.exists() and alive.exists()
 
 
-def test_a_client_that_sends_nothing_is_not_waited_for(
-    client: TestClient, library: Library, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("pause_seconds", [5.0, 0.1], ids=["nothing", "a byte now and then"])
+def test_a_client_that_sends_hardly_anything_is_not_waited_for(
+    client: TestClient, library: Library, monkeypatch: pytest.MonkeyPatch, pause_seconds: float
 ) -> None:
     monkeypatch.setattr(uploads, "IDLE_SECONDS", 0.3)
     import asyncio
@@ -276,7 +277,9 @@ def test_a_client_that_sends_nothing_is_not_waited_for(
     async def send() -> httpx.Response:
         async def body() -> Any:
             yield b"--x\r\n"
-            await asyncio.sleep(5)
+            for _ in range(round(5 / pause_seconds)):
+                await asyncio.sleep(pause_seconds)
+                yield b"-"
 
         transport = httpx.ASGITransport(app=app)
         headers = {"content-type": "multipart/form-data; boundary=x"}

@@ -67,7 +67,7 @@ async def frame(
     size: Annotated[int, Query(ge=16, le=2160, description="Short side in pixels, at most.")] = 720,
 ) -> Response:
     """The frame that is shown at a time, decoded from the file, as JPEG."""
-    jpeg = await services.decode(_decoded, services, video_id, t, size)
+    jpeg = await services.decoding_frame.run(_decoded, services, video_id, t, size)
     return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, no-cache"})
 
 

@@ -18,7 +18,7 @@ from api.services import Services, ServicesOf
 from api.summary_schemas import KeyFramesAnswer
 from encoders.errors import NotFoundError
 from indexer.previews import Preview
-from indexer.renditions import Rendition, clip_preview, cut, span_preview
+from indexer.renditions import clip_preview, cut, span_preview
 from indexer.storyboard import (
     MAX_FRAMES,
     SpriteCell,
@@ -161,7 +161,8 @@ async def preview_clip(
     """The clip as a short silent loop: H.264, at most 4 s and 1 MB; made when first asked for."""
     video, span = await run_sync(_clip, services, clip_id)
     rendition = clip_preview(*span)
-    made = await services.render(services.renditions.make, video, rendition, CLIP_LIMIT_SECONDS)
+    make = services.renditions.make
+    made = await services.making_clip_preview.run(make, video, rendition, CLIP_LIMIT_SECONDS)
     return _footage(request, made)
 
 
@@ -178,8 +179,10 @@ async def preview_span(
     video_id: VideoId, services: ServicesOf, request: Request, start_seconds: Seconds, end_seconds: Seconds
 ) -> Response:
     """At most 120 s for browsers that cannot play the file: H.264 and AAC, short side at most 480."""
+    video = await run_sync(_video, services, video_id)
     rendition = span_preview(start_seconds, end_seconds)
-    _, made = await _made(services, video_id, rendition, SPAN_LIMIT_SECONDS)
+    make = services.renditions.make
+    made = await services.making_span_preview.run(make, video, rendition, SPAN_LIMIT_SECONDS)
     return _footage(request, made)
 
 
@@ -188,17 +191,12 @@ async def cut_span(
     video_id: VideoId, services: ServicesOf, request: Request, start_seconds: Seconds, end_seconds: Seconds
 ) -> Response:
     """Exactly [start, end), at most 600 s, in the size of the source and with its sound, to be kept."""
-    video, made = await _made(services, video_id, cut(start_seconds, end_seconds), CUT_LIMIT_SECONDS)
+    video = await run_sync(_video, services, video_id)
+    rendition = cut(start_seconds, end_seconds)
+    make = services.renditions.make
+    made = await services.making_cut.run(make, video, rendition, CUT_LIMIT_SECONDS)
     name = f"{PurePosixPath(video.path).stem}_{start_seconds:.3f}-{end_seconds:.3f}.mp4"
     return _footage(request, made, name)
-
-
-async def _made(
-    services: Services, video_id: int, rendition: Rendition, limit_seconds: float
-) -> tuple[Video, Preview]:
-    video = await run_sync(_video, services, video_id)
-    make = services.renditions.make
-    return video, await services.render(make, video, rendition, limit_seconds, is_long=True)
 
 
 def _video(services: Services, video_id: int) -> Video:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
 from api.action_schemas import TimelineAnswer
@@ -39,7 +40,7 @@ async def matches(video_id: VideoId, body: MatchesRequest, services: ServicesOf)
 )
 async def matches_with_example(video_id: VideoId, request: Request, services: ServicesOf) -> Response:
     """How well an uploaded picture or clip fits each stored frame of a video."""
-    await services.decode(_check, services, video_id)
+    await run_sync(_check, services, video_id)
     example, options = await received_example(request, services, MatchesOptions)
     query = Query((example, *(part.to_part() for part in options.query)))
     return await services.search(query, _matches, services, query, video_id)

@@ -1,0 +1,117 @@
+"""Where requests wait for what only a few can have at a time: callers take turns, who hung up is left out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import TypeVar
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from starlette.requests import ClientDisconnect, Request
+
+Answer = TypeVar("Answer")
+
+# The request that is being answered. A variable of the context, as the lanes are reached through layers
+# that have nothing to do with requests.
+current: ContextVar[Request | None] = ContextVar("request", default=None)
+
+
+class Lane:
+    """Lets so many requests work at once; to be used on one event loop.
+
+    The next one is that of the caller who was served longest ago, so that many requests of one caller make
+    another wait for one of them and not for all.
+
+    Args:
+        width: How many work at once.
+        most_of_one: Of one caller, where the work may be long; None means as many.
+    """
+
+    def __init__(self, width: int, *, most_of_one: int | None = None) -> None:
+        self._free = width
+        self._most_of_one = width if most_of_one is None else most_of_one
+        self._busy: Counter[str] = Counter()
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._threads = CapacityLimiter(width)  # of its own, so that no other work keeps this waiting
+
+    async def run(self, work: Callable[..., Answer], *args: object, **options: object) -> Answer:
+        """Runs something in a thread when it is this request's turn.
+
+        Raises:
+            ClientDisconnect: Nobody waits for the answer any more.
+        """
+        async with self.place():
+            await _check_still_there()
+            return await run_sync(partial(work, *args, **options), limiter=self._threads)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Waits for its turn; the block is the work."""
+        caller = _caller()
+        await self._enter(caller)
+        try:
+            yield
+        finally:
+            self._leave(caller)
+
+    async def _enter(self, caller: str) -> None:
+        if self._free and self._busy[caller] < self._most_of_one:  # then those who wait may not go either
+            self._take(caller)
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(caller, deque()).append(turn)
+        try:
+            await turn
+        except BaseException:
+            if turn.done() and not turn.cancelled():
+                self._leave(caller)
+            raise
+
+    def _take(self, caller: str) -> None:
+        self._free -= 1
+        self._busy[caller] += 1
+
+    def _leave(self, caller: str) -> None:
+        self._free += 1
+        self._busy[caller] -= 1
+        if not self._busy[caller]:
+            del self._busy[caller]
+        while self._free and self._call_next():
+            pass
+
+    def _call_next(self) -> bool:
+        """Whether there was somebody who may go, or who had given up."""
+        for caller, line in self._waiting.items():
+            if self._busy[caller] < self._most_of_one:
+                turn = line.popleft()
+                self._waiting.move_to_end(caller)
+                if not line:
+                    del self._waiting[caller]
+                if not turn.done():
+                    self._take(caller)
+                    turn.set_result(None)
+                return True
+        return False
+
+
+def _caller() -> str:
+    """Whose turn it is: a key's, else an address's."""
+    request = current.get()
+    if request is None:
+        return ""
+    identity = request.scope.get("state", {}).get("identity")
+    if identity is not None and identity.id != "local":
+        return f"key {identity.id}"
+    return f"address {request.client.host if request.client else ''}"
+
+
+async def _check_still_there() -> None:
+    request = current.get()
+    # Where nobody has read the body, the first look finds that and only the second the end.
+    if request is not None and (await request.is_disconnected() or await request.is_disconnected()):
+        raise ClientDisconnect

@@ -1,0 +1,50 @@
+"""Decoding programs that are kept between requests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from indexer.worker import DecodeWorker
+
+
+class Workers:
+    """As many programs as are asked for at a time; safe to share between threads.
+
+    Args:
+        stall_seconds: How long one may say nothing.
+    """
+
+    def __init__(self, stall_seconds: float) -> None:
+        self._stall_seconds = stall_seconds
+        self._idle: list[DecodeWorker] = []
+        self._busy: set[DecodeWorker] = set()
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    @contextmanager
+    def one(self) -> Iterator[DecodeWorker]:
+        """A program for the block, which nobody else uses meanwhile."""
+        with self._lock:
+            worker = self._idle.pop() if self._idle else DecodeWorker(stall_seconds=self._stall_seconds)
+            self._busy.add(worker)
+        try:
+            yield worker
+        finally:
+            with self._lock:
+                self._busy.discard(worker)
+                if not self._is_closed:
+                    self._idle.append(worker)
+            if self._is_closed:
+                worker.close()
+
+    def close(self) -> None:
+        """Ends the programs, also those at work."""
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+            for worker in self._busy:
+                worker.kill()
+        for worker in idle:
+            worker.close()
