@@ -4,7 +4,7 @@ Importing this package is cheap: torch and the models load when an encoder first
 """
 
 from encoders.device import shared_cores
-from encoders.encoder import POOLINGS, Encoder, Pooling, pool_features
+from encoders.encoder import POOLINGS, Encoder, Pooling, encode_together, pool_features
 from encoders.listing import EncoderInfo, list_encoders
 from encoders.registry import open_encoder, resolve_spec
 from encoders.types import EmbeddingBatch, FrameBatch, normalise
@@ -16,6 +16,7 @@ __all__ = [
     "EncoderInfo",
     "FrameBatch",
     "Pooling",
+    "encode_together",
     "list_encoders",
     "normalise",
     "open_encoder",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Literal, Protocol
 
 import numpy as np
@@ -79,6 +81,22 @@ def check_pooling(pooling: str) -> Pooling:
     if pooling not in POOLINGS:
         raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
     return pooling
+
+
+def encode_together(encoder: Encoder, clips: Sequence[FrameBatch]) -> list[NDArray[np.float32]]:
+    """The features (T, D) of each of a video's clips.
+
+    Neighbours with frames of one size share a batch; borders may be cropped in some of them only.
+    """
+    features: list[NDArray[np.float32]] = []
+    for _, neighbours in groupby(clips, key=lambda clip: clip.frames.shape[1:]):
+        run = list(neighbours)
+        frames = FrameBatch(
+            np.concatenate([clip.frames for clip in run]), np.concatenate([clip.pts_seconds for clip in run])
+        )
+        ends = np.cumsum([len(clip) for clip in run])
+        features.extend(np.split(encoder.encode_frames(frames), ends[:-1]))
+    return features
 
 
 def pool_features(features: NDArray[np.floating], pooling: Pooling) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from encoders import Encoder, open_encoder, resolve_spec, shared_cores
+from encoders import Encoder, encode_together, open_encoder, resolve_spec, shared_cores
 from encoders.action_names import normalise_action
 from encoders.encoder import check_pooling
 from encoders.errors import (
@@ -30,7 +30,6 @@ from encoders.errors import (
     NotAVideoError,
 )
 from encoders.kinetics_weights import resolve_classifier
-from encoders.types import FrameBatch
 from encoders.weights import CLASSIFIER_PREFIXES
 from indexer.backbone import THRESHOLD, BackboneWatch, window_hint
 from indexer.previews import sweep_previews
@@ -657,8 +656,7 @@ class _Ingest:
                 reading.watch = BackboneWatch(self._classifier, self._sampling)
             for clip in reading.waiting:
                 reading.watch.look(clip)
-        for batch in _same_sized(reading.waiting):
-            reading.encoded.extend(encode_clips(self._encoder, batch))
+        reading.encoded.extend(encode_clips(self._encoder, reading.waiting))
         reading.waiting.clear()
         if len(reading.encoded) >= CLIPS_PER_WRITE:
             self._write(reading)
@@ -764,13 +762,8 @@ class _Ingest:
 
 
 def encode_clips(encoder: Encoder, clips: Sequence[SampledClip]) -> list[EncodedClip]:
-    """Encodes clips of one video whose frames are all of one size, in one batch."""
-    frames = FrameBatch(
-        np.concatenate([clip.frames.frames for clip in clips]),
-        np.concatenate([clip.frames.pts_seconds for clip in clips]),
-    )
-    features = encoder.encode_frames(frames)
-    ends = np.cumsum([len(clip.frames) for clip in clips])
+    """Encodes clips of one video."""
+    features = encode_together(encoder, [clip.frames for clip in clips])
     return [
         EncodedClip(
             start_seconds=clip.start_seconds,
@@ -780,19 +773,8 @@ def encode_clips(encoder: Encoder, clips: Sequence[SampledClip]) -> list[Encoded
             times_seconds=clip.frames.pts_seconds,
             key_frames=tuple((frame.time_seconds, frame.jpeg) for frame in clip.key_frames),
         )
-        for clip, rows in zip(clips, np.split(features, ends[:-1]), strict=True)
+        for clip, rows in zip(clips, features, strict=True)
     ]
-
-
-def _same_sized(clips: Sequence[SampledClip]) -> list[list[SampledClip]]:
-    """Runs of clips whose frames have one size (borders may be cropped in some of them)."""
-    runs: list[list[SampledClip]] = []
-    for clip in clips:
-        if runs and runs[-1][0].frames.frames.shape[1:] == clip.frames.frames.shape[1:]:
-            runs[-1].append(clip)
-        else:
-            runs.append([clip])
-    return runs
 
 
 def _is_gone(path: str) -> bool:

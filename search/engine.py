@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders import Encoder
+from encoders import Encoder, encode_together
 from encoders.errors import InvalidQueryError, NotFoundError, UnsupportedQueryError
 from encoders.types import FrameBatch, normalise
 from search.action_catalog import overlaps_enough
@@ -319,15 +319,13 @@ class SearchEngine:
 
 
 def _encode_clips(encoder: Encoder, clips: tuple[FrameBatch, ...], *, mirrored: bool) -> _EncodedExample:
-    features, embeddings = [], []
-    for clip in clips:
-        frames = np.ascontiguousarray(clip.frames[:, :, ::-1]) if mirrored else clip.frames
-        features.append(encoder.encode_frames(FrameBatch(frames, clip.pts_seconds)))
-        embeddings.append(encoder.pool(features[-1]))
+    if mirrored:
+        clips = tuple(FrameBatch(clip.frames[:, :, ::-1], clip.pts_seconds) for clip in clips)
+    features = encode_together(encoder, clips)
     return _EncodedExample(
         np.concatenate(features),
         np.concatenate([clip.pts_seconds for clip in clips]),
-        np.stack(embeddings),
+        np.stack([encoder.pool(rows) for rows in features]),
         mirrored,
     )
 
