@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import TypeVar
 
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect, Request
 
 Answer = TypeVar("Answer")
@@ -37,7 +36,9 @@ class Lane:
         self._most_of_one = width if most_of_one is None else most_of_one
         self._busy: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-        self._threads = CapacityLimiter(width)  # of its own, so that no other work keeps this waiting
+        # Of its own: no other work keeps this waiting, and what torch, OpenMP and the allocator hold for every
+        # thread that has ever called them (some 50 MiB) is held for these alone.
+        self._threads = ThreadPoolExecutor(width, thread_name_prefix="lane")
 
     async def run(self, work: Callable[..., Answer], *args: object, **options: object) -> Answer:
         """Runs something in a thread when it is this request's turn.
@@ -47,7 +48,19 @@ class Lane:
         """
         async with self.place():
             await _check_still_there()
-            return await run_sync(partial(work, *args, **options), limiter=self._threads)
+            context = copy_context()
+            working = asyncio.get_running_loop().run_in_executor(
+                self._threads, partial(context.run, work, *args, **options)
+            )
+            try:
+                return await asyncio.shield(working)
+            except asyncio.CancelledError:
+                await asyncio.wait([working])  # a thread cannot be stopped, and keeps its place until it ends
+                raise
+
+    def close(self) -> None:
+        """Takes no more work; what is under way goes on."""
+        self._threads.shutdown(wait=False)
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:

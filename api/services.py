@@ -97,6 +97,8 @@ class Services:
         self.jobs.stop()
         self.frames.close()
         self.renditions.close()
+        for lane in (one for one in vars(self).values() if isinstance(one, Lane)):
+            lane.close()
 
     async def search(
         self,
