@@ -71,8 +71,12 @@ class TeachRequest(StrictRequest):
     )
 
     action: ActionName
-    positives: list[ExampleRequest] = Field(default=[], max_length=1000, description="What shows it.")
-    negatives: list[ExampleRequest] = Field(default=[], max_length=1000, description="What does not.")
+    positives: list[ExampleRequest] = Field(
+        default=[], max_length=1000, fail_fast=True, description="What shows it."
+    )
+    negatives: list[ExampleRequest] = Field(
+        default=[], max_length=1000, fail_fast=True, description="What does not."
+    )
     keep: StrictBool = Field(
         default=True,
         description="Whether examples of earlier lessons count too; false forgets them, but no correction.",

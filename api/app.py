@@ -90,6 +90,7 @@ def create_app(
         openapi_url="/v1/openapi.json",
         docs_url=None,  # the stock pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # it would name whatever host the request did
     )
     for module in (search, actions, catalog, timeline, media, summaries, jobs, keys, session, health, page):
         _answer_head(module.router)
@@ -97,6 +98,7 @@ def create_app(
     problems.install_handlers(app)
     app.state.doorkeeper = doorkeeper
     app.state.metrics = metrics
+    app.add_middleware(Guard, hosts=hosts, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(  # the last that is added is the first that a request passes
         Access,
         doorkeeper=doorkeeper,
@@ -104,7 +106,6 @@ def create_app(
         allowed_roots=allowed_roots,
         audit=AuditLog(library.folder),
     )
-    app.add_middleware(Guard, hosts=hosts, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(RequestWatch, metrics=metrics, log_paths=settings.log_paths)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -1,19 +1,26 @@
-"""What every request passes first: host, origin and size checks; headers on every answer."""
+"""What a request passes that was let in: checks of host, origin, size and time; headers of every answer."""
 
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
+from anyio import fail_after
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.problems import kind_of_status, problem_response
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+MAX_HEAD_BYTES = 64 * 1024  # a request's line and headers
+BODY_SECONDS = 30.0  # for all of a body to arrive, uploads excepted: those have limits of their own
+# Bodies of a few fields; the first of them strangers may send.
+SMALL_BODIES = frozenset({"/v1/session", "/v1/keys", "/v1/feedback"})
+SMALL_BODY_BYTES = 16 * 1024
 UPLOAD_PATHS = re.compile(r"/v1/search/example|/v1/videos/[0-9]{1,20}/matches/example")
 
 PAGE_POLICY = (
@@ -32,7 +39,7 @@ HEADERS = {
 
 
 class Guard:
-    """Middleware that refuses foreign hosts, foreign pages and bodies that are too large.
+    """Middleware that refuses foreign hosts, foreign pages, and bodies that are too large or too slow.
 
     Args:
         app: What it guards.
@@ -52,20 +59,20 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                add_headers(MutableHeaders(scope=message))
-            await send(message)
-
         refusal = self._refusal(scope)
         if refusal is not None:
             status, detail = refusal
             response = problem_response(kind_of_status(status), detail, scope["path"])
-            await response(scope, receive, send_with_headers)
+            await response(scope, receive, send)
             return
-        if not _is_upload(scope):
-            receive = _limited(receive, self._max_body_bytes)
-        await self._app(scope, receive, send_with_headers)
+        # What reads no body may be listening for the client's leaving: that has no end.
+        if scope["method"] not in SAFE_METHODS and not _is_upload(scope):
+            receive = _limited(receive, self._body_bytes(scope))
+        await self._app(scope, receive, send)
+
+    def _body_bytes(self, scope: Scope) -> int:
+        small = scope["path"] in SMALL_BODIES
+        return min(SMALL_BODY_BYTES, self._max_body_bytes) if small else self._max_body_bytes
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
@@ -77,11 +84,15 @@ class Guard:
             )
         if scope["method"] not in SAFE_METHODS and not _is_own(headers, host):
             return 403, "a page of another site may not change or search this library"
+        # One that came in a single piece gets past the parser's own limit.
+        if _head_bytes(scope) > MAX_HEAD_BYTES:
+            return 431, f"the request's line and headers are larger than {MAX_HEAD_BYTES} bytes"
+        max_bytes = self._body_bytes(scope)
         length = headers.get("content-length", "0")
         # A length of very many digits is too large without being computed.
-        too_large = length.isdecimal() and (len(length) > 18 or int(length) > self._max_body_bytes)
+        too_large = length.isdecimal() and (len(length) > 18 or int(length) > max_bytes)
         if too_large and not _is_upload(scope):
-            return 413, _too_large(self._max_body_bytes)
+            return 413, _too_large(max_bytes)
         return None
 
 
@@ -101,6 +112,12 @@ def host_name(host: str) -> str | None:
     if parts.path or parts.query or parts.fragment or "@" in host:
         return None
     return parts.hostname
+
+
+def _head_bytes(scope: Scope) -> int:
+    """What a request's line and headers come to, roughly: 4 bytes a header lie between its name and value."""
+    line = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
+    return line + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
 
 
 def _is_upload(scope: Scope) -> bool:
@@ -123,12 +140,21 @@ def _is_own(headers: Headers, host: str) -> bool:
 
 
 def _limited(receive: Receive, max_bytes: int) -> Receive:
-    """Counts a body whose length was not announced."""
-    received = 0
+    """Counts a body whose length was not announced, and waits for its end for so long only."""
+    received, is_whole = 0, False
+    deadline = time.monotonic() + BODY_SECONDS
 
     async def counted() -> Any:
-        nonlocal received
-        message = await receive()
+        nonlocal received, is_whole
+        if is_whole:
+            return await receive()
+        try:
+            with fail_after(max(0.0, deadline - time.monotonic())):
+                message = await receive()
+        except TimeoutError:
+            detail = "the body arrives too slowly: send the request again"
+            raise HTTPException(408, detail, {"Connection": "close"}) from None
+        is_whole = not message.get("more_body", False)
         received += len(message.get("body", b""))
         if received > max_bytes:
             raise HTTPException(413, _too_large(max_bytes))

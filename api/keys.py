@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 
 from api.oidc import OidcIssuer
-from search.keys import Keys, Role
+from search.keys import Key, Keys, Role
 from search.library import Library
 
 COOKIE = "reelseek_key"
@@ -52,6 +52,12 @@ class Doorkeeper:
         self._oidc = oidc
         self.is_open = is_open
         self._limiter: CapacityLimiter | None = None
+        self._oidc_limiter: CapacityLimiter | None = None
+
+    @staticmethod
+    def is_sent(headers: Headers) -> bool:
+        """Whether these headers hold something that is meant for a key."""
+        return "authorization" in headers or COOKIE in cookie_parser(headers.get("cookie", ""))
 
     async def identify(self, headers: Headers) -> Identity | None:
         """Who sends these headers; None for nobody known.
@@ -76,15 +82,16 @@ class Doorkeeper:
             return None
         if self._limiter is None:  # made on the event loop; a few threads of its own, so that slow requests,
             self._limiter = CapacityLimiter(LOOKUPS_AT_ONCE)  # which fill the others, keep nobody at the door
-        return await run_sync(partial(self._look_up, token), limiter=self._limiter)
-
-    def _look_up(self, token: str) -> Identity | None:
-        with self._library.database.read() as connection:
-            key = Keys(connection).verify(token)
+            self._oidc_limiter = CapacityLimiter(LOOKUPS_AT_ONCE)  # an issuer that hangs keeps no key waiting
+        key = await run_sync(partial(self._look_up, token), limiter=self._limiter)
         if key is not None:
             return Identity(key.id, key.role)
         if self._oidc is not None:
-            found = self._oidc.verify(token)
+            found = await run_sync(partial(self._oidc.verify, token), limiter=self._oidc_limiter)
             if found is not None:
                 return Identity(f"oidc:{found[0]}", found[1])
         return None
+
+    def _look_up(self, token: str) -> Key | None:
+        with self._library.database.read() as connection:
+            return Keys(connection).verify(token)

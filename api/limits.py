@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 KEPT_CLIENTS = 10_000
+
+
+def network_of(address: str) -> str:
+    """What strangers are told apart by: an IPv4 address, or the first half of an IPv6 one."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 4:
+        return address
+    return str(found.ipv4_mapped or ipaddress.ip_network((int(found) >> 64 << 64, 64)))
 
 
 class TokenBuckets:
@@ -72,3 +85,16 @@ class Concurrency:
             self._under_way[client] = left
         else:
             del self._under_way[client]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What callers of one kind are held to; each kind has its own, so that none fills another's.
+
+    Attributes:
+        buckets: Requests in a time, of each.
+        concurrency: Requests under way, of each and of all.
+    """
+
+    buckets: TokenBuckets
+    concurrency: Concurrency

@@ -8,13 +8,14 @@ import threading
 import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from api.settings import ServerSettings
 from encoders.errors import ReelseekError
 from search.keys import Role
 
 if TYPE_CHECKING:
-    from jwt import PyJWKClient
+    from jwt import PyJWK
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,8 @@ ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 LEEWAY_SECONDS = 30
 FETCH_SECONDS = 10
 KEYS_KEPT_SECONDS = 600
-# A token may name any key id: it must not make this server ask the issuer each time.
+KEYS_TAKEN_SECONDS = 2 * KEYS_KEPT_SECONDS  # should the issuer be away
+# A token may name any key id: it must not make this server ask the issuer each time. Nor if that fails.
 REFETCH_SECONDS = 30.0
 MAX_TOKEN_BYTES = 8192
 
@@ -43,26 +45,33 @@ class OidcIssuer:
         self._audience = audience
         self._jwks_url = jwks_url
         self._role_claim = role_claim
-        self._client: PyJWKClient | None = None
-        self._lock = threading.Lock()
-        self._fetched_at = float("-inf")
+        self._keys: list[PyJWK] | None = None
+        self._fetched_at = self._asked_at = float("-inf")
+        self._asking = threading.Lock()
 
     @classmethod
     def of(cls, settings: ServerSettings) -> OidcIssuer | None:
         """As the settings have it; None where no issuer is set.
 
         Raises:
-            ReelseekError: An issuer without an audience: it would let in tokens that are for others.
+            ReelseekError: An issuer without an audience: it would let in tokens that are for others. Or one
+                whose keys nobody could ask for, as its address is none.
         """
         if settings.oidc_issuer is None:
             return None
-        if settings.oidc_audience is None:
+        for name, address in (
+            ("REELSEEK_OIDC_JWKS_URL", settings.oidc_jwks_url),
+            ("REELSEEK_OIDC_ISSUER", settings.oidc_issuer if settings.oidc_jwks_url is None else None),
+        ):
+            if address is not None and not _is_address(address):
+                raise ReelseekError(f"{name} is {address!r}, which is no address: it begins with https://")
+        audience = (settings.oidc_audience or "").strip()
+        if not audience:
             raise ReelseekError(
                 "REELSEEK_OIDC_ISSUER is set without REELSEEK_OIDC_AUDIENCE: set it to the name by which the "
                 "issuer's tokens mean this server, or tokens for any other service would be taken here"
             )
-        claim = settings.oidc_role_claim
-        return cls(settings.oidc_issuer, settings.oidc_audience, settings.oidc_jwks_url, claim)
+        return cls(settings.oidc_issuer, audience, settings.oidc_jwks_url, settings.oidc_role_claim)
 
     def verify(self, token: str) -> tuple[str, Role] | None:
         """The subject and role of a token; None for one that is not taken.
@@ -98,37 +107,39 @@ class OidcIssuer:
         return subject[:200], role
 
     def _key(self, key_id: str | None) -> Any:
-        """The issuer's key of that id, or its only one; None where it has no such."""
+        """The issuer's key of that id, or its only one; None where it has no such.
+
+        Whoever finds it missing, or the keys old, asks the issuer, unless somebody did a moment ago, whatever
+        came of it. Meanwhile others go by the keys that there are; where there are none, they wait for them.
+        """
+        keys = self._keys_of_late()
+        found = _chosen(keys, key_id)
+        if found is not None and time.monotonic() - self._fetched_at < KEYS_KEPT_SECONDS:
+            return found
+        if self._asking.acquire(timeout=-1 if keys is None else 0):
+            try:
+                if time.monotonic() - self._asked_at >= REFETCH_SECONDS:
+                    self._ask()
+            finally:
+                self._asking.release()
+        return _chosen(self._keys_of_late(), key_id)
+
+    def _keys_of_late(self) -> list[PyJWK] | None:
+        is_late = time.monotonic() - self._fetched_at < KEYS_TAKEN_SECONDS
+        return self._keys if is_late else None
+
+    def _ask(self) -> None:
+        """Fetches the issuer's keys; where they cannot be had, those that there are stay."""
         import jwt
 
-        with self._lock:
-            for refresh in (False, True):
-                now = time.monotonic()
-                if refresh and now - self._fetched_at < REFETCH_SECONDS:
-                    return None
-                if refresh or now - self._fetched_at > KEYS_KEPT_SECONDS:
-                    refresh = True
-                    self._fetched_at = now
-                try:
-                    found = self._keys().get_jwk_set(refresh=refresh).keys
-                except (jwt.PyJWTError, OSError, ValueError) as error:
-                    logger.warning("the OIDC issuer's keys cannot be had: %s", error)
-                    return None
-                usable = [one for one in found if one.public_key_use in (None, "sig")]
-                if key_id is None and len(usable) == 1:
-                    return usable[0]
-                for one in usable:
-                    if key_id is not None and one.key_id == key_id:
-                        return one
-            return None
-
-    def _keys(self) -> PyJWKClient:
-        from jwt import PyJWKClient
-
-        if self._client is None:
+        try:
             url = self._jwks_url or _discovered(self._issuer)
-            self._client = PyJWKClient(url, lifespan=2 * KEYS_KEPT_SECONDS, timeout=FETCH_SECONDS)
-        return self._client
+            self._keys = jwt.PyJWKSet.from_dict(_fetched(url)).keys
+            self._fetched_at = time.monotonic()
+        except Exception as error:  # whatever it answers, or does not
+            logger.warning("the OIDC issuer's keys cannot be had: %s: %s", type(error).__name__, error)
+        finally:
+            self._asked_at = time.monotonic()
 
     def _role_of(self, claims: dict[str, Any]) -> Role | None:
         value: Any = claims
@@ -139,14 +150,34 @@ class OidcIssuer:
         return roles[-1] if roles else None
 
 
+def _chosen(keys: list[PyJWK] | None, key_id: str | None) -> PyJWK | None:
+    usable = [one for one in keys or () if one.public_key_use in (None, "sig")]
+    if key_id is None:
+        return usable[0] if len(usable) == 1 else None
+    return next((one for one in usable if one.key_id == key_id), None)
+
+
+def _fetched(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(url, timeout=FETCH_SECONDS) as answer:
+        document = json.loads(answer.read(1 << 20))
+    if not isinstance(document, dict):
+        raise ValueError(f"{url} answers no JSON object")
+    return document
+
+
 def _discovered(issuer: str) -> str:
     """Where the issuer says that its keys are."""
     url = issuer.rstrip("/") + "/.well-known/openid-configuration"
-    if not url.startswith(("https://", "http://")):
-        raise ValueError(f"the issuer {issuer} is no address: set REELSEEK_OIDC_JWKS_URL")
-    with urllib.request.urlopen(url, timeout=FETCH_SECONDS) as answer:
-        document = json.loads(answer.read(1 << 20))
-    found = document.get("jwks_uri") if isinstance(document, dict) else None
-    if not isinstance(found, str) or document.get("issuer") != issuer:
+    document = _fetched(url)
+    found = document.get("jwks_uri")
+    if not isinstance(found, str) or not _is_address(found) or document.get("issuer") != issuer:
         raise ValueError(f"{url} names no jwks_uri, or another issuer")
     return found
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("https", "http") and bool(parts.hostname)

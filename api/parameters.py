@@ -5,6 +5,8 @@ from __future__ import annotations
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 
+from api.problems import MAX_ERRORS
+
 
 def refuse_unknown(request: Request) -> None:
     """Raises RequestValidationError naming the query parameters that the route's documentation does not."""
@@ -25,6 +27,6 @@ def refuse_unknown(request: Request) -> None:
                     "msg": f"Unknown query parameter {name!r}; {expected}",
                     "input": request.query_params[name],
                 }
-                for name in unknown
+                for name in unknown[:MAX_ERRORS]
             ]
         )

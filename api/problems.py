@@ -37,6 +37,10 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
+# An answer holds only so much of what was sent, whatever that was.
+MAX_ERRORS = 20
+MAX_DETAIL = 2000
+MAX_ECHO = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +102,13 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
     **members: Any,
 ) -> Response:
-    """A problem document; `members` are added to it."""
+    """A problem document; `members` are added to it. Long details and addresses are cut."""
     document = {
         "type": f"urn:reelseek:problem:{kind.slug}",
         "title": kind.title,
         "status": kind.status,
-        "detail": detail,
-        "instance": instance,
+        "detail": detail[:MAX_DETAIL],
+        "instance": instance[:MAX_ECHO],
         **members,
     }
     # ASCII, because what was sent may hold lone surrogates, which UTF-8 cannot carry.
@@ -131,12 +135,18 @@ async def _reelseek_error(request: Request, error: Exception) -> Response:
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    found = error.errors()
     errors = [
-        {"location": [str(step) for step in entry["loc"]], "message": str(entry["msg"])}
-        for entry in error.errors()
+        {
+            "location": [str(step)[:MAX_ECHO] for step in entry["loc"]],
+            "message": str(entry["msg"])[:MAX_ECHO],
+        }
+        for entry in found[:MAX_ERRORS]
     ]
     first = errors[0] if errors else {"location": [], "message": "the request is not valid"}
     detail = f"{'.'.join(first['location'])}: {first['message']}"
+    if len(found) > MAX_ERRORS:
+        detail += f"; of {len(found)} errors, {MAX_ERRORS} are listed"
     return problem_response(INVALID_REQUEST, detail, request.url.path, errors=errors)
 
 
@@ -149,7 +159,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
             return nothing_here()  # somebody typed it into a browser
         detail = "there is nothing at this address; /v1/openapi.json lists what there is"
     elif error.status_code == 405:
-        detail = f"{request.method} is not possible here"
+        detail = f"{request.method[:20]} is not possible here"
     return problem_response(kind, detail, request.url.path, headers=error.headers)
 
 
@@ -175,13 +185,16 @@ def problem_schema() -> dict[str, Any]:
             "title": {"type": "string"},
             "status": {"type": "integer"},
             "detail": {"type": "string", "description": "What is wrong and what to do next."},
-            "instance": {"type": "string", "description": "The path that was asked for."},
+            "instance": {
+                "type": "string",
+                "description": "The path that was asked for, its beginning if it is long.",
+            },
             "needed": {
                 "type": "integer",
                 "description": "How many more examples a lesson needs; of too-few-examples only.",
             },
             "errors": {
-                "description": "Each field that is not valid; with status 422 only.",
+                "description": f"The first {MAX_ERRORS} things that are not valid; with status 422 only.",
                 "type": "array",
                 "items": {
                     "type": "object",

@@ -11,6 +11,7 @@ from starlette.routing import compile_path
 from search.keys import Role
 
 READ, WRITE, ADMIN = Role.read, Role.write, Role.admin
+_ID = re.compile("[0-9a-f]{1,32}")
 OPEN = None  # for whoever can reach the server: no word of the library is in the answer
 
 # Of every route; a test compares this with the routes there are, so that none is forgotten. What is not here
@@ -79,23 +80,30 @@ class Asked:
     Attributes:
         route: As in the table; "(none)" for what is not in it. Holds nothing that the client chose.
         role: That it takes; None for none.
-        changes: Whether it changes something, so that it belongs in the audit log.
+        changes: Whether it changes something, so that it belongs in the audit log; what has no line in the
+            table changes nothing.
+        of: The ids and names in its path, short; "?" for an id that is none.
     """
 
     route: str
     role: Role | None
     changes: bool
+    of: dict[str, str]
 
 
 def asked_for(method: str, path: str) -> Asked:
     """Finds a request's line in the table."""
     method = "GET" if method == "HEAD" else method
     for (known, template), role in ROLES.items():
-        if known == method and _pattern(template).match(path):
-            return Asked(template, role, role in (WRITE, ADMIN) and method != "GET")
-    if method in ("GET", "OPTIONS"):
-        return Asked("(none)", READ, False)
-    return Asked("(none)", ADMIN, True)
+        if known == method and (found := _pattern(template).match(path)):
+            of = {name: _short(name, value) for name, value in found.groupdict().items()}
+            return Asked(template, role, role in (WRITE, ADMIN) and method != "GET", of)
+    return Asked("(none)", READ if method in ("GET", "OPTIONS") else ADMIN, False, {})
+
+
+def _short(name: str, value: str) -> str:
+    """A part of a path as it is written down: no words, nor a key by mistake, where an id belongs."""
+    return value[:100] if not name.endswith("_id") or _ID.fullmatch(value) else "?"
 
 
 def covers(method: str, template: str) -> bool:

@@ -13,18 +13,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from api import logs
 from api.app import create_app
-from api.guard import LOOPBACK_HOSTS
+from api.guard import LOOPBACK_HOSTS, MAX_HEAD_BYTES, add_headers
 from api.oidc import OidcIssuer
+from api.problems import kind_of_status, problem_response
 from api.settings import ServerSettings
 from encoders.errors import ReelseekError
 from search.keys import Keys
 from search.library import Library
 
-MAX_HEAD_BYTES = 64 * 1024  # a request's line and headers
 KEEP_ALIVE_SECONDS = 75
 
 
@@ -73,7 +75,7 @@ def run(folder: Path, database_url: str | None, device: str, host: str, port: in
             # answers closes it first, now and then a request meets nobody any more.
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             ws="none",
-            http="h11",  # whichever other parsers are installed: this one bounds the request's head
+            http=_Protocol,  # whichever other parsers are installed: this one bounds the request's head
             h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         )
         with listener:
@@ -121,6 +123,24 @@ def _listen(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}:{port} ({error.strerror}): choose another --port, or 0 for a free one"
         ) from error
     return listener
+
+
+class _Protocol(H11Protocol):
+    """Answers what is no HTTP as everything else is answered that goes wrong."""
+
+    def send_400_response(self, msg: str) -> None:
+        answer = problem_response(
+            kind_of_status(400), "this is no request of HTTP/1.1, or too large a one", ""
+        )
+        add_headers(answer.headers)
+        answer.headers["Connection"] = "close"
+        for event in (
+            h11.Response(status_code=400, headers=answer.raw_headers, reason=b"Bad Request"),
+            h11.Data(data=bytes(answer.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):

@@ -29,12 +29,12 @@ class ServerSettings(BaseSettings):
         require_keys: Whether keys are asked for on loopback as well.
         roots: Folders, with ":" between them in the environment, below which alone the server indexes files
             and serves them.
-        rate_per_second: Requests that a key or an address may send on average; 0 for no limit. None means 50,
-            and no limit on an open loopback.
+        rate_per_second: Requests that a key, or an address without one, may send on average; 0 for no limit.
+            None means 50, and no limit on an open loopback.
         rate_burst: Requests that may come at once.
-        requests_at_once: Requests of a key or an address that are under way at a time; None means 64, and no
-            limit on an open loopback.
-        all_requests_at_once: Those of everybody; 0 for no limit.
+        requests_at_once: Requests of a key, or of an address without one, that are under way at a time; None
+            means 64, and no limit on an open loopback.
+        all_requests_at_once: Those of all who are known; 0 for no limit. Strangers have a limit of their own.
         grace_seconds: How long requests under way may take when the server is stopped.
         log_level: From where on the server logs.
         log_paths: Whether addresses are logged with their paths and queries, not as routes only.

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import logs
 from api.guard import add_headers
-from api.metrics import Metrics
+from api.metrics import METHODS, Metrics
 from api.problems import INTERNAL, kind_of_status, problem_response
 from api.roles import asked_for
 
@@ -80,7 +80,7 @@ class RequestWatch:
         if not logger.isEnabledFor(logging.INFO):
             return
         facts: dict[str, object] = {
-            "method": scope["method"][:20],
+            "method": scope["method"] if scope["method"] in METHODS else "other",
             "route": route,
             "status": status,
             "milliseconds": round(seconds * 1000, 1),

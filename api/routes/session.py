@@ -38,11 +38,21 @@ async def _doorkeeper(request: Request) -> Doorkeeper:
 DoorkeeperOf = Annotated[Doorkeeper, Depends(_doorkeeper)]
 
 
+def _slow_down(request: Request) -> None:
+    """Counts a wrong key of this address, and refuses to say so of too many."""
+    wait = request.scope["state"]["wrong_key"]()
+    if wait is not None:
+        detail = f"too many wrong keys; try again in {wait} s"
+        raise HTTPException(429, detail, {"Retry-After": str(wait)})
+
+
 @router.get("/v1/session", response_model=SessionAnswer)
 async def session(request: Request, response: Response, doorkeeper: DoorkeeperOf) -> SessionAnswer:
     """Whether this server asks for a key, and the role of whoever asks; null for nobody known."""
     response.headers["Cache-Control"] = "no-store"
     identity = await doorkeeper.identify(request.headers)
+    if identity is None and doorkeeper.is_sent(request.headers):
+        _slow_down(request)
     return SessionAnswer(
         needs_key=not doorkeeper.is_open, role=None if identity is None else identity.role.value
     )
@@ -55,11 +65,7 @@ async def log_in(
     """Puts a key into a cookie, as the page needs it for pictures and footage; 401 for a wrong one."""
     identity = await doorkeeper.verify(body.key.strip())
     if identity is None:
-        access = request.scope["state"].get("wrong_key")
-        wait = access() if access is not None else None
-        if wait is not None:
-            detail = f"too many wrong keys; try again in {wait} s"
-            raise HTTPException(429, detail, {"Retry-After": str(wait)})
+        _slow_down(request)
         raise HTTPException(401, WRONG_KEY, {"WWW-Authenticate": "Bearer"})
     response.headers["Cache-Control"] = "no-store"
     response.set_cookie(
