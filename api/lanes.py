@@ -36,8 +36,8 @@ class Lane:
         self._most_of_one = width if most_of_one is None else most_of_one
         self._busy: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-        # Of its own: no other work keeps this waiting, and what torch, OpenMP and the allocator hold for every
-        # thread that has ever called them (some 50 MiB) is held for these alone.
+        # Of its own: no other work keeps this waiting, and what torch, OpenMP and the allocator hold for each
+        # thread that has ever called them, some 50 MiB, is held for these alone.
         self._threads = ThreadPoolExecutor(width, thread_name_prefix="lane")
 
     async def run(self, work: Callable[..., Answer], *args: object, **options: object) -> Answer:
