@@ -105,15 +105,23 @@ class FaissIndex:
 
     # --- changing --------------------------------------------------------------------------
 
-    def add(self, ids: Ids, vectors: Vectors) -> None:
-        """Stores vectors float32 (N, D), L2 norm 1, under new ids int64 (N,)."""
+    def add(self, ids: Ids, vectors: Vectors, *, restructure: bool = True) -> None:
+        """Stores vectors float32 (N, D), L2 norm 1, under new ids int64 (N,).
+
+        Args:
+            ids: Of the vectors.
+            vectors: One a row.
+            restructure: Go over to inverted lists at once where there are so many now; that takes seconds to
+                minutes.
+        """
         if len(ids) == 0:
             return
         if vectors.shape != (len(ids), self.dim):
             raise ValueError(f"vectors must be ({len(ids)}, {self.dim}), got {vectors.shape}")
         self._gpu_copy = None
         self._index.add_with_ids(np.ascontiguousarray(vectors, np.float32), np.ascontiguousarray(ids))
-        self._restructure()
+        if restructure and self.is_outgrown:
+            self._restructure()
 
     def remove(self, ids: Ids) -> None:
         """Forgets these ids; unknown ones are ignored."""
@@ -122,11 +130,19 @@ class FaissIndex:
         self._gpu_copy = None
         self._index.remove_ids(np.ascontiguousarray(ids, np.int64))
 
+    @property
+    def is_outgrown(self) -> bool:
+        """Whether it is past the size for inverted lists, or four times what they were trained for."""
+        return len(self) * self.dim > self._exact_limit_numbers and len(self) >= 4 * self._trained_at
+
+    def restructured(self) -> FaissIndex:
+        """The same with inverted lists for its size; this one may be searched meanwhile, but not changed."""
+        other = self.copy(shared=self._is_flat)  # whose vectors can be read as they lie
+        other._restructure()
+        return other
+
     def _restructure(self) -> None:
-        """Goes over to inverted lists past the size, and trains anew when grown fourfold."""
         count = len(self)
-        if count * self.dim <= self._exact_limit_numbers or count < 4 * self._trained_at:
-            return
         ids, vectors = self.contents()
         # sqrt(N) lists balance reading the centroids against reading the lists; a power of two
         # between 1x and 2x that keeps at least 39 training vectors a list, FAISS's own minimum.
@@ -181,8 +197,8 @@ class FaissIndex:
             nprobe *= 2
         index.nprobe = index.nlist
 
-    def copy(self) -> FaissIndex:
-        """The same, to be changed apart from this one."""
+    def copy(self, *, shared: bool = False) -> FaissIndex:
+        """The same, to be changed apart from this one; `shared`: neither to be changed."""
         other = FaissIndex(
             self.dim,
             self.encoder_id,
@@ -190,7 +206,8 @@ class FaissIndex:
             exact_limit_numbers=self._exact_limit_numbers,
             use_gpu=self._use_gpu,
         )
-        other._index, other._trained_at = faiss.clone_index(self._index), self._trained_at
+        other._index = self._index if shared else faiss.clone_index(self._index)
+        other._trained_at = self._trained_at
         other.revision = self.revision
         return other
 

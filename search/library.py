@@ -245,13 +245,23 @@ class Library:
                 if index is self._being_saved:
                     index = index.copy()
                 self._index = None  # half of an update must not be taken for the whole
-                self.catch_up(index, catalog, record)
+                self.catch_up(index, catalog, record, restructure=is_loaded_now or not len(index))
                 # A catalog that was put back by hand and went on by itself; counting takes a while.
                 if is_loaded_now and len(index) != catalog.count_clips():
                     index = self._new_index(record)
                     self.catch_up(index, catalog, record)
             self._index = index
+            # Searches do not wait for it: until it has been done, this index finds as much, in more time.
+            if index.is_outgrown and self._being_saved is not index and not self._save_lock.locked():
+                threading.Thread(target=self.save_index, name="index", daemon=True).start()
             yield index
+
+    def _give_structure(self, index: FaissIndex) -> FaissIndex:
+        """Puts inverted lists in an index's place; it is caught up with by the next who wants it."""
+        grown = index.restructured()
+        with self._index_lock:
+            self._being_saved = self._index = grown
+        return grown
 
     def index_state(self) -> tuple[int, int] | None:
         """How many clips the index in memory holds, and its revision; None for no index. Never waits."""
@@ -259,11 +269,13 @@ class Library:
         return None if index is None else (len(index), index.revision)
 
     @staticmethod
-    def catch_up(index: FaissIndex, catalog: Catalog, record: LibraryRecord) -> None:
+    def catch_up(
+        index: FaissIndex, catalog: Catalog, record: LibraryRecord, *, restructure: bool = True
+    ) -> None:
         """Takes in what the catalog has shown and hidden since the index's revision."""
         index.remove(catalog.removed_since(index.revision))
         for ids, embeddings in catalog.embeddings_since(index.revision, record.dim):
-            index.add(ids, embeddings)
+            index.add(ids, embeddings, restructure=restructure)
         index.revision = record.revision
 
     def _load_index(self, record: LibraryRecord) -> FaissIndex:
@@ -298,16 +310,20 @@ class Library:
     def save_index(self) -> None:
         """Writes the index for the next program; a folder that cannot be written to is no harm.
 
-        Searches go on meanwhile, in this program and in others.
+        An index that has outgrown its structure gets another first. Searches go on meanwhile, in this program
+        and in others.
         """
         with self._save_lock:
             with self.index() as index:
-                if index.revision == self._saved_revision:
+                if index.revision == self._saved_revision and not index.is_outgrown:
                     return
                 self._being_saved = index
+            is_outgrown = index.is_outgrown
             try:
+                if is_outgrown:
+                    index = self._give_structure(index)
                 with self._one_saver() as saved_revision:
-                    if saved_revision < index.revision:
+                    if saved_revision < index.revision + is_outgrown:
                         index.save(self.index_folder)
                 self._saved_revision = index.revision
             except (OSError, RuntimeError) as error:  # FAISS raises the latter

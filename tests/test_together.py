@@ -118,6 +118,42 @@ def test_readers_do_not_wait_for_a_long_write(tmp_path, url):
     library.close()
 
 
+def test_searches_go_on_while_the_index_goes_over_to_lists(tmp_path, monkeypatch):
+    library = make_library(tmp_path / "library")
+    for number in range(3):
+        add_video(library, f"/v/{number}.mp4", count=20, seed=number)
+    training, go_on = threading.Event(), threading.Event()
+    restructure = FaissIndex._restructure
+
+    def slow(index: FaissIndex) -> None:
+        training.set()
+        assert go_on.wait(30)
+        restructure(index)
+
+    with library.index() as index:
+        exact, query = index.kind, index.contents()[1][:1].copy()
+    monkeypatch.setattr(FaissIndex, "_restructure", slow)
+    index._exact_limit_numbers = 60 * DIM - 1  # one clip more than it takes
+    for number in range(3, 6):  # found and forgotten while the lists are made
+        add_video(library, f"/v/{number}.mp4", count=20, seed=number)
+        with library.index() as index:
+            assert index.search(query, 200)[1].shape == (1, 20 * (number + 1)) and index.kind == exact
+        assert training.wait(30)
+    remove_video(library, "/v/0.mp4")
+    with library.index() as index:
+        left = index.search(query, 200)[1][0].tolist()
+        assert len(left) == 100 and index.kind == exact
+    go_on.set()
+    until = time.monotonic() + 30
+    while not str((FaissIndex.describe(library.index_folder) or {}).get("kind")).startswith("ivf"):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    with library.index() as index:
+        assert index.kind.startswith("ivf")
+        assert sorted(index.ids().tolist()) == sorted(left), "what came and went meanwhile was caught up with"
+    library.close()
+
+
 def test_searches_go_on_while_the_index_is_saved(tmp_path):
     library = make_library(tmp_path / "library")
     add_video(library, "/v/1.mp4", count=10)
