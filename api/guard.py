@@ -15,6 +15,7 @@ from api.problems import kind_of_status, problem_response
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 UPLOAD_PATHS = re.compile(r"/v1/search/example|/v1/videos/[0-9]{1,20}/matches/example")
+MADE_PATHS = re.compile(r"/v1/(videos|clips)/[^/]+/(preview|cut)")
 
 PAGE_POLICY = (
     "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none'; "
@@ -77,6 +78,8 @@ class Guard:
             )
         if scope["method"] not in SAFE_METHODS and not _is_own(headers, host):
             return 403, "a page of another site may not change or search this library"
+        if _is_foreign_use(scope, headers):
+            return 403, "a page of another site may not have this library work; open the address itself"
         length = headers.get("content-length", "0")
         # A length of very many digits is too large without being computed.
         too_large = length.isdecimal() and (len(length) > 18 or int(length) > self._max_body_bytes)
@@ -120,6 +123,18 @@ def _is_own(headers: Headers, host: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+
+
+def _is_foreign_use(scope: Scope, headers: Headers) -> bool:
+    """Whether another site's page has a browser ask for work: it could not read the answer.
+
+    A person who follows a link from there comes to whatever leaves no file behind.
+    """
+    path = scope["path"]
+    if headers.get("sec-fetch-site", "none") in ("same-origin", "none") or not path.startswith("/v1/"):
+        return False
+    is_link = headers.get("sec-fetch-mode") == "navigate" and scope["method"] in ("GET", "HEAD")
+    return not is_link or MADE_PATHS.match(path) is not None
 
 
 def _limited(receive: Receive, max_bytes: int) -> Receive:
