@@ -15,6 +15,7 @@ from pydantic.json_schema import models_json_schema
 
 from api import problems
 from api.access import Access
+from api.forwarded import Forwarded
 from api.guard import LOOPBACK_HOSTS, Guard
 from api.keys import COOKIE, Doorkeeper
 from api.metrics import Metrics
@@ -106,6 +107,7 @@ def create_app(
         allowed_roots=allowed_roots,
         audit=AuditLog(library.folder),
     )
+    app.add_middleware(Forwarded, is_open=is_open)
     app.add_middleware(RequestWatch, metrics=metrics, log_paths=settings.log_paths)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -22,6 +22,7 @@ BODY_SECONDS = 30.0  # for all of a body to arrive, uploads excepted: those have
 SMALL_BODIES = frozenset({"/v1/session", "/v1/keys", "/v1/feedback"})
 SMALL_BODY_BYTES = 16 * 1024
 UPLOAD_PATHS = re.compile(r"/v1/search/example|/v1/videos/[0-9]{1,20}/matches/example")
+MADE_PATHS = re.compile(r"/v1/(videos|clips)/[^/]+/(preview|cut)")
 
 PAGE_POLICY = (
     "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none'; "
@@ -67,7 +68,8 @@ class Guard:
             return
         # What reads no body may be listening for the client's leaving: that has no end.
         if scope["method"] not in SAFE_METHODS and not _is_upload(scope):
-            receive = _limited(receive, self._body_bytes(scope))
+            announced = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+            receive = _limited(receive, self._body_bytes(scope), is_announced=announced)
         await self._app(scope, receive, send)
 
     def _body_bytes(self, scope: Scope) -> int:
@@ -88,6 +90,8 @@ class Guard:
         if _head_bytes(scope) > MAX_HEAD_BYTES:
             return 431, f"the request's line and headers are larger than {MAX_HEAD_BYTES} bytes"
         max_bytes = self._body_bytes(scope)
+        if _is_foreign_use(scope, headers):
+            return 403, "a page of another site may not have this library work; open the address itself"
         length = headers.get("content-length", "0")
         # A length of very many digits is too large without being computed.
         too_large = length.isdecimal() and (len(length) > 18 or int(length) > max_bytes)
@@ -139,9 +143,24 @@ def _is_own(headers: Headers, host: str) -> bool:
     return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
 
 
-def _limited(receive: Receive, max_bytes: int) -> Receive:
-    """Counts a body whose length was not announced, and waits for its end for so long only."""
-    received, is_whole = 0, False
+def _is_foreign_use(scope: Scope, headers: Headers) -> bool:
+    """Whether another site's page has a browser ask for work: it could not read the answer.
+
+    A person who follows a link from there comes to whatever leaves no file behind.
+    """
+    path = scope["path"]
+    if headers.get("sec-fetch-site", "none") in ("same-origin", "none") or not path.startswith("/v1/"):
+        return False
+    is_link = headers.get("sec-fetch-mode") == "navigate" and scope["method"] in ("GET", "HEAD")
+    return not is_link or MADE_PATHS.match(path) is not None
+
+
+def _limited(receive: Receive, max_bytes: int, *, is_announced: bool) -> Receive:
+    """Counts a body whose length was not announced, and waits for its end for so long only.
+
+    Where none was announced there is none, and nothing to wait for.
+    """
+    received, is_whole = 0, not is_announced
     deadline = time.monotonic() + BODY_SECONDS
 
     async def counted() -> Any:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from api.roots import common_folders
 from encoders.errors import InvalidQueryError, LibraryBusyError, ReelseekError
 from search.catalog import Job
 from search.library import Library
@@ -33,7 +34,8 @@ class JobRunner:
     Args:
         library: What the jobs write to.
         device: For the encoder, should a job be the library's first ingest.
-        roots: Folders below which files must lie; None for no limit.
+        roots: Folders below which files must lie; None for no limit. A job is also held to those of the
+            server that queued it, which may be another.
     """
 
     def __init__(self, library: Library, device: str = "auto", roots: tuple[str, ...] | None = None) -> None:
@@ -70,7 +72,7 @@ class JobRunner:
             for path in paths:
                 if not os.path.lexists(path) and not catalog.videos_below(os.path.abspath(path)):
                     raise InvalidQueryError(f"{path} does not exist on the server")
-            catalog.create_job(job_id, {"paths": paths, "prune": prune})
+            catalog.create_job(job_id, {"paths": paths, "prune": prune, "roots": self._roots})
             job = catalog.job(job_id)
         self._wake.set()
         return job
@@ -151,7 +153,11 @@ class JobRunner:
         summary = ingest(
             self._library,
             job.request["paths"],
-            IngestOptions(device=self._device, prune=bool(job.request["prune"]), roots=self._roots),
+            IngestOptions(
+                device=self._device,
+                prune=bool(job.request["prune"]),
+                roots=common_folders(self._roots, job.request.get("roots")),
+            ),
             on_progress=on_progress,
             should_stop=self._stopping.is_set,
         )

@@ -88,6 +88,15 @@ class Roots:
             )
 
 
+def common_folders(one: Sequence[str] | None, other: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The resolved folders below which lies what lies below folders of both; None for no limit."""
+    if one is None or other is None:
+        found = other if one is None else one
+        return None if found is None else tuple(found)
+    inner = [folder for folder in one if is_below(folder, other)]
+    return tuple(dict.fromkeys([*inner, *(folder for folder in other if is_below(folder, one))]))
+
+
 OPEN = Roots((), True)
 # Those of the server whose request this is: set for every request, so that whatever opens a catalogued file
 # by way of `stat_file` is held to them, without each route having to hand them on.

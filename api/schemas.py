@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -266,13 +268,18 @@ class IngestRequest(StrictRequest):
     paths: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(
         min_length=1, max_length=1000, fail_fast=True, description="Absolute paths on the server."
     )
-    prune: bool = Field(default=False, description="Remove videos whose file has vanished.")
+    prune: bool = Field(
+        default=False, description="Remove videos whose file has vanished; takes a key of role `admin`."
+    )
 
     @model_validator(mode="after")
     def _absolute(self) -> IngestRequest:
         for path in self.paths:
             if not path.startswith("/") or "\0" in path:
                 raise ValueError(f"a path must be absolute, got {path!r}")
+            # The same file under another name would be indexed once more.
+            if re.match("//|/proc(/|$)", os.path.abspath(path)):
+                raise ValueError(f"a path must be the file's own, not by way of /proc or //, got {path!r}")
         return self
 
 

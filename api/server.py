@@ -70,6 +70,7 @@ def run(folder: Path, database_url: str | None, device: str, host: str, port: in
             log_config=None,
             access_log=False,  # ours leaves out paths and queries
             server_header=False,
+            proxy_headers=False,  # `Forwarded` looks at them first
             timeout_graceful_shutdown=settings.grace_seconds,
             # Longer than a proxy in front keeps an idle connection (60 s with nginx): where the one that
             # answers closes it first, now and then a request meets nobody any more.

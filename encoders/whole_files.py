@@ -1,10 +1,13 @@
-"""Files that are there whole or not at all, also after a power cut. Importing this costs nothing."""
+"""Files that are there whole or not at all, also after a power cut, and files of their owner's alone.
+
+Importing this costs nothing.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -18,6 +21,21 @@ def synced_file(path: Path) -> Iterator[Path]:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def make_private_file(path: Path) -> None:
+    """Makes an empty file that its owner alone can read; one that is there stays as it is.
+
+    What a program writes to a file that is there does not change its mode. That one is not even opened:
+    SQLite would lose its locks on it when it is closed.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def make_private_folder(path: Path) -> None:
+    """Makes a folder that its owner alone can look into; one that is there stays as it is."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def sync(path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from encoders.errors import BackupError, LibraryError, LibraryNotFoundError
-from encoders.whole_files import sync
+from encoders.whole_files import make_private_file, make_private_folder, sync
 from indexer.walk import content_digest
 from search import copies
 from search.library import Library
@@ -48,7 +48,7 @@ def back_up(library: Library, folder: Path) -> dict[str, Any]:
         for stale in folder.parent.glob(f".{folder.name}.copying-*"):
             if not _is_alive(stale.name.rpartition("-")[2]):
                 shutil.rmtree(stale, ignore_errors=True)
-        partial.mkdir(parents=True)
+        make_private_folder(partial)
         copy = partial / CATALOG_NAME
         copies.copy_to_file(library.database, copy)
         record = {
@@ -61,10 +61,12 @@ def back_up(library: Library, folder: Path) -> dict[str, Any]:
             "size_bytes": copy.stat().st_size,
             "sha256": content_digest(str(copy)),
         }
+        make_private_file(partial / RECORD_NAME)
         (partial / RECORD_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         sync(partial / RECORD_NAME)
         sync(partial)
         if folder.exists():
+            shutil.copymode(folder, partial)
             folder.rmdir()
         partial.rename(folder)
         sync(folder.parent)
@@ -131,9 +133,10 @@ def restore(
     record = read_record(folder)
     catalog = library / CATALOG_NAME
     _refuse_to_overwrite(library, database_url, force)
-    library.mkdir(parents=True, exist_ok=True)
+    make_private_folder(library)
     prepared = library / f"{CATALOG_NAME}.restoring-{os.getpid()}"
     try:
+        make_private_file(prepared)
         shutil.copyfile(folder / record["file"], prepared)
         _bring_up_to_date(prepared)
         if database_url is None and not catalog.exists():

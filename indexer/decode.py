@@ -53,7 +53,7 @@ _OPEN_OPTIONS = {
 }
 _MAX_PICTURE_BYTES = 2**28
 _MAX_PIXELS = 2**27  # 16K by 8K; a header that claims more is broken or hostile
-_MAX_DURATION_SECONDS = 10 * 365 * 86400.0
+_MAX_DURATION_SECONDS = 100 * 86400.0  # beyond, times are broken or hostile
 _MAX_FPS = 1000.0
 _TS_DISCONTINUOUS = 0x0200  # AVFMT_TS_DISCONT
 _MAX_DEMUX_ERRORS_IN_A_ROW = 64
@@ -322,6 +322,7 @@ class VideoDecoder:
             is_discontinuous=is_discontinuous,
             has_only_dts=container.format.name == "avi",
         )
+        self._first_seconds = math.inf
         self._end_seconds = -math.inf
         self._head = deque()
         self._source = self._decoded()
@@ -430,7 +431,9 @@ class VideoDecoder:
             return None
         duration = (picture.duration or 0) * self._time_base_seconds
         duration = duration if 0 < duration < _MAX_DURATION_SECONDS else 0.0
-        self._end_seconds = max(self._end_seconds, pts + (duration or self._clock.step_seconds))
+        end = pts + (duration or self._clock.step_seconds)
+        self._check_length(pts, end)
+        self._end_seconds = max(self._end_seconds, end)
         if picture.is_corrupt:
             self.broken_packets += 1
         return DecodedFrame(pts, duration or None, bool(picture.key_frame), picture, self._geometry)
@@ -441,6 +444,17 @@ class VideoDecoder:
     def end_seconds(self) -> float:
         """When the video ends, as far as it has been read."""
         return self._end_seconds
+
+    def _check_length(self, start_seconds: float, end_seconds: float) -> None:
+        """Refuses times that go on for longer than any recording, wherever they begin."""
+        self._first_seconds = min(self._first_seconds, start_seconds)
+        length = end_seconds - self._first_seconds
+        if length > _MAX_DURATION_SECONDS:
+            raise DamagedVideoError(
+                f"damaged: the times of its frames span {length / 86400:.0f} days or more, and more than "
+                f"{_MAX_DURATION_SECONDS / 86400:.0f} are not believed; write it anew at its real rate with "
+                "ffmpeg -r RATE -i"
+            )
 
     def _nothing_decoded(self) -> DecodeError:
         if self._packets_read == 0:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from encoders.errors import LibraryError, ReelseekError
+from encoders.whole_files import make_private_folder
 from indexer.renditions import Rendition
 
 if TYPE_CHECKING:
@@ -172,6 +173,7 @@ def sweep_previews(library: Library) -> None:
 
 def _begin(part: Path) -> None:
     """Makes an empty file, so that nobody who tidies up takes its folder for abandoned."""
+    make_private_folder(part.parents[2])
     while True:
         part.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):  # tidied up between the two

@@ -13,7 +13,7 @@ from sqlalchemy import Column, Connection, Integer, Table, func, insert, inspect
 from sqlalchemy.types import BigInteger
 
 from encoders.errors import BackupError, LibraryError
-from encoders.whole_files import sync
+from encoders.whole_files import make_private_file, sync
 from search.database import Database, read_only_address
 from search.tables import library as library_table
 from search.tables import metadata
@@ -30,13 +30,14 @@ def copy_sqlite(source: Path, target: Path) -> None:
         LibraryError: It cannot be read, or the copy cannot be written.
     """
     try:
+        make_private_file(target)
         with (
             closing(sqlite3.connect(read_only_address(source), uri=True, timeout=30)) as from_,
             closing(sqlite3.connect(target)) as to,
         ):
             from_.backup(to, pages=-1)
             to.execute("PRAGMA journal_mode=DELETE")  # one file, with nothing beside it
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         target.unlink(missing_ok=True)
         raise LibraryError(f"{source} could not be copied to {target}: {error}") from error
     sync(target)

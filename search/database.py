@@ -6,7 +6,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from encoders.errors import LibraryBusyError, LibraryError, SchemaError
-from encoders.whole_files import sync
+from encoders.whole_files import make_private_file, sync
 
 logger = logging.getLogger(__name__)
 
@@ -242,6 +242,9 @@ class Database:
             SchemaError: The catalog was written by a newer Reelseek.
             LibraryError: The copy cannot be written; then nothing was changed.
         """
+        if self.is_sqlite and self.url.database not in (None, "", ":memory:"):
+            with suppress(OSError):  # SQLite, which would make it as the umask has it, says what is wrong
+                make_private_file(Path(str(self.url.database)))
         current = self.schema_revision()
         if current == newest_revision() and revision == "head":
             return  # as nearly always; Alembic itself takes a tenth of a second to import

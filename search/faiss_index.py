@@ -17,7 +17,7 @@ import faiss as _faiss
 import numpy as np
 
 from encoders.errors import EncoderMismatchError, IndexFileError
-from encoders.whole_files import sync
+from encoders.whole_files import make_private_folder, sync
 from search.vector_index import Ids, Vectors
 
 faiss: Any = _faiss  # its type stubs name only a part of what it exports
@@ -262,7 +262,7 @@ class FaissIndex:
 
     def save(self, folder: Path) -> None:
         """Writes the index and what it is to a folder; a crash leaves the old one or the new one."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         name = f"vectors-{self.revision}-{os.getpid()}.faiss"
         faiss.write_index(self._index, str(folder / name))
         sync(folder / name)

@@ -24,6 +24,7 @@ from encoders.errors import (
     LibraryError,
     LibraryNotFoundError,
 )
+from encoders.whole_files import make_private_file, make_private_folder
 from search.actions import Actions
 from search.calibration import BACKGROUND_TEXTS, SAMPLE_CLIPS, Calibration, calibrate
 from search.catalog import Catalog, LibraryRecord, open_record
@@ -70,7 +71,7 @@ class Library:
                 "or name another with --library"
             )
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self.folder)
         except OSError as error:
             raise LibraryError(f"the folder {self.folder} cannot be made: {error}") from error
         self.database = Database(database_url or f"sqlite:///{catalog_path}")
@@ -159,6 +160,7 @@ class Library:
             LibraryError: The folder cannot be written to.
         """
         try:
+            make_private_file(self.folder / name)
             lock = (self.folder / name).open("w")
         except OSError as error:
             raise LibraryError(f"the library in {self.folder} cannot be written to: {error}") from error
@@ -334,7 +336,8 @@ class Library:
     @contextmanager
     def _one_saver(self) -> Iterator[int]:
         """Keeps programs from deleting each other's files; the revision that is saved already, or -1."""
-        self.index_folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.index_folder)
+        make_private_file(self.index_folder / "save.lock")
         with (self.index_folder / "save.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield self._revision_on_disk()

@@ -160,11 +160,13 @@ def matches_document(matches: VideoMatches) -> dict[str, Any]:
 
 def job_document(job: Job) -> dict[str, Any]:
     """Work in the background: `result` is what the command of that name prints with `--json`."""
+    # What it is held to is between servers.
+    request = {name: value for name, value in job.request.items() if name != "roots"}
     return {
         "id": job.id,
         "kind": job.kind,
         "status": job.status,
-        "request": job.request,
+        "request": request,
         "progress": job.progress,
         "result": job.result,
         "error": job.error,

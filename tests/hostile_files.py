@@ -277,6 +277,7 @@ def absurd_times() -> Iterator[tuple[str, bytes]]:
         "rate.mp4",
         movie(width=4, height=4, timescale=1_000_000_000, duration=10, times=((10, 1),), sizes=(48, 10)),
     )
+    yield "slow.y4m", y4m(16, 16, "1:1000000000")
     yield "no rate.y4m", y4m(16, 16, "0:0")
     yield "negative rate.y4m", y4m(16, 16, "-25:1")
     yield "nan.mkv", matroska(duration=math.nan)

@@ -127,6 +127,31 @@ def test_a_hostile_file_is_refused_soon_and_costs_little(
     assert clips_of(worker, film), "the next upload is read as ever"
 
 
+def test_times_that_no_recording_has_are_refused(tmp_path: Path, indexer: Any) -> None:
+    """Ten frames that last a thousand million seconds each, and ten that last ten days but one."""
+    (tmp_path / "slow.y4m").write_bytes(hostile_files.y4m(16, 16, "1:1000000000"))
+    (tmp_path / "lapse.y4m").write_bytes(hostile_files.y4m(16, 16, "1:777600"))
+    library = tmp_path / "library"
+    done = indexer(
+        "ingest",
+        tmp_path,
+        "--encoder",
+        "offline",
+        "--device",
+        "cpu",
+        "--json",
+        "--workers",
+        1,
+        library=library,
+    )
+    failed = json.loads(done.out)["failed"]
+    assert done.code == 1 and [entry["path"] for entry in failed] == [str(tmp_path / "slow.y4m")]
+    assert re.search("span 11574 days or more, and more than 100", failed[0]["reason"])
+    videos = json.loads(indexer("videos", "--json", library=library).out)["videos"]
+    lapse = next(video for video in videos if video["path"].endswith("lapse.y4m"))
+    assert lapse["status"] == "indexed" and lapse["duration_seconds"] == 90 * 86400
+
+
 def test_a_file_that_is_two_things_is_read_as_a_film_or_not_at_all(worker: DecodeWorker, film: Path) -> None:
     honest = clips_of(worker, film)
     for name, content in hostile_files.chimeras(film.read_bytes()):

@@ -7,7 +7,9 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
+import stat
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -601,3 +603,196 @@ def test_pictures_that_are_fine_still_search(library: Library, tokens: dict[str,
     with serving(library, token=tokens["read"]) as client:
         answer = client.post("/v1/search/example", files={"file": ("x.png", made.getvalue())})
         assert answer.status_code == 200 and answer.json()["hits"]
+
+
+# --- proxies and other users -----------------------------------------------------------------------
+
+
+def proxied(library: Library, **changes: Any) -> TestClient:
+    """A client that comes from this machine, as a proxy does, to a server on loopback that demands keys."""
+    app = create_app(library, device="cpu", hosts=None, settings=ServerSettings(require_keys=True, **changes))
+    return TestClient(app, base_url="http://video.example", client=("127.0.0.1", 50000))
+
+
+def documented_headers(scheme: str, address: str) -> dict[str, str]:
+    """What the nginx of docs/operations.md sends on, for a browser at an address."""
+    text = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
+    sent = dict(re.findall(r"proxy_set_header (\S+) (\S+);", text))
+    values = {"$host": "video.example", "$remote_addr": address, "$scheme": scheme, "$request_id": "r" * 32}
+    return {name: values[value] for name, value in sent.items()}
+
+
+def last_audited(library: Library) -> Any:
+    return json.loads(AuditLog(library.folder).path.read_text().splitlines()[-1])
+
+
+def test_the_documented_proxy_and_unit_make_a_server_that_asks_for_keys(
+    library: Library, tokens: dict[str, str]
+) -> None:
+    browser = {**documented_headers("https", "203.0.113.7"), "Origin": "https://video.example"}
+    with proxied(library) as client:
+        assert client.delete("/v1/videos/424242", headers=browser).status_code == 401
+        wrong = client.post(
+            "/v1/session", json={"key": tokens["admin"]}, headers={**browser, "Host": "127.0.0.1"}
+        )
+        assert wrong.status_code == 403, "what was asked for under another name is another site"
+        answer = client.post("/v1/session", json={"key": tokens["admin"]}, headers=browser)
+        assert answer.status_code == 200 and "Secure" in answer.headers["set-cookie"]
+        cookie = {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
+        assert client.delete("/v1/videos/424242", headers={**browser, **cookie}).status_code == 404
+    assert last_audited(library)["address"] == "203.0.113.7"
+    text = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
+    served = re.findall(r"indexer (serve .*)", text)
+    assert served and all("--require-keys" in line and "--root" in line for line in served)
+
+
+@pytest.mark.parametrize(
+    ("sent", "address"),
+    [
+        ("198.51.100.4", "198.51.100.4"),
+        ("2001:DB8::4", "2001:db8::4"),
+        ("1.2.3.4, 198.51.100.4", "198.51.100.4"),
+        ("any words at all, 198.51.100.4", "198.51.100.4"),
+        ("any words at all", "127.0.0.1"),
+        ("fe80::1%any words", "127.0.0.1"),
+        ("198.51.100.4, any words", "127.0.0.1"),
+    ],
+)
+def test_what_is_no_address_is_not_believed(
+    library: Library, tokens: dict[str, str], sent: str, address: str
+) -> None:
+    with proxied(library) as client:
+        refused = client.delete("/v1/videos/424242", headers={"X-Forwarded-For": sent})
+        assert refused.status_code == 401
+    assert last_audited(library)["address"] == address
+    assert "words" not in AuditLog(library.folder).path.read_text().splitlines()[-1]
+
+
+def test_an_open_server_lets_nobody_in_by_way_of_a_proxy(library: Library) -> None:
+    with TestClient(create_app(library), base_url="http://localhost") as client:
+        for name in ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "X-Real-IP"):
+            for address in ("/v1/videos", "/"):
+                refused = client.get(address, headers={name: "for=203.0.113.7"})
+                assert refused.status_code == 403 and "--require-keys" in refused.json()["detail"]
+                assert refused.headers["x-content-type-options"] == "nosniff"
+        assert client.get("/v1/videos").status_code == 200
+
+
+def test_pages_of_others_have_nothing_made(library: Library) -> None:
+    clip = {"start_seconds": 0, "end_seconds": 0.5}
+    video = video_of(library, "plain.mp4").id
+    cut, file = f"/v1/videos/{video}/cut", f"/v1/videos/{video}/file"
+    image, link = {"Sec-Fetch-Mode": "no-cors"}, {"Sec-Fetch-Mode": "navigate"}
+    with TestClient(create_app(library), base_url="http://localhost") as client:
+        for site in ("cross-site", "same-site"):
+            foreign = {"Sec-Fetch-Site": site}
+            for mode in ({}, image, link):
+                for address in (cut, f"{cut}%0a", f"/v1/videos/{video}/preview"):
+                    refused = client.get(address, params=clip, headers={**foreign, **mode})
+                    assert refused.status_code == 403, (site, mode, address)
+            assert client.get("/v1/clips/1/preview", headers={**foreign, **link}).status_code == 403
+            assert client.get(f"/v1/frames/{video}?t=0", headers={**foreign, **image}).status_code == 403
+            assert client.get(file, headers={**foreign, **link}).status_code == 200, (
+                "somebody followed a link"
+            )
+            assert client.get("/", headers={**foreign, **link}).status_code == 200
+        assert not (library.folder / "previews").exists()
+        for own in ({"Sec-Fetch-Site": "same-origin", **image}, {"Sec-Fetch-Site": "none", **link}, {}):
+            assert client.get(cut, params=clip, headers=own).status_code == 200
+    assert (library.folder / "previews").stat().st_mode & 0o777 == 0o700
+
+
+def test_pruning_takes_an_admin(library: Library, tokens: dict[str, str], archive: Path) -> None:
+    asked = {"paths": [str(archive)], "prune": True}
+    with serving(library, token=tokens["write"], roots=(str(archive),)) as client:
+        before = client.get("/v1/jobs").json()["total"]
+        refused = client.post("/v1/ingest", json=asked)
+        assert refused.status_code == 403 and "role admin" in refused.json()["detail"]
+        assert client.get("/v1/jobs").json()["total"] == before
+        allowed = client.post(
+            "/v1/ingest", json=asked, headers={"Authorization": f"Bearer {tokens['admin']}"}
+        )
+        assert allowed.status_code == 202
+        assert wait_for_job(client, allowed.json())["result"]["pruned"] == 0
+
+
+def test_a_job_is_held_to_the_roots_of_the_server_that_was_asked(
+    tmp_path: Path, archive: Path, outside: Path, offline_encoder: Any
+) -> None:
+    root = tmp_path / "root"
+    (root / "inner").mkdir(parents=True)
+    shutil.copy(archive / "plain.mp4", root / "inner" / "own.mp4")
+    (root / "link").symlink_to(outside)
+    opened = Library(tmp_path / "library", device="cpu", create=True)
+    ingest(opened, [str(root / "inner")], IngestOptions(encoder="offline", device="cpu"))
+    with opened.database.write() as connection:
+        token = Keys(connection).create(Role.write)[1]
+    with (
+        TestClient(create_app(opened, device="cpu"), base_url="http://localhost") as runner,
+        serving(opened, token=token, roots=(str(root),)) as asked,
+    ):
+        time.sleep(0.2)  # the open one, which came first, runs the jobs
+        job = asked.post("/v1/ingest", json={"paths": [str(root)]}).json()
+        assert job["request"] == {"paths": [str(root)], "prune": False}
+        failed = wait_for_job(asked, job)["result"]["failed"]
+        assert [entry["path"] for entry in failed] == [str(root / "link")]
+        assert "outside the folders" in failed[0]["reason"]
+        assert runner.get("/v1/videos").json()["total"] == 1
+    with (
+        serving(opened, token=token, roots=(str(root / "inner"),)) as runner,
+        serving(opened, token=token, roots=(str(root),)) as asked,
+    ):
+        time.sleep(0.2)
+        shutil.copy(outside / "secret.mp4", root / "beside.mp4")
+        done = wait_for_job(asked, asked.post("/v1/ingest", json={"paths": [str(root)]}).json())
+        assert [entry["path"] for entry in done["result"]["failed"]] == [str(root)], "to both"
+        done = wait_for_job(asked, asked.post("/v1/ingest", json={"paths": [str(root / "inner")]}).json())
+        assert done["result"]["unchanged"] == 1 and not done["result"]["failed"]
+    opened.close()
+
+
+def test_a_file_is_indexed_by_its_own_name(library: Library, tokens: dict[str, str], archive: Path) -> None:
+    with serving(library, token=tokens["write"], roots=(str(archive),)) as client:
+        for path in (f"/proc/self/root{archive}", f"/proc/../proc/1/root{archive}", f"/{archive}", "/proc"):
+            refused = client.post("/v1/ingest", json={"paths": [path]})
+            assert refused.status_code == 422, path
+    assert video_total(library) == 2
+
+
+def test_what_is_made_is_for_its_owner_alone_and_what_was_there_keeps_its_mode(
+    tmp_path: Path, indexer: Any
+) -> None:
+    video = write_video(tmp_path / "video.mp4", moving(12), fps=12)
+    made, shared, kept = (tmp_path / name for name in ("made", "shared", "kept"))
+    before = os.umask(0)
+    try:
+        for folder in (shared, kept):
+            folder.mkdir(mode=0o755)
+        for library in (made, shared):
+            done = indexer("ingest", video, "--encoder", "offline", "--device", "cpu", library=library)
+            assert done.code == 0, done.err
+        for folder in (tmp_path / "backup", kept):
+            assert indexer("backup", folder, library=made).code == 0
+        assert indexer("restore", tmp_path / "backup", library=tmp_path / "restored").code == 0
+    finally:
+        os.umask(before)
+
+    def mode(path: Path) -> int:
+        return stat.S_IMODE(path.stat().st_mode)
+
+    private = [made, made / "index", shared / "index", tmp_path / "backup", tmp_path / "restored"]
+    assert {str(path): oct(mode(path)) for path in private} == {str(path): "0o700" for path in private}
+    assert mode(shared) == mode(kept) == 0o755
+    files = [
+        *(library / name for library in (made, shared) for name in ("catalog.sqlite3", "ingest.lock")),
+        *(made / "index" / "save.lock", tmp_path / "restored" / "catalog.sqlite3"),
+        *(
+            folder / name
+            for folder in (tmp_path / "backup", kept)
+            for name in ("catalog.sqlite3", "backup.json")
+        ),
+    ]
+    assert {str(path): oct(mode(path)) for path in files} == {str(path): "0o600" for path in files}
+    (made / "catalog.sqlite3").chmod(0o640)
+    assert indexer("keys", "create", "--role", "read", library=made).code == 0
+    assert mode(made / "catalog.sqlite3") == 0o640

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.exceptions import HTTPException
 
+from api.keys import Identity
 from api.schemas import IngestRequest, JobAnswer, JobsAnswer
 from api.services import ServicesOf
+from search.keys import Role
 from search.wire import job_document
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -16,7 +18,17 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 
 @router.post("/ingest", status_code=202, response_model=JobAnswer)
 def ingest(body: IngestRequest, request: Request, services: ServicesOf, response: Response) -> dict[str, Any]:
-    """Queues files and folders of the server for indexing; `Location` tells where to follow it."""
+    """Queues files and folders of the server for indexing; `Location` tells where to follow it.
+
+    `prune` takes a key of role `admin`, as it removes videos.
+    """
+    identity: Identity = request.scope["state"]["identity"]
+    if body.prune and not identity.role.covers(Role.admin):
+        raise HTTPException(
+            403,
+            f"`prune` removes videos: this takes a key of role {Role.admin}; the one that was sent is of "
+            f"role {identity.role}",
+        )
     why_not = services.roots.why_not_ingest(body.paths)
     if why_not is not None:
         raise HTTPException(403, why_not)
