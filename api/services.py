@@ -23,7 +23,7 @@ from api.summaries import SummaryReader
 from api.uploads import remove_leftovers
 from encoders.errors import ReelseekError
 from search.actions import FoundSegments
-from search.engine import SearchEngine
+from search.engine import EncodedQuery, SearchEngine
 from search.library import Library
 from search.types import ExamplePart, Query
 
@@ -73,7 +73,7 @@ class Services:
         self._encoding_text = Lane(1)
         self._searching = Lane(SEARCHES_AT_ONCE)
         self.receiving = Lane(UPLOADS_AT_ONCE, most_of_one=UPLOADS_OF_ONE)
-        self.decoding_example = Lane(2, most_of_one=1)
+        self.decoding_example = Lane(3, most_of_one=2)
         self.decoding_frame = Lane(2, most_of_one=1)
         self.making_clip_preview = Lane(3, most_of_one=2)
         self.making_span_preview = Lane(2, most_of_one=1)
@@ -103,28 +103,30 @@ class Services:
     async def search(
         self,
         query: Query,
-        work: Callable[..., Answer],
-        *args: object,
+        work: Callable[[Query | EncodedQuery], Answer],
+        *,
         action: str | None = None,
     ) -> Answer:
         """Runs a search in a thread; one without examples does not wait in line for those that have some.
 
         Args:
-            query: Its words are encoded beforehand.
+            query: Its words and examples are encoded beforehand.
             work: What searches.
-            args: For it.
             action: That clips are filtered by; one that no head knows is looked for in all footage.
 
         Raises:
-            InvalidQueryError: The query's words are empty or blank, or the action is no name.
+            InvalidQueryError: The query's words are empty or blank, its parts cancel out, or the action is no
+                name.
+            NotFoundError: A clip or video that it names does not exist.
             UnsupportedQueryError: The library's encoder cannot encode words.
         """
+        asked: Query | EncodedQuery = query
         for text in self.engine.new_texts(query):
             await self._encoding_text.run(self.engine.encode_text, text)
-        is_long = any(isinstance(part, ExamplePart) for part in query.parts) or (
-            action is not None and not await run_sync(self.finder.is_known, Wanted(action))
-        )
-        return await (self._encoding if is_long else self._searching).run(work, *args)
+        if any(isinstance(part, ExamplePart) for part in query.parts):
+            asked = await self._encoding.run(self.engine.encode, query)
+        is_known = action is None or await run_sync(self.finder.is_known, Wanted(action))
+        return await (self._searching if is_known else self._encoding).run(work, asked)
 
     async def find_segments(self, wanted: Wanted) -> FoundSegments:
         """What an action is called here: in a thread, and in line for the encoder if it takes that.

@@ -63,8 +63,15 @@ class _EncodedExample:
 
 
 @dataclass(frozen=True, slots=True)
-class _EncodedQuery:
-    """Vectors (Q, D) that are searched together, what to leave out, and how to judge scores."""
+class EncodedQuery:
+    """A query that is ready to be searched for.
+
+    Attributes:
+        vectors: float32 (Q, D), searched together.
+        excluded: Clips that are left out: those that were asked with.
+        text_share: How much of the weight is that of words, 0 to 1.
+        examples: Footage to be laid over videos in time, as it is and mirrored.
+    """
 
     vectors: NDArray[np.float32]
     excluded: frozenset[int]
@@ -111,7 +118,7 @@ class SearchEngine:
 
     def search(
         self,
-        query: Query,
+        query: Query | EncodedQuery,
         filters: Filters | None = None,
         *,
         limit: int = 10,
@@ -137,7 +144,7 @@ class SearchEngine:
         filters = filters or Filters()
         started = time.perf_counter()
         record = self._library.record()
-        encoded = self._encode(query)
+        encoded = query if isinstance(query, EncodedQuery) else self.encode(query)
         level = self._library.calibration().level(encoded.text_share)
         mean_score = self._library.mean_score(encoded.vectors)
 
@@ -173,7 +180,7 @@ class SearchEngine:
             took_ms=(time.perf_counter() - started) * 1000,
         )
 
-    def matches(self, query: Query, video_id: int) -> VideoMatches:
+    def matches(self, query: Query | EncodedQuery, video_id: int) -> VideoMatches:
         """How well a query fits each stored frame of a video.
 
         Raises:
@@ -182,7 +189,7 @@ class SearchEngine:
         record = self._library.record()
         with self._library.read() as catalog:
             catalog.video(video_id)
-        encoded = self._encode(query)
+        encoded = query if isinstance(query, EncodedQuery) else self.encode(query)
         level = self._library.calibration().level(encoded.text_share)
         mean_score = self._library.mean_score(encoded.vectors)
         with self._library.read() as catalog:
@@ -199,7 +206,12 @@ class SearchEngine:
 
     # --- encoding --------------------------------------------------------------------------
 
-    def _encode(self, query: Query) -> _EncodedQuery:
+    def encode(self, query: Query) -> EncodedQuery:
+        """What takes longest where a query has examples, apart, so that it can be done elsewhere.
+
+        Raises:
+            InvalidQueryError, NotFoundError, UnsupportedQueryError, LibraryError: As `search`.
+        """
         excluded: set[int] = set()
         fixed = np.zeros(0, np.float32)
         variants: list[NDArray[np.float32]] = []
@@ -224,7 +236,7 @@ class SearchEngine:
         # With words or a second example beside it, footage is a likeness, not a copy to align.
         alone = len(query.parts) == 1 and isinstance(query.parts[0], ExamplePart)
         footage = alone and query.parts[0].is_footage  # type: ignore[union-attr]
-        return _EncodedQuery(vectors, frozenset(excluded), text / whole, tuple(examples) if footage else ())
+        return EncodedQuery(vectors, frozenset(excluded), text / whole, tuple(examples) if footage else ())
 
     def _encode_part(self, part: QueryPart, excluded: set[int]) -> NDArray[np.float32]:
         if isinstance(part, TextPart):
@@ -277,7 +289,7 @@ class SearchEngine:
 
     def _grouped(
         self,
-        query: _EncodedQuery,
+        query: EncodedQuery,
         allowed: NDArray[np.int64] | None,
         limit: int,
         group_by: GroupBy,
@@ -297,7 +309,7 @@ class SearchEngine:
             depth *= 4
 
     def _scored(
-        self, query: _EncodedQuery, allowed: NDArray[np.int64] | None, depth: int
+        self, query: EncodedQuery, allowed: NDArray[np.int64] | None, depth: int
     ) -> tuple[list[ScoredClip], bool]:
         with self._library.index() as index:
             scores, ids = index.search(query.vectors, depth, allowed)
@@ -378,7 +390,7 @@ def _shows(hit: Hit, segment: Segment) -> bool:
 
 def _matches(
     catalog: Catalog,
-    query: _EncodedQuery,
+    query: EncodedQuery,
     groups: list[Group],
     dim: int,
     is_weak: Callable[[float], bool],

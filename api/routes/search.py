@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter, Request, Response
 
 from api.examples import example_form, received_example
 from api.schemas import ExampleOptions, SearchAnswer, SearchRequest
 from api.services import Services, ServicesOf
+from search.engine import EncodedQuery
 from search.types import Filters, GroupBy, Query
 from search.wire import result_document
 
@@ -17,9 +20,8 @@ router = APIRouter(prefix="/v1", tags=["search"])
 async def search(body: SearchRequest, services: ServicesOf) -> Response:
     """Finds the moments that resemble a query most; its parts combine by weight."""
     query, filters = body.to_query(), body.filters.to_filters()
-    return await services.search(
-        query, _answer, services, query, filters, body.limit, body.group_by, action=filters.action
-    )
+    work = partial(_answer, services, filters=filters, limit=body.limit, group_by=body.group_by)
+    return await services.search(query, work, action=filters.action)
 
 
 @router.post(
@@ -32,12 +34,13 @@ async def search_by_example(request: Request, services: ServicesOf) -> Response:
     example, options = await received_example(request, services, ExampleOptions)
     further = tuple(part.to_part() for part in options.query)
     query, filters = Query((example, *further)), options.filters.to_filters()
-    return await services.search(
-        query, _answer, services, query, filters, options.limit, options.group_by, action=filters.action
-    )
+    work = partial(_answer, services, filters=filters, limit=options.limit, group_by=options.group_by)
+    return await services.search(query, work, action=filters.action)
 
 
-def _answer(services: Services, query: Query, filters: Filters, limit: int, group_by: GroupBy) -> Response:
+def _answer(
+    services: Services, query: Query | EncodedQuery, *, filters: Filters, limit: int, group_by: GroupBy
+) -> Response:
     """Searches and serialises, both off the event loop."""
     result = services.engine.search(query, filters, limit=limit, group_by=group_by)
     answer = SearchAnswer.model_validate(result_document(result))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -12,6 +13,7 @@ from api.examples import example_form, received_example
 from api.routes.catalog import VideoId
 from api.schemas import MatchesAnswer, MatchesOptions, MatchesRequest
 from api.services import Services, ServicesOf
+from search.engine import EncodedQuery
 from search.timeline import read_timeline
 from search.types import Query
 from search.wire import matches_document, timeline_document
@@ -30,7 +32,7 @@ def timeline(video_id: VideoId, services: ServicesOf) -> dict[str, Any]:
 async def matches(video_id: VideoId, body: MatchesRequest, services: ServicesOf) -> Response:
     """How well a query fits each stored frame of a video."""
     query = body.to_query()
-    return await services.search(query, _matches, services, query, video_id)
+    return await services.search(query, partial(_matches, services, video_id))
 
 
 @router.post(
@@ -43,7 +45,7 @@ async def matches_with_example(video_id: VideoId, request: Request, services: Se
     await run_sync(_check, services, video_id)
     example, options = await received_example(request, services, MatchesOptions)
     query = Query((example, *(part.to_part() for part in options.query)))
-    return await services.search(query, _matches, services, query, video_id)
+    return await services.search(query, partial(_matches, services, video_id))
 
 
 def _check(services: Services, video_id: int) -> None:
@@ -52,7 +54,7 @@ def _check(services: Services, video_id: int) -> None:
         catalog.video(video_id)
 
 
-def _matches(services: Services, query: Query, video_id: int) -> Response:
+def _matches(services: Services, video_id: int, query: Query | EncodedQuery) -> Response:
     """Compares and serialises, both off the event loop."""
     answer = MatchesAnswer.model_validate(matches_document(services.engine.matches(query, video_id)))
     return Response(answer.model_dump_json(), media_type="application/json")
