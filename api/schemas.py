@@ -385,7 +385,7 @@ class ClipsAnswer(StrictAnswer):
 
 
 class VideoAnswer(StrictAnswer):
-    """A catalogued file; `error` says why it failed."""
+    """A catalogued file; `error` says why it failed, or what was lost of it where the rest is indexed."""
 
     id: int
     path: str

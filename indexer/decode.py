@@ -445,6 +445,16 @@ class VideoDecoder:
         """When the video ends, as far as it has been read."""
         return self._end_seconds
 
+    @property
+    def damage(self) -> str | None:
+        """What was lost of what has been read, in words; None where nothing was."""
+        lost = []
+        if self.broken_packets:
+            lost.append(f"{self.broken_packets} of {self._packets_read} packets are broken")
+        if self.dropped_frames and self._skip == "none":
+            lost.append(f"{self.dropped_frames} frames have times that do not ascend")
+        return f"damaged: {' and '.join(lost)}; what could be read is indexed" if lost else None
+
     def _check_length(self, start_seconds: float, end_seconds: float) -> None:
         """Refuses times that go on for longer than any recording, wherever they begin."""
         self._first_seconds = min(self._first_seconds, start_seconds)

@@ -33,7 +33,7 @@ from encoders.kinetics_weights import resolve_classifier
 from encoders.weights import CLASSIFIER_PREFIXES
 from indexer.backbone import THRESHOLD, BackboneWatch, window_hint
 from indexer.previews import sweep_previews
-from indexer.types import Progress, SampledClip, SamplingOptions, VideoInfo
+from indexer.types import Damage, Progress, SampledClip, SamplingOptions, VideoInfo
 from indexer.walk import FoundFile, content_digest, find_files
 from indexer.worker import DecodeWorker, usual_memory_bytes
 from search.library import Library
@@ -81,6 +81,7 @@ class IngestSummary:
 
     Attributes:
         failed: (path, reason) of each.
+        damaged: (path, what was lost) of those that were indexed as far as they can be read.
         stopped: It was ended early.
         examples_gone: By action, how many examples were spans of what is there no longer.
     """
@@ -92,6 +93,7 @@ class IngestSummary:
     pruned: int = 0
     ignored: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
+    damaged: list[tuple[str, str]] = field(default_factory=list)
     clips: int = 0
     video_seconds: float = 0.0
     wall_seconds: float = 0.0
@@ -107,6 +109,7 @@ class IngestSummary:
             "missing": self.missing,
             "pruned": self.pruned,
             "failed": [{"path": path, "reason": reason} for path, reason in self.failed],
+            "damaged": [{"path": path, "reason": reason} for path, reason in self.damaged],
             "clips": self.clips,
             "video_seconds": round(self.video_seconds, 3),
             "wall_seconds": round(self.wall_seconds, 3),
@@ -150,6 +153,7 @@ class _Reading:
     waiting: list[SampledClip] = field(default_factory=list)
     encoded: list[EncodedClip] = field(default_factory=list)
     seconds_done: float = 0.0
+    damage: str | None = None
     watch: BackboneWatch | None = None
 
 
@@ -501,7 +505,7 @@ class _Ingest:
             return False
         if video.status == "missing":
             with self._library.write() as catalog:
-                catalog.update_video(video.id, status="indexed", error=None)
+                catalog.update_video(video.id, status="indexed", error=_damage(video))
             self._on_change(Change("back", video.path))
         self._summary.unchanged += 1
         self._files_done += 1
@@ -606,7 +610,7 @@ class _Ingest:
             at_path = catalog.video_by_path(file.path)
             seen = {"size_bytes": file.size_bytes, "mtime_ns": file.mtime_ns}
             if at_path is not None and at_path.digest == digest and self._is_sampled_so(at_path):
-                catalog.update_video(at_path.id, status="indexed", error=None, **seen)
+                catalog.update_video(at_path.id, status="indexed", error=_damage(at_path), **seen)
                 return "back" if at_path.status == "missing" else "unchanged"
             for video in catalog.videos_by_digest(digest):
                 if not _is_gone(video.path):
@@ -619,7 +623,7 @@ class _Ingest:
                 if at_path is not None:
                     self._summary.examples_gone.update(catalog.actions.examples_of_videos([at_path.id]))
                     catalog.remove_videos([at_path.id])
-                catalog.update_video(video.id, path=file.path, status="indexed", error=None, **seen)
+                catalog.update_video(video.id, path=file.path, status="indexed", error=_damage(video), **seen)
                 self._moved_from[file.path] = video.path
                 return "moved"
         return None
@@ -632,6 +636,8 @@ class _Ingest:
             reading.info = message
         elif isinstance(message, Progress):
             self._advance(reading, message.time_seconds)
+        elif isinstance(message, Damage):
+            reading.damage = message.note
         elif isinstance(message, SampledClip):
             reading.waiting.append(message)
             if sum(len(clip.frames) for clip in reading.waiting) >= self._frames_per_batch:
@@ -711,6 +717,7 @@ class _Ingest:
                 codec=info.codec,
                 sampling=self._sampling.to_json(),
                 recorded_at=info.recorded_at,
+                error=reading.damage,
             )
             # In the same transaction: a video is never seen with its clips and without its actions.
             seen = {}
@@ -719,6 +726,8 @@ class _Ingest:
             self._library.actions.tagger.tag_video(catalog, video_id, self._encoder.dim, seen)
         self._summary.indexed += 1
         self._summary.clips += reading.clips_written
+        if reading.damage is not None:
+            self._summary.damaged.append((reading.file.path, reading.damage))
         is_new = before is None or before.clips == 0
         kind: ChangeKind = "indexed" if is_new else "changed"
         self._on_change(Change(kind, reading.file.path, clips=reading.clips_written))
@@ -775,6 +784,11 @@ def encode_clips(encoder: Encoder, clips: Sequence[SampledClip]) -> list[Encoded
         )
         for clip, rows in zip(clips, features, strict=True)
     ]
+
+
+def _damage(video: Video) -> str | None:
+    """What stays true of a video whose content is the same as before."""
+    return None if video.status == "failed" else video.error
 
 
 def _is_gone(path: str) -> bool:

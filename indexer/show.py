@@ -140,10 +140,9 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
 def ingest_summary(summary: IngestSummary) -> None:
     """Failures, each with its reason, and one line of counts; on stderr."""
     console = _stderr()
-    for path, reason in summary.failed:
-        console.print(
-            f"[red]failed[/] {escape(printable(path))}: {escape(printable(reason))}", soft_wrap=True
-        )
+    for what, files in (("[yellow]note[/]", summary.damaged), ("[red]failed[/]", summary.failed)):
+        for path, reason in files:
+            console.print(f"{what} {escape(printable(path))}: {escape(printable(reason))}", soft_wrap=True)
     parts = [f"{summary.indexed} indexed", f"{summary.unchanged} unchanged"]
     for count, name in (
         (summary.moved, "moved"),

@@ -169,6 +169,13 @@ class SampledClip:
 
 
 @dataclass(frozen=True, slots=True)
+class Damage:
+    """What was lost of a file that could be read all the same, said after its last clip."""
+
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far the decoder has come, also when no clip is finished yet.
 

@@ -208,7 +208,8 @@ class Catalog:
         Args:
             staging_id: From `stage_video`.
             **values: Columns of `videos` to set (digest, duration_seconds, width, ...). Without
-                `recorded_at`, or with None, the file's modification time stands for it.
+                `recorded_at`, or with None, the file's modification time stands for it. An `error` says
+                what was lost of a file that could be read all the same.
 
         Returns:
             The video's id: the old one where the path was known already.
@@ -235,9 +236,8 @@ class Catalog:
                 size_bytes=staged.size_bytes,
                 mtime_ns=staged.mtime_ns,
                 status="indexed",
-                error=None,
                 updated_at=time.time(),
-                **values,
+                **{"error": None, **values},
             )
         )
         return video_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -394,3 +395,32 @@ def test_killed_at_twenty_random_moments_nothing_is_lost_and_nothing_is_double(t
         with opened.read() as catalog, opened.index() as index:
             assert index.ids().tolist() == catalog.clip_ids(Filters()).tolist()
         opened.close()
+
+
+def test_what_was_lost_of_a_damaged_file_is_said_and_kept(tmp_path, offline_encoder):
+    films = tmp_path / "films"
+    films.mkdir()
+    film = write_video(films / "a.avi", moving(100), codec="mpeg4", key_every=10)
+    content = bytearray(film.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 3000] = bytes(3000)
+    film.write_bytes(content)
+    library = Library(tmp_path / "library", create=True, device="cpu")
+    options = IngestOptions(encoder="offline", device="cpu")
+    summary = ingest(library, [str(films)], options)
+    assert summary.indexed == 1 and summary.failed == []
+    ((path, lost),) = summary.damaged
+    assert path == str(film) and re.fullmatch(r"damaged: \d+ of \d+ packets are broken; .+", lost)
+
+    def note() -> str | None:
+        with library.read() as catalog:
+            return catalog.video_by_path(path).error
+
+    assert note() == lost
+    os.utime(film)
+    assert ingest(library, [str(films)], options).unchanged == 1 and note() == lost
+    path = str(films / "b.avi")
+    film.rename(path)
+    assert ingest(library, [str(films)], options).moved == 1 and note() == lost
+    write_video(Path(path), moving(100), codec="mpeg4", key_every=10)
+    assert ingest(library, [str(films)], options).damaged == [] and note() is None
+    library.close()
