@@ -5,6 +5,7 @@ Importing this costs nothing.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -36,6 +37,25 @@ def make_private_file(path: Path) -> None:
 def make_private_folder(path: Path) -> None:
     """Makes a folder that its owner alone can look into; one that is there stays as it is."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+@contextmanager
+def being_written(path: Path) -> Iterator[None]:
+    """Makes a private file that `is_abandoned` leaves alone until the block ends or its program dies."""
+    make_private_file(path)
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether the program that had a file `being_written` has died; False where that cannot be told."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def sync(path: Path) -> None:

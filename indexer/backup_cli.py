@@ -38,7 +38,13 @@ def restore(
 
     found = settings()
     with show.status("checking and copying the catalog"):
-        record = run_restore(folder, library or found.library, database_url=found.database_url, force=force)
+        record = run_restore(
+            folder,
+            library or found.library,
+            database_url=found.database_url,
+            force=force,
+            say=show.note,
+        )
     if as_json:
         print_json(record)
     else:

@@ -89,4 +89,6 @@ def absolute(path: str) -> str:
     """The path as ingest stores it. An empty one is refused: it would mean the whole folder here."""
     if not path:
         raise typer.BadParameter("an empty path was given; expected a file or folder")
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in path):
+        raise typer.BadParameter("the path is not valid UTF-8: rename the file or folder")
     return os.path.abspath(os.path.expanduser(path))

@@ -387,6 +387,7 @@ def ingest(
             hint = window_hint(classifier, sampling)
             if hint is not None and options.actions is not None:
                 say(hint)
+        library.clear_leftovers()
         with library.write() as catalog:
             catalog.discard_staged()
         run = _Ingest(library, encoder, classifier, sampling, options, on_progress, should_stop, on_change)
@@ -613,7 +614,8 @@ class _Ingest:
                 catalog.update_video(at_path.id, status="indexed", error=_damage(at_path), **seen)
                 return "back" if at_path.status == "missing" else "unchanged"
             for video in catalog.videos_by_digest(digest):
-                if not _is_gone(video.path):
+                # One file under two names is one video: by its new name, as if it had been moved.
+                if not (_is_gone(video.path) or _is_same_file(video.path, file.path)):
                     continue
                 if not self._is_sampled_so(video):
                     if at_path is None:  # moved, and to be read anew: what it was goes when that is done
@@ -800,6 +802,14 @@ def _is_gone(path: str) -> bool:
     except OSError:
         pass
     return False
+
+
+def _is_same_file(path: str, other: str) -> bool:
+    """Whether two paths, by links of either kind, are two names of one file."""
+    try:
+        return path != other and os.path.samefile(path, other)
+    except OSError:
+        return False
 
 
 def _check_unchanged(file: FoundFile) -> None:

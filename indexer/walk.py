@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,26 +43,35 @@ class FoundFile:
 
 
 def find_files(
-    paths: Iterable[str | os.PathLike[str]], roots: Sequence[str] | None = None
+    paths: Iterable[str | os.PathLike[str]],
+    roots: Sequence[str] | None = None,
+    on_link: Callable[[str], None] = lambda _: None,
 ) -> Iterator[FoundFile]:
     """Regular files in and below the given paths, in the order of the paths, then of names.
 
     Hidden files and folders (named with a leading dot) are left out, except where a given path
-    itself is one. Symbolic links are followed; a folder or file that is reached twice, whether by
-    link, by loop or by overlapping paths, is listed once. Pipes, sockets and devices are left out.
+    itself is one. Symbolic links are followed, after all else, so that what lies here keeps its own
+    name whatever links are made to it; a folder or file that is reached twice, whether by link, by
+    loop or by overlapping paths, is listed once. Pipes, sockets and devices are left out.
 
     Args:
         paths: Files and folders.
         roots: Resolved folders; what does not lie below one of them after its links are resolved is not
             looked into. None for no limit.
+        on_link: Told of each symbolic link below the paths.
 
     Yields:
         Files, and as failures with a reason: paths that do not exist, folders without permission,
         names that are not text, and what leads out of the roots.
     """
     seen: set[tuple[int, int]] = set()
+    links: deque[str] = deque()
     for path in paths:
-        yield from _walk(os.path.abspath(os.fspath(path)), seen, roots)
+        yield from _walk(os.path.abspath(os.fspath(path)), seen, roots, links)
+    while links:
+        link = links.popleft()
+        on_link(link)
+        yield from _walk(link, seen, roots, links, is_link=True)
 
 
 def is_below(path: str, folders: Sequence[str]) -> bool:
@@ -93,8 +103,15 @@ def content_digest(path: str) -> str:
     return digest.hexdigest()
 
 
-def _walk(root: str, seen: set[tuple[int, int]], roots: Sequence[str] | None) -> Iterator[FoundFile]:
-    """Depth first with a stack of its own, so that no depth of folders is too deep."""
+def _walk(
+    root: str,
+    seen: set[tuple[int, int]],
+    roots: Sequence[str] | None,
+    links: deque[str],
+    *,
+    is_link: bool = False,
+) -> Iterator[FoundFile]:
+    """Depth first with a stack of its own, so that no depth of folders is too deep; links are put off."""
     pending = [root]
     while pending:
         path = pending.pop()
@@ -105,7 +122,7 @@ def _walk(root: str, seen: set[tuple[int, int]], roots: Sequence[str] | None) ->
             status = os.stat(path)
         except OSError as error:
             # A link to nowhere below a folder is nobody's video; a path that was asked for is.
-            if path == root or not isinstance(error, FileNotFoundError):
+            if (path == root and not is_link) or not isinstance(error, FileNotFoundError):
                 yield _failure(path, _reason(error))
             continue
         identity = (status.st_dev, status.st_ino)
@@ -114,12 +131,14 @@ def _walk(root: str, seen: set[tuple[int, int]], roots: Sequence[str] | None) ->
         if stat.S_ISDIR(status.st_mode):
             seen.add(identity)
             try:
-                names = sorted(os.listdir(path), key=os.fsencode, reverse=True)
+                with os.scandir(path) as listed:
+                    entries = sorted(listed, key=lambda entry: os.fsencode(entry.name))
             except OSError as error:
                 yield _failure(path, _reason(error))
                 continue
-            shown = [name for name in names if not name.startswith(".")]
-            pending += [os.path.join(path, name) for name in shown]
+            shown = [entry for entry in entries if not entry.name.startswith(".")]
+            links += [entry.path for entry in shown if entry.is_symlink()]
+            pending += [entry.path for entry in reversed(shown) if not entry.is_symlink()]
         elif stat.S_ISREG(status.st_mode):
             seen.add(identity)
             if not _is_text(path):

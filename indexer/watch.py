@@ -1,8 +1,8 @@
 """`indexer watch`: the library follows its folders.
 
 Notices of the operating system say where to look, and are believed no further: what is there now,
-compared with what was there, decides. So a lost notice costs time, not truth, and a file system that
-gives none (a network drive) is looked through at intervals instead.
+compared with what was there, decides. So a lost notice costs time, not truth, and where none can be relied
+upon (a network drive, symbolic links) the folders are looked through at intervals instead.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from typing import Any
 from encoders.errors import LibraryError
 from indexer.open_files import open_for_writing
 from indexer.pipeline import Change, IngestOptions, ingest
-from indexer.walk import find_files
+from indexer.walk import FoundFile, find_files
 from search.library import Library
 
 TICK_SECONDS = 0.5
 RESCAN_SECONDS = 900.0  # notices can be lost: a queue of the kernel's ran over
 RETRY_SECONDS = 10.0
+POLL_SECONDS = 5.0
+POLL_SHARE = 10  # and at least so many times as long as looking took: a walk through an archive has a price
 # Their other users' changes are told to nobody here.
 NETWORK_FILE_SYSTEMS = frozenset(
     {
@@ -40,7 +42,7 @@ class WatchOptions:
 
     Attributes:
         settle_seconds: How long a file must stay as it is before it counts as complete.
-        poll_seconds: Look through the folders so often; None waits for notices where there are any.
+        poll_seconds: Look through the folders so often; None waits for notices where they can be relied upon.
         ingest: As for `ingest`; with `prune`, videos whose file vanished are removed.
     """
 
@@ -90,10 +92,11 @@ class Watcher:
         self._known: dict[str, Stamp] = {}
         self._pending: dict[str, tuple[Stamp, float]] = {}  # and since when it is so
         self._gone: dict[str, float] = {}
+        self._refused: dict[str, str] = {}  # what ingest cannot take, and why: told of once
         self._retry_at = 0.0
         self._watching: Iterator[set[tuple[Any, str]]] | None = None
         self._next_scan = 0.0
-        self._poll_seconds = options.poll_seconds
+        self._is_polling = options.poll_seconds is not None
 
     def run(self) -> None:
         """Watches until `should_stop`.
@@ -103,13 +106,12 @@ class Watcher:
         """
         self._look_after_roots()
         present = [root.path for root in self._roots if root.identity is not None]
+        for root in self._roots:
+            if root.identity is None:
+                self._say(f"{root.path} is not there; waiting for it")
         if present:
             # Before the ingest walks there: what changes in between differs from this, and is seen.
-            seen = {
-                file.path: (file.size_bytes, file.mtime_ns)
-                for file in find_files(present)
-                if file.reason is None
-            }
+            seen = {file.path: (file.size_bytes, file.mtime_ns) for file in self._look_into(present)}
             ingest(
                 self._library,
                 present,
@@ -196,13 +198,16 @@ class Watcher:
         except StopIteration:
             self._let_go()
             return
-        except OSError as error:  # no more watches to be had, say
+        except (OSError, RuntimeError) as error:  # no more watches to be had; a name that is no UTF-8
             self._poll(f"notices of changes stopped ({error})")
             return
+        changed = {path for path in changed if not self._is_hidden(path)}
+        for path in changed - {root.path for root in self._roots}:
+            if os.path.islink(path):
+                self._poll_for(path)
+                return
         gone = set()
         for path in changed:
-            if self._is_hidden(path):
-                continue
             try:
                 status = os.stat(path)
             except (FileNotFoundError, NotADirectoryError):
@@ -211,7 +216,10 @@ class Watcher:
                 continue
             else:
                 if stat.S_ISDIR(status.st_mode):
-                    self._compare(find_files([path]))
+                    found = self._look_into([path], is_all=False)
+                    if self._is_polling:  # there is a link: the next look is at everything
+                        return
+                    self._compare(found)
                 elif stat.S_ISREG(status.st_mode):
                     self._see(path, (status.st_size, status.st_mtime_ns))
         if gone:
@@ -220,7 +228,7 @@ class Watcher:
     def _start(self) -> bool:
         """Asks for notices; False where there are to be none."""
         present = self._present()
-        if self._poll_seconds is not None or not present:
+        if self._is_polling or not present:
             return False
         remote = [path for path in present if file_system_of(path) in NETWORK_FILE_SYSTEMS]
         if remote:
@@ -244,8 +252,12 @@ class Watcher:
 
     def _poll(self, why: str) -> None:
         self._let_go()
-        self._poll_seconds = 5.0
-        self._say(f"{why}: looking through the folders every {self._poll_seconds:g} s instead")
+        self._is_polling = True
+        self._next_scan = 0.0
+        self._say(f"{why}: looking through the folders every {POLL_SECONDS:g} s instead")
+
+    def _poll_for(self, link: str) -> None:
+        self._poll(f"{link} is a link, behind which changes can go without a notice")
 
     def _let_go(self) -> None:
         watching, self._watching = self._watching, None
@@ -254,9 +266,10 @@ class Watcher:
 
     def _scan(self) -> None:
         """Compares everything that is there with what was there."""
-        self._next_scan = time.monotonic() + (self._poll_seconds or RESCAN_SECONDS)
+        started = time.monotonic()
         present = self._present()
-        seen = self._compare(find_files(present))
+        seen = self._compare(self._look_into(present))
+        self._next_scan = started + self._pause(time.monotonic() - started)
         for root in self._roots:
             if root.identity not in (None, FILE):
                 root.had_files = any(_is_below(path, root.path) for path in seen)
@@ -266,12 +279,35 @@ class Watcher:
             if path not in seen and any(_is_below(path, root) for root in present)
         )
 
-    def _compare(self, files: Iterable[object]) -> set[str]:
+    def _pause(self, took: float) -> float:
+        """How long after one look through the folders the next one begins, in seconds."""
+        if not self._is_polling:
+            return RESCAN_SECONDS
+        return self._options.poll_seconds or max(POLL_SECONDS, POLL_SHARE * took)
+
+    def _look_into(self, paths: Sequence[str], *, is_all: bool = True) -> list[FoundFile]:
+        """The files below some paths; tells of what cannot be taken, and polls where there are links.
+
+        Args:
+            paths: Files and folders.
+            is_all: They are all that is watched.
+        """
+        links: list[str] = []
+        found = list(find_files(paths, on_link=links.append))
+        if links and not self._is_polling:
+            self._poll_for(links[0])
+        refused = {file.path: file.reason for file in found if file.reason is not None}
+        for path, reason in refused.items():
+            if self._refused.get(path) != reason:
+                self._on_change(Change("failed", path, reason=reason))
+        self._refused = refused if is_all else self._refused | refused
+        return [file for file in found if file.reason is None]
+
+    def _compare(self, files: Iterable[FoundFile]) -> set[str]:
         seen = set()
         for file in files:
-            if file.reason is None:  # type: ignore[attr-defined]
-                seen.add(file.path)  # type: ignore[attr-defined]
-                self._see(file.path, (file.size_bytes, file.mtime_ns))  # type: ignore[attr-defined]
+            seen.add(file.path)
+            self._see(file.path, (file.size_bytes, file.mtime_ns))
         return seen
 
     def _see(self, path: str, stamp: Stamp) -> None:
@@ -331,7 +367,7 @@ class Watcher:
                 options,
                 say=self._say,
                 should_stop=self._should_stop,
-                on_change=self._on_change,
+                on_change=self._changed,
             )
         except LibraryError as error:
             if self._should_stop():
@@ -345,6 +381,11 @@ class Watcher:
         for path in gone:
             self._known.pop(path, None)
             self._gone.pop(path, None)
+
+    def _changed(self, change: Change) -> None:
+        if change.from_path is not None:  # which may be there still, as another name of the same file
+            self._known.pop(change.from_path, None)
+        self._on_change(change)
 
 
 def file_system_of(path: str) -> str:

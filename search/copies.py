@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Column, Connection, Integer, Table, func, insert, inspect, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import BigInteger
 
-from encoders.errors import BackupError, LibraryError
+from encoders.errors import BackupError, LibraryError, SchemaError
 from encoders.whole_files import make_private_file, sync
-from search.database import Database, read_only_address
+from search.database import Database, known_revisions, read_only_address
+from search.keys import Keys
 from search.tables import library as library_table
 from search.tables import metadata
 
@@ -71,27 +73,87 @@ def copy_to_file(database: Database, target: Path) -> None:
     fold(target)
 
 
-def copy_from_file(source: Path, database: Database) -> None:
+def copy_from_file(source: Path, database: Database) -> int | None:
     """Replaces everything in a catalog by what a SQLite file holds, in one transaction.
+
+    A key that was revoked in the catalog stays revoked.
 
     Args:
         source: Of the newest schema.
-        database: Of either engine; made where it is empty.
+        database: Of either engine; made where it is empty, made anew where it is from a newer Reelseek.
+
+    Returns:
+        How many keys stay revoked that are not in the file; None where there were no keys to look at.
 
     Raises:
         LibraryError: Reading or writing failed; then the catalog is as it was.
     """
-    database.migrate()
+    revision = database.schema_revision()
+    is_newer = revision is not None and revision not in known_revisions()
+    if not is_newer:
+        database.migrate()
     copied = Database(f"sqlite:///{source}")
     try:
-        with copied.read() as from_, database.write() as to:
-            for table in reversed(metadata.sorted_tables):
-                to.execute(table.delete())
+        with copied.read() as from_, database.migration() if is_newer else database.write() as to:
+            revoked = _revoked(to)
+            if is_newer:
+                _drop_tables(to)
+                database.upgrade(to)
+            else:
+                for table in reversed(metadata.sorted_tables):
+                    to.execute(table.delete())
             _copy_rows(from_, to)
             for name, last in _last_ids(from_):
                 _set_last_id(to, name, last)
+            kept = None if revoked is None else Keys(to).revoke_all(revoked)
+            return None if revision is None else kept
     finally:
         copied.close()
+
+
+def revoked_in_damaged(database: Database) -> dict[str, float] | None:
+    """The keys that a damaged catalog says were revoked, and when; None where it cannot be read that far."""
+    try:
+        with database.read() as connection:
+            return _revoked(connection)
+    except (LibraryError, SQLAlchemyError):
+        return None
+
+
+def _revoked(connection: Connection) -> dict[str, float] | None:
+    """The keys of a catalog of any schema that were revoked, and when; None where it does not tell.
+
+    On PostgreSQL no other is revoked until the transaction ends: it would be lost.
+    """
+    looked_at = inspect(connection)
+    if not looked_at.has_table("keys"):
+        return None
+    if not {"id", "revoked_at"} <= {column["name"] for column in looked_at.get_columns("keys")}:
+        return None
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("LOCK TABLE keys IN EXCLUSIVE MODE")
+    rows = connection.execute(text("SELECT id, revoked_at FROM keys WHERE revoked_at IS NOT NULL"))
+    return {str(row.id): float(row.revoked_at) for row in rows}
+
+
+def revoke_keys(path: Path, revoked: Mapping[str, float]) -> int:
+    """Has keys in a catalog's file taken no more; returns how many were taken until now."""
+    database = Database(f"sqlite:///{path}")
+    try:
+        with database.write() as connection:
+            return Keys(connection).revoke_all(revoked)
+    finally:
+        database.close()
+
+
+def count_keys(path: Path) -> int:
+    """How many keys of a catalog's file are taken now."""
+    database = Database(f"sqlite:///{path}")
+    try:
+        with database.read() as connection:
+            return Keys(connection).count_valid()
+    finally:
+        database.close()
 
 
 def renew_identity(path: Path) -> None:
@@ -138,6 +200,28 @@ def fold(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
     sync(path)
+
+
+def _drop_tables(connection: Connection) -> None:
+    """Drops every table of a catalog of any schema.
+
+    Raises:
+        SchemaError: On PostgreSQL, where others may have tables in the same database, it has some that this
+            program does not know.
+    """
+    names = inspect(connection).get_table_names()
+    quote = connection.dialect.identifier_preparer.quote
+    if connection.dialect.name == "postgresql":
+        unknown = sorted(set(names) - {*metadata.tables, "alembic_version"})
+        if unknown:
+            statement = f"DROP TABLE {', '.join(map(quote, unknown))} CASCADE"
+            raise SchemaError(
+                "there are tables here that this Reelseek does not know: if a newer one made them, drop "
+                f"them ({statement}) and restore again; else restore into another database"
+            )
+    for name in names:
+        cascade = " CASCADE" if connection.dialect.name == "postgresql" else ""
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {quote(name)}{cascade}")
 
 
 def _copy_rows(source: Connection, target: Connection) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from encoders.errors import LibraryBusyError, LibraryError, SchemaError
-from encoders.whole_files import make_private_file, sync
+from encoders.whole_files import being_written, make_private_file, sync
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +39,14 @@ def migrations_folder() -> Path:
     return installed if installed.is_dir() else here.parent / "alembic"
 
 
+def known_revisions() -> set[str]:
+    """The migrations that this program has, by the numbers that their files' names begin with."""
+    return {path.name.partition("_")[0] for path in (migrations_folder() / "versions").glob("*_*.py")}
+
+
 def newest_revision() -> str:
-    """The last migration, by the numbers that their files' names begin with."""
-    return max(path.name.partition("_")[0] for path in (migrations_folder() / "versions").glob("*_*.py"))
+    """The last migration."""
+    return max(known_revisions())
 
 
 def read_only_address(path: Path) -> str:
@@ -248,22 +253,15 @@ class Database:
         current = self.schema_revision()
         if current == newest_revision() and revision == "head":
             return  # as nearly always; Alembic itself takes a tenth of a second to import
-        from alembic.script import ScriptDirectory
-
-        config = self._alembic_config()
-        script = ScriptDirectory.from_config(config)
-        known = {entry.revision for entry in script.walk_revisions()}
-        if current is not None and current not in known:
+        if current is not None and current not in known_revisions():
             raise SchemaError(
-                f"this catalog has schema {current}, newer than this Reelseek knows "
-                f"(up to {script.get_current_head()}); upgrade reelseek, or use another --library"
+                f"this catalog has schema {current}, newer than this Reelseek knows (up to "
+                f"{newest_revision()}); upgrade reelseek, put a backup of before in its place by "
+                "`indexer restore DIR --force`, or use another --library"
             )
-        from alembic import command
-
         kept = self._keep_copy(current) if keep_copy and current is not None else None
         with self.migration() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, revision)
+            self.upgrade(connection, revision)
         if current is not None:
             logger.warning(
                 "the catalog was brought from schema %s to %s%s",
@@ -281,8 +279,9 @@ class Database:
 
         kept = path.with_name(f"{path.stem}-schema-{revision}{path.suffix}")
         partial = path.with_name(f"{kept.name}.copying-{os.getpid()}")
-        copy_sqlite(path, partial)
-        partial.replace(kept)
+        with being_written(partial):
+            copy_sqlite(path, partial)
+            partial.replace(kept)
         sync(kept.parent)
         return kept
 
@@ -313,20 +312,25 @@ class Database:
             finally:
                 dbapi.execute("PRAGMA foreign_keys=ON")
 
+    def upgrade(self, connection: Connection, revision: str = "head") -> None:
+        """Runs the migrations up to `revision` within a `migration`."""
+        from alembic import command
+
+        command.upgrade(self._alembic_config(connection), revision)
+
     def downgrade(self, revision: str) -> None:
         """Runs the migrations down to `revision` ("base" for none)."""
         from alembic import command
 
-        config = self._alembic_config()
         with self.migration() as connection:
-            config.attributes["connection"] = connection
-            command.downgrade(config, revision)
+            command.downgrade(self._alembic_config(connection), revision)
 
-    def _alembic_config(self) -> Any:
+    def _alembic_config(self, connection: Connection) -> Any:
         from alembic.config import Config
 
         config = Config()
         config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+        config.attributes["connection"] = connection
         return config
 
     def close(self) -> None:

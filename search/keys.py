@@ -7,6 +7,7 @@ import hmac
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -134,6 +135,18 @@ class Keys:
         now = time.time()
         self._connection.execute(update(keys).where(keys.c.id == key_id).values(revoked_at=now))
         return replace(_key(row), revoked_at=now)
+
+    def revoke_all(self, revoked: Mapping[str, float]) -> int:
+        """Has those of some keys, by id with the time of it, taken no more that are here and not revoked.
+
+        Returns:
+            How many.
+        """
+        here = update(keys).where(keys.c.revoked_at.is_(None))
+        return sum(
+            self._connection.execute(here.where(keys.c.id == key_id).values(revoked_at=at)).rowcount
+            for key_id, at in revoked.items()
+        )
 
 
 def digest_of(token: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,7 @@ from encoders.errors import (
     LibraryError,
     LibraryNotFoundError,
 )
-from encoders.whole_files import make_private_file, make_private_folder
+from encoders.whole_files import is_abandoned, make_private_file, make_private_folder
 from search.actions import Actions
 from search.calibration import BACKGROUND_TEXTS, SAMPLE_CLIPS, Calibration, calibrate
 from search.catalog import Catalog, LibraryRecord, open_record
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOCK_RETRY_SECONDS = 0.5
+# Copies of the catalog under way, by restores and before migrations, with what SQLite keeps beside them.
+_HALF_MADE = re.compile(r"(catalog.*\.(?:restoring|copying)-\d+)(?:-wal|-shm|-journal)?")
 
 
 class Library:
@@ -72,6 +75,8 @@ class Library:
             )
         try:
             make_private_folder(self.folder)
+        except FileExistsError as error:
+            raise LibraryError(f"{self.folder} is no folder; name another with --library") from error
         except OSError as error:
             raise LibraryError(f"the folder {self.folder} cannot be made: {error}") from error
         self.database = Database(database_url or f"sqlite:///{catalog_path}")
@@ -104,9 +109,23 @@ class Library:
         with self.database.write() as connection:
             catalog = Catalog(connection)
             yield catalog
+        if catalog.has_removed:
+            self.clear_leftovers()
         self._traces_left |= catalog.has_removed
         if self._traces_left:
             self._traces_left = not self.database.wipe()
+
+    def clear_leftovers(self) -> None:
+        """Deletes the copies of the catalog that killed programs left half made: no removal reaches those."""
+        # Shortest names first: what lies beside a copy goes when that has gone.
+        for path in sorted(self.folder.glob("catalog*"), key=lambda path: len(path.name)):
+            found = _HALF_MADE.fullmatch(path.name)
+            if found is None:
+                continue
+            copy = path.with_name(found[1])
+            if not copy.exists() or is_abandoned(copy):
+                with suppress(OSError):
+                    path.unlink()
 
     def record(self) -> LibraryRecord:
         """What the library was made with. Raises LibraryError while it is empty."""
@@ -132,7 +151,8 @@ class Library:
             LibraryBusyError: Another program holds it, and `wait` is false or the waiting was ended.
             LibraryError: The folder cannot be written to.
         """
-        busy = f"another ingest is writing to {self.folder}; wait for it to end"
+        where = self.folder if self.database.is_sqlite else "this catalog, here or on another machine"
+        busy = f"another ingest is writing to {where}; wait for it to end"
         told = False
         while True:
             with self._only_one("ingest.lock", INGEST_LOCK) as held:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -18,8 +19,10 @@ from made_library import add_video, faults, make_library, remove_video
 from sqlalchemy import select
 
 from encoders.errors import BackupError, LibraryBusyError, LibraryError, SchemaError
+from encoders.whole_files import being_written
 from indexer.backup import back_up, restore
 from search.database import Database
+from search.keys import Keys, Role
 from search.library import Library
 from search.tables import metadata
 
@@ -83,7 +86,8 @@ def test_a_library_is_replaced_only_with_force_and_a_server_notices(library, tmp
         add_video(library, f"/v/late-{number}.mp4", seed=50 + number)
     with pytest.raises(BackupError, match="--force"):
         restore(tmp_path / "backup", library.folder, database_url=url)
-    with library.ingest_lock(wait=False), pytest.raises(LibraryBusyError):
+    where = str(library.folder) if url is None else "another machine"
+    with library.ingest_lock(wait=False), pytest.raises(LibraryBusyError, match=where):
         restore(tmp_path / "backup", library.folder, database_url=url, force=True)
     restore(tmp_path / "backup", library.folder, database_url=url, force=True)
     assert rows(library) == expected
@@ -166,7 +170,7 @@ def test_a_library_that_cannot_be_read_any_more_is_replaced(tmp_path):
     restored.close()
 
 
-def indexer(*arguments: object, library: Path) -> subprocess.CompletedProcess:
+def run_indexer(*arguments: object, library: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "indexer", *map(str, arguments), "--library", str(library)],
         cwd=ROOT,
@@ -179,13 +183,162 @@ def test_the_commands_back_up_and_restore(tmp_path):
     library = make_library(tmp_path / "library")
     add_video(library, "/v/1.mp4")
     library.close()
-    done = indexer("backup", tmp_path / "backup", library=tmp_path / "library")
+    done = run_indexer("backup", tmp_path / "backup", library=tmp_path / "library")
     assert done.returncode == 0 and "1 video, 3 clips" in done.stderr
-    again = indexer("restore", tmp_path / "backup", library=tmp_path / "library")
+    again = run_indexer("restore", tmp_path / "backup", library=tmp_path / "library")
     assert again.returncode == 1 and "--force" in again.stderr
-    restored = indexer("restore", tmp_path / "backup", "--json", library=tmp_path / "other")
+    restored = run_indexer("restore", tmp_path / "backup", "--json", library=tmp_path / "other")
     assert restored.returncode == 0, restored.stderr
     assert json.loads(restored.stdout)["rows"]["clips"] == 3
+
+
+def test_a_library_of_a_newer_version_is_replaced_with_force(library, tmp_path):
+    url = None if library.database.is_sqlite else str(library.database.url)
+    back_up(library, tmp_path / "backup")
+    expected = rows(library)
+    with library.database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        connection.exec_driver_sql("CREATE TABLE of_tomorrow (id INTEGER REFERENCES videos (id))")
+        connection.exec_driver_sql("ALTER TABLE library ADD COLUMN newer INTEGER")
+    with pytest.raises(BackupError, match="--force"):
+        restore(tmp_path / "backup", library.folder, database_url=url)
+    if url is not None:  # where it could be anybody's
+        with pytest.raises(SchemaError, match="DROP TABLE of_tomorrow CASCADE"):
+            restore(tmp_path / "backup", library.folder, database_url=url, force=True)
+        assert library.database.schema_revision() == "9999"
+        with library.database.write() as connection:
+            connection.exec_driver_sql("DROP TABLE of_tomorrow CASCADE")
+    restore(tmp_path / "backup", library.folder, database_url=url, force=True)
+    assert rows(library) == expected
+    assert faults(library) == {}
+    with library.database.read() as connection:
+        assert not connection.dialect.has_table(connection, "of_tomorrow")
+
+
+def test_a_key_that_was_revoked_stays_so(library, tmp_path):
+    url = None if library.database.is_sqlite else str(library.database.url)
+
+    def valid(opened: Library) -> set[str]:
+        with opened.database.read() as connection:
+            return {key.id for key in Keys(connection).all() if key.is_valid(time.time())}
+
+    with library.database.write() as connection:
+        kept, lost = (Keys(connection).create(Role.admin)[0].id for _ in range(2))
+    back_up(library, tmp_path / "backup")
+    with library.database.write() as connection:
+        Keys(connection).revoke(lost)
+    said: list[str] = []
+    restore(tmp_path / "backup", library.folder, database_url=url, force=True, say=said.append)
+    assert valid(library) == {kept}
+    with library.database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    restore(tmp_path / "backup", library.folder, database_url=url, force=True, say=said.append)
+    assert valid(library) == {kept}
+    assert said == ["keys that were revoked since the backup, and stay revoked: 1"] * 2
+    # Where no catalog was, nobody can know.
+    restore(tmp_path / "backup", tmp_path / "new", say=said.append)
+    assert "at the time of the backup: 2" in said[2] and "indexer keys list" in said[2]
+
+
+def test_a_revoked_key_is_found_in_a_damaged_catalog(indexer, tmp_path):
+    folder, backup = tmp_path / "library", tmp_path / "backup"
+    library = make_library(folder)
+    add_video(library, "/v/1.mp4", count=50)
+    library.close()
+    made = [json.loads(indexer("keys", "create", "--role", "admin", "--json", library=folder).out)["id"]]
+    assert indexer("backup", backup, library=folder).code == 0
+    assert indexer("keys", "revoke", made[0], library=folder).code == 0
+    with sqlite3.connect(folder / "catalog.sqlite3") as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        root, size = connection.execute(
+            "SELECT rootpage, page_size FROM sqlite_schema, pragma_page_size WHERE name = 'library'"
+        ).fetchone()
+    connection.close()
+    with (folder / "catalog.sqlite3").open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xaa" * size)
+    refused = indexer("restore", backup, library=folder)
+    assert refused.code == 1 and "damaged" in refused.err and "--force" in refused.err
+    done = indexer("restore", backup, "--force", library=folder)
+    assert done.code == 0 and "stay revoked: 1" in done.err, done.err
+    assert json.loads(indexer("keys", "list", "--json", library=folder).out)["keys"][0]["state"] == "revoked"
+    (folder / "catalog.sqlite3").write_bytes(b"nothing of a database, " * 500)
+    done = indexer("restore", backup, "--force", library=folder)
+    assert done.code == 0 and "at the time of the backup: 1" in done.err
+
+
+def killed(step: str, call: str) -> None:
+    """Has a program killed in the middle of a backup or a restore, as it reaches a step of it."""
+    code = f"""
+        import os, signal
+        from pathlib import Path
+        from indexer import backup
+        from search import copies
+        from search.library import Library
+        {step} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        {call}
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True)
+    assert done.returncode == -9, done.stderr
+
+
+def test_what_killed_programs_left_is_cleared_by_the_next(indexer, tmp_path):
+    folder, backups = tmp_path / "library", tmp_path / "backups"
+    library = make_library(folder)
+    for number in range(2):
+        add_video(library, f"/v/{number}.mp4", seed=number)
+    back_up(library, backups / "first")
+    killed("copies.describe", f"backup.back_up(Library(Path({str(folder)!r})), Path({str(backups / 'x')!r}))")
+    assert len(list(backups.iterdir())) == 2
+    assert indexer("backup", backups / "second", library=folder).code == 0
+    assert sorted(path.name for path in backups.iterdir()) == ["first", "second"]
+
+    def leave() -> None:
+        arguments = f"Path({str(backups / 'first')!r}), Path({str(folder)!r}), force=True"
+        killed("copies.copy_from_file", f"backup.restore({arguments})")
+        (left,) = folder.glob("*.restoring-*")
+        left.with_name(f"{left.name}-wal").write_bytes(left.read_bytes())
+        left.with_name(f"catalog-schema-0001.sqlite3.copying-{os.getpid()}").write_bytes(left.read_bytes())
+
+    def half_made() -> list[str]:
+        return [path.name for path in folder.iterdir() if "restoring" in path.name or "copying" in path.name]
+
+    leave()
+    at_work = folder / "catalog.sqlite3.restoring-1"
+    with being_written(at_work):
+        assert indexer("remove", "/v/0.mp4", library=folder).code == 0
+        assert half_made() == [at_work.name]
+    leave()
+    assert indexer("restore", backups / "first", "--force", library=folder).code == 0
+    assert half_made() == []
+    leave()
+    library.clear_leftovers()  # as an ingest does when it begins
+    assert half_made() == []
+    library.close()
+
+
+def test_places_that_are_none_for_a_backup_or_a_library(indexer, tmp_path, monkeypatch):
+    folder = tmp_path / "library"
+    make_library(folder).close()
+    inside = indexer("backup", folder / "backup", library=folder)
+    assert inside.code == 1 and "lies in the library" in inside.err
+    (tmp_path / "link").symlink_to(folder)
+    assert indexer("backup", tmp_path / "link" / "backup", library=folder).code == 1
+
+    def other_is_done_first() -> str:
+        (tmp_path / "backup").mkdir(exist_ok=True)
+        (tmp_path / "backup" / "backup.json").touch()
+        return "0"
+
+    with monkeypatch.context() as patch:
+        patch.setattr("indexer.backup._version", other_is_done_first)
+        late = indexer("backup", tmp_path / "backup", library=folder)
+    assert late.code == 1 and "there already" in late.err and "Errno" not in late.err
+    shutil.rmtree(tmp_path / "backup")
+    assert indexer("backup", tmp_path / "backup", library=folder).code == 0
+    (tmp_path / "file").touch()
+    refused = indexer("restore", tmp_path / "backup", library=tmp_path / "file")
+    assert refused.code == 1 and "no folder" in refused.err and "Errno" not in refused.err
 
 
 # --- migrations --------------------------------------------------------------------------------
@@ -203,11 +356,11 @@ def older_library(folder: Path) -> Path:
 
 def test_an_older_catalog_is_migrated_with_a_copy_kept_first(tmp_path):
     catalog = older_library(tmp_path / "library")
-    done = indexer("status", "--json", library=tmp_path / "library")
+    done = run_indexer("status", "--json", library=tmp_path / "library")
     assert json.loads(done.stdout)["clips"] == 6
     kept = catalog.with_name("catalog-schema-0001.sqlite3")
     assert "from schema 0001" in done.stderr and str(kept) in done.stderr
-    again = indexer("status", library=tmp_path / "library")
+    again = run_indexer("status", library=tmp_path / "library")
     assert again.stderr == ""
     before = Database(f"sqlite:///{kept}")
     assert before.schema_revision() == "0001" and before.damage() == []
@@ -226,10 +379,10 @@ def test_a_newer_catalog_is_refused_and_left_as_it_is(tmp_path):
     with library.database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     library.close()
-    done = indexer("status", library=tmp_path / "library")
+    done = run_indexer("status", library=tmp_path / "library")
     assert done.returncode == 1
     assert "9999" in done.stderr and "upgrade reelseek" in done.stderr
-    checked = indexer("check", "--repair", library=tmp_path / "library")
+    checked = run_indexer("check", "--repair", library=tmp_path / "library")
     assert checked.returncode == 1 and "upgrade reelseek" in checked.stderr
     assert not list((tmp_path / "library").glob("catalog-*"))
     with pytest.raises(SchemaError):

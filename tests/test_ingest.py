@@ -281,6 +281,25 @@ def hostile(tmp_path) -> Path:
 BAD = {"empty.mp4", "text.mp4", "truncated.mp4", "audio-only.mp4", "tail.mkv"}
 
 
+def test_links_made_later_double_nothing(library, tmp_path):
+    archive, outside = tmp_path / "archive", tmp_path / "outside"
+    for folder in (archive / "sub", outside):
+        folder.mkdir(parents=True)
+    write_video(archive / "sub" / "near.mp4", moving(25, seed=1), fps=25)
+    write_video(outside / "far.mp4", moving(25, seed=2), fps=25)
+    (archive / "out").symlink_to(outside)
+    assert run(library, archive).indexed == 2
+    for link, target in {"a": "sub", "b": outside}.items():
+        (archive / link).symlink_to(target)
+    os.link(archive / "sub" / "near.mp4", archive / "near.mp4")
+    assert run(library, archive).indexed == 0
+    with library.read() as catalog:
+        assert [video.path for video in catalog.list_videos(limit=10)] == [
+            str(archive / "b" / "far.mp4"),
+            str(archive / "near.mp4"),
+        ]
+
+
 def test_good_files_are_indexed_and_bad_ones_named(library, hostile):
     summary = run(library, hostile)
     failed = {os.path.basename(path): reason for path, reason in summary.failed}

@@ -55,6 +55,19 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
     assert [os.path.relpath(f.path, archive) for f in found if f.reason] == ["self"]
 
 
+def test_links_come_last_and_take_no_names(tmp_path: Path) -> None:
+    for name in ("b/x.mp4", "c.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    links = {"a": "b", "a.mp4": "c.mp4", "loop": ".", "nowhere": "none"}
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(target)
+    told: list[str] = []
+    found = list(find_files([tmp_path], on_link=told.append))
+    assert names(found, tmp_path) == ["b/x.mp4", "c.mp4"]
+    assert told == [str(tmp_path / link) for link in links]
+
+
 def test_overlapping_paths_list_a_file_once(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"a")
     os.link(tmp_path / "a.mp4", tmp_path / "b.mp4")

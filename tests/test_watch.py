@@ -167,6 +167,49 @@ def test_a_folder_that_goes_away_and_comes_back(library, archive, videos, tmp_pa
         assert watched.events()[2:] == [("removed", "new.mp4")]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux allows any bytes in a name")
+def test_a_name_that_is_no_text_is_told_of_once_and_ends_nothing(library, archive, videos):
+    bad = [Path(os.fsdecode(os.fsencode(archive) + name)) for name in (b"/\xfe.mp4", b"/\xff.mp4")]
+    bad[0].write_bytes(videos[1])
+    with Watched(library, [archive]) as watched:
+        assert watched.events() == [("failed", r"\xfe.mp4"), ("indexed", "old.mp4")]
+        for _ in range(2):
+            bad[1].write_bytes(videos[1])
+            watched.wait(lambda: len(watched.changes) == 3)
+        assert watched.events()[2:] == [("failed", r"\xff.mp4")]
+        assert "rename" in watched.changes[2].reason
+        bad[1].rename(archive / "good.mp4")
+        watched.wait(lambda: len(watched.changes) == 4)
+        assert watched.events()[3:] == [("indexed", "good.mp4")]
+
+
+def test_links_double_nothing_and_what_is_behind_them_is_followed(library, archive, videos, tmp_path):
+    (archive / "sub").mkdir()
+    (archive / "old.mp4").rename(archive / "sub" / "old.mp4")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "far.mp4").write_bytes(videos[1])
+    with Watched(library, [archive]) as watched:
+        for link, target in {"loop": ".", "alias": "sub", "out": outside}.items():
+            (archive / link).symlink_to(target)
+        watched.wait(lambda: watched.events()[1:] == [("indexed", "far.mp4")])
+        assert sum("loop is a link" in line for line in watched.said) == 1
+        (outside / "far.mp4").write_bytes(videos[2])
+        watched.wait(lambda: watched.events()[2:] == [("changed", "far.mp4")])
+        (outside / "far.mp4").unlink()
+        (archive / "sub" / "old.mp4").write_bytes(videos[1])
+        watched.wait(lambda: len(watched.changes) == 5)
+        assert sorted(watched.events()[3:]) == [("changed", "old.mp4"), ("missing", "far.mp4")]
+    with library.read() as catalog:
+        paths = [video.path for video in catalog.list_videos(limit=10)]
+    assert paths == [str(archive / "out" / "far.mp4"), str(archive / "sub" / "old.mp4")]
+
+
+def test_a_path_that_is_not_there_is_told_of(library, tmp_path):
+    with Watched(library, [tmp_path / "typo"]) as watched:
+        assert watched.said[0] == f"{tmp_path / 'typo'} is not there; waiting for it"
+
+
 @pytest.mark.slow
 def test_a_path_that_is_not_there_yet_and_a_single_file(library, archive, videos, tmp_path):
     later = tmp_path / "later"
