@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import logs, roots
 from api.keys import Doorkeeper, Identity
 from api.limits import Concurrency, TokenBuckets
-from api.problems import kind_of, kind_of_status, problem_response
+from api.problems import error_response, kind_of_status, problem_response
 from api.roles import Asked, asked_for
 from api.roots import Roots
 from api.settings import ServerSettings
@@ -86,7 +86,7 @@ class Access:
                 identity = await self._doorkeeper.identify(Headers(scope=scope))
             refusal = self._refusal(asked, identity, Headers(scope=scope), address)
         except ReelseekError as error:  # the catalog cannot be asked
-            refusal = problem_response(kind_of(error), str(error), scope["path"])
+            refusal = error_response(error, scope["path"])
         try:
             if refusal is not None:
                 await refusal(scope, receive, send_on)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from encoders.errors import InvalidQueryError
 from encoders.types import EmbeddingBatch, FrameBatch, normalise
 
 Pooling = Literal["mean", "max", "attention"]
+Pool = Callable[[NDArray[np.floating]], NDArray[np.float32]]
 POOLINGS: tuple[Pooling, ...] = ("mean", "max", "attention")
 
 
