@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import logs, roots
 from api.keys import LOCAL, Doorkeeper, Identity
 from api.limits import Concurrency, Limits, TokenBuckets, network_of
-from api.problems import kind_of, kind_of_status, problem_response
+from api.problems import error_response, kind_of_status, problem_response
 from api.roles import Asked, asked_for
 from api.roots import Roots
 from api.settings import ServerSettings
@@ -136,7 +136,7 @@ class Access:
         if asked.role is None:
             return None
         if fault is not None:
-            return problem_response(kind_of(fault), str(fault), scope["path"])
+            return error_response(fault, scope["path"])
         if identity is None:
             is_sent = self._doorkeeper.is_sent(Headers(scope=scope))
             wait = scope["state"]["wrong_key"]() if is_sent else None

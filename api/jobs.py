@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from api.problems import told
 from api.roots import common_folders
-from encoders.errors import InvalidQueryError, LibraryBusyError, ReelseekError
+from encoders.errors import CatalogUnavailableError, InvalidQueryError, LibraryBusyError, ReelseekError
 from search.catalog import Job
 from search.library import Library
 
@@ -44,6 +45,7 @@ class JobRunner:
         self._device = device
         self._stopping = threading.Event()
         self._wake = threading.Event()
+        self._is_troubled = False
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
 
     def start(self) -> None:
@@ -99,9 +101,22 @@ class JobRunner:
                         self._queue_again()
                         self._serve()
                         return
-            except Exception:  # a library that cannot be written to has no jobs, and may yet be mended
-                logger.exception("the job queue could not be taken over; trying again")
+            except Exception as error:  # read-only media, a full disk, an outage: that may yet be mended
+                self._tell(error)
             self._stopping.wait(RETRY_SECONDS)
+
+    def _tell(self, error: Exception | None) -> None:
+        """A line in the log when jobs can no longer be served, and one when they can again; None for that."""
+        if error is None and self._is_troubled:
+            logger.warning("the job queue is served again")
+        elif error is not None and not self._is_troubled:
+            is_ours = isinstance(error, ReelseekError)
+            logger.warning(
+                "the job queue cannot be served; trying again until it can: %s",
+                error,
+                exc_info=None if is_ours else error,
+            )
+        self._is_troubled = error is not None
 
     def _queue_again(self) -> None:
         """Queues what was running when the last server died: none runs it now."""
@@ -112,17 +127,13 @@ class JobRunner:
     def _serve(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
-            try:
-                with self._library.read() as catalog:
-                    queued = catalog.jobs_with_status("queued")
-                if queued:
-                    self._run_job(queued[0])
-                    continue
-            except Exception:  # a full disk must not end the thread: the next round may do better
-                logger.exception("the job queue could not be served; trying again")
-                self._stopping.wait(RETRY_SECONDS)
-                continue
-            self._wake.wait(QUEUE_SECONDS)  # other servers of this library queue jobs too
+            with self._library.read() as catalog:
+                queued = catalog.jobs_with_status("queued")
+            if queued:
+                self._run_job(queued[0])
+            self._tell(None)
+            if not queued:
+                self._wake.wait(QUEUE_SECONDS)  # other servers of this library queue jobs too
 
     def _run_job(self, job: Job) -> None:
         self._update(job, status="running")
@@ -131,7 +142,9 @@ class JobRunner:
         except _Parked:  # the next server goes on
             self._update(job, status="queued")
         except ReelseekError as error:
-            reason = str(error).replace("nothing was changed", "the examples are kept for the next lesson")
+            if isinstance(error, CatalogUnavailableError):
+                logger.warning("a job failed: %s", error)
+            reason = told(error).replace("nothing was changed", "the examples are kept for the next lesson")
             self._update(job, status="failed", error=reason, finished_at=time.time())
         except Exception:
             logger.exception("a job failed")

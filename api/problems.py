@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from api.routes.page import nothing_here
 from encoders.errors import (
+    CatalogUnavailableError,
     DecodeError,
     EncoderError,
     EncoderMismatchError,
@@ -69,6 +70,7 @@ KINDS: dict[type[ReelseekError], ProblemKind] = {
     TeachingError: ProblemKind(409, "teaching", "The action cannot be learned from these examples"),
     EncoderError: ProblemKind(500, "encoder", "The encoder failed"),
     LibraryBusyError: ProblemKind(503, "library-busy", "The library is busy"),
+    CatalogUnavailableError: ProblemKind(503, "catalog-unavailable", "The catalog cannot be used now"),
     SchemaError: ProblemKind(503, "schema", "The catalog is of another version"),
     IndexFileError: ProblemKind(503, "index", "The index cannot be read"),
     LibraryError: ProblemKind(409, "library", "The library is not ready for this"),
@@ -78,11 +80,26 @@ KINDS: dict[type[ReelseekError], ProblemKind] = {
 INVALID_REQUEST = ProblemKind(422, "invalid-request", "The request is not valid")
 TOO_FEW_EXAMPLES = ProblemKind(409, "too-few-examples", "A lesson needs more examples")
 INTERNAL = ProblemKind(500, "internal", "Internal error")
+CATALOG_UNAVAILABLE = "the catalog cannot be used now; the server's log says why"
 
 
 def kind_of(error: ReelseekError) -> ProblemKind:
     """The kind of the nearest class in `KINDS`."""
     return next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
+
+
+def told(error: ReelseekError) -> str:
+    """What clients hear of an error: of a catalog that cannot be used, not where it is and whose."""
+    return CATALOG_UNAVAILABLE if isinstance(error, CatalogUnavailableError) else str(error)
+
+
+def error_response(error: ReelseekError, instance: str) -> Response:
+    """The answer to a request that came to an error of ours."""
+    if isinstance(error, CatalogUnavailableError):
+        logger.warning("%s", error)
+    kind = kind_of(error)
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.status == 503 else None
+    return problem_response(kind, told(error), instance, headers=headers)
 
 
 def kind_of_status(status: int) -> ProblemKind:
@@ -128,9 +145,7 @@ def install_handlers(app: FastAPI) -> None:
 
 async def _reelseek_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ReelseekError)
-    kind = kind_of(error)
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.status == 503 else None
-    return problem_response(kind, str(error), request.url.path, headers=headers)
+    return error_response(error, request.url.path)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, TypeVar
 
 from anyio.to_thread import run_sync
@@ -16,6 +17,7 @@ from api.finding import SegmentFinder, Wanted
 from api.frames import FrameReader
 from api.jobs import JobRunner
 from api.lanes import Lane
+from api.problems import told
 from api.renditions import RenditionMaker
 from api.roots import Roots
 from api.settings import ServerSettings
@@ -31,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 WARM_RETRY_SECONDS = 30.0
+PROBE_SECONDS = 2.0
+SILENT_SECONDS = 15.0  # without an answer of the catalog's
 SEARCHES_AT_ONCE = 2
 UPLOADS_AT_ONCE = 8  # further ones wait, unread: together they would fill the disk
 UPLOADS_OF_ONE = 4
@@ -38,7 +42,7 @@ UPLOADS_OF_ONE = 4
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether searches are answered at once."""
+    """Whether searches are answered at once; if not, there is a reason."""
 
     index_loaded: bool
     encoder_loaded: bool
@@ -46,7 +50,7 @@ class Readiness:
 
     @property
     def ready(self) -> bool:
-        return self.index_loaded and self.encoder_loaded
+        return self.reason is None
 
 
 class Services:
@@ -63,8 +67,10 @@ class Services:
         self.renditions = RenditionMaker(library, settings.preview_cache_bytes)
         self.summaries = SummaryReader(settings.importance)
         self._readiness = Readiness(False, False, "the server is starting")
+        self._trouble: str | None = None
         self._stopping = threading.Event()
-        self._warmer = threading.Thread(target=self._warm, name="warm", daemon=True)
+        self._answered_at = time.monotonic()
+        self._watcher = threading.Thread(target=self._watch, name="readiness", daemon=True)
         # One query at a time encodes pictures, and one words: more would only slow each other down. The
         # others wait here and not in threads, so that the rest of the server goes on. Words, which take
         # a hundredth of what an example takes, never wait for one; nor does a frame for an example that
@@ -83,12 +89,11 @@ class Services:
         """Starts the background threads."""
         self.jobs.start()
         remove_leftovers()
-        self._warmer.start()
+        self._watcher.start()
 
     def begin_stop(self) -> None:
         """Has the running job end at its next clip and says on /readyz that the server stops; never waits."""
         self._stopping.set()
-        self._readiness = Readiness(False, False, "the server is stopping")
         self.jobs.begin_stop()
 
     def close(self) -> None:
@@ -142,35 +147,53 @@ class Services:
     # --- readiness -------------------------------------------------------------------------
 
     def readiness(self) -> Readiness:
-        """Whether the index and the encoder are loaded, and if not, why."""
-        return self._readiness
+        """Whether index and encoder are loaded and the catalog answers, and if not, why. Never waits."""
+        if self._stopping.is_set():
+            return Readiness(False, False, "the server is stopping")
+        found = self._readiness
+        if found.ready and time.monotonic() - self._answered_at > SILENT_SECONDS:
+            return replace(found, reason="the catalog does not answer")
+        return found
+
+    def _watch(self) -> None:
+        """Loads index and encoder, so that no query waits for them; then asks the catalog again and again."""
+        self.renditions.sweep()
+        is_warm = False
+        while not self._stopping.is_set():
+            wait_seconds = PROBE_SECONDS if is_warm else WARM_RETRY_SECONDS
+            try:
+                if not is_warm:
+                    self._warm()
+                    is_warm, wait_seconds = True, PROBE_SECONDS
+                self.library.database.probe()
+                self._answered_at = time.monotonic()
+                self._become(replace(self._readiness, reason=None))
+            except ReelseekError as error:
+                self._become(replace(self._readiness, reason=told(error)), error)
+            except Exception as error:
+                reason = "something went wrong inside the server; its log says what"
+                self._become(replace(self._readiness, reason=reason), error)
+            self._stopping.wait(wait_seconds)
 
     def _warm(self) -> None:
-        """Loads index and encoder, so that the first query does not wait for them."""
-        index_loaded = False
-        self.renditions.sweep()
-        while not self._stopping.is_set():
-            try:
-                with self.library.read() as catalog:
-                    empty = catalog.library_record() is None
-                if empty:  # nothing to load yet, and nothing to find
-                    self._readiness = Readiness(True, True, None)
-                    return
-                with self.library.index():
-                    index_loaded = True
+        with self.library.read() as catalog:
+            is_empty = catalog.library_record() is None
+        if not is_empty:  # else there is nothing to load yet, and nothing to find
+            with self.library.index():
                 self._readiness = Readiness(True, False, "the encoder is loading")
-                self.library.encoder()
-                self.library.calibration()
-                self._readiness = Readiness(True, True, None)
-                return
-            except ReelseekError as error:
-                logger.warning("not ready: %s", error)
-                self._readiness = Readiness(index_loaded, False, str(error))
-            except Exception:
-                logger.exception("not ready")
-                reason = "something went wrong inside the server; its log says what"
-                self._readiness = Readiness(index_loaded, False, reason)
-            self._stopping.wait(WARM_RETRY_SECONDS)
+            self.library.encoder()
+            self.library.calibration()
+        self._readiness = Readiness(True, True, self._readiness.reason)
+
+    def _become(self, now: Readiness, error: Exception | None = None) -> None:
+        """Takes over what was found; a line in the log when it began, and one when it is over."""
+        if error is None and self._trouble is not None:
+            logger.warning("ready again")
+        elif error is not None and str(error) != self._trouble:
+            is_ours = isinstance(error, ReelseekError)
+            logger.warning("not ready: %s", error, exc_info=None if is_ours else error)
+        self._trouble = None if error is None else str(error)
+        self._readiness = now
 
 
 async def _services(request: Request) -> Services:

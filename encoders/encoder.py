@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Literal, Protocol
 
@@ -13,6 +13,7 @@ from encoders.errors import InvalidQueryError
 from encoders.types import EmbeddingBatch, FrameBatch, normalise
 
 Pooling = Literal["mean", "max", "attention"]
+Pool = Callable[[NDArray[np.floating]], NDArray[np.float32]]
 POOLINGS: tuple[Pooling, ...] = ("mean", "max", "attention")
 
 

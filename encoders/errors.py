@@ -16,6 +16,7 @@
     ├── LibraryError
     │   ├── LibraryNotFoundError        nothing has been indexed here yet
     │   ├── LibraryBusyError            another process is writing
+    │   ├── CatalogUnavailableError     the catalog cannot be reached, or is damaged
     │   ├── SchemaError                 catalog newer than this program, or not ours
     │   ├── BackupError                 a backup that is incomplete, damaged or of something else
     │   └── IndexFileError              the index cache is broken (it can be rebuilt)
@@ -90,6 +91,10 @@ class LibraryNotFoundError(LibraryError):
 
 class LibraryBusyError(LibraryError):
     """Another process holds the library's write lock."""
+
+
+class CatalogUnavailableError(LibraryError):
+    """The catalog's database cannot be reached, or its file is damaged. Names hosts, users and paths."""
 
 
 class SchemaError(LibraryError):

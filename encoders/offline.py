@@ -125,13 +125,8 @@ class OfflineEncoder:
         return features
 
     def pool(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
-        """One embedding for a clip: (T, 2281), T >= 1 -> float32 (2281,), of L2 norm 1.
-
-        The visual and the semantic part are pooled apart, so that their weights stay the same
-        however much either varies over time.
-        """
-        parts = (features[:, :VISUAL_DIM], features[:, VISUAL_DIM:])
-        return join_parts(*(pool_features(part, self._pooling) for part in parts))
+        """One embedding for a clip: (T, 2281), T >= 1 -> float32 (2281,), of L2 norm 1."""
+        return pool_parts(features, self._pooling)
 
     def encode_text(self, texts: list[str]) -> EmbeddingBatch:
         """One embedding per text; the words' order and grammar count little.
@@ -168,6 +163,16 @@ class OfflineEncoder:
             if self._visual_tower is None:
                 self._visual_tower = load_visual_tower().to(self._torch_device())
             return self._visual_tower
+
+
+def pool_parts(features: NDArray[np.floating], pooling: Pooling) -> NDArray[np.float32]:
+    """Pools features (T, 2281) of this encoder over time, which takes no weights.
+
+    The visual and the semantic part are pooled apart, so that their weights stay the same however much
+    either varies over time.
+    """
+    parts = (features[:, :VISUAL_DIM], features[:, VISUAL_DIM:])
+    return join_parts(*(pool_features(part, pooling) for part in parts))
 
 
 def join_parts(visual: NDArray[np.float32], semantic: NDArray[np.float32]) -> NDArray[np.float32]:

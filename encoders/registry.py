@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from functools import partial
 from pathlib import Path
 
-from encoders.encoder import Encoder, Pooling
+from encoders.encoder import Encoder, Pool, Pooling, check_pooling, pool_features
 from encoders.errors import EncoderUnavailableError
 from encoders.hub import HUB_TIMEOUT_SECONDS, cached_file, hub_answers, hub_url
 from encoders.listing import DEFAULT_MODEL, KNOWN_MODELS
@@ -43,6 +44,20 @@ def open_encoder(spec: str, *, device: str = "auto", pooling: Pooling = "mean") 
 
     architecture, weights = split_openclip_spec(resolved)
     return OpenClipEncoder(architecture, weights, device=device, pooling=pooling)
+
+
+def pool_of(spec: str, pooling: str) -> Pool:
+    """What the encoder of a resolved spec does in `pool`, without loading its weights.
+
+    Raises:
+        ValueError: No such pooling.
+    """
+    checked = check_pooling(pooling)
+    if spec == OFFLINE:
+        from encoders.offline import pool_parts
+
+        return partial(pool_parts, pooling=checked)
+    return partial(pool_features, pooling=checked)
 
 
 def resolve_spec(spec: str, timeout_seconds: float = HUB_TIMEOUT_SECONDS) -> tuple[str, str]:

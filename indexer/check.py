@@ -8,12 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from encoders.encoder import POOLINGS
 from encoders.errors import LibraryBusyError, LibraryError
+from indexer.types import SamplingOptions
 from indexer.walk import content_digest
 from search import repairs
+from search.findings import EXAMPLES, Finding, finding
 from search.library import Library
 from search.types import Video
-from search.verification import EXAMPLES, Finding, catalog_findings, index_finding, schema_finding
+from search.verification import catalog_findings, schema_finding
+from search.verified_index import index_finding
 
 VIDEOS_PER_READ = 1000
 
@@ -35,7 +39,7 @@ class CheckReport:
     @property
     def ok(self) -> bool:
         """Whether nothing is wrong (any more)."""
-        return not any(finding.wrong for finding in self.findings)
+        return not any(one.wrong for one in self.findings)
 
     def as_json(self) -> dict[str, Any]:
         """The document that `indexer check --json` prints."""
@@ -44,14 +48,14 @@ class CheckReport:
             "ingesting": self.is_ingesting,
             "checks": [
                 {
-                    "check": finding.name,
-                    "looked_at": finding.looked_at,
-                    "wrong": finding.wrong,
-                    "message": finding.message or None,
-                    "examples": list(finding.examples),
-                    "repairable": finding.mend is not None,
+                    "check": one.name,
+                    "looked_at": one.looked_at,
+                    "wrong": one.wrong,
+                    "message": one.message or None,
+                    "examples": list(one.examples),
+                    "repairable": one.mend is not None,
                 }
-                for finding in self.findings
+                for one in self.findings
             ],
             "repaired": list(self.repaired),
         }
@@ -90,11 +94,11 @@ def _repair(library: Library, *, digests: bool, say: Callable[[str], None]) -> l
     repaired: list[str] = []
     for attempt in range(2):
         found = list(_findings(library, digests=digests and not attempt, is_ingesting=False, say=say))
-        wanted = [finding for finding in found if finding.mend is not None]
-        for finding in wanted:
-            assert finding.mend is not None
-            say(f"mending {finding.name}")
-            repaired.append(f"{finding.name}: {finding.mend()}")
+        wanted = [one for one in found if one.mend is not None]
+        for one in wanted:
+            assert one.mend is not None
+            say(f"mending {one.name}")
+            repaired.append(f"{one.name}: {one.mend()}")
         if not wanted:
             break
     return repaired
@@ -118,15 +122,61 @@ def _findings(
     yield schema
     if schema.wrong:
         return  # the other checks ask for tables as they are now
-    for finding in catalog_findings(library, is_ingesting=is_ingesting):
-        yield finding
-        if finding.name == "database" and finding.wrong:
+    for one in catalog_findings(library, is_ingesting=is_ingesting):
+        yield one
+        if one.name == "database" and one.wrong:
             return  # whatever else were read from it could be wrong
+    yield from _options(library)
     say("looking at the index")
     yield index_finding(library)
     yield _leftovers(library, is_ingesting)
     say("looking at the files")
     yield from _files(library, say if digests else None)
+
+
+# --- options -----------------------------------------------------------------------------------
+
+
+def _options(library: Library) -> Iterator[Finding]:
+    """How the library, and each video, was sampled and pooled can be read, and makes sense."""
+    with library.read() as catalog:
+        record = catalog.library_record()
+        samplings = catalog.actions.count_by_sampling()
+    if record is None:
+        return
+    good = {text: number for text, number in samplings.items() if _is_sampling(text)}
+    usual = max(good, key=good.__getitem__, default=SamplingOptions().to_json())
+    yield finding(
+        "library's sampling",
+        1,
+        [] if _is_sampling(record.sampling) else [record.sampling],
+        "it cannot be read; it can be set to what most videos were sampled with",
+        lambda: repairs.set_sampling(library, usual),
+    )
+    yield finding(
+        "library's pooling",
+        1,
+        [] if record.pooling in POOLINGS else [record.pooling],
+        "there is no such pooling: put a backup back (`indexer restore --force`)",
+    )
+    wrong = []
+    if len(good) < len(samplings):
+        wrong = [video for video in _videos(library) if video.sampling in samplings.keys() - good.keys()]
+    yield _of_videos(
+        "videos' sampling",
+        sum(samplings.values()),
+        wrong,
+        "it cannot be read: they are to be read anew",
+        lambda: repairs.queue_videos(library, [video.id for video in wrong]),
+    )
+
+
+def _is_sampling(text: str) -> bool:
+    try:
+        SamplingOptions.from_json(text)
+    except ValueError:
+        return False
+    return True
 
 
 # --- files -------------------------------------------------------------------------------------
@@ -211,10 +261,7 @@ def _videos(library: Library) -> Iterator[Video]:
 def _of_videos(
     name: str, looked_at: int, wrong: Sequence[Video], message: str, mend: Callable[[], str] | None
 ) -> Finding:
-    if not wrong:
-        return Finding(name, looked_at)
-    shown = tuple(video.path for video in wrong[:EXAMPLES])
-    return Finding(name, looked_at, len(wrong), message, shown, mend)
+    return finding(name, looked_at, [video.path for video in wrong], message, mend)
 
 
 def _leftovers(library: Library, is_ingesting: bool) -> Finding:

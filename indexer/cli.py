@@ -222,13 +222,13 @@ def _changed_sampling(library: Library, actions: list[str] | None, **changes: An
     Raises:
         InvalidQueryError: They do not go together with what the library has.
     """
-    from indexer.types import SamplingOptions
+    from indexer.types import SamplingOptions, stored_sampling
 
     if all(value is None for value in changes.values()):
         return None
     with library.read() as catalog:
         record = catalog.library_record()
-    sampling = SamplingOptions.from_json(record.sampling) if record else SamplingOptions()
+    sampling = stored_sampling(record.sampling) if record else SamplingOptions()
     if actions is not None:  # then they replace the library's own, which need not fit any more
         sampling = sampling.without_actions()
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from encoders.errors import DecodeError, NotAVideoError, StillPictureError
 from encoders.types import FrameBatch
 from indexer.limits import WorkerLimits
-from indexer.types import SampledClip, SamplingOptions
+from indexer.types import SampledClip, stored_sampling
 from indexer.worker import DecodeWorker
 from search.types import ExamplePart
 
@@ -47,7 +47,7 @@ def read_example(
         NotAVideoError: Neither a picture nor a video.
         DecodeError: It is broken, or is larger, longer or slower to decode than it may be.
     """
-    stored = SamplingOptions.from_json(sampling_json).without_actions()
+    stored = stored_sampling(sampling_json).without_actions()
     sampling = replace(stored, sampling="uniform", frame_size=frame_size)
     threads = None if limits is None else UPLOAD_THREADS
     deadline = time.monotonic() + limit_seconds

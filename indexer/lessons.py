@@ -16,7 +16,7 @@ from encoders.encoder import Encoder
 from encoders.errors import DecodeError, InvalidQueryError, NotFoundError
 from encoders.heads import FeatureTrack
 from indexer.span_files import SpanFile, SpanRow, VideoNames, read_spans
-from indexer.types import SampledClip, SamplingOptions
+from indexer.types import SampledClip, SamplingOptions, stored_sampling
 from indexer.walk import FoundFile, content_digest, find_files
 from indexer.worker import DecodeWorker
 from search.action_catalog import ActionExample
@@ -115,7 +115,7 @@ def _without_copies(
 def _plain_sampling(library: Library) -> SamplingOptions:
     from dataclasses import replace
 
-    stored = SamplingOptions.from_json(library.record().sampling)
+    stored = stored_sampling(library.record().sampling)
     return replace(stored.without_actions(), sampling="uniform", frame_size=library.encoder().frame_size)
 
 

@@ -33,7 +33,7 @@ from encoders.kinetics_weights import resolve_classifier
 from encoders.weights import CLASSIFIER_PREFIXES
 from indexer.backbone import THRESHOLD, BackboneWatch, window_hint
 from indexer.previews import sweep_previews
-from indexer.types import Damage, Progress, SampledClip, SamplingOptions, VideoInfo
+from indexer.types import Damage, Progress, SampledClip, SamplingOptions, VideoInfo, stored_sampling
 from indexer.walk import FoundFile, content_digest, find_files
 from indexer.worker import DecodeWorker, usual_memory_bytes
 from search.library import Library
@@ -211,7 +211,7 @@ def prepare_library(
             "make another library with --library"
         )
     encoder = library.encoder()
-    stored = SamplingOptions.from_json(record.sampling)
+    stored = stored_sampling(record.sampling)
     sampling = (options.sampling or stored).with_frame_size(encoder.frame_size)
     sampling = _with_actions(library, sampling, wanted, say)
     # One with a backbone is kept once that could be loaded: else no later ingest would work either.
@@ -405,7 +405,10 @@ def _settle_backbones(library: Library, sampling: SamplingOptions, say: Callable
         counts = catalog.actions.count_by_sampling()
     others = 0
     for text, count in counts.items():
-        stored = SamplingOptions.from_json(text)
+        try:
+            stored = SamplingOptions.from_json(text)
+        except ValueError:  # damaged: `indexer check` says so
+            continue
         if (stored.actions, stored.classifier_id) != (sampling.actions, sampling.classifier_id):
             others += count
     if others:
@@ -524,7 +527,10 @@ class _Ingest:
         return video.size_bytes == file.size_bytes and video.mtime_ns == file.mtime_ns
 
     def _is_sampled_so(self, video: Video) -> bool:
-        return video.sampling is not None and SamplingOptions.from_json(video.sampling) == self._sampling
+        try:
+            return video.sampling is not None and SamplingOptions.from_json(video.sampling) == self._sampling
+        except ValueError:  # damaged: it is read anew
+            return False
 
     # --- reading: threads ------------------------------------------------------------------
 

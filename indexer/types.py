@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self
 
+from encoders.errors import LibraryError
 from encoders.types import FrameBatch
 
 MAX_CLIP_FRAMES = 7200  # an hour at the usual rate: 2.5 GB of frames at 256 pixels
@@ -138,6 +139,17 @@ class SamplingOptions:
     def with_frame_size(self, frame_size: int) -> Self:
         """These options for an encoder that wants frames of this short side in pixels."""
         return replace(self, frame_size=frame_size)
+
+
+def stored_sampling(text: str) -> SamplingOptions:
+    """The options that a library was made with. Raises LibraryError where they cannot be read."""
+    try:
+        return SamplingOptions.from_json(text)
+    except ValueError as error:
+        raise LibraryError(
+            f"what the library stores of its sampling cannot be read ({error}): `indexer check --repair` "
+            "sets it right"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

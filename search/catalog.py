@@ -224,9 +224,9 @@ class Catalog:
         video_id = staging_id if old is None else old
         if old is not None:
             self._remove_clips(clips.c.video_id == old, revision)
-        self._connection.execute(
+        clip_count = self._connection.execute(
             update(clips).where(clips.c.video_id == staging_id).values(video_id=video_id, revision=revision)
-        )
+        ).rowcount
         if old is not None:
             self._connection.execute(delete(videos).where(videos.c.id == staging_id))
         self._connection.execute(
@@ -237,6 +237,7 @@ class Catalog:
                 mtime_ns=staged.mtime_ns,
                 status="indexed",
                 updated_at=time.time(),
+                clip_count=clip_count,
                 **{"error": None, **values},
             )
         )
@@ -653,7 +654,7 @@ def _video_select() -> Select[Any]:
         .scalar_subquery()
         .label("clips")
     )
-    columns = [column for column in videos.c if column.name != "updated_at"]
+    columns = [column for column in videos.c if column.name not in ("updated_at", "clip_count")]
     return select(*columns, count)
 
 

@@ -7,20 +7,23 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, inspect
+from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event, func, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
-from encoders.errors import LibraryBusyError, LibraryError, SchemaError
+from encoders.errors import CatalogUnavailableError, LibraryBusyError, LibraryError, SchemaError
 from encoders.whole_files import being_written, make_private_file, sync
+from search.tables import clips, key_frames, library
 
 logger = logging.getLogger(__name__)
 
 BUSY_SECONDS = 30
+PROBE_SECONDS = 5
 WIPE_SECONDS = 1.0
 WRITING_PRAGMAS = (
     "journal_mode=WAL",
@@ -142,6 +145,29 @@ class Database:
             with connection.begin():
                 yield connection
 
+    def probe(self) -> None:
+        """Asks the catalog for its last rows, over a connection of its own: pooled ones remember pages.
+
+        Raises:
+            LibraryError: There is no right answer.
+        """
+        last = [select(func.max(table.c.id)).scalar_subquery() for table in (clips, key_frames)]
+        with self._errors(), self._prober.connect() as connection:
+            connection.execute(select(func.max(library.c.revision), *last)).one()
+
+    @cached_property
+    def _prober(self) -> Engine:
+        if not self.is_sqlite:
+            return create_engine(
+                self.url, poolclass=NullPool, connect_args={"connect_timeout": PROBE_SECONDS}
+            )
+        address = read_only_address(Path(str(self.url.database)))
+
+        def connect() -> sqlite3.Connection:
+            return sqlite3.connect(address, uri=True, timeout=PROBE_SECONDS, check_same_thread=False)
+
+        return create_engine("sqlite://", creator=connect, poolclass=NullPool)
+
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that commits on leaving the block and rolls back on an error."""
@@ -187,7 +213,11 @@ class Database:
         try:
             yield
         except OperationalError as error:
-            reason = str(error.orig)
+            reason = " ".join(str(error.orig).split())
+            if not self.is_sqlite:
+                raise CatalogUnavailableError(
+                    f"the catalog at {self.shown_url} cannot be used: {reason}"
+                ) from error
             if "locked" in reason:
                 raise LibraryBusyError(
                     f"the catalog stayed locked for {BUSY_SECONDS} s: another program is writing to it; "
@@ -203,14 +233,20 @@ class Database:
                     f"the catalog {self.shown_url} cannot be written to ({reason}): it can be searched, "
                     "but not changed"
                 ) from error
-            raise LibraryError(f"the catalog at {self.shown_url} cannot be used: {reason}") from error
+            raise CatalogUnavailableError(
+                f"the catalog at {self.shown_url} cannot be used: {reason}"
+            ) from error
         except DBAPIError as error:
+            if error.connection_invalidated:
+                raise CatalogUnavailableError(
+                    f"the connection to the catalog at {self.shown_url} was lost: {error.orig}"
+                ) from error
             if isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in str(error.orig):
-                raise LibraryError(
+                raise CatalogUnavailableError(
                     f"{self.shown_url} is not a Reelseek catalog; choose another --library"
                 ) from error
             if isinstance(error.orig, sqlite3.DatabaseError) and "malformed" in str(error.orig):
-                raise LibraryError(
+                raise CatalogUnavailableError(
                     f"the catalog {self.shown_url} is damaged ({error.orig}): put a copy of it back, or "
                     "index into a new --library"
                 ) from error

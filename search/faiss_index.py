@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,6 +77,11 @@ class FaissIndex:
     @property
     def exact(self) -> bool:
         return self._is_flat or self._index.nprobe >= self._index.nlist
+
+    @property
+    def is_stored_exactly(self) -> bool:
+        """Whether vectors are kept bit for bit, and not in 16 bits."""
+        return self._is_flat
 
     def is_exact(self, allowed: int | None) -> bool:
         """Whether a search among so many allowed ids (None: no filter) compares them all."""
@@ -264,6 +270,7 @@ class FaissIndex:
         """Writes the index and what it is to a folder; a crash leaves the old one or the new one."""
         make_private_folder(folder)
         name = f"vectors-{self.revision}-{os.getpid()}.faiss"
+        _clear(folder / name)
         faiss.write_index(self._index, str(folder / name))
         sync(folder / name)
         record = {
@@ -279,11 +286,13 @@ class FaissIndex:
         temporary = folder / f"index-{os.getpid()}.tmp"
         temporary.write_text(json.dumps(record))
         sync(temporary)
+        if (folder / "index.json").is_dir():
+            _clear(folder / "index.json")
         temporary.replace(folder / "index.json")
         sync(folder)
         for stale in folder.glob("vectors-*.faiss"):
             if stale.name != name:
-                stale.unlink(missing_ok=True)
+                _clear(stale)
 
     @classmethod
     def load(
@@ -328,6 +337,14 @@ class FaissIndex:
             return {name: record[name] for name in ("kind", "clips", "revision", "file", "catalog_id")}
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+
+def _clear(path: Path) -> None:
+    """Deletes what is there: a file, or a folder that somebody made in its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _selector(allowed: Ids) -> Any:

@@ -6,10 +6,15 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from sqlalchemy import ColumnElement, Connection, Table, delete, select, update
 
-from search.catalog import Catalog
-from search.tables import clips, videos
+from encoders.errors import EncoderMismatchError, IndexFileError
+from encoders.registry import pool_of
+from search.catalog import Catalog, LibraryRecord
+from search.stored_vectors import Vectors, chosen_clips, fits
+from search.tables import clip_vectors, clips, videos
+from search.tables import library as library_table
 
 if TYPE_CHECKING:
     from search.library import Library
@@ -69,12 +74,66 @@ def forget_videos(library: Library, video_ids: Sequence[int]) -> str:
     return said + (f", {len(away)} were left as they are, for their files are not there" if away else "")
 
 
-def set_status(library: Library, video_ids: Sequence[int], status: str) -> str:
-    """Marks videos as "missing", or as "indexed" when their file is back."""
+def set_dim(library: Library, dim: int) -> str:
+    """Has the library's own row say of how many numbers its clips' embeddings are."""
+    with library.database.write() as connection:
+        connection.execute(update(library_table).values(dim=dim))
+    return f"set the library's dimension to {dim}"
+
+
+def set_sampling(library: Library, sampling: str) -> str:
+    """Stores how the library samples."""
+    with library.write() as catalog:
+        catalog.set_library(sampling=sampling)
+    return f"set the library's sampling to {sampling}"
+
+
+def restore_embeddings(library: Library, record: LibraryRecord, clip_ids: Sequence[int]) -> str:
+    """Mends embeddings that are not what their clips' features come to.
+
+    The saved index holds a third copy. Where that agrees with the features, the embedding is set right;
+    where it does not, nobody can tell which of the two is damaged, and the video is to be read anew.
+
+    Args:
+        library: Whose index is looked at.
+        record: Its row.
+        clip_ids: Of sound features and embeddings that contradict each other.
+    """
+    held, is_exact = _held(library, record)
+    pool = pool_of(record.encoder_spec, record.pooling)
+    right: dict[int, Vectors] = {}
+    with library.database.read() as connection:
+        for clip in chosen_clips(connection, record.dim, clip_ids):
+            if clip.id in held and fits(clip.features, held[clip.id], pool):
+                right[clip.id] = held[clip.id] if is_exact else pool(clip.features)
+    with library.database.write() as connection:
+        for clip_id, vector in right.items():
+            stored = update(clip_vectors).where(clip_vectors.c.clip_id == clip_id)
+            connection.execute(stored.values(embedding=vector.astype(np.float32).tobytes()))
+    said = f"set {len(right)} embeddings to what features and index agree on"
+    rest = sorted(set(clip_ids) - set(right))
+    return f"{said}; {forget_clips(library, rest)}" if rest else said
+
+
+def _held(library: Library, record: LibraryRecord) -> tuple[dict[int, Vectors], bool]:
+    """What the saved index holds by clip, and whether bit for bit; nothing where it cannot be read."""
+    from search.faiss_index import FaissIndex
+
+    try:
+        index = FaissIndex.load(library.index_folder, record.dim, record.encoder_id, record.catalog_id)
+    except (FileNotFoundError, IndexFileError, EncoderMismatchError):
+        return {}, False
+    ids, vectors = index.contents()
+    return dict(zip(ids.tolist(), np.array(vectors), strict=True)), index.is_stored_exactly
+
+
+def set_status(library: Library, video_ids: Sequence[int], status: str | ColumnElement[str]) -> str:
+    """Marks videos as "missing", as "indexed" when their file is back, or as their row says."""
     with library.database.write() as connection:
         for chunk in _chunks(video_ids):
             connection.execute(update(videos).where(videos.c.id.in_(chunk)).values(status=status))
-    return f"marked {len(video_ids)} videos as {status}"
+    named = status if isinstance(status, str) else "what they are"
+    return f"marked {len(video_ids)} videos as {named}"
 
 
 def queue_videos(library: Library, video_ids: Sequence[int]) -> str:

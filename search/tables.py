@@ -70,6 +70,8 @@ videos = Table(
     Column("updated_at", Double, nullable=False),
     # Seconds since 1970: as the container says, else when the file was last changed.
     Column("recorded_at", Double, index=True),
+    # How many clips it was published with: without it, nobody would miss the last ones.
+    Column("clip_count", Integer),
     sqlite_autoincrement=True,
 )
 # A video being ingested has a row of its own beside the one that it will replace.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -47,21 +48,25 @@ class PostgresServer:
 
     def __enter__(self) -> PostgresServer:
         try:
-            self._start()
+            self._initialise()
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def stop(self) -> None:
+        """Ends the server, whoever is connected; `start` starts it again on the same cluster."""
         if self._server is not None:
-            self._server.terminate()
+            self._server.send_signal(signal.SIGINT)  # "fast": clients are cut off
             try:
                 self._server.wait(timeout=20)
             except subprocess.TimeoutExpired:
                 self._server.kill()
                 self._server.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def url(self, database: str) -> str:
         """The SQLAlchemy URL of one database."""
@@ -87,7 +92,7 @@ class PostgresServer:
                 shutil.copytree(folder, self._folder / folder.name, symlinks=True)
         return self._folder / package.name / "pginstall" / "bin"
 
-    def _start(self) -> None:
+    def _initialise(self) -> None:
         subprocess.run(
             [
                 *(self._binaries / "initdb", "--pgdata", self._cluster, "--username", USER),
@@ -98,7 +103,11 @@ class PostgresServer:
             cwd=self._folder,
             **self._as_user,
         )
-        with self._log.open("wb") as log:
+        self.start()
+
+    def start(self) -> None:
+        """Starts the server, and waits until it answers."""
+        with self._log.open("ab") as log:
             self._server = subprocess.Popen(
                 [
                     *(self._binaries / "postgres", "-D", self._cluster, "-k", self._folder),

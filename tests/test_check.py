@@ -85,7 +85,7 @@ DAMAGE = {
     "short embedding": (["UPDATE clip_vectors SET embedding = x'00' WHERE clip_id = 2"], {"vectors": 1}),
     "zeroed embedding": (
         ["UPDATE clip_vectors SET embedding = zeroblob(length(embedding)) WHERE clip_id = 2"],
-        {"vectors": 1, "index": 1},
+        {"embeddings": 1},
     ),
     "short features": (
         ["UPDATE clip_vectors SET features = substr(features, 1, length(features) - 2) WHERE clip_id = 3"],
@@ -120,6 +120,50 @@ DAMAGE = {
         {"clips of videos": 1, "index": 1},
     ),
     "removed and there": (["INSERT INTO removed_clips VALUES (2, 1)"], {"removals": 1}),
+    "last clip of a video gone": (
+        [
+            "DELETE FROM clip_vectors WHERE clip_id = 4",
+            "DELETE FROM key_frames WHERE clip_id = 4",
+            "DELETE FROM clips WHERE id = 4",
+        ],
+        {"clips of videos": 1},
+    ),
+    "last clip of a video gone, its rest left": (
+        ["DELETE FROM clips WHERE id = 4"],
+        {"clips of videos": 1, "clip vectors": 1},
+    ),
+    "clip far off": (
+        ["UPDATE clips SET start_seconds = 900, end_seconds = 1000 WHERE id = 4"],
+        {"vectors": 1, "pictures": 1},
+    ),
+    "overlapping clips": (
+        ["UPDATE clips SET end_seconds = end_seconds + 0.5 WHERE ordinal = 0"],
+        {"clips of videos": 2},
+    ),
+    "zeroed features": (
+        ["UPDATE clip_vectors SET features = zeroblob(length(features)) WHERE clip_id = 2"],
+        {"vectors": 1, "embeddings": 0, "index": 0},
+    ),
+    "unknown status": (["UPDATE videos SET status = 'foo' WHERE id = 1"], {"states of videos": 1}),
+    "key frames gone": (["DELETE FROM key_frames WHERE clip_id = 3"], {"pictures": 1}),
+    "key frame elsewhere": (
+        ["UPDATE key_frames SET time_seconds = 50 WHERE clip_id = 3"],
+        {"pictures": 1},
+    ),
+    "text for a picture": (
+        ["UPDATE key_frames SET jpeg = CAST(x'ffd841ffd9' AS TEXT) WHERE clip_id = 3"],
+        {"values of clips": None, "pictures": 0},
+    ),
+    "text for vectors": (
+        ["UPDATE clip_vectors SET features = CAST(features AS TEXT), embedding = 'abc' WHERE clip_id = 3"],
+        {"values of clips": 1},
+    ),
+    "text for a time": (["UPDATE clips SET start_seconds = 'abc' WHERE id = 3"], {"values of clips": 1}),
+    "unreadable sampling": (["UPDATE library SET sampling = '{\"fps\": '"], {"library's sampling": 1}),
+    "unreadable sampling of a video": (
+        ["UPDATE videos SET sampling = '{' WHERE id = 1"],
+        {"videos' sampling": 1},
+    ),
     "half a picture": (
         ["UPDATE key_frames SET jpeg = substr(jpeg, 1, 20) WHERE id = (SELECT min(id) FROM key_frames)"],
         {"pictures": 1},
@@ -181,12 +225,129 @@ def test_a_broken_index_is_found_and_made_anew(library, what):
     elif what == "of another catalog":
         record.write_text(json.dumps(json.loads(record.read_text()) | {"catalog_id": "another"}))
     else:  # the same clips with other vectors: nothing but a comparison can tell
-        change(
-            library,
-            "UPDATE clip_vectors SET embedding = (SELECT embedding FROM clip_vectors WHERE clip_id = 4)",
-        )
+        with library.index() as index:
+            ids, vectors = (part.copy() for part in index.contents())
+            index.remove(ids)
+            index.add(ids, vectors[::-1])
+            index.save(library.index_folder)
     assert "index" in wrong(check(library))
     assert check(library, repair=True).ok
+
+
+def test_a_folder_in_the_place_of_the_index_goes(library, indexer):
+    file = library.index_file()
+    assert file is not None
+    file.unlink()
+    file.mkdir()
+    (file / "thing").write_text("thing")
+    assert indexer("check", "--repair", library=library.folder).code == 0
+    assert library.index_file().is_file() and not file.is_dir()
+
+
+def edit(library: Library, name: str, dtype: type, clip_id: int, by) -> bytes:
+    """Changes the numbers of one of a clip's arrays; what they were."""
+    connection = sqlite3.connect(library.folder / "catalog.sqlite3")
+    row = connection.execute(f"SELECT {name} FROM clip_vectors WHERE clip_id = ?", (clip_id,)).fetchone()
+    values = by(np.frombuffer(row[0], dtype).copy())
+    with connection:
+        connection.execute(
+            f"UPDATE clip_vectors SET {name} = ? WHERE clip_id = ?",
+            (values.astype(dtype).tobytes(), clip_id),
+        )
+    connection.close()
+    return row[0]
+
+
+def flipped(bit: int, nearest: float):
+    """Flips a bit of the number that is nearest to one in size."""
+
+    def flip(values: np.ndarray) -> np.ndarray:
+        place = int(np.argmin(np.abs(np.abs(values) - nearest)))
+        whole = {2: np.uint16, 4: np.uint32}[values.itemsize]
+        values.view(whole)[place] ^= whole(1 << bit)
+        return values
+
+    return flip
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "by"),
+    [
+        ("times", np.float64, lambda times: times + 100),
+        ("times", np.float64, lambda times: times[::-1]),
+        ("times", np.float64, lambda times: times * np.nan),
+        ("features", np.float16, lambda features: features * np.nan),
+        ("features", np.float16, lambda features: features * 2),
+        ("features", np.float16, flipped(15, 0.05)),
+        ("features", np.float16, flipped(9, 0.05)),
+    ],
+)
+def test_numbers_that_cannot_be_are_found_and_read_anew(library, made, name, dtype, by):
+    was = edit(library, name, dtype, 2, by)
+    assert sum(wrong(check(library)).get(one, 0) for one in ("vectors", "embeddings")) == 1
+    assert "index" not in wrong(check(library))
+    assert check(library, repair=True).ok
+    ingest(library, [str(made / "archive")], IngestOptions())
+    assert check(library).ok
+    with library.database.read() as connection:
+        assert was in connection.execute(select(clip_vectors.c[name])).scalars().all()
+
+
+@pytest.mark.parametrize("bit", [31, 24, 22, 19])
+def test_of_an_embedding_and_the_index_the_one_that_the_features_come_to_is_right(library, bit, indexer):
+    index_file = library.index_file()
+    held = index_file.read_bytes()
+    was = edit(library, "embedding", np.float32, 2, flipped(bit, 0.05))
+    assert wrong(check(library)) == {"embeddings": 1}
+    done = indexer("check", "--repair", library=library.folder)
+    assert done.code == 0 and "set 1 embeddings to what features and index agree on" in done.out
+    assert library.index_file() == index_file and index_file.read_bytes() == held
+    with library.database.read() as connection:
+        assert connection.execute(select(clip_vectors.c.embedding)).scalars().all()[1] == was
+
+
+def test_where_nothing_settles_it_the_video_is_read_anew(library, made):
+    edit(library, "embedding", np.float32, 2, flipped(24, 0.05))
+    shutil.rmtree(library.index_folder)
+    assert wrong(check(library)) == {"embeddings": 1}
+    report = check(library, repair=True)
+    assert report.ok and "1 videos are to be read anew" in " ".join(report.repaired)
+    ingest(library, [str(made / "archive")], IngestOptions())
+    assert check(library).ok
+
+
+def test_a_wrong_dimension_is_set_right_and_nothing_else_is_touched(library, indexer):
+    change(library, "UPDATE library SET dim = 100")
+    report = json.loads(indexer("check", "--json", library=library.folder).out)
+    assert [row["check"] for row in report["checks"] if row["wrong"]] == ["dimension"]
+    done = indexer("check", "--repair", library=library.folder)
+    assert done.code == 0 and "set the library's dimension to 2281" in done.out
+    with library.read() as catalog:
+        assert (catalog.count_clips(), catalog.count_videos("indexed")) == (4, 2)
+
+
+def test_an_emptied_catalog_is_not_called_well(library, indexer):
+    library.close()
+    catalog = library.folder / "catalog.sqlite3"
+    for path in library.folder.glob("catalog.sqlite3*"):
+        path.unlink()
+    catalog.touch()
+    for option in ((), ("--repair",)):
+        done = indexer("check", *option, library=library.folder)
+        assert done.code == 1 and "indexer restore --force" in " ".join(done.out.split())
+    indexer("status", library=library.folder)  # which makes the tables
+    done = indexer("check", "--repair", library=library.folder)
+    assert done.code == 1 and "index is of 4 clips" in " ".join(done.out.split())
+
+
+def test_a_sampling_that_cannot_be_read_is_told_by_an_ingest(library, made, indexer):
+    change(library, "UPDATE library SET sampling = '{'")
+    done = indexer("ingest", made / "archive", library=library.folder)
+    assert done.code == 1 and "indexer check --repair" in done.err
+    assert indexer("check", "--repair", library=library.folder).code == 0
+    assert indexer("ingest", made / "archive", library=library.folder).code == 0
+    with library.read() as catalog:
+        assert catalog.library_record().sampling == catalog.list_videos()[0].sampling
 
 
 def test_files_that_went_came_back_or_changed_are_told(library, made, tmp_path):
@@ -244,13 +405,13 @@ def test_a_damaged_database_is_told(library):
     middle = len(content) // 2 // 4096 * 4096
     content[middle : middle + 4096] = np.random.default_rng(0).bytes(4096)
     path.write_bytes(content)
-    done = indexer("check", library=library.folder)
+    done = run_indexer("check", library=library.folder)
     assert done.returncode == 1
     assert "damaged" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 
-def indexer(*arguments: object, library: Path) -> subprocess.CompletedProcess:
+def run_indexer(*arguments: object, library: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "indexer", *map(str, arguments), "--library", str(library)],
         cwd=ROOT, capture_output=True, text=True,
@@ -258,17 +419,17 @@ def indexer(*arguments: object, library: Path) -> subprocess.CompletedProcess:
 
 
 def test_the_command_shows_a_table_or_json_and_exits_by_what_it_finds(library):
-    done = indexer("check", library=library.folder)
+    done = run_indexer("check", library=library.folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert "all is well" in done.stdout and "vectors" in done.stdout
     change(library, "DELETE FROM clip_vectors WHERE clip_id = 1")
-    done = indexer("check", "--json", library=library.folder)
+    done = run_indexer("check", "--json", library=library.folder)
     document = json.loads(done.stdout)
     assert (done.returncode, document["ok"]) == (1, False)
     rows = [row for row in document["checks"] if row["wrong"]]
     assert [row["check"] for row in rows] == ["vectors", "index"]
     assert (rows[0]["examples"], rows[0]["repairable"]) == (["clip 1"], True)
-    done = indexer("check", "--repair", library=library.folder)
+    done = run_indexer("check", "--repair", library=library.folder)
     assert done.returncode == 0
     assert "mended vectors: forgot" in done.stdout
 
@@ -324,7 +485,7 @@ def test_what_was_removed_is_in_no_file_of_the_library(library, made):
     assert {name.split()[0] for name in remains(library.folder, wanted)} == {
         "path", "embedding", "features", "picture"
     }  # fmt: skip
-    done = indexer("remove", made / "archive" / "one.mp4", library=library.folder)
+    done = run_indexer("remove", made / "archive" / "one.mp4", library=library.folder)
     assert done.returncode == 0
     assert remains(library.folder, wanted) == []
     with library.read() as catalog, library.index() as index:

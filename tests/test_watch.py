@@ -193,7 +193,7 @@ def test_links_double_nothing_and_what_is_behind_them_is_followed(library, archi
         for link, target in {"loop": ".", "alias": "sub", "out": outside}.items():
             (archive / link).symlink_to(target)
         watched.wait(lambda: watched.events()[1:] == [("indexed", "far.mp4")])
-        assert sum("loop is a link" in line for line in watched.said) == 1
+        assert sum("is a link" in line for line in watched.said) == 1
         (outside / "far.mp4").write_bytes(videos[2])
         watched.wait(lambda: watched.events()[2:] == [("changed", "far.mp4")])
         (outside / "far.mp4").unlink()

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from api.problems import RETRY_AFTER_SECONDS
 from api.schemas import ReadyAnswer
 from api.services import ServicesOf
 
@@ -25,11 +26,12 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", response_model=ReadyAnswer, responses={503: {"model": ReadyAnswer}})
 async def readyz(request: Request, services: ServicesOf, response: Response) -> dict[str, object]:
-    """Whether index and encoder are loaded; 503 until they are, and again while the server stops."""
+    """Whether index and encoder are loaded and the catalog answers; 503 until then, and while it stops."""
     readiness = services.readiness()
     response.headers["Cache-Control"] = "no-store"
     if not readiness.ready:
         response.status_code = 503
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     answer = {"ready": readiness.ready, **asdict(readiness)}
     # Probes send no key; the reason may name folders, which are for those who have one.
     if not request.app.state.doorkeeper.is_open and readiness.reason is not None:

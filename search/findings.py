@@ -1,0 +1,51 @@
+"""What a check of the catalog comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check came to.
+
+    Attributes:
+        name: Of the check, in a few words.
+        looked_at: How many things it looked at.
+        wrong: How many of them are not as they must be.
+        message: What is wrong and what to do; empty where nothing is.
+        examples: Some of the wrong ones, by name.
+        mend: Mends them and says what it did; None where only people can.
+    """
+
+    name: str
+    looked_at: int
+    wrong: int = 0
+    message: str = ""
+    examples: tuple[str, ...] = ()
+    mend: Callable[[], str] | None = None
+
+
+def finding(
+    name: str, looked_at: int, wrong: Sequence[str], message: str, mend: Callable[[], str] | None = None
+) -> Finding:
+    """One of things by their names, all as they must be where none is wrong."""
+    if not wrong:
+        return Finding(name, looked_at)
+    return Finding(name, looked_at, len(wrong), message, tuple(wrong[:EXAMPLES]), mend)
+
+
+def named(what: str, ids: Iterable[object]) -> list[str]:
+    """Rows by what they are and their ids."""
+    return [f"{what} {one}" for one in ids]
+
+
+def count(connection: Connection, table: Any, *conditions: ColumnElement[bool]) -> int:
+    """How many rows there are."""
+    return connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one()

@@ -1,0 +1,186 @@
+"""Whether what is stored of each clip is whole: vectors, times, features and key frames.
+
+All of it is read, a few megabytes at a time, and no model is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Double,
+    Integer,
+    LargeBinary,
+    Table,
+    cast,
+    func,
+    or_,
+    select,
+)
+
+from encoders.encoder import POOLINGS
+from encoders.registry import pool_of
+from search import repairs
+from search.catalog import LibraryRecord
+from search.findings import Finding, count, finding, named
+from search.stored_vectors import TIME_TOLERANCE_SECONDS, agreed_dim, are_sound, fits, stored_clips
+from search.tables import clip_vectors, clips, key_frames, metadata
+from search.tables import library as library_table
+
+if TYPE_CHECKING:
+    from search.library import Library
+
+ROWS_PER_READ = 4096
+OWNERS = {clips: clips.c.id, clip_vectors: clip_vectors.c.clip_id, key_frames: key_frames.c.clip_id}
+
+
+def clip_findings(
+    library: Library, connection: Connection, record: LibraryRecord | None
+) -> Iterator[Finding]:
+    """Every check of what clips hold."""
+    yield from _values(library, connection)
+    if record is not None:
+        actual = with_agreed_dim(connection, record)
+        yield _dimension(library, connection, record, actual)
+        yield from _vectors(library, connection, actual)
+    yield _pictures(library, connection)
+
+
+def with_agreed_dim(connection: Connection, record: LibraryRecord) -> LibraryRecord:
+    """The library's row with the dimension that its clips have: one number is damaged sooner than all."""
+    return replace(record, dim=agreed_dim(connection, record.dim))
+
+
+def _values(library: Library, connection: Connection) -> Iterator[Finding]:
+    """On SQLite, a column may hold values of any type; what is no blob cannot even be read as one."""
+    if connection.dialect.name != "sqlite":
+        return
+    of_clips: set[int] = set()
+    others: list[str] = []
+    looked_at = 0
+    for table in metadata.sorted_tables:
+        looked_at += count(connection, table)
+        key = OWNERS.get(table, next(iter(table.primary_key.columns)))
+        wrong = connection.execute(select(key).where(_is_mistyped(table))).scalars().all()
+        if table in OWNERS:
+            of_clips.update(wrong)
+        else:
+            others += named(table.name, wrong)
+    yield finding(
+        "values of clips",
+        looked_at,
+        named("clip", sorted(of_clips)),
+        "clips with values of the wrong type: their videos are to be read anew",
+        lambda: repairs.forget_clips(library, sorted(of_clips)),
+    )
+    yield finding(
+        "other values",
+        looked_at,
+        others,
+        "values of the wrong type: put a backup back (`indexer restore --force`)",
+    )
+
+
+def _is_mistyped(table: Table) -> ColumnElement[bool]:
+    """Whether a row holds a value that is not of its column's type; what may not be NULL, SQLite checks."""
+    return or_(*(func.typeof(column).not_in(("null", *_types(column.type))) for column in table.c))
+
+
+def _types(column_type: object) -> tuple[str, ...]:
+    if isinstance(column_type, LargeBinary):
+        return ("blob",)
+    if isinstance(column_type, Double):
+        return ("real", "integer")
+    return ("integer",) if isinstance(column_type, Integer | Boolean) else ("text",)
+
+
+def _dimension(
+    library: Library, connection: Connection, record: LibraryRecord, actual: LibraryRecord
+) -> Finding:
+    wrong = [] if record.dim == actual.dim else [f"{record.dim}, not {actual.dim}"]
+    return finding(
+        "dimension",
+        count(connection, library_table),
+        wrong,
+        "the library's own row is wrong about the length of its clips' vectors; it can be set right",
+        lambda: repairs.set_dim(library, actual.dim),
+    )
+
+
+def _vectors(library: Library, connection: Connection, record: LibraryRecord) -> Iterator[Finding]:
+    """Each clip has features of norm 1, times within it, and the embedding that these come to."""
+    pool = pool_of(record.encoder_spec, record.pooling) if record.pooling in POOLINGS else None
+    looked_at = 0
+    wrong: list[int] = []
+    apart: list[int] = []
+    for found, unread in stored_clips(connection, record.dim):
+        looked_at += len(found) + len(unread)
+        wrong += unread
+        for clip, is_sound in zip(found, are_sound(found), strict=True):
+            if not is_sound:
+                wrong.append(clip.id)
+            elif pool is not None and not fits(clip.features, clip.embedding, pool):
+                apart.append(clip.id)
+    yield _to_read_anew(
+        library,
+        "vectors",
+        looked_at,
+        wrong,
+        "clips without vectors, or with some of wrong length or norm, or with times outside them",
+    )
+    yield finding(
+        "embeddings",
+        looked_at,
+        named("clip", apart),
+        "embeddings that are not what their features come to; the index may tell which is right, else their "
+        "videos are to be read anew",
+        lambda: repairs.restore_embeddings(library, record, apart),
+    )
+
+
+def _pictures(library: Library, connection: Connection) -> Finding:
+    """Each clip has key frames, at times within it, and each is a whole JPEG."""
+    jpeg = cast(key_frames.c.jpeg, LargeBinary)
+    is_outside = or_(
+        key_frames.c.time_seconds < clips.c.start_seconds - TIME_TOLERANCE_SECONDS,
+        key_frames.c.time_seconds > clips.c.end_seconds + TIME_TOLERANCE_SECONDS,
+    )
+    query = (
+        select(
+            clips.c.id,
+            func.substr(jpeg, 1, 2).label("head"),
+            func.substr(jpeg, func.length(jpeg) - 1, 2).label("tail"),
+            is_outside.label("is_outside"),
+        )
+        .outerjoin(key_frames, key_frames.c.clip_id == clips.c.id)
+        .where(clips.c.revision.is_not(None))
+        .execution_options(yield_per=ROWS_PER_READ)
+    )
+    looked_at, wrong = 0, set()
+    for row in connection.execute(query):
+        looked_at += 1
+        is_whole = row.head is not None and (bytes(row.head), bytes(row.tail)) == (b"\xff\xd8", b"\xff\xd9")
+        if row.is_outside or not is_whole:
+            wrong.add(int(row.id))
+    return _to_read_anew(
+        library,
+        "pictures",
+        looked_at,
+        sorted(wrong),
+        "clips without key frames, or with some that are no whole picture",
+    )
+
+
+def _to_read_anew(library: Library, check: str, looked_at: int, wrong: Sequence[int], what: str) -> Finding:
+    return finding(
+        check,
+        looked_at,
+        named("clip", sorted(wrong)),
+        f"{what}: their videos are to be read anew",
+        lambda: repairs.forget_clips(library, wrong),
+    )
