@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -154,7 +155,8 @@ def test_a_disk_that_fills_up_or_fails_at_any_step_stops_with_a_reason(tmp_path,
         )
         everything += done.stdout.splitlines()
         assert done.returncode == 1
-        assert "LibraryError" in done.stderr and (words in done.stderr or "disk I/O error" in done.stderr)
+        assert re.search(r"errors\.(LibraryError|CatalogUnavailableError): ", done.stderr)
+        assert words in done.stderr or "disk I/O error" in done.stderr
         assert_survived(tmp_path / "library", everything)
 
 
