@@ -59,14 +59,14 @@ ROLES: dict[tuple[str, str], Role | None] = {
     ("GET", "/v1/actions/{name:path}"): READ,
     ("GET", "/v1/jobs"): READ,
     ("GET", "/v1/jobs/{job_id}"): READ,
-    # what adds
+    # what adds, and takes back what it added
     ("POST", "/v1/ingest"): WRITE,
     ("POST", "/v1/actions"): WRITE,
     ("POST", "/v1/feedback"): WRITE,
+    ("DELETE", "/v1/actions/{name:path}/examples/{example_id}"): WRITE,
     # what takes away, and who may do what
     ("DELETE", "/v1/videos/{video_id}"): ADMIN,
     ("DELETE", "/v1/actions/{name:path}"): ADMIN,
-    ("DELETE", "/v1/actions/{name:path}/examples/{example_id}"): ADMIN,
     ("GET", "/v1/keys"): ADMIN,
     ("POST", "/v1/keys"): ADMIN,
     ("DELETE", "/v1/keys/{key_id}"): ADMIN,

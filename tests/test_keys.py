@@ -220,6 +220,10 @@ def test_every_route_asks_for_its_role(client: TestClient, tokens: dict[str, str
 def test_what_roles_are_for() -> None:
     assert asked_for("DELETE", "/v1/videos/1").role is Role.admin
     assert asked_for("POST", "/v1/keys").role is Role.admin
+    assert asked_for("DELETE", "/v1/actions/running").role is Role.admin
+    # Who corrects can undo it.
+    assert asked_for("POST", "/v1/feedback").role is Role.write
+    assert asked_for("DELETE", "/v1/actions/running/examples/3").role is Role.write
     assert asked_for("POST", "/v1/ingest").role is Role.write
     assert asked_for("POST", "/v1/feedback").role is Role.write
     assert asked_for("POST", "/v1/search").role is Role.read
