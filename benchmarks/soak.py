@@ -29,7 +29,7 @@ from benchmarks.report import RESULTS, write_result
 from search.library import Library
 
 DAMAGED_EVERY = 50
-VIDEOS_PER_FOLDER = 100
+VIDEOS_PER_FOLDER = 20
 EVERY_SECONDS = 0.25
 SHARES = (0.10, 0.50, 1.00)
 WARM_VIDEOS = 60  # until then, the first of everything is loaded and allocated
