@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 PROGRESS_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 QUEUE_SECONDS = 2.0
-NICENESS = 10
+NICENESS = 5  # a third of the weight of a request, where both want the processor
 
 
 class JobRunner:

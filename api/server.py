@@ -15,6 +15,7 @@ from typing import Any
 
 import h11
 import uvicorn
+from threadpoolctl import threadpool_limits
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from api import logs
@@ -47,6 +48,8 @@ def run(folder: Path, database_url: str | None, device: str, host: str, port: in
         LibraryError: The library cannot be opened.
     """
     settings = ServerSettings(**changes)
+    # NumPy's products are small here: two threads would mostly wait for each other, by spinning.
+    threadpool_limits(1, user_api="blas")
     library = Library(folder, database_url=database_url, device=device, create=True)
     try:
         loopback = is_loopback(host)
