@@ -493,6 +493,8 @@ def test_the_keyboard_alone_searches_plays_and_marks(page: Any) -> None:
 
 
 def test_it_fits_a_phone(page: Any, shown: Shown) -> None:
+    from playwright.sync_api import expect
+
     page.set_viewport_size({"width": 320, "height": 640})
     look_for(page, "a rabbit")
     with page.expect_response("**/v1/search"):
