@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -238,6 +239,14 @@ class Served:
             self.log.close()
 
 
+def in_flight(served: Served) -> int:
+    """How many requests are under way beside the one that asks."""
+    metrics = httpx.get(f"{served.address}/metrics").text
+    found = re.search(r"^reelseek_requests_in_flight (\S+)$", metrics, re.MULTILINE)
+    assert found is not None, metrics
+    return round(float(found.group(1))) - 1
+
+
 def test_stopped_mid_search_it_answers_and_parks_its_job(tmp_path: Path, library: Library) -> None:
     """Searches under way are answered, a job goes back to the queue, and no traceback is written."""
     folder = tmp_path / "library"
@@ -262,7 +271,11 @@ def test_stopped_mid_search_it_answers_and_parks_its_job(tmp_path: Path, library
     searches = [threading.Thread(target=search) for _ in range(4)]
     for thread in searches:
         thread.start()
-    time.sleep(0.5)  # the encoder is still loading, so that none of them is answered yet
+    until = time.monotonic() + 30
+    # All have arrived; the encoder is still loading, so that hardly any is answered yet.
+    while len(answers) + in_flight(served) < len(searches):
+        assert time.monotonic() < until
+        time.sleep(0.05)
     assert served.stop() == 0
     for thread in searches:
         thread.join()
