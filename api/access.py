@@ -106,6 +106,7 @@ class Access:
         state["identity"] = identity
         state["wrong_key"] = partial(self._wrong_keys.take, network_of(address))
         limits, client = self._limits(identity, address)
+        state["client"] = client
         refusal = self._refusal(asked, identity, limits.buckets.take(client), scope, fault)
         try:
             if refusal is not None:

@@ -113,14 +113,9 @@ class Lane:
 
 
 def _caller() -> str:
-    """Whose turn it is: a key's, else an address's."""
+    """Whose turn it is: whose limits the request counts for, too."""
     request = current.get()
-    if request is None:
-        return ""
-    identity = request.scope.get("state", {}).get("identity")
-    if identity is not None and identity.id != "local":
-        return f"key {identity.id}"
-    return f"address {request.client.host if request.client else ''}"
+    return "" if request is None else request.scope["state"].get("client", "")
 
 
 async def _check_still_there() -> None:

@@ -26,7 +26,7 @@ def request_from(address: str, *, gone: bool = False) -> Request:
             await asyncio.sleep(60)
         return {"type": "http.disconnect"}
 
-    return Request({"type": "http", "headers": [], "client": (address, 1), "state": {}}, receive)
+    return Request({"type": "http", "headers": [], "state": {"client": address}}, receive)
 
 
 class Asker:
