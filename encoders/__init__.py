@@ -7,15 +7,17 @@ from encoders.device import shared_cores
 from encoders.encoder import POOLINGS, Encoder, Pooling, encode_together, pool_features
 from encoders.listing import EncoderInfo, list_encoders
 from encoders.registry import open_encoder, resolve_spec
-from encoders.types import EmbeddingBatch, FrameBatch, normalise
+from encoders.types import Concept, EmbeddingBatch, FrameBatch, TextReading, normalise
 
 __all__ = [
     "POOLINGS",
+    "Concept",
     "EmbeddingBatch",
     "Encoder",
     "EncoderInfo",
     "FrameBatch",
     "Pooling",
+    "TextReading",
     "encode_together",
     "list_encoders",
     "normalise",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.errors import InvalidQueryError
-from encoders.types import EmbeddingBatch, FrameBatch, normalise
+from encoders.types import EmbeddingBatch, FrameBatch, TextReading, normalise
 
 Pooling = Literal["mean", "max", "attention"]
 Pool = Callable[[NDArray[np.floating]], NDArray[np.float32]]
@@ -59,6 +59,10 @@ class Encoder(Protocol):
             InvalidQueryError: A text is empty or blank.
             UnsupportedQueryError: `has_text` is false.
         """
+        ...
+
+    def read_text(self, text: str) -> TextReading | None:
+        """What is understood of words; None where they are only encoded as a whole."""
         ...
 
 

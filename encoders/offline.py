@@ -42,7 +42,7 @@ from encoders.encoder import Pooling, check_pooling, clean_texts, pool_features
 from encoders.errors import EncoderError, EncoderUnavailableError
 from encoders.minilm import MiniLM
 from encoders.preprocessing import squash
-from encoders.types import EmbeddingBatch, FrameBatch, normalise
+from encoders.types import EmbeddingBatch, FrameBatch, TextReading, normalise
 
 if TYPE_CHECKING:
     import torch
@@ -144,6 +144,10 @@ class OfflineEncoder:
             shares = np.exp(logits - logits.max(axis=1, keepdims=True))
             vectors[:, VISUAL_DIM:] = normalise(shares)
         return EmbeddingBatch(vectors, self.encoder_id)
+
+    def read_text(self, text: str) -> TextReading | None:
+        """None: words are encoded as a whole."""
+        return None
 
     def _torch_device(self) -> torch.device:
         if self._device is None:

@@ -28,7 +28,7 @@ from encoders.hub import from_cache_or_hub
 from encoders.openclip_weights import CONFIG_FILE, OTHERWISE, WeightsSource, find_weights
 from encoders.preprocessing import limit_aspect
 from encoders.quiet import quiet_loading
-from encoders.types import EmbeddingBatch, FrameBatch, normalise
+from encoders.types import EmbeddingBatch, FrameBatch, TextReading, normalise
 from encoders.weights import file_digest, first_line
 
 with quiet_loading():
@@ -156,6 +156,10 @@ class OpenClipEncoder:
                 features = self._model.encode_text(tokens, normalize=True)
                 parts.append(features.float().cpu().numpy())
         return EmbeddingBatch(_unit_vectors(np.concatenate(parts)), self.encoder_id)
+
+    def read_text(self, text: str) -> TextReading | None:
+        """None: words are encoded as a whole."""
+        return None
 
     def _load_tokenizer(self) -> Any:
         with self._lock:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from encoders.device import check_device_name, choose_device, mixed_precision
 from encoders.encoder import Pooling, check_pooling, pool_features
 from encoders.errors import EncoderError, UnsupportedQueryError
-from encoders.types import EmbeddingBatch, FrameBatch, normalise
+from encoders.types import EmbeddingBatch, FrameBatch, TextReading, normalise
 from encoders.weights import TRAINED_PREFIX, file_digest
 
 if TYPE_CHECKING:
@@ -148,6 +148,10 @@ class TrainedEncoder:
             f"this library's encoder is a trained model ({self.spec}), which knows no words: search by "
             "picture, clip or stored clip, or ingest with an encoder that reads text"
         )
+
+    def read_text(self, text: str) -> TextReading | None:
+        """None: words are encoded as a whole."""
+        return None
 
 
 def _at_frames(features: NDArray[np.float32], frames: int) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The two values that pass between decoding, encoding and search."""
+"""The values that pass between decoding, encoding and search."""
 
 from __future__ import annotations
 
@@ -64,6 +64,47 @@ class EmbeddingBatch:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """One thing that words of a query name, as the encoder took it.
+
+    Attributes:
+        words: The piece of the query, as typed: "dogs".
+        meaning: What it was taken for: "dog".
+        kinds: How many of the encoder's classes fall under it, 1 or more; 0 where it was only compared with
+            their names and definitions.
+    """
+
+    words: str
+    meaning: str
+    kinds: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextReading:
+    """What an encoder understood of the words of a query.
+
+    Attributes:
+        text: The words.
+        concepts: The things that they name, in the order of the words.
+        unknown: Words that say something the encoder knows nothing of; articles and the like are not among
+            them.
+        known_share: How much of what the words say is understood, 0..1.
+
+    Raises:
+        ValueError: The share is out of range.
+    """
+
+    text: str
+    concepts: tuple[Concept, ...]
+    unknown: tuple[str, ...]
+    known_share: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.known_share <= 1.0:
+            raise ValueError(f"known_share must be from 0 to 1, got {self.known_share}")
 
 
 def normalise(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
