@@ -149,6 +149,10 @@ class OfflineEncoder:
         """None: words are encoded as a whole."""
         return None
 
+    def best_score(self, text: NDArray[np.float32]) -> float:
+        """What a frame scores that is surely of the one class which the words weigh most."""
+        return float(np.sqrt(1 - VISUAL_SHARE) * max(text[VISUAL_DIM:].max(), 1e-3))
+
     def _torch_device(self) -> torch.device:
         if self._device is None:
             self._device = choose_device(self._device_name)

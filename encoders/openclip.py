@@ -161,6 +161,10 @@ class OpenClipEncoder:
         """None: words are encoded as a whole."""
         return None
 
+    def best_score(self, text: NDArray[np.float32]) -> float:
+        """1: what words and frames can have in common is not known."""
+        return 1.0
+
     def _load_tokenizer(self) -> Any:
         with self._lock:
             if self._tokenizer is None:

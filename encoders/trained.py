@@ -153,6 +153,10 @@ class TrainedEncoder:
         """None: words are encoded as a whole."""
         return None
 
+    def best_score(self, text: NDArray[np.float32]) -> float:
+        """1: what words and frames can have in common is not known."""
+        return 1.0
+
 
 def _at_frames(features: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
     """Features at T' times as features at T: of T' steps, the one in which each frame lies."""
