@@ -1,0 +1,55 @@
+"""What every section of the measurement is given: photographs, seeds, and archives that are made once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from benchmarks.answers.archive import (
+    Archive,
+    Half,
+    Photograph,
+    build_archive,
+    read_everyday,
+    read_photographs,
+)
+
+ARCHIVE_SHOTS = 480  # 120 videos of four
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Where the material is, and where archives are made.
+
+    Attributes:
+        photographs: Folder of ImageNet's photographs.
+        everyday: Folder of everyday photographs with boxes; None leaves out what needs them.
+        folder: For archives; one that was made there before is used again.
+        seeds: How many archives of each kind.
+        half: Which half of the photographs: settings are chosen by one, and judged by the other.
+    """
+
+    photographs: Path
+    everyday: Path | None
+    folder: Path
+    seeds: int = 3
+    half: Half = "judging"
+
+    def pictures(self) -> list[Photograph]:
+        """This half of ImageNet's photographs."""
+        return read_photographs(self.photographs, self.half)
+
+    @cache  # noqa: B019 - one setup a run
+    def archive(self, seed: int) -> Archive:
+        """Photographs in motion: 480 shots in 120 videos."""
+        folder = self.folder / f"{self.half}-{seed}"
+        return build_archive(self.pictures(), folder, seed=seed, count=ARCHIVE_SHOTS)
+
+    @cache  # noqa: B019 - one setup a run
+    def everyday_archive(self, seed: int) -> Archive | None:
+        """Everyday photographs in motion; None without them."""
+        if self.everyday is None:
+            return None
+        folder = self.folder / f"everyday-{self.half}-{seed}"
+        return build_archive(read_everyday(self.everyday, self.half), folder, seed=seed)
