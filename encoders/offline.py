@@ -150,8 +150,10 @@ class OfflineEncoder:
         return None
 
     def best_score(self, text: NDArray[np.float32]) -> float:
-        """What a frame scores that is surely of the one class which the words weigh most."""
-        return float(np.sqrt(1 - VISUAL_SHARE) * max(text[VISUAL_DIM:].max(), 1e-3))
+        """What a frame that is surely of the likeliest class would score, were all the words understood."""
+        classes = text[VISUAL_DIM:-1]
+        share = classes.max() / max(float(np.linalg.norm(classes)), 1e-6)
+        return float(np.sqrt(1 - VISUAL_SHARE) * max(share, 1e-3))
 
     def _torch_device(self) -> torch.device:
         if self._device is None:

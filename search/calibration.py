@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,17 +38,31 @@ LONE_DEVIATION = 0.1  # where one clip is all there is
 OWN_COUNT = 16  # of clips: from so many on a library's own spread counts more than the usual one
 
 
+class Evidence(NamedTuple):
+    """What speaks for or against a hit.
+
+    Attributes:
+        fit: Natural logarithm of score / best score, which is held above LEAST_FIT.
+        score: The cosine itself.
+        deviations: How far the score lies above the query's mean, in deviations, 0 to MOST_DEVIATIONS.
+        clips: log10 of the number of clips.
+        unknown: The share of the words that is not understood.
+    """
+
+    fit: float
+    score: float
+    deviations: float
+    clips: float
+    unknown: float
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A logistic model of one kind of query; every weight is of one summand of the log-odds.
+    """A logistic model of one kind of query.
 
     Attributes:
         constant: Added always.
-        fit: Of the natural logarithm of score / best score, which is held above LEAST_FIT.
-        score: Of the cosine itself.
-        deviations: Of how far the score lies above the query's mean, in deviations, 0 to MOST_DEVIATIONS.
-        clips: Of log10 of the number of clips.
-        unknown: Of the share of the words that is not understood.
+        fit, score, deviations, clips, unknown: What each of `Evidence` adds to the log-odds, times its value.
         usual_mean, usual_deviation: What unrelated scores are like with this encoder, as shares of the best
             score; None takes the library's own alone.
     """
@@ -142,20 +157,26 @@ class Level:
             low, high = (low, middle) if self.probability(middle) >= probability else (middle, high)
         return high
 
-    def _log_odds(self, weights: Weights, score: float) -> float:
-        deviations = (score - self.mean) / self.deviation
-        odds = (
-            weights.constant
-            + weights.fit * math.log(max(score / self.best_score, LEAST_FIT))
-            + weights.score * score
-            + weights.deviations * min(max(deviations, 0.0), MOST_DEVIATIONS)
-            + weights.clips * math.log10(self.clips)
+    def evidence(self, score: float) -> Evidence:
+        """What speaks for a hit of this score."""
+        return Evidence(
+            fit=math.log(max(score / self.best_score, LEAST_FIT)),
+            score=score,
+            deviations=min(max((score - self.mean) / self.deviation, 0.0), MOST_DEVIATIONS),
+            clips=math.log10(self.clips),
+            unknown=1.0 - self.known_share,
         )
+
+    def _log_odds(self, weights: Weights, score: float) -> float:
+        odds = weights.constant
+        for name, value in zip(Evidence._fields, self.evidence(score), strict=True):
+            odds += getattr(weights, name) * value
         if self.lead is not None:
             # An archive of one thing: no clip stands out, but the words stand out among all others.
-            whole = _TAIL * (self.lead + min(deviations, 0.0)) - math.log(len(BACKGROUND_TEXTS))
-            odds = max(odds, whole)
-        return odds + weights.unknown * (1.0 - self.known_share)
+            below = min((score - self.mean) / self.deviation, 0.0)
+            whole = _TAIL * (self.lead + below) - math.log(len(BACKGROUND_TEXTS))
+            odds = max(odds, whole + weights.unknown * (1.0 - self.known_share))
+        return odds
 
 
 def is_fitted(encoder_id: str) -> bool:
