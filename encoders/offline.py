@@ -54,9 +54,10 @@ if TYPE_CHECKING:
 VISUAL_DIM = 1280
 VISUAL_SHARE = 0.75  # a
 TEMPERATURE = 0.06
-UNKNOWN = 0.42
+UNKNOWN = 0.42  # of words before the tree; now only part of the id, since stored features are the same
 UNDERSTOOD = 0.65  # likeness to a class name from which a text is taken for it
-GUESSED_SHARE = 0.5
+GUESSED_SHARE = 0.5  # how much of such a text is understood
+LEAST_SHARE = 0.1  # and how much its likeness counts below that
 SIDE = 224
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -150,9 +151,7 @@ class OfflineEncoder:
                 unread.append(row)
         if unread:
             likeness = self._likeness([cleaned[row] for row in unread])
-            logits = np.pad(likeness, ((0, 0), (0, 1)), constant_values=UNKNOWN) / TEMPERATURE
-            shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-            vectors[unread, VISUAL_DIM:] = normalise(shares)
+            vectors[unread, VISUAL_DIM:] = guess_vectors(likeness)
         return EmbeddingBatch(vectors, self.encoder_id)
 
     def read_text(self, text: str) -> TextReading:
@@ -232,6 +231,24 @@ class OfflineEncoder:
             if self._visual_tower is None:
                 self._visual_tower = load_visual_tower().to(self._torch_device())
             return self._visual_tower
+
+
+def guess_vectors(likeness: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Queries by the likeness of sentences to class names, where the tree knows no word.
+
+    A sentence becomes the softmax of its likeness over the classes, and the part that is not understood,
+    most of it where no name is near, goes to "unknown": so that such guesses score below what is known.
+
+    Args:
+        likeness: float32 (N, 1000), cosines.
+
+    Returns:
+        float32 (N, 1001), each of L2 norm 1.
+    """
+    best = likeness.max(axis=1, keepdims=True)
+    shares = np.where(best >= UNDERSTOOD, GUESSED_SHARE, LEAST_SHARE).astype(np.float32)
+    classes = normalise(np.exp((likeness - best) / TEMPERATURE))
+    return np.concatenate([np.sqrt(shares) * classes, np.sqrt(1 - shares)], axis=1)
 
 
 def pool_parts(features: NDArray[np.floating], pooling: Pooling) -> NDArray[np.float32]:
