@@ -32,7 +32,7 @@ from search.sample import Sample
 # From this cosine on two clips show the same, in any library.
 NEAR_COPY = 0.95
 NEAR_COPY_PROBABILITY = 0.98
-LEAST_FIT = 0.02  # of the best score; what is below says no less
+LEAST_FIT = 0.002  # of the best score; what is below says no less
 MOST_DEVIATIONS = 12.0
 LONE_DEVIATION = 0.1  # where one clip is all there is
 OWN_COUNT = 16  # of clips: from so many on a library's own spread counts more than the usual one
@@ -94,8 +94,10 @@ _BY_EXTREMES = Weights(constant=-3.0, deviations=_TAIL, clips=-math.log(10.0), u
 DEFAULT = Family(words=_BY_EXTREMES, examples=_BY_EXTREMES)
 FAMILIES: dict[str, Family] = {
     "offline": Family(
-        words=Weights(3.9, fit=3.1, clips=-0.42, unknown=-3.0, usual_mean=-0.05, usual_deviation=0.15),
-        examples=Weights(-4.3, score=8.0, deviations=0.2, clips=-0.3, usual_mean=0.18, usual_deviation=0.06),
+        words=Weights(
+            2.94, fit=1.97, deviations=0.04, clips=-0.58, unknown=-5.1, usual_mean=-0.05, usual_deviation=0.15
+        ),
+        examples=Weights(-5.95, score=14.6, clips=-0.35, usual_mean=0.18, usual_deviation=0.06),
     ),
 }
 

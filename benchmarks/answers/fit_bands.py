@@ -2,17 +2,17 @@
 
     python -m benchmarks.answers.fit_bands --photographs DIR --everyday DIR --cache FILE
 
-From distributions, not from one library: hundreds of made libraries of 5 to 5,000 clips, broad ones (any of the
-photographs), small selections, narrow ones (one kind of thing alone) and narrow ones with a little else. Their
-clips are photographs in motion, of which every further clip of the same photograph is disturbed anew. Each library
-is asked for words that name something in it, words for what is not in it, words that the encoder knows nothing
-of, mixtures of both; and for pictures of what it holds (the same photograph, cropped, mirrored, dimmed or with a
-bar across it) and of what it does not. The five best hits of each are labelled by what the photographs are known
-to show, and a logistic model is fitted to them.
+From distributions, not from one library: hundreds of made libraries of 5 to 5,000 clips, broad ones (any
+of the photographs), small selections, narrow ones (one kind of thing alone) and narrow ones with a little
+else. Their clips are photographs in motion, of which every further clip of the same photograph is
+disturbed anew. Each library is asked for words that name something in it, words for what is not in it,
+words that the encoder knows nothing of, mixtures of both; and for pictures of what it holds (the same
+photograph, cropped, mirrored, dimmed or with a bar across it) and of what it does not. The five best hits
+of each are labelled by what the photographs are known to show, and a logistic model is fitted to them.
 
-By `--half choosing` (the default: classes of even number, train2017) the weights in the code were made; with
-`--half judging` and `--judge` the same questions are put to the other photographs, and the weights in the code
-are held against them: calibration error by size of library.
+By `--half choosing` (the default: classes of even number, train2017) the weights in the code were made;
+with `--half judging` and `--judge` the same questions are put to the other photographs, and the weights
+in the code are held against them: calibration error by size of library.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ from encoders.encoder import Encoder
 from encoders.offline import VISUAL_DIM, VISUAL_SHARE, OfflineEncoder, join_parts, pool_parts
 from encoders.types import FrameBatch, normalise
 from encoders.words.table import word_table
-from search.calibration import FAMILIES, AskedFor, Evidence, judge
+from search.calibration import AskedFor, Evidence, judge
 from search.sample import SAMPLE_CLIPS, Sample
 
 SIZES = (5, 15, 50, 150, 500, 1500, 5000)
 KINDS = ("broad", "few", "narrow", "narrow and more")
 FRAMES = 4
 HITS = 5
-# How the frames of a clip differ from those of another of the same thing: log-probabilities, and the visual part.
+# How a clip differs from another of the same photograph: in log-probabilities, and in the visual part.
 LOG_NOISE = 0.8
 VISUAL_NOISE = 0.25
 WORDS_A_LIBRARY = 24
 PICTURES_A_LIBRARY = 16
 # Kinds whose members answer each other's pictures; of other things only the same photograph does.
-BASIC = """dog|cat|bird|fish|snake|lizard|frog|turtle|insect|spider|shark|monkey|bear|car|truck|boat|ship|airplane
-    |train|fruit|vegetable|furniture|hat|bottle|ball|fungus|weapon|computer|bag"""
-DEEDS = """quarterly|earnings|yesterday|democracy|arguing|thinking|jealousy|invoice|inflation|philosophy|algebra
-    |tomorrow|friendship|whispering|marriage|gravity|election|freedom|budget|deadline|strategy|password|silence
-    |victory|rumour|justice|debt|insurance|theory|tuesday"""
+BASIC = """dog|cat|bird|fish|snake|lizard|frog|turtle|insect|spider|shark|monkey|bear|car|truck|boat|ship
+    |airplane|train|fruit|vegetable|furniture|hat|bottle|ball|fungus|weapon|computer|bag"""
+DEEDS = """quarterly|earnings|yesterday|democracy|arguing|thinking|jealousy|invoice|inflation|philosophy
+    |algebra|tomorrow|friendship|whispering|marriage|gravity|election|freedom|budget|deadline|strategy
+    |password|silence|victory|rumour|justice|debt|insurance|theory|tuesday"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,9 @@ def main() -> None:
     parser.add_argument("--judge", action="store_true", help="judge the weights in the code, fit none")
     arguments = parser.parse_args()
     encoder = OfflineEncoder(device="cpu")
-    footage = read_footage(encoder, arguments.photographs, arguments.everyday, arguments.half, arguments.cache)
+    footage = read_footage(
+        encoder, arguments.photographs, arguments.everyday, arguments.half, arguments.cache
+    )
     asking = Asking(encoder, footage)
     for name in ("words", "examples"):
         found = [
@@ -178,7 +180,9 @@ class Asking:
             wanted = {}
             for word in words:
                 found = table.kind(word.lower())
-                classes = found.classes if found else (self._names.index(word),) if word in self._names else ()
+                classes = (
+                    found.classes if found else (self._names.index(word),) if word in self._names else ()
+                )
                 wanted[word] = frozenset(classes)
         shown = frozenset().union(*(footage.shows[one] for one in set(members.tolist())))
         there = [word for word in wanted if wanted[word] & shown]
@@ -249,7 +253,9 @@ def fit(name: str, rows: Sequence[Row]) -> None:
             break
         values = np.delete(values, columns.index("deviations"), axis=1)
         columns = tuple(column for column in columns if column != "deviations")
-    weights = ", ".join(f"{column}={value:.3g}" for column, value in zip(columns, model.coef_[0], strict=True))
+    weights = ", ".join(
+        f"{column}={value:.3g}" for column, value in zip(columns, model.coef_[0], strict=True)
+    )
     print(f"{name}: Weights({model.intercept_[0]:.3g}, {weights})  # {len(rows)} hits")
     report(name, rows, model.predict_proba(values)[:, 1])
 
