@@ -44,7 +44,7 @@ from encoders.minilm import MiniLM
 from encoders.preprocessing import squash
 from encoders.types import Concept, EmbeddingBatch, FrameBatch, TextReading, normalise
 from encoders.words.phrases import read_phrase
-from encoders.words.vectors import class_vector, query_vector
+from encoders.words.vectors import query_vector, shares_of_query
 
 if TYPE_CHECKING:
     import torch
@@ -176,16 +176,12 @@ class OfflineEncoder:
         concept = Concept(" ".join(phrase.unknown) or cleaned, class_names()[best], 0)
         return TextReading(text, (concept,), (), GUESSED_SHARE)
 
-    def concept_vectors(self, text: str) -> NDArray[np.float32]:
-        """Each thing that words name as a query of its own: float32 (C, 2281), each of L2 norm 1.
-
-        Of what is asked for together, footage should show all: the least of these scores says that better
-        than their sum. C is the number of `read_text(text).concepts`, or 0 where the tree knows none.
-        """
-        named = read_phrase(clean_texts([text])[0]).named
-        vectors = np.zeros((len(named), self.dim), dtype=np.float32)
-        for row, one in enumerate(named):
-            vectors[row, VISUAL_DIM:-1] = class_vector(one)
+    def encode_concepts(self, text: str) -> NDArray[np.float32]:
+        """What each thing that the tree knows adds to the words' embedding: float32 (C, 2281)."""
+        phrase = read_phrase(clean_texts([text])[0])
+        vectors = np.zeros((len(phrase.named), self.dim), dtype=np.float32)
+        if phrase.named:
+            vectors[:, VISUAL_DIM:-1] = shares_of_query(phrase.named, phrase.known_share)
         return vectors
 
     def concept_classes(self, text: str) -> list[NDArray[np.bool_]]:

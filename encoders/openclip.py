@@ -165,6 +165,10 @@ class OpenClipEncoder:
         """1: what words and frames can have in common is not known."""
         return 1.0
 
+    def encode_concepts(self, text: str) -> NDArray[np.float32]:
+        """None: words are encoded as a whole."""
+        return np.empty((0, self.dim), dtype=np.float32)
+
     def _load_tokenizer(self) -> Any:
         with self._lock:
             if self._tokenizer is None:

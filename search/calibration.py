@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from search.background_texts import BACKGROUND_TEXTS
 from search.sample import Sample
+from search.together import score_together
 
 # From this cosine on two clips show the same, in any library.
 NEAR_COPY = 0.95
@@ -112,12 +113,15 @@ class AskedFor:
         best_score: What a clip would score that shows all that is asked for; the encoder's word for it,
             1 where that is not known.
         known_share: How much of the words is understood, 0..1.
+        together: float32 (C, D), the things that are asked for together, as `score_together` takes them; None
+            or of no rows where that is one.
     """
 
     vectors: NDArray[np.float32]
     text_share: float
     best_score: float = 1.0
     known_share: float = 1.0
+    together: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,16 +200,19 @@ def judge(asked: AskedFor, sample: Sample, encoder_id: str) -> Level:
     """
     family = FAMILIES.get(_family_name(encoder_id))
     share = asked.text_share
-    scores = (sample.embeddings @ asked.vectors.T).max(axis=1, initial=-1.0)
-    scores = scores[scores < NEAR_COPY].astype(np.float64)
+    if asked.together is not None and len(asked.together):
+        scores = score_together(asked.together @ sample.embeddings.T)
+    else:
+        scores = (sample.embeddings @ asked.vectors.T).max(axis=1, initial=-1.0)
+    unlike = scores[scores < NEAR_COPY].astype(np.float64)
     lead = None
     if family is None:
         family = DEFAULT
-        mean, deviation = _own_spread(scores, sample, share)
+        mean, deviation = _own_spread(unlike, sample, share)
         if share > 0.5 and sample.text_means is not None and len(sample.text_means) > 1:
             # Texts differ less in a library where each of its clips is of another kind.
             spread = max(float(sample.text_means.std()), 1e-3)
-            lead = (float(scores.mean()) - float(sample.text_means.mean())) / spread if len(scores) else None
+            lead = (float(unlike.mean()) - float(sample.text_means.mean())) / spread if len(unlike) else None
     else:
         usual = [
             (share * words + (1.0 - share) * example) * asked.best_score
@@ -214,7 +221,7 @@ def judge(asked: AskedFor, sample: Sample, encoder_id: str) -> Level:
                 (family.words.usual_deviation or 0.1, family.examples.usual_deviation or 0.1),
             )
         ]
-        mean, deviation = _shrunk(scores, *usual)
+        mean, deviation = _shrunk(unlike, *usual)
     return Level(
         family=family,
         text_share=share,

@@ -24,6 +24,7 @@ from search.fitting_frames import order_key_frames
 from search.grouping import Group, ScoredClip, group_clips
 from search.library import Library
 from search.timeline import VideoMatches, score_frames
+from search.together import score_together
 from search.types import (
     MAX_LIMIT,
     ActionTag,
@@ -46,6 +47,9 @@ from search.types import (
 ALIGNED_VIDEOS = 20
 LEADS_PER_VIDEO = 3
 CANDIDATES_PER_EXAMPLE_CLIP = 100
+# Where words ask for several things together, among how many clips that show each best all are sought.
+CANDIDATES_PER_THING = 256
+CLIPS_AT_ONCE = 1024  # whose embeddings are held in memory
 KEPT_TEXTS = 1024  # people page, filter and refine: the same words come again
 
 
@@ -75,22 +79,33 @@ class EncodedQuery:
         asked: The same as its scores are judged by.
         examples: Footage to be laid over videos in time, as it is and mirrored.
         understood: What the encoder took its words for.
+        together: float32 (C, D), the things that the words ask for together, which add up to the vector;
+            of no rows where that is one thing, or not all that is asked for.
     """
 
     vectors: NDArray[np.float32]
     excluded: frozenset[int]
     asked: AskedFor
     examples: tuple[_EncodedExample, ...]
+    together: NDArray[np.float32]
     understood: tuple[TextReading, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedText:
-    """Words as the encoder has them: embedding (D,), what it took them for, what fits them best."""
+    """Words as the encoder has them.
+
+    Attributes:
+        vector: float32 (D,), their embedding.
+        reading: What they were taken for.
+        best_score: What a frame scores that clearly shows one thing which they name.
+        things: float32 (C, D), what each thing adds to the vector; none where they are one whole.
+    """
 
     vector: NDArray[np.float32]
     reading: TextReading | None
     best_score: float
+    things: NDArray[np.float32]
 
 
 class SearchEngine:
@@ -124,7 +139,9 @@ class SearchEngine:
                 f"{encoder.spec} has no text side: search by an image, a clip or a clip id"
             )
         vector = encoder.encode_text([text]).vectors[0]
-        encoded = EncodedText(vector, encoder.read_text(text), encoder.best_score(vector))
+        encoded = EncodedText(
+            vector, encoder.read_text(text), encoder.best_score(vector), encoder.encode_concepts(text)
+        )
         with self._texts_lock:
             self._texts[text] = encoded
             while len(self._texts) > KEPT_TEXTS:
@@ -247,17 +264,30 @@ class SearchEngine:
         # With words or a second example beside it, footage is a likeness, not a copy to align.
         alone = len(query.parts) == 1 and isinstance(query.parts[0], ExamplePart)
         footage = alone and query.parts[0].is_footage  # type: ignore[union-attr]
-        asked = self._asked_for(query, vectors, float(np.linalg.norm(total, axis=1).mean()))
+        together = self._things_together(query)
+        asked = self._asked_for(query, vectors, together, float(np.linalg.norm(total, axis=1).mean()))
         texts = [self.encode_text(part.text) for part in query.parts if isinstance(part, TextPart)]
         return EncodedQuery(
             vectors,
             frozenset(excluded),
             asked,
             tuple(examples) if footage else (),
+            together,
             tuple(text.reading for text in texts if text.reading is not None),
         )
 
-    def _asked_for(self, query: Query, vectors: NDArray[np.float32], norm: float) -> AskedFor:
+    def _things_together(self, query: Query) -> NDArray[np.float32]:
+        """The things that a query of nothing but words asks for, if they are several."""
+        only = query.parts[0]
+        if len(query.parts) == 1 and isinstance(only, TextPart) and only.weight > 0:
+            things = self.encode_text(only.text).things
+            if len(things) > 1:
+                return things
+        return np.empty((0, self._library.record().dim), np.float32)
+
+    def _asked_for(
+        self, query: Query, vectors: NDArray[np.float32], together: NDArray[np.float32], norm: float
+    ) -> AskedFor:
         """What a query asks for: `norm` is that of its vectors before they were scaled to 1."""
         best = known = texts = 0.0
         for part in query.parts:
@@ -272,12 +302,19 @@ class SearchEngine:
             else:
                 best += part.weight
         whole = sum(part.weight for part in query.parts if part.weight > 0)
-        return AskedFor(
-            vectors,
-            text_share=texts / whole,
-            best_score=min(1.0, best / norm),
-            known_share=known / texts if texts else 1.0,
-        )
+        known = known / texts if texts else 1.0
+        if len(together):
+            best, norm = self._best_together(together, known), 1.0
+        return AskedFor(vectors, texts / whole, min(1.0, best / norm), known, together)
+
+    def _best_together(self, things: NDArray[np.float32], known_share: float) -> float:
+        """What a clip scores that shows each thing as clearly as they can all be shown at once."""
+        encoder = self._library.encoder()
+        norms = np.linalg.norm(things, axis=1)
+        bests = [encoder.best_score(row) for row in things]
+        # Things share what a clip shows: of C each has 1 / sqrt(C) of its best score.
+        parts = np.array(bests) * norms / np.sqrt(len(things) * max(known_share, 1e-6))
+        return float(score_together(parts[:, None])[0])
 
     def _encode_part(self, part: QueryPart, excluded: set[int]) -> NDArray[np.float32]:
         if isinstance(part, TextPart):
@@ -352,6 +389,8 @@ class SearchEngine:
     def _scored(
         self, query: EncodedQuery, allowed: NDArray[np.int64] | None, depth: int
     ) -> tuple[list[ScoredClip], bool]:
+        if len(query.together):
+            return self._scored_together(query, allowed, max(depth, CANDIDATES_PER_THING))
         with self._library.index() as index:
             scores, ids = index.search(query.vectors, depth, allowed)
         exhausted = ids.shape[1] < depth
@@ -366,9 +405,30 @@ class SearchEngine:
             for clip_id, score in best.items()
             if clip_id in found
         ]
-        # Equal scores in order of id, so that the same query gives the same answer.
-        scored.sort(key=lambda one: (-one.score, one.clip.id))
-        return scored, exhausted
+        return _in_order(scored), exhausted
+
+    def _scored_together(
+        self, query: EncodedQuery, allowed: NDArray[np.int64] | None, depth: int
+    ) -> tuple[list[ScoredClip], bool]:
+        """Those that show all things: sought among what shows them best, each alone and in sum."""
+        with self._library.index() as index:
+            _, ids = index.search(np.concatenate([query.vectors, normalise(query.together)]), depth, allowed)
+        with self._library.read() as catalog:
+            found = catalog.clips([int(clip_id) for clip_id in np.unique(ids) if clip_id >= 0])
+            kept = list(found)
+            dim = query.vectors.shape[1]
+            scores = [np.zeros(0, np.float32)]
+            for start in range(0, len(kept), CLIPS_AT_ONCE):
+                embeddings = catalog.embeddings(kept[start : start + CLIPS_AT_ONCE], dim)
+                scores.append(score_together(query.together @ embeddings.T))
+        together = np.concatenate(scores).tolist()
+        scored = [ScoredClip(found[clip_id], score) for clip_id, score in zip(kept, together, strict=True)]
+        return _in_order(scored), ids.shape[1] < depth
+
+
+def _in_order(scored: list[ScoredClip]) -> list[ScoredClip]:
+    """The highest scores first, equal ones in order of id, so that the same query gives the same answer."""
+    return sorted(scored, key=lambda one: (-one.score, one.clip.id))
 
 
 def _encode_clips(encoder: Encoder, clips: tuple[FrameBatch, ...], *, mirrored: bool) -> _EncodedExample:
