@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.problems import MAX_ERRORS
+from search.bands import MATCH_PROBABILITY, MAYBE_PROBABILITY, Band
 from search.dates import recorded_bound
 from search.types import MAX_LIMIT, ClipPart, Filters, Query, QueryPart, SpanPart, TextPart
 
@@ -316,7 +317,7 @@ class ActionTagAnswer(StrictAnswer):
 
 
 class HitAnswer(StrictAnswer):
-    """A moment that was found; `weak` when unrelated queries score as well in this library."""
+    """A moment that was found, and how probable it is that it shows what was asked for."""
 
     clip_id: int
     video_id: int
@@ -324,11 +325,32 @@ class HitAnswer(StrictAnswer):
     start_seconds: float
     end_seconds: float
     score: float = Field(ge=-1, le=1, description="Cosine with the query.")
-    weak: bool
+    probability: float = Field(ge=0, le=1, description="That it shows what was asked for.")
+    band: Band = Field(
+        description=f"Of the probability: match from {MATCH_PROBABILITY}, maybe from {MAYBE_PROBABILITY}."
+    )
+    weak: bool = Field(description="Whether the band is not match.")
     actions: list[ActionTagAnswer]
-    key_frames: list[KeyFrameAnswer]
+    key_frames: list[KeyFrameAnswer] = Field(description="The one that fits the query best comes first.")
     match: MatchAnswer | None
     caption: str | None = Field(description="What a captioner said of the clip; null where none has.")
+
+
+class ConceptAnswer(StrictAnswer):
+    """One thing that words name; of 0 kinds where they were only compared with names and definitions."""
+
+    words: str
+    meaning: str
+    kinds: int = Field(ge=0)
+
+
+class ReadingAnswer(StrictAnswer):
+    """What the encoder understood of the words of one part of the query."""
+
+    text: str
+    concepts: list[ConceptAnswer]
+    unknown: list[str] = Field(description="Words that it knows nothing of.")
+    known_share: float = Field(ge=0, le=1)
 
 
 class SearchAnswer(StrictAnswer):
@@ -338,6 +360,9 @@ class SearchAnswer(StrictAnswer):
     encoder: str
     exact: bool
     took_ms: float
+    understood: list[ReadingAnswer] = Field(
+        description="Of each part in words; empty for encoders that take words as a whole."
+    )
 
 
 class MatchesAnswer(StrictAnswer):
@@ -352,6 +377,7 @@ class MatchesAnswer(StrictAnswer):
                     "times_seconds": [0.0, 0.52, 1.04, 1.56],
                     "scores": [0.1812, 0.1904, 0.3127, 0.3311],
                     "usual": 0.2431,
+                    "sure": 0.3002,
                 }
             ]
         },
@@ -360,9 +386,8 @@ class MatchesAnswer(StrictAnswer):
     video_id: int
     times_seconds: list[float] = Field(description="Of the stored frames; none of a file that failed.")
     scores: list[float] = Field(description="Cosine of each frame with the query, -1..1.")
-    usual: float = Field(
-        description="Below it a score says nothing: unrelated queries get as much, and a hit is `weak`."
-    )
+    usual: float = Field(description="Below it a hit of such a score is `unlikely`; 1 where every one is.")
+    sure: float = Field(description="From it on a hit of such a score is a `match`; 1 where none is.")
 
 
 class ClipAnswer(StrictAnswer):

@@ -182,7 +182,7 @@ class Services:
             with self.library.index():
                 self._readiness = Readiness(True, False, "the encoder is loading")
             self.library.encoder()
-            self.library.calibration()
+            self.library.sample()
         self._readiness = Readiness(True, True, self._readiness.reason)
 
     def _become(self, now: Readiness, error: Exception | None = None) -> None:

@@ -65,6 +65,17 @@ class Encoder(Protocol):
         """What is understood of words; None where they are only encoded as a whole."""
         ...
 
+    def best_score(self, text: NDArray[np.float32]) -> float:
+        """The cosine that a frame which clearly shows one thing has with words for that thing.
+
+        Args:
+            text: float32 (D,), an embedding by `encode_text`.
+
+        Returns:
+            Above 0; 1 where the encoder cannot tell.
+        """
+        ...
+
     def encode_concepts(self, text: str) -> NDArray[np.float32]:
         """What each thing that words ask for adds to their embedding: float32 (C, D).
 

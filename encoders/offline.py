@@ -204,6 +204,12 @@ class OfflineEncoder:
         tower, names = self._load_text_tower()
         return tower.encode(texts) @ names.T
 
+    def best_score(self, text: NDArray[np.float32]) -> float:
+        """What a frame that is surely of the likeliest class would score, were all the words understood."""
+        classes = text[VISUAL_DIM:-1]
+        share = classes.max() / max(float(np.linalg.norm(classes)), 1e-6)
+        return float(np.sqrt(1 - VISUAL_SHARE) * max(share, 1e-3))
+
     def _torch_device(self) -> torch.device:
         if self._device is None:
             self._device = choose_device(self._device_name)

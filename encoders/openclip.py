@@ -178,6 +178,10 @@ class OpenClipEncoder:
         """None: words are encoded as a whole."""
         return None
 
+    def best_score(self, text: NDArray[np.float32]) -> float:
+        """1: what words and frames can have in common is not known."""
+        return 1.0
+
     def encode_concepts(self, text: str) -> NDArray[np.float32]:
         """None: words are encoded as a whole."""
         return np.empty((0, self.dim), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""One picture of many hits: a row a hit, its key frames side by side under its place and time."""
+"""One picture of many hits: a row a hit, the key frames that fit best under its place and time."""
 
 from __future__ import annotations
 
@@ -34,21 +34,13 @@ def write_contact_sheet(path: Path, hits: Sequence[Hit], jpeg_of: Callable[[int]
     for row, hit in enumerate(shown):
         top = GAP + row * row_height
         name = printable(hit.path.rsplit("/", 1)[-1])
-        weak = "  (weak)" if hit.weak else ""
-        label = f"{hit.score:.3f}{weak}  {clock(hit.start_seconds)}-{clock(hit.end_seconds)}  {name}"
+        label = f"{hit.score:.3f}  {hit.band}  {clock(hit.start_seconds)}-{clock(hit.end_seconds)}  {name}"
         while label and draw.textlength(label, font=font) > width - 2 * GAP:
             label = label[:-2].rstrip("…") + "…"
         draw.text((GAP, top + 4), label, fill="#e8e8e8", font=font)
-        for column, frame in enumerate(_spread(hit.key_frames)):
+        for column, frame in enumerate(hit.key_frames[:FRAMES_PER_HIT]):
             with Image.open(io.BytesIO(jpeg_of(frame.id))) as picture:
                 picture.thumbnail((TILE_WIDTH, TILE_HEIGHT))
                 left = GAP + column * (TILE_WIDTH + GAP) + (TILE_WIDTH - picture.width) // 2
                 sheet.paste(picture, (left, top + LABEL_HEIGHT + (TILE_HEIGHT - picture.height) // 2))
     sheet.save(path)
-
-
-def _spread(frames: Sequence) -> list:
-    if len(frames) <= FRAMES_PER_HIT:
-        return list(frames)
-    step = (len(frames) - 1) / (FRAMES_PER_HIT - 1)
-    return [frames[round(number * step)] for number in range(FRAMES_PER_HIT)]

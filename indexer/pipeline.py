@@ -468,7 +468,6 @@ class _Ingest:
         if not self._summary.stopped:
             self._count_missing(paths)
         self._library.save_index()
-        self._library.calibration()
         self._library.actions.zero_shot.recalibrate()
         self._summary.wall_seconds = time.monotonic() - self._started
         return self._summary

@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.table import Table
 
 from encoders.action_names import normalise_action
+from encoders.types import TextReading
 
 if TYPE_CHECKING:
     from encoders import EncoderInfo
@@ -169,15 +170,20 @@ def examples_gone(counts: Mapping[str, int]) -> None:
 
 
 def search_result(result: SearchResult) -> None:
-    """Hits as a table on stdout: score, time, place, key-frame times, path."""
+    """Hits as a table on stdout: score, band, time, place, key-frame times (best first), path."""
     console = Console(highlight=False)
+    for reading in result.understood:
+        console.print(f"[dim]{escape(printable(understood(reading)))}[/]", soft_wrap=True)
     if not result.hits:
         console.print("nothing found: no clip passes the filters")
         return
-    if all(hit.weak for hit in result.hits):
+    if result.best_band == "unlikely":
         console.print("[yellow]nothing here looks like that[/]; the least unlike:")
+    elif result.best_band == "maybe":
+        console.print("[yellow]no sure match[/]; closest results:")
     table = Table(box=None, pad_edge=False)
     table.add_column("score", justify="right")
+    table.add_column("", no_wrap=True)
     table.add_column("time", no_wrap=True)
     table.add_column("clip", justify="right")
     table.add_column("key frames at", no_wrap=True)
@@ -189,9 +195,10 @@ def search_result(result: SearchResult) -> None:
         table.add_column("caption", overflow="fold")
     table.add_column("video", overflow="fold")
     for hit in result.hits:
-        style = "dim" if hit.weak else None
+        style = "dim" if hit.band == "unlikely" else None
         table.add_row(
-            f"{hit.score:.3f}{' weak' if hit.weak else ''}",
+            f"{hit.score:.3f}",
+            hit.band,
             f"{clock(hit.start_seconds)}-{clock(hit.end_seconds)}",
             str(hit.clip_id),
             _key_frame_times(hit.key_frames),
@@ -205,6 +212,19 @@ def search_result(result: SearchResult) -> None:
     console.print(
         f"[dim]{counted(len(result.hits), 'hit')}, {result.took_ms:.0f} ms, {how}, {result.encoder}[/]"
     )
+
+
+def understood(reading: TextReading) -> str:
+    """What words were taken for, in a line: "dog: 118 kinds; knows nothing of: quarterly, earnings"."""
+    parts = []
+    for concept in reading.concepts:
+        name = concept.words
+        if concept.meaning.casefold() != concept.words.casefold():
+            name += f" ({concept.meaning})"
+        parts.append(f"{name}: {counted(concept.kinds, 'kind')}" if concept.kinds else f"{name}: by likeness")
+    if reading.unknown:
+        parts.append(f"knows nothing of: {', '.join(reading.unknown)}")
+    return "; ".join(parts)
 
 
 def _action_names(hit: Hit) -> str:

@@ -1,186 +1,260 @@
-"""What an unrelated query scores in this library, so that a real match can be told from noise."""
+"""How probable it is that a hit shows what was asked for, from its score and the library's other scores.
+
+A cosine alone says little: how high unrelated things score depends on the query, on the library and on
+the encoder. Four things are known when a hit is judged, and a logistic model of few weights takes them
+together:
+
+- the score as a share of the best that one thing shown can score with these words (`Encoder.best_score`):
+  evidence that does not depend on what else the library holds, so that "dog" is a match in an archive of
+  dogs alone;
+- how many deviations the score lies above the query's mean over a sample of the library;
+- how many clips there are: the best of N unrelated scores grows with N (extreme values);
+- how much of the words the encoder understood.
+
+Weights are per family of encoders, learned from many made libraries and not from the one at hand; only mean
+and deviation are the library's, drawn towards the family's usual ones where it is small. `fit_bands.py` in
+`benchmarks/answers` makes those of `offline` and says from what; those of other encoders follow from an
+argument (see DEFAULT).
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass
-from pathlib import Path
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.types import Clip
-from search.vector_index import VectorIndex
+from search.background_texts import BACKGROUND_TEXTS
+from search.sample import Sample
+from search.together import score_together
 
-# A hit is weak unless it beats the unrelated queries' usual best score by this many standard
-# deviations, measured below the median only: above it stand the queries that are not unrelated
-# after all (copies of one video, a background text that the library does show).
-DEVIATIONS = 2.0
-SAMPLE_CLIPS = 256
-NEIGHBOURS = 64
-# From this cosine on two clips show the same; no library makes such a hit weak.
+# From this cosine on two clips show the same, in any library.
 NEAR_COPY = 0.95
+NEAR_COPY_PROBABILITY = 0.98
+LEAST_FIT = 0.002  # of the best score; what is below says no less
+MOST_DEVIATIONS = 12.0
+LONE_DEVIATION = 0.1  # where one clip is all there is
+OWN_COUNT = 16  # of clips: from so many on a library's own spread counts more than the usual one
 
-# Everyday things, people, places and deeds of many kinds: what people might look for, and what any
-# one library mostly does not hold.
-BACKGROUND_TEXTS = tuple(
-    """airport runway|apple pie|aquarium fish|archery|art museum|asphalt road|astronaut in space|
-    baby crawling|badminton match|bagpipes|baking bread|ballet dancer|bamboo forest|barber cutting hair|
-    baseball pitcher|bathroom sink|beach at sunset|bee on a flower|birthday cake|blacksmith|blizzard|
-    boat in a harbour|bookshelf|bowling alley|boxing match|brick wall|bride and groom|bulldozer|
-    butterfly|cactus|camel in the desert|campfire|candle|car crash|carpenter sawing wood|castle|cathedral|
-    cattle grazing|chemistry laboratory|cherry blossom|chess game|chicken coop|circus|city skyline at night|
-    classroom|cliff diving|clouds from a plane|coal mine|concert crowd|construction crane|coral reef|
-    corn field|court room|crocodile|crossword|cyclist|dam|deer in a forest|dentist|desert dunes|
-    dinner table|dog catching a frisbee|dolphin|drone view of a river|drum kit|eagle flying|
-    earthquake rubble|electric guitar|elephant|elevator|escalator|factory assembly line|farmers market|
-    fencing|ferris wheel|fire engine|fireworks|fishing rod|flag waving|flooded street|football stadium|
-    fountain|fox in the snow|frog|fruit stand|garage|garden hose|giraffe|glacier|glass blowing|goat|
-    golf swing|goose|graffiti|grandfather clock|graveyard|greenhouse|gymnastics|hair dryer|
-    hammer and nails|handshake|harp|hawk|haystack|hedgehog|helicopter|hockey game|horse race|hospital bed|
-    hot air balloon|hotel lobby|iceberg|ironing clothes|jellyfish|jigsaw puzzle|judge|juggling|kangaroo|
-    karate|kayak|keyboard|king penguin|kitchen stove|kite|knitting|ladder|lawn mower|library|lighthouse|
-    lightning|lion|lizard|lobster|map of the world|marathon runners|market stall|mechanic under a car|
-    microscope|military parade|milking a cow|monkey|moon|motorcycle|mountain climber|mushroom|nurse|
-    octopus|office desk|oil rig|opera singer|orchestra|orchid|owl|painting a fence|palm tree|parachute|
-    parking lot|parrot|pasta|peacock|petrol station|photographer|piano player|pigeon|pirate ship|pizza oven|
-    playground slide|police officer|polar bear|pottery wheel|printing press|protest march|pumpkin|puppet show|
-    rabbit|race car|radio tower|rainbow|rat|recording studio|refrigerator|rice field|rocket launch|
-    roller coaster|rowing crew|rugby scrum|running shoes|sail boat|sandwich|satellite dish|saxophone|
-    scarecrow|school bus|scissors|scuba diver|sewing machine|shark|shaving a beard|sheep dog|shopping mall|
-    shower|skateboard trick|ski jump|sleeping cat|snail|snake|snow plough|soap bubbles|solar panels|
-    spider web|spiral staircase|squirrel|starfish|steam train|stock exchange|storm waves|strawberry|
-    submarine|subway station|sumo wrestling|supermarket aisle|surfer|surgeon|sushi|swan|swimming pool|
-    swing|table tennis|tango|tank|tattoo|taxi|tea pot|telephone|television news reader|tennis serve|
-    tent|theatre stage|tiger|toaster|tornado|tractor|traffic jam|train tracks|trampoline|
-    treadmill|tree house|trombone|truck|tulips|turtle|umbrella|unicycle|vacuum cleaner|vending machine|
-    vineyard|violin|volcano|volleyball|waiter|washing machine|waterfall|wedding cake|weight lifting|
-    whale|wheelchair|whiteboard|wind turbine|window cleaner|wine glass|wolf|wood fire|wrestling|x-ray|
-    yoga pose|zebra""".replace("\n", "").split("|")
-)
+
+class Evidence(NamedTuple):
+    """What speaks for or against a hit.
+
+    Attributes:
+        fit: Natural logarithm of score / best score, which is held above LEAST_FIT.
+        score: The cosine itself.
+        deviations: How far the score lies above the query's mean, in deviations, 0 to MOST_DEVIATIONS.
+        clips: log10 of the number of clips.
+        unknown: The share of the words that is not understood.
+    """
+
+    fit: float
+    score: float
+    deviations: float
+    clips: float
+    unknown: float
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A logistic model of one kind of query.
+
+    Attributes:
+        constant: Added always.
+        fit, score, deviations, clips, unknown: What each of `Evidence` adds to the log-odds, times its value.
+        usual_mean, usual_deviation: What unrelated scores are like with this encoder, as shares of the best
+            score; None takes the library's own alone.
+    """
+
+    constant: float
+    fit: float = 0.0
+    score: float = 0.0
+    deviations: float = 0.0
+    clips: float = 0.0
+    unknown: float = 0.0
+    usual_mean: float | None = None
+    usual_deviation: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The models of encoders of one kind, for words and for pictures and footage."""
+
+    words: Weights
+    examples: Weights
+
+
+# Unrelated scores that are spread about their mean with the tails of a logistic distribution of their
+# deviation (heavier than a normal one's, as those of real archives are) lie above z deviations N exp(-1.81 z)
+# times in N. So 1.81 z - ln N of the best unrelated one follows Gumbel's law whatever N is, and passes 3 in
+# one library in twenty: that is where a hit of any other encoder becomes a match.
+_TAIL = math.pi / math.sqrt(3)
+_BY_EXTREMES = Weights(constant=-3.0, deviations=_TAIL, clips=-math.log(10.0), unknown=-4.0)
+DEFAULT = Family(words=_BY_EXTREMES, examples=_BY_EXTREMES)
+FAMILIES: dict[str, Family] = {
+    "offline": Family(
+        words=Weights(
+            2.94, fit=1.97, deviations=0.04, clips=-0.58, unknown=-5.1, usual_mean=-0.05, usual_deviation=0.15
+        ),
+        examples=Weights(-5.95, score=14.6, clips=-0.35, usual_mean=0.18, usual_deviation=0.06),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AskedFor:
+    """What is known of a query before it meets a library.
+
+    Attributes:
+        vectors: float32 (Q, D), of norm 1, searched together.
+        text_share: How much of the weight is that of words, 0..1.
+        best_score: What a clip would score that shows all that is asked for; the encoder's word for it,
+            1 where that is not known.
+        known_share: How much of the words is understood, 0..1.
+        together: float32 (C, D), the things that are asked for together, as `score_together` takes them; None
+            or of no rows where that is one.
+    """
+
+    vectors: NDArray[np.float32]
+    text_share: float
+    best_score: float = 1.0
+    known_share: float = 1.0
+    together: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How high unrelated queries get.
+    """What scores of one query in one library mean.
 
     Attributes:
-        usual: The usual best score of an unrelated query.
-        score: A score from which a hit counts, whatever the query.
-        lead: A lead over the query's mean score in the library from which a hit counts: words that
-            fit nothing score low everywhere, and then less is needed to stand out.
+        family: The models of the library's encoder.
+        text_share, best_score, known_share: As in `AskedFor`.
+        clips: How many clips are searched, 1 or more.
+        mean, deviation: Of the query's scores over the library.
+        lead: By how many deviations the mean lies above those of unrelated texts; None where there are none.
     """
 
-    usual: float
-    score: float
-    lead: float
-
-    def is_weak(self, score: float, mean_score: float) -> bool:
-        """Whether a hit is no better than unrelated queries get, by score and by lead."""
-        return score < self.score and score - mean_score < self.lead
-
-    def least(self, mean_score: float) -> float:
-        """The score below which every hit of a query of this mean score is weak."""
-        return min(self.score, mean_score + self.lead)
-
-
-# Taken where a library is too small to have a background: fewer than two videos.
-NO_TEXT = Level(0.0, 0.0, 0.0)
-DEFAULT_EXAMPLE = Level(0.4, 0.6, 0.4)
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Score levels of one library at one revision.
-
-    Attributes:
-        clips: How many clips it was measured on.
-        text, example: The levels of words, and of pictures and footage.
-        sample_ids: Clips whose mean score stands for the library's.
-        catalog_id: Whose; what was measured on another catalog says nothing.
-    """
-
+    family: Family
+    text_share: float
+    best_score: float
+    known_share: float
     clips: int
-    text: Level
-    example: Level
-    sample_ids: tuple[int, ...]
-    catalog_id: str = ""
+    mean: float
+    deviation: float
+    lead: float | None = None
 
-    def level(self, text_share: float) -> Level:
-        """The level of a query that is words by this share, 0..1."""
-        pairs = zip(astuple(self.text), astuple(self.example), strict=True)
-        return Level(*(text_share * text + (1 - text_share) * example for text, example in pairs))
+    def probability(self, score: float) -> float:
+        """That a hit of this score shows what was asked for: 0..1, never falling with the score."""
+        share = self.text_share
+        odds = share * self._log_odds(self.family.words, score)
+        odds += (1.0 - share) * self._log_odds(self.family.examples, score)
+        probability = 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, odds))))
+        if share == 0.0 and score >= NEAR_COPY:
+            return max(probability, NEAR_COPY_PROBABILITY)
+        return probability
 
-    def fits(self, clips: int) -> bool:
-        """Whether it still describes a library of so many clips."""
-        return abs(clips - self.clips) <= 0.1 * self.clips
+    def score_at(self, probability: float) -> float:
+        """The lowest score, -1..1, of which a hit is as probable as that; 1 where none is."""
+        low, high = -1.0, 1.0
+        for _ in range(40):
+            middle = (low + high) / 2
+            low, high = (low, middle) if self.probability(middle) >= probability else (middle, high)
+        return high
 
-    def save(self, path: Path) -> None:
-        """Writes it beside the index, as JSON."""
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(self)))
-        temporary.replace(path)
+    def evidence(self, score: float) -> Evidence:
+        """What speaks for a hit of this score."""
+        return Evidence(
+            fit=math.log(max(score / self.best_score, LEAST_FIT)),
+            score=score,
+            deviations=min(max((score - self.mean) / self.deviation, 0.0), MOST_DEVIATIONS),
+            clips=math.log10(self.clips),
+            unknown=1.0 - self.known_share,
+        )
 
-    @classmethod
-    def load(cls, path: Path, catalog_id: str = "") -> Calibration | None:
-        """Reads what `save` wrote of this catalog; None where there is nothing readable."""
-        try:
-            record = json.loads(path.read_text())
-            if record.get("catalog_id") != catalog_id:
-                return None
-            return cls(
-                record["clips"],
-                Level(**record["text"]),
-                Level(**record["example"]),
-                tuple(record["sample_ids"]),
-                catalog_id,
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
+    def _log_odds(self, weights: Weights, score: float) -> float:
+        odds = weights.constant
+        for name, value in zip(Evidence._fields, self.evidence(score), strict=True):
+            odds += getattr(weights, name) * value
+        if self.lead is not None:
+            # An archive of one thing: no clip stands out, but the words stand out among all others.
+            below = min((score - self.mean) / self.deviation, 0.0)
+            whole = _TAIL * (self.lead + below) - math.log(len(BACKGROUND_TEXTS))
+            odds = max(odds, whole + weights.unknown * (1.0 - self.known_share))
+        return odds
 
 
-def calibrate(
-    index: VectorIndex,
-    background: NDArray[np.float32] | None,
-    sample: NDArray[np.float32],
-    sample_clips: Sequence[Clip],
-    videos_of: Callable[[list[int]], dict[int, int]],
-) -> Calibration:
-    """Measures the background of a library.
+def is_fitted(encoder_id: str) -> bool:
+    """Whether there are weights of its own for an encoder's family."""
+    return _family_name(encoder_id) in FAMILIES
+
+
+def judge(asked: AskedFor, sample: Sample, encoder_id: str) -> Level:
+    """What scores of a query mean in the library of a sample.
 
     Args:
-        index: All its clips.
-        background: float32 (B, D), unit vectors of unrelated texts; None without a text tower.
-        sample: float32 (S, D), embeddings of some of its clips.
-        sample_clips: Those clips.
-        videos_of: Looks up the videos of clips by id.
+        asked: The query.
+        sample: Of the library.
+        encoder_id: Of the library; its first part names the family.
     """
-    text, example = NO_TEXT, DEFAULT_EXAMPLE
-    if background is not None and len(sample):
-        scores, _ = index.search(background, 1)
-        text = _level(scores[:, 0], (background @ sample.T).mean(axis=1))
-    owners = np.array([clip.video_id for clip in sample_clips])
-    if len(set(owners.tolist())) > 1:
-        scores, ids = index.search(sample, NEIGHBOURS)
-        known = videos_of(np.unique(ids).tolist())
-        found = np.array([[known.get(clip_id, -1) for clip_id in row] for row in ids.tolist()])
-        # A near copy is no unrelated clip, in whichever file it is.
-        foreign = (found != owners[:, None]) & (scores < NEAR_COPY)
-        # Where all neighbours are of the same video, the farthest bounds what others can score.
-        first = np.where(foreign.any(axis=1), foreign.argmax(axis=1), ids.shape[1] - 1)
-        others = owners[None, :] != owners[:, None]
-        means = (sample @ sample.T * others).sum(axis=1) / others.sum(axis=1)
-        example = _level(scores[np.arange(len(scores)), first], means)
-    return Calibration(len(index), text, example, tuple(clip.id for clip in sample_clips))
+    family = FAMILIES.get(_family_name(encoder_id))
+    share = asked.text_share
+    if asked.together is not None and len(asked.together):
+        scores = score_together(asked.together @ sample.embeddings.T)
+    else:
+        scores = (sample.embeddings @ asked.vectors.T).max(axis=1, initial=-1.0)
+    unlike = scores[scores < NEAR_COPY].astype(np.float64)
+    lead = None
+    if family is None:
+        family = DEFAULT
+        mean, deviation = _own_spread(unlike, sample, share)
+        if share > 0.5 and sample.text_means is not None and len(sample.text_means) > 1:
+            # Texts differ less in a library where each of its clips is of another kind.
+            spread = max(float(sample.text_means.std()), 1e-3)
+            lead = (float(unlike.mean()) - float(sample.text_means.mean())) / spread if len(unlike) else None
+    else:
+        usual = [
+            (share * words + (1.0 - share) * example) * asked.best_score
+            for words, example in (
+                (family.words.usual_mean or 0.0, family.examples.usual_mean or 0.0),
+                (family.words.usual_deviation or 0.1, family.examples.usual_deviation or 0.1),
+            )
+        ]
+        mean, deviation = _shrunk(unlike, *usual)
+    return Level(
+        family=family,
+        text_share=share,
+        best_score=max(asked.best_score, 1e-3),
+        known_share=asked.known_share,
+        clips=max(sample.clips, 1),
+        mean=mean,
+        deviation=max(deviation, 1e-4),
+        lead=lead,
+    )
 
 
-def _level(best_scores: NDArray[np.float32], mean_scores: NDArray[np.float32]) -> Level:
-    usual, score = _threshold(best_scores)
-    _, lead = _threshold(best_scores - mean_scores)
-    return Level(usual, min(score, NEAR_COPY), lead)
+def _shrunk(scores: NDArray[np.float64], usual_mean: float, usual_deviation: float) -> tuple[float, float]:
+    """Mean and deviation of scores, drawn towards the usual ones as if those were OWN_COUNT more scores."""
+    count = len(scores)
+    if not count:
+        return usual_mean, usual_deviation
+    own = float(scores.mean())
+    mean = (count * own + OWN_COUNT * usual_mean) / (count + OWN_COUNT)
+    spread = float(scores.var()) * count + OWN_COUNT * usual_deviation**2
+    return mean, math.sqrt(spread / (count + OWN_COUNT))
 
 
-def _threshold(values: NDArray[np.float32]) -> tuple[float, float]:
-    low, median = (float(level) for level in np.quantile(values, (0.1587, 0.5)))
-    return median, median + DEVIATIONS * (median - low)
+def _own_spread(scores: NDArray[np.float64], sample: Sample, share: float) -> tuple[float, float]:
+    """Mean and deviation without knowledge of the encoder: the prior is how other queries spread here."""
+    known = [spread for spread in (sample.text_deviation, sample.clip_deviation) if spread is not None]
+    if share > 0.5 and sample.text_deviation is not None:
+        usual = sample.text_deviation
+    else:
+        usual = known[-1] if known else LONE_DEVIATION
+    mean = float(scores.mean()) if len(scores) else 0.0
+    return _shrunk(scores, mean, max(usual, 1e-3))
+
+
+def _family_name(encoder_id: str) -> str:
+    return encoder_id.split("/", 1)[0]

@@ -455,6 +455,20 @@ class Catalog:
             np.concatenate(ids),
         )
 
+    def features_of_clips(
+        self, clip_ids: Sequence[int], dim: int
+    ) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float64]]]:
+        """Of each clip its id, features float32 (T, D) and times in seconds (T,); not of damaged ones."""
+        for chunk in _chunks(list(clip_ids)):
+            query = select(clip_vectors.c.clip_id, clip_vectors.c.times, clip_vectors.c.features).where(
+                clip_vectors.c.clip_id.in_(chunk)
+            )
+            for row in self._connection.execute(query).yield_per(64):
+                count = len(row.times) // 8
+                if count and len(row.times) == 8 * count and len(row.features) == 2 * count * dim:
+                    features = np.frombuffer(row.features, np.float16).reshape(count, dim)
+                    yield row.clip_id, features.astype(np.float32), np.frombuffer(row.times, np.float64)
+
     def embeddings(self, clip_ids: Sequence[int], dim: int) -> NDArray[np.float32]:
         """Stored embeddings: float32 (N, D), in the order asked. Raises NotFoundError."""
         found: dict[int, bytes] = {}

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from encoders import Encoder, encode_together
 from encoders.errors import InvalidQueryError, NotFoundError, UnsupportedQueryError
-from encoders.types import FrameBatch, normalise
+from encoders.types import FrameBatch, TextReading, normalise
 from search.action_catalog import overlaps_enough
 from search.actions import FoundSegments
 from search.alignment import Alignment, align
+from search.bands import MATCH_PROBABILITY, MAYBE_PROBABILITY
+from search.calibration import AskedFor, Level, judge
 from search.catalog import Catalog
+from search.fitting_frames import order_key_frames
 from search.grouping import Group, ScoredClip, group_clips
 from search.library import Library
 from search.timeline import VideoMatches, score_frames
@@ -73,17 +76,36 @@ class EncodedQuery:
     Attributes:
         vectors: float32 (Q, D), searched together.
         excluded: Clips that are left out: those that were asked with.
-        text_share: How much of the weight is that of words, 0 to 1.
+        asked: The same as its scores are judged by.
         examples: Footage to be laid over videos in time, as it is and mirrored.
+        understood: What the encoder took its words for.
         together: float32 (C, D), the things that the words ask for together, which add up to the vector;
             of no rows where that is one thing, or not all that is asked for.
     """
 
     vectors: NDArray[np.float32]
     excluded: frozenset[int]
-    text_share: float
+    asked: AskedFor
     examples: tuple[_EncodedExample, ...]
     together: NDArray[np.float32]
+    understood: tuple[TextReading, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedText:
+    """Words as the encoder has them.
+
+    Attributes:
+        vector: float32 (D,), their embedding.
+        reading: What they were taken for.
+        best_score: What a frame scores that clearly shows one thing which they name.
+        things: float32 (C, D), what each thing adds to the vector; none where they are one whole.
+    """
+
+    vector: NDArray[np.float32]
+    reading: TextReading | None
+    best_score: float
+    things: NDArray[np.float32]
 
 
 class SearchEngine:
@@ -91,7 +113,7 @@ class SearchEngine:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._texts: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._texts: OrderedDict[str, EncodedText] = OrderedDict()
         self._texts_lock = threading.Lock()
 
     def new_texts(self, query: Query) -> list[str]:
@@ -100,8 +122,8 @@ class SearchEngine:
             texts = [part.text for part in query.parts if isinstance(part, TextPart)]
             return [text for text in texts if text not in self._texts]
 
-    def encode_text(self, text: str) -> NDArray[np.float32]:
-        """The embedding (D,) of words; the last thousand are remembered.
+    def encode_text(self, text: str) -> EncodedText:
+        """Words as the encoder has them; the last thousand are remembered.
 
         Raises:
             InvalidQueryError: The text is empty or blank.
@@ -117,11 +139,14 @@ class SearchEngine:
                 f"{encoder.spec} has no text side: search by an image, a clip or a clip id"
             )
         vector = encoder.encode_text([text]).vectors[0]
+        encoded = EncodedText(
+            vector, encoder.read_text(text), encoder.best_score(vector), encoder.encode_concepts(text)
+        )
         with self._texts_lock:
-            self._texts[text] = vector
+            self._texts[text] = encoded
             while len(self._texts) > KEPT_TEXTS:
                 self._texts.popitem(last=False)
-        return vector
+        return encoded
 
     def search(
         self,
@@ -152,29 +177,26 @@ class SearchEngine:
         started = time.perf_counter()
         record = self._library.record()
         encoded = query if isinstance(query, EncodedQuery) else self.encode(query)
-        level = self._library.calibration().level(encoded.text_share)
-        mean_score = self._library.mean_score(encoded.vectors)
-
-        def is_weak(score: float) -> bool:
-            return level.is_weak(score, mean_score)
-
+        level = judge(encoded.asked, self._library.sample(), record.encoder_id)
+        usual = level.score_at(MAYBE_PROBABILITY)
         wanted = self._library.actions.wanted(filters)
         allowed = self._library.actions.allowed_clips(filters, wanted)
         while True:
-            groups = self._grouped(encoded, allowed, limit, group_by, level.usual)
+            groups = self._grouped(encoded, allowed, limit, group_by, usual)
             with self._library.read() as catalog:
                 shown = groups if encoded.examples else groups[:limit]
                 if catalog.revision() != record.revision and not _all_there(catalog, shown):
                     continue  # a video went away since its clips were found: others take their place
-                hits = _hits(catalog, shown, is_weak)
+                hits = _hits(catalog, shown, level)
                 if encoded.examples:
-                    matched = _matches(catalog, encoded, groups, record.dim, is_weak, self._pool)
+                    matched = _matches(catalog, encoded, groups, record.dim, level, self._pool)
                     letting_in = self._letting_in(catalog, matched, wanted)
                     matched = [
                         hit for hit in matched if _passes(hit, allowed, filters, letting_in[hit.video_id])
                     ]
                     hits = _merged(matched, hits, group_by)[:limit]
                 hits = _tagged(catalog, hits, self._letting_in(catalog, hits, wanted))
+                hits = order_key_frames(catalog, hits, encoded.vectors, record.dim)
                 captions = catalog.captions.of_clips([hit.clip_id for hit in hits], filters.caption)
                 hits = [replace(hit, caption=captions.get(hit.clip_id)) for hit in hits]
             break
@@ -185,6 +207,7 @@ class SearchEngine:
             encoder=record.encoder_id,
             exact=exact,
             took_ms=(time.perf_counter() - started) * 1000,
+            understood=encoded.understood,
         )
 
     def matches(self, query: Query | EncodedQuery, video_id: int) -> VideoMatches:
@@ -197,12 +220,12 @@ class SearchEngine:
         with self._library.read() as catalog:
             catalog.video(video_id)
         encoded = query if isinstance(query, EncodedQuery) else self.encode(query)
-        level = self._library.calibration().level(encoded.text_share)
-        mean_score = self._library.mean_score(encoded.vectors)
+        level = judge(encoded.asked, self._library.sample(), record.encoder_id)
         with self._library.read() as catalog:
             catalog.video(video_id)  # it may have gone meanwhile
             times, scores = score_frames(catalog.actions.tracks(video_id, record.dim), encoded.vectors)
-        return VideoMatches(video_id, times, scores, level.least(mean_score))
+        usual, sure = level.score_at(MAYBE_PROBABILITY), level.score_at(MATCH_PROBABILITY)
+        return VideoMatches(video_id, times, scores, usual, sure)
 
     def _letting_in(
         self, catalog: Catalog, hits: list[Hit], wanted: FoundSegments | None
@@ -238,31 +261,64 @@ class SearchEngine:
         vectors = normalise(total)
         if not np.isfinite(vectors).all() or (np.linalg.norm(vectors, axis=1) < 0.5).any():
             raise InvalidQueryError("the parts of the query cancel each other out: change their weights")
-        text = sum(abs(part.weight) for part in query.parts if isinstance(part, TextPart))
-        whole = sum(abs(part.weight) for part in query.parts)
         # With words or a second example beside it, footage is a likeness, not a copy to align.
         alone = len(query.parts) == 1 and isinstance(query.parts[0], ExamplePart)
         footage = alone and query.parts[0].is_footage  # type: ignore[union-attr]
+        together = self._things_together(query)
+        asked = self._asked_for(query, vectors, together, float(np.linalg.norm(total, axis=1).mean()))
+        texts = [self.encode_text(part.text) for part in query.parts if isinstance(part, TextPart)]
         return EncodedQuery(
             vectors,
             frozenset(excluded),
-            text / whole,
+            asked,
             tuple(examples) if footage else (),
-            self._things_together(query),
+            together,
+            tuple(text.reading for text in texts if text.reading is not None),
         )
 
     def _things_together(self, query: Query) -> NDArray[np.float32]:
         """The things that a query of nothing but words asks for, if they are several."""
         only = query.parts[0]
         if len(query.parts) == 1 and isinstance(only, TextPart) and only.weight > 0:
-            things = self._library.encoder().encode_concepts(only.text)
+            things = self.encode_text(only.text).things
             if len(things) > 1:
                 return things
         return np.empty((0, self._library.record().dim), np.float32)
 
+    def _asked_for(
+        self, query: Query, vectors: NDArray[np.float32], together: NDArray[np.float32], norm: float
+    ) -> AskedFor:
+        """What a query asks for: `norm` is that of its vectors before they were scaled to 1."""
+        best = known = texts = 0.0
+        for part in query.parts:
+            if part.weight < 0:
+                continue  # what shows none of it has no more and no less of the rest
+            if isinstance(part, TextPart):
+                encoded = self.encode_text(part.text)
+                share = 1.0 if encoded.reading is None else encoded.reading.known_share
+                best += part.weight * encoded.best_score
+                known += part.weight * share
+                texts += part.weight
+            else:
+                best += part.weight
+        whole = sum(part.weight for part in query.parts if part.weight > 0)
+        known = known / texts if texts else 1.0
+        if len(together):
+            best, norm = self._best_together(together, known), 1.0
+        return AskedFor(vectors, texts / whole, min(1.0, best / norm), known, together)
+
+    def _best_together(self, things: NDArray[np.float32], known_share: float) -> float:
+        """What a clip scores that shows each thing as clearly as they can all be shown at once."""
+        encoder = self._library.encoder()
+        norms = np.linalg.norm(things, axis=1)
+        bests = [encoder.best_score(row) for row in things]
+        # Things share what a clip shows: of C each has 1 / sqrt(C) of its best score.
+        parts = np.array(bests) * norms / np.sqrt(len(things) * max(known_share, 1e-6))
+        return float(score_together(parts[:, None])[0])
+
     def _encode_part(self, part: QueryPart, excluded: set[int]) -> NDArray[np.float32]:
         if isinstance(part, TextPart):
-            return self.encode_text(part.text)
+            return self.encode_text(part.text).vector
         if isinstance(part, ExamplePart):
             encoder = self._library.encoder()
             pooled = [encoder.pool(encoder.encode_frames(clip)) for clip in part.clips]
@@ -393,7 +449,7 @@ def _all_there(catalog: Catalog, groups: list[Group]) -> bool:
     return len(catalog.clips(sorted(ids))) == len(ids)
 
 
-def _hits(catalog: Catalog, groups: list[Group], is_weak: Callable[[float], bool]) -> list[Hit]:
+def _hits(catalog: Catalog, groups: list[Group], level: Level) -> list[Hit]:
     shown = [one.clip.id for group in groups for one in group.clips]
     frames = catalog.key_frames(shown)
     return [
@@ -404,7 +460,7 @@ def _hits(catalog: Catalog, groups: list[Group], is_weak: Callable[[float], bool
             start_seconds=group.clips[0].clip.start_seconds,
             end_seconds=group.clips[-1].clip.end_seconds,
             score=group.best.score,
-            weak=is_weak(group.best.score),
+            probability=level.probability(group.best.score),
             key_frames=tuple(frame for one in group.clips for frame in frames[one.clip.id]),
         )
         for group in groups
@@ -438,7 +494,7 @@ def _matches(
     query: EncodedQuery,
     groups: list[Group],
     dim: int,
-    is_weak: Callable[[float], bool],
+    level: Level,
     pool: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> list[Hit]:
     """The best alignment in each of the likeliest videos."""
@@ -458,7 +514,7 @@ def _matches(
             ),
             key=lambda entry: entry[0].fit,
         )
-        matched.append(_matched_hit(catalog, *best, dim, is_weak, pool))
+        matched.append(_matched_hit(catalog, *best, dim, level, pool))
     return matched
 
 
@@ -485,7 +541,7 @@ def _merged(matched: list[Hit], hits: list[Hit], group_by: GroupBy) -> list[Hit]
         if not any(_overlap(hit, other) or (by_video and hit.video_id == other.video_id) for other in matched)
     ]
     # In the order of what they are shown with; of equal ones the aligned span leads.
-    return sorted([*matched, *rest], key=lambda hit: (hit.weak, -hit.score, hit.match is None))
+    return sorted([*matched, *rest], key=lambda hit: (-hit.score, hit.match is None))
 
 
 def _overlap(one: Hit, other: Hit) -> bool:
@@ -525,7 +581,7 @@ def _matched_hit(
     example: _EncodedExample,
     lead: Clip,
     dim: int,
-    is_weak: Callable[[float], bool],
+    level: Level,
     pool: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> Hit:
     start, end = alignment.start_seconds, alignment.end_seconds
@@ -549,7 +605,7 @@ def _matched_hit(
         start_seconds=alignment.start_seconds,
         end_seconds=alignment.end_seconds,
         score=score,
-        weak=is_weak(score),
+        probability=level.probability(score),
         key_frames=tuple(frame for clip_id in spanned for frame in frames[clip_id]),
         match=Match(
             alignment.query_start_seconds,

@@ -7,9 +7,8 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,10 +26,12 @@ from encoders.errors import (
 )
 from encoders.whole_files import is_abandoned, make_private_file, make_private_folder
 from search.actions import Actions
-from search.calibration import BACKGROUND_TEXTS, SAMPLE_CLIPS, Calibration, calibrate
+from search.background_texts import BACKGROUND_TEXTS
+from search.calibration import is_fitted
 from search.catalog import Catalog, LibraryRecord, open_record
 from search.database import INGEST_LOCK, JOBS_LOCK, Database
-from search.types import Clip, Filters
+from search.sample import Sample, choose_clips, measure_sample
+from search.types import Filters
 
 if TYPE_CHECKING:
     from search.faiss_index import FaissIndex
@@ -91,8 +92,7 @@ class Library:
         self._index_lock = threading.RLock()
         self._save_lock = threading.Lock()
         self._traces_left = False
-        self._calibration: Calibration | None = None
-        self._mean_sample: tuple[Calibration, NDArray[np.float32]] | None = None
+        self._clip_sample: Sample | None = None
         self.actions = Actions(self)
 
     # --- catalog ---------------------------------------------------------------------------
@@ -196,7 +196,7 @@ class Library:
     # --- encoder ---------------------------------------------------------------------------
 
     def create(self, encoder: Encoder, *, pooling: str, sampling: str) -> None:
-        """Fixes the library's encoder; stores the background texts that calibrate its scores."""
+        """Fixes the library's encoder; stores the background texts that its words are held against."""
         with self.write() as catalog:
             if catalog.library_record() is not None:
                 return
@@ -323,11 +323,10 @@ class Library:
         """Throws the saved index away and makes it anew from the catalog."""
         with self._index_lock:
             self._index = self._new_index(self.record())
-            self._calibration = None
+            self._clip_sample = None
             with self.index() as index, self._one_saver():
                 index.save(self.index_folder)
                 self._saved_revision = index.revision
-            self.calibration(fresh=True)
 
     def save_index(self) -> None:
         """Writes the index for the next program; a folder that cannot be written to is no harm.
@@ -370,54 +369,41 @@ class Library:
             return -1
         return int(str(described["revision"])) if self.index_file_exists() else -1
 
-    def calibration(self, *, fresh: bool = False) -> Calibration:
-        """What unrelated queries score in this library; measured anew as it grows."""
-        path = self.index_folder / "calibration.json"
+    def sample(self) -> Sample:
+        """Clips that stand for the library as it is now; those that stay are not read again."""
         with self.index() as index:
-            if self._calibration is not None and self._calibration.catalog_id != index.catalog_id:
-                self._calibration = None  # the library was restored under this program
-            known = None if fresh else (self._calibration or Calibration.load(path, index.catalog_id))
-            if known is None or not known.fits(len(index)):
-                known = self._calibrate(index)
-                with suppress(OSError):
-                    known.save(path)
-            self._calibration = known
-            return known
-
-    def _calibrate(self, index: FaissIndex) -> Calibration:
-        chosen = np.sort(np.random.default_rng(0).permutation(index.ids())[:SAMPLE_CLIPS])
-        with self.read() as catalog:
-            record = open_record(catalog)
-            clips, sample = self._sample(catalog, chosen.tolist(), record.dim)
-
-            def videos_of(clip_ids: list[int]) -> dict[int, int]:
-                return {clip.id: clip.video_id for clip in catalog.clips(clip_ids).values()}
-
-            measured = calibrate(index, catalog.background(), sample, clips, videos_of)
-            return replace(measured, catalog_id=record.catalog_id)
+            known = self._clip_sample
+            place = (index.catalog_id, index.revision)
+            if known is not None and (known.catalog_id, known.revision) == place:
+                return known
+            with self.read() as catalog:
+                self._clip_sample = self._choose_sample(catalog, index, known)
+            return self._clip_sample
 
     @staticmethod
-    def _sample(
-        catalog: Catalog, clip_ids: Sequence[int], dim: int
-    ) -> tuple[list[Clip], NDArray[np.float32]]:
-        """Those of the clips that still exist, and their embeddings (S, D)."""
-        found = catalog.clips(clip_ids)
-        clips = [found[clip_id] for clip_id in sorted(found)]
-        if not clips:
-            return [], np.zeros((0, dim), np.float32)
-        return clips, catalog.embeddings([clip.id for clip in clips], dim)
-
-    def mean_score(self, vectors: NDArray[np.float32]) -> float:
-        """What the library's clips score on average: the best of the vectors (Q, D) for each clip."""
-        calibration = self.calibration()
-        with self._index_lock:
-            if self._mean_sample is None or self._mean_sample[0] is not calibration:
-                with self.read() as catalog:
-                    record = open_record(catalog)
-                    _, sample = self._sample(catalog, calibration.sample_ids, record.dim)
-                self._mean_sample = (calibration, sample)
-            sample = self._mean_sample[1]
-        return float((sample @ vectors.T).max(axis=1).mean()) if len(sample) else 0.0
+    def _choose_sample(catalog: Catalog, index: FaissIndex, known: Sample | None) -> Sample:
+        record = open_record(catalog)
+        chosen = choose_clips(index.ids())
+        if known is None or known.catalog_id != index.catalog_id:
+            rows: dict[int, NDArray[np.float32]] = {}
+        else:
+            rows = dict(zip(known.clip_ids.tolist(), known.embeddings, strict=True))
+        # What went away since the index was brought up to date is left out.
+        new = list(catalog.clips([clip_id for clip_id in chosen.tolist() if clip_id not in rows]))
+        if new:
+            rows.update(zip(new, catalog.embeddings(new, record.dim), strict=True))
+        there = [clip_id for clip_id in chosen.tolist() if clip_id in rows]
+        embeddings = np.zeros((len(there), record.dim), np.float32)
+        for number, clip_id in enumerate(there):
+            embeddings[number] = rows[clip_id]
+        return measure_sample(
+            index.catalog_id,
+            index.revision,
+            len(index),
+            np.array(there, np.int64),
+            embeddings,
+            None if is_fitted(record.encoder_id) else catalog.background(),
+        )
 
     # --- the whole -------------------------------------------------------------------------
 

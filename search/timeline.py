@@ -48,13 +48,15 @@ class VideoMatches:
     Attributes:
         times_seconds: float64 (T,), of the stored frames, ascending.
         scores: float32 (T,), cosine of each with the query, -1..1.
-        usual: Below it a score says nothing: a search would call such a hit weak.
+        usual: Below it a hit of such a score is "unlikely"; 1 where every one is.
+        sure: From it on a hit of such a score is a "match"; 1 where none is.
     """
 
     video_id: int
     times_seconds: NDArray[np.float64]
     scores: NDArray[np.float32]
     usual: float
+    sure: float
 
 
 def score_frames(

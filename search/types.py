@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.errors import InvalidQueryError
-from encoders.types import FrameBatch
+from encoders.types import FrameBatch, TextReading
+from search.bands import BANDS, Band, band_of
 from search.caption_words import caption_words
 
 VideoStatus = Literal["indexed", "failed", "missing"]
@@ -276,8 +277,8 @@ class Hit:
         start_seconds, end_seconds: The clip's span; the merged span when grouped by moment; the
             aligned span when `match` is given.
         score: Cosine with the query, -1..1.
-        weak: Whether the score is no better than this library gives to unrelated queries.
-        key_frames: Of the clips in the span, in order of time.
+        probability: That it shows what was asked for, 0..1; see `search/bands.py`.
+        key_frames: Of the clips in the span; of a search's hit the one that fits the query best comes first.
         actions: What heads saw in the span, most confident first.
         match: The time alignment with the example, for queries by footage.
         caption: What a captioner said of the clip, or of the best one; None where none has.
@@ -289,11 +290,25 @@ class Hit:
     start_seconds: float
     end_seconds: float
     score: float
-    weak: bool
+    probability: float
     key_frames: tuple[KeyFrame, ...] = ()
     actions: tuple[ActionTag, ...] = ()
     match: Match | None = None
     caption: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.probability <= 1.0:
+            raise ValueError(f"a probability must be from 0 to 1, got {self.probability}")
+
+    @property
+    def band(self) -> Band:
+        """How sure it is: "match", "maybe" or "unlikely"."""
+        return band_of(self.probability)
+
+    @property
+    def weak(self) -> bool:
+        """Whether it is no match."""
+        return self.band != "match"
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,9 +319,18 @@ class SearchResult:
         encoder: The encoder's id.
         exact: Whether every allowed clip was compared (no approximation).
         took_ms: Wall time from query to hits, encoding included.
+        understood: What the encoder took the query's words for, part by part; none where it takes them as a
+            whole.
     """
 
     hits: tuple[Hit, ...]
     encoder: str
     exact: bool
     took_ms: float
+    understood: tuple[TextReading, ...] = ()
+
+    @property
+    def best_band(self) -> Band | None:
+        """The band of the surest hit; None without hits."""
+        bands = {hit.band for hit in self.hits}
+        return next((band for band in BANDS if band in bands), None)

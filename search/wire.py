@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from encoders.types import TextReading
 from search.catalog import Job
 from search.types import Clip, Hit, KeyFrame, SearchResult, Segment, Video
 
@@ -35,7 +36,7 @@ def key_frames_document(video_id: int, frames: Iterable[tuple[KeyFrame, float]],
 
 
 def hit_document(hit: Hit) -> dict[str, Any]:
-    """One hit; `match` is there for queries by footage only."""
+    """One hit, its key frames best first; `match` is there for queries by footage only."""
     match = None
     if hit.match is not None:
         match = {
@@ -51,6 +52,8 @@ def hit_document(hit: Hit) -> dict[str, Any]:
         "start_seconds": _seconds(hit.start_seconds),
         "end_seconds": _seconds(hit.end_seconds),
         "score": round(hit.score, 6),
+        "probability": round(hit.probability, 4),
+        "band": hit.band,
         "weak": hit.weak,
         "actions": [
             {"action": tag.action, "confidence": round(tag.confidence, 6), "head": tag.head}
@@ -69,6 +72,19 @@ def result_document(result: SearchResult) -> dict[str, Any]:
         "encoder": result.encoder,
         "exact": result.exact,
         "took_ms": round(result.took_ms, 3),
+        "understood": [reading_document(reading) for reading in result.understood],
+    }
+
+
+def reading_document(reading: TextReading) -> dict[str, Any]:
+    """What was understood of the words of one part of a query."""
+    return {
+        "text": reading.text,
+        "concepts": [
+            {"words": one.words, "meaning": one.meaning, "kinds": one.kinds} for one in reading.concepts
+        ],
+        "unknown": list(reading.unknown),
+        "known_share": round(reading.known_share, 4),
     }
 
 
@@ -155,6 +171,7 @@ def matches_document(matches: VideoMatches) -> dict[str, Any]:
         "times_seconds": [_seconds(value) for value in matches.times_seconds.tolist()],
         "scores": [round(value, 4) for value in matches.scores.tolist()],
         "usual": round(matches.usual, 4),
+        "sure": round(matches.sure, 4),
     }
 
 

@@ -80,11 +80,7 @@ class ZeroShot:
 
     def _sample(self) -> NDArray[np.float32]:
         """Embeddings (S, D) from all over the library."""
-        calibration = self._library.calibration()
-        with self._library.read() as catalog:
-            known = catalog.clips(calibration.sample_ids)
-            dim = self._library.record().dim
-            return catalog.embeddings(list(known), dim) if known else np.zeros((0, dim), np.float32)
+        return self._library.sample().embeddings
 
     def head_for(self, name: str) -> ZeroShotHead | None:
         """A head for one name that none knows; None where the library does not tag by name."""

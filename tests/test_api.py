@@ -104,11 +104,10 @@ def test_the_answer_has_the_keys_that_the_command_line_prints(client: TestClient
     arguments = ["search", "a rabbit", "-k", "1", "--json", "--device", "cpu", "-L", str(library.folder)]
     printed = subprocess.run(command + arguments, cwd=ROOT, capture_output=True, check=True, timeout=60)
     document = json.loads(printed.stdout)
-    assert set(answer) == set(document) == {"hits", "encoder", "exact", "took_ms"}
+    assert set(answer) == set(document) == {"hits", "encoder", "exact", "took_ms", "understood"}
     assert answer["hits"] == document["hits"]
-    assert {"clip_id", "path", "start_seconds", "score", "weak", "actions", "key_frames"} <= set(
-        answer["hits"][0]
-    )
+    judged = {"score", "probability", "band", "weak"}
+    assert judged | {"clip_id", "path", "start_seconds", "actions", "key_frames"} <= set(answer["hits"][0])
 
 
 def test_parts_combine_and_a_stored_clip_is_not_its_own_answer(client: TestClient) -> None:

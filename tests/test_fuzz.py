@@ -37,7 +37,6 @@ from indexer.sampling import sample_clips
 from indexer.span_files import read_spans
 from indexer.types import SampledClip, SamplingOptions, VideoInfo
 from indexer.worker import DecodeWorker
-from search.calibration import Calibration
 from search.catalog import Catalog
 from search.conditions import path_prefix_condition
 from search.database import Database
@@ -405,8 +404,6 @@ def test_heads_and_indexes_of_any_bytes_are_refused(folder: Path, content: bytes
     for place, byte in enumerate(content):
         changed[(place * 37 + byte) % len(changed)] ^= byte
     only_ours(lambda: unpack(bytes(changed), "x", {"weights": (np.float32, 1)}))
-    (folder / "calibration.json").write_bytes(content)
-    Calibration.load(folder / "calibration.json")
     index = folder / "index"
     index.mkdir(exist_ok=True)
     (index / "index.json").write_bytes(content)

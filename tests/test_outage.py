@@ -27,7 +27,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, 0.1)
     # The made library's encoder does not exist.
     monkeypatch.setattr(Library, "encoder", lambda self: None)
-    monkeypatch.setattr(Library, "calibration", lambda self: None)
+    monkeypatch.setattr(Library, "sample", lambda self: None)
 
 
 @pytest.fixture

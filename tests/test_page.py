@@ -94,7 +94,9 @@ def test_words_find_and_a_click_plays_from_the_moment(page: Any, shown: Shown) -
     page.select_option("#f-group", "clip")
     page.locator("#words").press("Enter")
     expect(page.locator(".card .name").first).to_have_text("street.mp4")
-    expect(page.locator(".card .score").first).to_contain_text(re.compile(r"(Match|Weak)\s*0\.\d{3}"))
+    expect(page.locator(".card .score").first).to_contain_text(
+        re.compile(r"(Match|Maybe|Unlikely)\s*0\.\d{3}")
+    )
     expect(page).to_have_url(re.compile(r"q=mountain\+bikes"))
     later = first(page, "street.mp4").and_(page.locator(".card").filter(has_not_text="0:00.0 –"))
     start = float(later.locator(".time").text_content().split(" – ")[0].removeprefix("0:"))

@@ -29,7 +29,7 @@ export function card(hit, on) {
   });
   const item = make(
     "li",
-    { class: `card${hit.weak ? " weak" : ""}`, draggable: true },
+    { class: `card ${hit.band ?? ""}`, draggable: true },
     picture,
     make("p", { class: "name", title: hit.path }, name),
     isScored ? score(hit) : null,
@@ -55,10 +55,10 @@ export function card(hit, on) {
 
 function score(hit) {
   const meter = make("i");
-  meter.style.width = `${Math.max(0, Math.min(1, hit.score)) * 100}%`;
+  meter.style.width = `${hit.probability * 100}%`;
   return make(
     "p",
-    { class: "score", title: hit.weak ? "Unrelated queries score as well here" : null },
+    { class: "score", title: `Shows what was asked for with a probability of ${percent(hit.probability)}` },
     make("span", { class: "meter", "aria-hidden": "true" }, meter),
     make("b", {}, verdict(hit)),
     make("span", { class: "number" }, hit.score.toFixed(3)),

@@ -28,15 +28,26 @@ export function length(seconds) {
   return seconds < 3600 ? `${clock(seconds, 0)} min` : `${clock(seconds, 0)} h`;
 }
 
-// The key frame that stands for a span: the one nearest to its middle.
+// The key frame that stands for a span: of a hit the one that fits best, else the one nearest to the middle.
 export function still(one) {
+  if (one.band) return one.key_frames[0] ?? null;
   const middle = (one.start_seconds + one.end_seconds) / 2;
   const away = (frame) => Math.abs(frame.time_seconds - middle);
   return one.key_frames.reduce((best, frame) => (!best || away(frame) < away(best) ? frame : best), null);
 }
 
+// What words were taken for, as in "dog: 118 kinds; knows nothing of: quarterly, earnings".
+export function understood(reading) {
+  const parts = reading.concepts.map(({ words, meaning, kinds }) => {
+    const name = meaning.toLowerCase() === words.toLowerCase() ? words : `${words} (${meaning})`;
+    return `${name}: ${kinds ? count(kinds, "kind") : "by likeness"}`;
+  });
+  if (reading.unknown.length) parts.push(`knows nothing of: ${reading.unknown.join(", ")}`);
+  return parts.join("; ");
+}
+
 export function verdict(hit) {
-  if (hit.weak) return "Weak";
+  if (hit.band !== "match") return { maybe: "Maybe", unlikely: "Unlikely" }[hit.band];
   if (hit.match?.mirrored) return "Match, mirrored";
   return hit.score >= 0.9 ? "Nearly the same" : "Match";
 }

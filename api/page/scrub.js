@@ -57,6 +57,7 @@ export function showCell(box, cell, width) {
 
 // `still` is the box, `image` the picture in it; `one` has video_id, span, key_frames and maybe clip_id.
 export function scrub(still, image, one, shown) {
+  const frames = [...one.key_frames].sort((early, late) => early.time_seconds - late.time_seconds);
   const state = { cells: [], timer: 0, restedAt: null, loop: null, inside: false };
   const bar = make("i", { class: "scrub-at", hidden: true });
   const cellBox = make("span", { class: "cell", hidden: true });
@@ -66,14 +67,14 @@ export function scrub(still, image, one, shown) {
   function show(share) {
     bar.hidden = false;
     bar.style.insetInlineStart = `${share * 100}%`;
-    if (state.cells.length > one.key_frames.length) {
+    if (state.cells.length > frames.length) {
       const cell = state.cells[Math.min(state.cells.length - 1, Math.floor(share * state.cells.length))];
       const box = still.getBoundingClientRect();
       cellBox.hidden = false;
       showCell(cellBox, cell, Math.min(box.width, (box.height * cell.width) / cell.height));
       cellBox.style.width = `${Math.min(box.width, (box.height * cell.width) / cell.height)}px`;
-    } else if (one.key_frames.length > 1) {
-      const frame = one.key_frames[Math.min(one.key_frames.length - 1, Math.floor(share * one.key_frames.length))];
+    } else if (frames.length > 1) {
+      const frame = frames[Math.min(frames.length - 1, Math.floor(share * frames.length))];
       if (!image.src.endsWith(frame.url)) image.src = frame.url;
     }
   }

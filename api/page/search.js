@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { card } from "./card.js";
 import { element, make } from "./elements.js";
-import { count } from "./format.js";
+import { count, understood } from "./format.js";
 import { grid } from "./grid.js";
 import * as query from "./query.js";
 
@@ -32,6 +32,7 @@ export function search(on) {
       performance.mark("reelseek-answer");
       last = { asked: wanted, state, limit, full: answer.hits.length >= limit && limit < (query.isEmpty(wanted) ? MOST_CLIPS : MOST) };
       shown.show(answer.hits);
+      explain(answer);
       summarise(answer, state, wanted);
       requestAnimationFrame(() => setTimeout(() => {
         performance.measure("reelseek-paint", "reelseek-answer");
@@ -39,7 +40,10 @@ export function search(on) {
     } catch (error) {
       if (error.name === "AbortError" || mine !== running) return;
       last = null;
-      if (limit === FIRST) shown.show([]);
+      if (limit === FIRST) {
+        shown.show([]);
+        explain(null);
+      }
       const anew = () => ask(state, wanted, limit);
       fail(error, anew);
       if (!error.status) whenBack(() => failure === error && anew());
@@ -67,6 +71,7 @@ export function search(on) {
       running?.abort();
       running = last = failure = null;
       shown.show([]);
+      explain(null);
       if (wrong) say(""); // the form says it
       else if (wanted.lost) say("The dropped example is no longer kept in this browser. Drop it again.", "nothing");
       else if (wanted.parts.length) say("Add something to look for: words, an image or a clip.", "nothing");
@@ -125,10 +130,15 @@ function fail(error, again) {
   say(error.message, "problem", button);
 }
 
+// What the words were taken for, above the results.
+function explain(answer) {
+  element("understood").textContent = (answer?.understood ?? []).map(understood).filter(Boolean).join(" · ");
+}
+
 function summarise({ hits, took_ms: took, exact, total }, state, wanted) {
   const noun = { clip: "clip", moment: "moment", video: "video" }[state.group];
-  const good = hits.filter((hit) => !hit.weak).length;
-  const weak = hits.length - good;
+  const inBand = (band) => hits.filter((hit) => hit.band === band).length;
+  const [good, possible, unlikely] = ["match", "maybe", "unlikely"].map(inBand);
   if (!hits.length) {
     const filtered = Object.values(state.filters).some(Boolean);
     say(
@@ -141,10 +151,13 @@ function summarise({ hits, took_ms: took, exact, total }, state, wanted) {
     say(`${count(total, "clip")} ${total === 1 ? "passes" : "pass"} the filters${listed}. Add words, an image or a clip to rank them.`);
   } else if (wanted.byAction) {
     say(`${count(hits.length, noun)} with “${state.filters.action}”${hits.length >= FIRST ? " and more" : ""}`);
-  } else if (!good) {
+  } else if (!good && !possible) {
     say("Nothing here looks like that.", "nothing", make("span", {}, "Below is what is least unlike it."));
+  } else if (!good) {
+    say("No sure match.", "nothing", make("span", {}, "Below are the closest results."));
   } else {
-    const found = `${count(good, "matching " + noun)}${weak ? `, then ${weak} weak` : ""}`;
+    const rest = [[possible, "maybe"], [unlikely, "unlikely"]].filter(([number]) => number);
+    const found = `${count(good, "matching " + noun)}${rest.map(([number, band]) => `, ${number} ${band}`).join("")}`;
     say(`${found} · ${Math.round(took)} ms${exact ? "" : " · approximate"}`);
   }
 }

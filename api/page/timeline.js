@@ -138,14 +138,15 @@ function drawCurve() {
   if (!matches) return;
   const { times_seconds: times, scores, usual } = matches;
   const floor = Math.min(...scores, usual ?? 1);
-  const top = Math.max(...scores, (usual ?? floor) + 0.02);
+  // Where no score would do (1), the line lies above all of them, and the curve keeps its height.
+  const top = Math.max(...scores, (usual < 1 ? (usual ?? floor) : Math.max(...scores)) + 0.02);
   const y = (score) => 100 - ((score - floor) / (top - floor)) * 92;
   const path = (low) => {
     const points = times.map((time, index) => `${at(time) * 10},${y(Math.max(scores[index], low))}`);
     const [first, last] = [at(times[0]) * 10, at(times.at(-1)) * 10];
     return `M${first},${y(low)}L${points.join("L")}L${last},${y(low)}Z`;
   };
-  const line = usual === null || usual === undefined ? floor : Math.max(floor, usual);
+  const line = usual === null || usual === undefined ? floor : Math.min(top, Math.max(floor, usual));
   layers.curve.replaceChildren(draw(
     "svg", { viewBox: "0 0 1000 100", preserveAspectRatio: "none" },
     draw("path", { class: "all", d: path(floor) }),

@@ -1,0 +1,344 @@
+"""Learns the weights of `search.calibration` for the encoder `offline`, and prints them.
+
+    python -m benchmarks.answers.fit_bands --photographs DIR --everyday DIR --cache FILE
+
+From distributions, not from one library: hundreds of made libraries of 5 to 5,000 clips, broad ones (any
+of the photographs), small selections, narrow ones (one kind of thing alone) and narrow ones with a little
+else. Their clips are photographs in motion, of which every further clip of the same photograph is
+disturbed anew. Each library is asked for words that name something in it, words for what is not in it,
+words that the encoder knows nothing of, mixtures of both; and for pictures of what it holds (the same
+photograph, cropped, mirrored, dimmed or with a bar across it) and of what it does not. The five best hits
+of each are labelled by what the photographs are known to show, and a logistic model is fitted to them.
+
+By `--half choosing` (the default: classes of even number, train2017) the weights in the code were made;
+with `--half judging` and `--judge` the same questions are put to the other photographs, and the weights
+in the code are held against them: calibration error by size of library.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from benchmarks.answers.archive import Half, Photograph, move, read_everyday, read_photographs
+from encoders.calibration import expected_calibration_error
+from encoders.class_names import class_names
+from encoders.encoder import Encoder
+from encoders.offline import VISUAL_DIM, VISUAL_SHARE, OfflineEncoder, join_parts, pool_parts
+from encoders.types import FrameBatch, normalise
+from encoders.words.table import word_table
+from search.calibration import AskedFor, Evidence, judge
+from search.sample import SAMPLE_CLIPS, Sample
+
+SIZES = (5, 15, 50, 150, 500, 1500, 5000)
+KINDS = ("broad", "few", "narrow", "narrow and more")
+FRAMES = 4
+HITS = 5
+# How a clip differs from another of the same photograph: in log-probabilities, and in the visual part.
+LOG_NOISE = 0.8
+VISUAL_NOISE = 0.25
+WORDS_A_LIBRARY = 24
+PICTURES_A_LIBRARY = 16
+# Kinds whose members answer each other's pictures; of other things only the same photograph does.
+BASIC = """dog|cat|bird|fish|snake|lizard|frog|turtle|insect|spider|shark|monkey|bear|car|truck|boat|ship
+    |airplane|train|fruit|vegetable|furniture|hat|bottle|ball|fungus|weapon|computer|bag"""
+DEEDS = """quarterly|earnings|yesterday|democracy|arguing|thinking|jealousy|invoice|inflation|philosophy
+    |algebra|tomorrow|friendship|whispering|marriage|gravity|election|freedom|budget|deadline|strategy
+    |password|silence|victory|rumour|justice|debt|insurance|theory|tuesday"""
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """Features of photographs in motion, and what they show.
+
+    Attributes:
+        features: float32 (P, FRAMES, D).
+        pictures: float32 (P, D), of each photograph disturbed as examples are.
+        shows: For each, the class numbers or names of things in it.
+    """
+
+    features: NDArray[np.float32]
+    pictures: NDArray[np.float32]
+    shows: tuple[frozenset[int | str], ...]
+
+
+def main() -> None:
+    """Fits, or judges what was fitted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photographs", type=Path, required=True)
+    parser.add_argument("--everyday", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True, help="an .npz of features, made where it is not")
+    parser.add_argument("--half", choices=("choosing", "judging"), default="choosing")
+    parser.add_argument("--libraries", type=int, default=150)
+    parser.add_argument("--judge", action="store_true", help="judge the weights in the code, fit none")
+    arguments = parser.parse_args()
+    encoder = OfflineEncoder(device="cpu")
+    footage = read_footage(
+        encoder, arguments.photographs, arguments.everyday, arguments.half, arguments.cache
+    )
+    asking = Asking(encoder, footage)
+    for name in ("words", "examples"):
+        found = [
+            row
+            for number in range(arguments.libraries)
+            for row in asking.rows(name, np.random.default_rng(number), SIZES[number % len(SIZES)])
+        ]
+        report(name, found) if arguments.judge else fit(name, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A hit: what speaks for it, what the code's weights say, whether it shows what was asked for."""
+
+    evidence: Evidence
+    probability: float
+    is_right: bool
+    rank: int
+    clips: int
+    kind: str
+    is_there: bool
+
+
+class Asking:
+    """Makes libraries of footage and asks them."""
+
+    def __init__(self, encoder: OfflineEncoder, footage: tuple[Footage, Footage]) -> None:
+        self._encoder = encoder
+        self._classes, self._everyday = footage
+        table = word_table()
+        names = [name for name in table.words() if (kind := table.kind(name)) and kind.exact]
+        self._general = [name for name in names if len(table.kind(name).classes) > 1]  # type: ignore[union-attr]
+        self._names = list(class_names())
+        self._unknown = [word.strip() for word in DEEDS.replace("\n", "").split("|")]
+        self._basic = []
+        for word in BASIC.replace("\n", "").split("|"):
+            kind = table.kind(word.strip())
+            self._basic.append(frozenset(kind.classes) if kind else frozenset())
+        self._texts: dict[str, tuple[NDArray[np.float32], float, float]] = {}
+
+    def rows(self, name: str, random: np.random.Generator, size: int) -> Iterator[Row]:
+        """The first hits of the queries of one made library."""
+        is_everyday = name == "words" and random.random() < 0.25
+        footage = self._everyday if is_everyday else self._classes
+        kind = "broad" if is_everyday else str(random.choice(KINDS))
+        members = self._members(footage, kind, size, random)
+        embeddings = made_clips(footage.features, members, random)
+        chosen = np.sort(random.permutation(size)[:SAMPLE_CLIPS])
+        sample = Sample("made", 0, size, chosen, embeddings[chosen])
+        queries = self._words(footage, members, is_everyday, random) if name == "words" else None
+        for asked, is_right in queries or self._pictures(footage, members, random):
+            level = judge(asked, sample, self._encoder.encoder_id)
+            scores = (embeddings @ asked.vectors.T)[:, 0]
+            right = np.array([is_right(one) for one in members.tolist()])
+            for rank, place in enumerate(np.argsort(-scores)[:HITS].tolist()):
+                score = float(scores[place])
+                yield Row(
+                    level.evidence(score),
+                    level.probability(score),
+                    bool(right[place]),
+                    rank,
+                    size,
+                    kind,
+                    bool(right.any()),
+                )
+
+    def _members(
+        self, footage: Footage, kind: str, size: int, random: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """The photographs of a library's clips."""
+        pool = np.arange(len(footage.shows))
+        if kind == "few":
+            pool = random.permutation(pool)[: random.integers(3, 120)]
+        elif kind != "broad":
+            table = word_table()
+            while True:
+                found = table.kind(str(random.choice(self._general)))
+                inside = [n for n, shown in enumerate(footage.shows) if found and shown & set(found.classes)]
+                if 4 <= len(inside) <= 80:
+                    break
+            more = random.permutation(pool)[: max(1, len(inside) // 8)] if kind != "narrow" else pool[:0]
+            pool = np.concatenate([inside, more])
+        return random.choice(pool, size, replace=size > len(pool)).astype(np.int64)
+
+    def _words(
+        self, footage: Footage, members: NDArray[np.int64], is_everyday: bool, random: np.random.Generator
+    ) -> Iterator[tuple[AskedFor, Callable[[int], bool]]]:
+        """Half of them for what is there, half for what is not, one in six with words that say nothing."""
+        if is_everyday:
+            words = sorted({str(name) for shown in footage.shows for name in shown})
+            wanted: dict[str, frozenset[int | str]] = {word: frozenset({word}) for word in words}
+        else:
+            table = word_table()
+            words = [str(word) for word in random.choice(self._general, 400)]
+            words += [self._names[number] for number in random.permutation(len(self._names))[:300]]
+            wanted = {}
+            for word in words:
+                found = table.kind(word.lower())
+                classes = (
+                    found.classes if found else (self._names.index(word),) if word in self._names else ()
+                )
+                wanted[word] = frozenset(classes)
+        shown = frozenset().union(*(footage.shows[one] for one in set(members.tolist())))
+        there = [word for word in wanted if wanted[word] & shown]
+        absent = [word for word in wanted if not wanted[word] & shown]
+        half = WORDS_A_LIBRARY // 2
+        for word in [*random.permutation(there)[:half], *random.permutation(absent)[:half]]:
+            known = wanted[str(word)]
+            if random.random() < 1 / 6:
+                # Of what is not understood nobody can say whether it is shown: it is as often as not.
+                said = f"{word} {random.choice(self._unknown)}"
+                known = known if random.random() < 0.5 else frozenset()
+            else:
+                said = str(word)
+            yield self._asked(said), lambda one, known=known: bool(known & footage.shows[one])  # type: ignore[misc]
+        for word in random.permutation(self._unknown)[: half // 3]:
+            yield self._asked(str(word)), lambda one: False
+
+    def _asked(self, text: str) -> AskedFor:
+        if text not in self._texts:
+            vector = self._encoder.encode_text([text]).vectors
+            reading = self._encoder.read_text(text)
+            known = 1.0 if reading is None else reading.known_share
+            self._texts[text] = vector, self._encoder.best_score(vector[0]), known
+        vector, best, known = self._texts[text]
+        return AskedFor(vector, 1.0, best, known)
+
+    def _pictures(
+        self, footage: Footage, members: NDArray[np.int64], random: np.random.Generator
+    ) -> Iterator[tuple[AskedFor, Callable[[int], bool]]]:
+        """Half of them of what is there, disturbed."""
+        half = PICTURES_A_LIBRARY // 2
+        for asked in [*random.choice(members, half), *random.choice(len(footage.shows), half)]:
+            kinds = [kind for kind in self._basic if kind & footage.shows[asked]]
+
+            def is_right(one: int, asked: int = asked, kinds: list[frozenset[int]] = kinds) -> bool:
+                return one == asked or any(kind & footage.shows[one] for kind in kinds)
+
+            yield AskedFor(footage.pictures[asked][None], 0.0), is_right
+
+
+def made_clips(
+    features: NDArray[np.float32], members: NDArray[np.int64], random: np.random.Generator
+) -> NDArray[np.float32]:
+    """Embeddings float32 (N, D) of clips of photographs, each disturbed anew."""
+    made = np.empty((len(members), features.shape[2]), np.float32)
+    for number, photograph in enumerate(members.tolist()):
+        rows = features[photograph, random.integers(0, FRAMES, 2)]
+        visual = normalise(rows[:, :VISUAL_DIM])
+        visual = visual + random.normal(size=visual.shape) * VISUAL_NOISE / np.sqrt(VISUAL_DIM)
+        shares = rows[:, VISUAL_DIM:-1] ** 2 / (1 - VISUAL_SHARE)
+        logits = np.log(shares + 1e-7) + random.normal(size=shares.shape) * LOG_NOISE
+        semantic = np.sqrt(np.exp(logits - logits.max(axis=1, keepdims=True)))
+        rows = join_parts(visual.astype(np.float32), np.pad(semantic, ((0, 0), (0, 1))).astype(np.float32))
+        made[number] = pool_parts(rows, "mean")
+    return made
+
+
+def fit(name: str, rows: Sequence[Row]) -> None:
+    """Fits weights to hits and prints them as they stand in the code."""
+    used = {"words": ("fit", "deviations", "clips", "unknown"), "examples": ("score", "deviations", "clips")}
+    columns = used[name]
+    values = np.array([[getattr(row.evidence, column) for column in columns] for row in rows])
+    labels = np.array([row.is_right for row in rows])
+    while True:
+        model = LogisticRegression(C=100.0, max_iter=1000).fit(values, labels)
+        # More deviations never speak against a hit.
+        if "deviations" not in columns or model.coef_[0][columns.index("deviations")] >= 0:
+            break
+        values = np.delete(values, columns.index("deviations"), axis=1)
+        columns = tuple(column for column in columns if column != "deviations")
+    weights = ", ".join(
+        f"{column}={value:.3g}" for column, value in zip(columns, model.coef_[0], strict=True)
+    )
+    print(f"{name}: Weights({model.intercept_[0]:.3g}, {weights})  # {len(rows)} hits")
+    report(name, rows, model.predict_proba(values)[:, 1])
+
+
+def report(name: str, rows: Sequence[Row], probabilities: NDArray[np.float64] | None = None) -> None:
+    """Prints calibration errors and shares of bands by size of library."""
+    found = np.array([row.probability for row in rows]) if probabilities is None else probabilities
+    right = np.array([row.is_right for row in rows])
+    first = np.array([row.rank == 0 for row in rows])
+    there = np.array([row.is_there for row in rows])
+    groups = {str(size): [row.clips == size for row in rows] for size in SIZES}
+    groups |= {kind: [row.kind == kind for row in rows] for kind in KINDS}
+    for group, chosen in {"all": np.ones(len(rows), bool), **groups}.items():
+        inside = np.array(chosen)
+        if not inside.any():
+            continue
+        error = expected_calibration_error(found[inside], right[inside])
+        matched = found[inside & first & ~there]
+        missed = found[inside & first & there]
+        print(
+            f"  {name:8s} {group:16s} calibration error {error:.3f}, absent called match "
+            f"{(matched >= 0.5).mean():.3f}, there but nothing {(missed < 0.1).mean():.3f}"
+        )
+
+
+def read_footage(
+    encoder: Encoder, photographs: Path, everyday: Path, half: Half, cache: Path
+) -> tuple[Footage, Footage]:
+    """Features of both kinds of photographs."""
+    numbers = {}
+    for number, photograph in enumerate(read_photographs(photographs)):
+        numbers[photograph.path] = frozenset({number})
+    both = (read_photographs(photographs, half), read_everyday(everyday, half))
+    if not cache.exists():
+        arrays = {}
+        for name, found in zip(("classes", "everyday"), both, strict=True):
+            encoded = [_encode(encoder, photograph, seed) for seed, photograph in enumerate(found)]
+            arrays[name] = np.stack([rows for rows, _ in encoded]).astype(np.float16)
+            arrays[f"{name}_pictures"] = np.stack([row for _, row in encoded]).astype(np.float16)
+        np.savez(cache, **arrays)
+    stored = np.load(cache)
+    shows: list[tuple[frozenset[int | str], ...]] = [
+        tuple(numbers[photograph.path] for photograph in both[0]),
+        tuple(photograph.labels for photograph in both[1]),
+    ]
+    read = [
+        Footage(
+            stored[name].astype(np.float32), normalise(stored[f"{name}_pictures"].astype(np.float32)), shown
+        )
+        for name, shown in zip(("classes", "everyday"), shows, strict=True)
+    ]
+    return read[0], read[1]
+
+
+def _encode(
+    encoder: Encoder, photograph: Photograph, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Features of a photograph in motion (FRAMES, D), and of it disturbed (D,)."""
+    random = np.random.default_rng(seed)
+    frames = np.stack(move(photograph.path, FRAMES, random))
+    picture = disturb(move(photograph.path, 1, random)[0], seed)
+    batch = FrameBatch(np.concatenate([frames, picture[None]]), np.arange(FRAMES + 1.0))
+    features = encoder.encode_frames(batch)
+    return features[:-1], features[-1]
+
+
+def disturb(picture: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
+    """A picture as it is, cropped, mirrored, dimmed or with a bar across it, by number."""
+    height, width = picture.shape[:2]
+    if number % 5 == 1:
+        return np.ascontiguousarray(
+            np.kron(picture[height // 4 : -height // 4, width // 4 : -width // 4], np.ones((2, 2, 1)))
+        ).astype(np.uint8)
+    if number % 5 == 2:
+        return np.ascontiguousarray(picture[:, ::-1])
+    if number % 5 == 3:
+        return (picture * 0.5).astype(np.uint8)
+    if number % 5 == 4:
+        barred = picture.copy()
+        barred[-height // 6 :] = 16
+        return barred
+    return picture
+
+
+if __name__ == "__main__":
+    main()

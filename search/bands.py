@@ -1,0 +1,21 @@
+"""How surely a hit shows what was asked for: three bands of a probability, defined here once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Band = Literal["match", "maybe", "unlikely"]
+BANDS: tuple[Band, ...] = ("match", "maybe", "unlikely")
+MATCH_PROBABILITY = 0.5
+MAYBE_PROBABILITY = 0.05
+
+
+def band_of(probability: float) -> Band:
+    """The band of a probability, 0..1, that a hit shows what was asked for.
+
+    "match": more probable than not. "maybe": worth a look. "unlikely": fewer than one in twenty of such
+    hits show it; an answer of these alone says that there is nothing.
+    """
+    if probability >= MATCH_PROBABILITY:
+        return "match"
+    return "maybe" if probability >= MAYBE_PROBABILITY else "unlikely"
