@@ -36,13 +36,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.class_names import CLASS_COUNT, class_embeddings
+from encoders.class_names import CLASS_COUNT, class_embeddings, class_names
 from encoders.device import check_device_name, choose_device, frame_batches, mixed_precision
 from encoders.encoder import Pooling, check_pooling, clean_texts, pool_features
 from encoders.errors import EncoderError, EncoderUnavailableError
 from encoders.minilm import MiniLM
 from encoders.preprocessing import squash
-from encoders.types import EmbeddingBatch, FrameBatch, TextReading, normalise
+from encoders.types import Concept, EmbeddingBatch, FrameBatch, TextReading, normalise
+from encoders.words.phrases import read_phrase
+from encoders.words.vectors import class_vector, query_vector
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +55,8 @@ VISUAL_DIM = 1280
 VISUAL_SHARE = 0.75  # a
 TEMPERATURE = 0.06
 UNKNOWN = 0.42
+UNDERSTOOD = 0.65  # likeness to a class name from which a text is taken for it
+GUESSED_SHARE = 0.5
 SIDE = 224
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -137,17 +141,72 @@ class OfflineEncoder:
         """
         cleaned = clean_texts(texts)
         vectors = np.zeros((len(cleaned), self.dim), dtype=np.float32)
-        if cleaned:
-            tower, names = self._load_text_tower()
-            likeness = np.pad(tower.encode(cleaned) @ names.T, ((0, 0), (0, 1)), constant_values=UNKNOWN)
-            logits = likeness / TEMPERATURE
+        unread = []
+        for row, text in enumerate(cleaned):
+            phrase = read_phrase(text)
+            if phrase.named:
+                vectors[row, VISUAL_DIM:] = query_vector(phrase.named, phrase.known_share)
+            else:
+                unread.append(row)
+        if unread:
+            likeness = self._likeness([cleaned[row] for row in unread])
+            logits = np.pad(likeness, ((0, 0), (0, 1)), constant_values=UNKNOWN) / TEMPERATURE
             shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-            vectors[:, VISUAL_DIM:] = normalise(shares)
+            vectors[unread, VISUAL_DIM:] = normalise(shares)
         return EmbeddingBatch(vectors, self.encoder_id)
 
-    def read_text(self, text: str) -> TextReading | None:
-        """None: words are encoded as a whole."""
-        return None
+    def read_text(self, text: str) -> TextReading:
+        """What the words name, by WordNet's tree; where it knows none, the class whose name is likest.
+
+        Raises:
+            InvalidQueryError: The text is empty or blank.
+            EncoderUnavailableError: The weights are missing or not those that are expected.
+        """
+        cleaned = clean_texts([text])[0]
+        phrase = read_phrase(cleaned)
+        if phrase.named:
+            concepts = (
+                Concept(one.words, one.meaning, len(one.classes) or len(one.companions))
+                for one in phrase.named
+            )
+            return TextReading(text, tuple(concepts), phrase.unknown, phrase.known_share)
+        likeness = self._likeness([cleaned])[0]
+        best = int(likeness.argmax())
+        if likeness[best] < UNDERSTOOD:
+            return TextReading(text, (), phrase.unknown, 0.0)
+        concept = Concept(" ".join(phrase.unknown) or cleaned, class_names()[best], 0)
+        return TextReading(text, (concept,), (), GUESSED_SHARE)
+
+    def concept_vectors(self, text: str) -> NDArray[np.float32]:
+        """Each thing that words name as a query of its own: float32 (C, 2281), each of L2 norm 1.
+
+        Of what is asked for together, footage should show all: the least of these scores says that better
+        than their sum. C is the number of `read_text(text).concepts`, or 0 where the tree knows none.
+        """
+        named = read_phrase(clean_texts([text])[0]).named
+        vectors = np.zeros((len(named), self.dim), dtype=np.float32)
+        for row, one in enumerate(named):
+            vectors[row, VISUAL_DIM:-1] = class_vector(one)
+        return vectors
+
+    def concept_classes(self, text: str) -> list[NDArray[np.bool_]]:
+        """For each thing that words name, which of the thousand classes show it: bool (1000,) each.
+
+        With p the probabilities of a frame's classes (four times the squares of its entries from 1280
+        on), their sum over these is the classifier's probability that the frame shows the thing.
+        A thing without classes of its own has those that go with it.
+        """
+        masks = []
+        for one in read_phrase(clean_texts([text])[0]).named:
+            mask = np.zeros(CLASS_COUNT, dtype=np.bool_)
+            mask[list(one.classes or one.companions)] = True
+            masks.append(mask)
+        return masks
+
+    def _likeness(self, texts: list[str]) -> NDArray[np.float32]:
+        """Cosines of sentences and class names, (N, 1000)."""
+        tower, names = self._load_text_tower()
+        return tower.encode(texts) @ names.T
 
     def _torch_device(self) -> torch.device:
         if self._device is None:

@@ -1,0 +1,84 @@
+"""The table of words: which of ImageNet's thousand classes a word covers, made by `make_table`.
+
+Four sections, parted by blank lines: the kinds ("name<tab>class numbers"), the words ("word<tab>numbers
+of kinds", after "~" where they are only near), irregular plurals, and words of English. Derived from
+WordNet 3.0, whose notice is in `WORDNET-LICENSE.txt` beside it; Miller 1995, doi:10.1145/219717.219748.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+from dataclasses import dataclass
+from pathlib import Path
+
+TABLE_PATH = Path(__file__).with_name("wordnet.gz")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a word stands for.
+
+    Attributes:
+        name: What it is called: "dog".
+        classes: Numbers of the classes that are it or below it, ascending, at least one.
+        exact: Whether the word means these; else they are only what comes nearest to it.
+    """
+
+    name: str
+    classes: tuple[int, ...]
+    exact: bool = True
+
+
+class WordTable:
+    """Reads the table; thousands of words a millisecond.
+
+    Args:
+        text: What `make_table` returned.
+    """
+
+    def __init__(self, text: str) -> None:
+        kinds, words, plurals, self._vocabulary = text.split("\n\n")
+        self._vocabulary = f"\n{self._vocabulary}"
+        self._kinds = kinds.split("\n")
+        self._words = dict(line.split("\t") for line in words.split("\n"))
+        self._plurals = dict(line.split("\t") for line in plurals.split("\n"))
+        self.longest = 1 + max(word.count(" ") for word in self._words)
+
+    def kind(self, word: str) -> Kind | None:
+        """What a word or several stand for, spelled in lower case with single spaces; None if nothing."""
+        entry = self._words.get(word)
+        if entry is None:
+            return None
+        numbers = [int(number) for number in entry.lstrip("~").split()]
+        parts = [self._kinds[number].split("\t") for number in numbers]
+        classes = sorted({number for _, ranges in parts for number in _read_ranges(ranges)})
+        name = " or ".join(dict.fromkeys(name for name, _ in parts))
+        return Kind(name, tuple(classes), not entry.startswith("~"))
+
+    def words(self) -> list[str]:
+        """All words, and names of several words, that stand for something."""
+        return list(self._words)
+
+    def singular(self, word: str) -> str | None:
+        """What an irregular plural is the plural of."""
+        return self._plurals.get(word)
+
+    def is_english(self, word: str) -> bool:
+        """Whether a word, in its ground form, is in WordNet's lists of any part of speech."""
+        return word in self._plurals or f"\n{word}\n" in self._vocabulary
+
+
+def _read_ranges(text: str) -> list[int]:
+    """The inverse of how `make_table` writes class numbers: "3-5 9"."""
+    numbers: list[int] = []
+    for part in text.split():
+        start, _, end = part.partition("-")
+        numbers += range(int(start), int(end or start) + 1)
+    return numbers
+
+
+@functools.cache
+def word_table() -> WordTable:
+    """The table that is shipped, read once."""
+    return WordTable(gzip.decompress(TABLE_PATH.read_bytes()).decode())

@@ -1,0 +1,46 @@
+"""Queries in the space of ImageNet's classes: what is multiplied by the roots of class probabilities.
+
+A picture's classes are stored as the roots of their probabilities, s = sqrt(p). The plain sum of s over
+the 118 breeds of dogs is greatest for a picture of which the classifier knows nothing, since many small
+roots add up to more than one large one. So every query is centred: its entries add up to nothing, and a
+picture that could be anything scores nothing, whatever the number of classes. Over 500 photographs in
+motion (classes of even number) and 41 general words, the mean average precision was 0.920 with the plain
+sum, 0.945 centred, and 0.978 with the sum of probabilities, which no dot product with s can give.
+
+Classes that a thing is seldom seen without (`encoders.words.everyday`) count `COMPANION_WEIGHT /
+sqrt(own classes)`. On 128 everyday photographs (COCO, train2017), 83 words: 0.541 without them, 0.573
+with; first hit right 0.60, 0.68. On the 500 photographs it makes no difference.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.class_names import CLASS_COUNT
+from encoders.types import normalise
+from encoders.words.phrases import Named
+
+COMPANION_WEIGHT = 0.2
+
+
+def class_vector(named: Named) -> NDArray[np.float32]:
+    """One thing as a query: float32 (1000,), of L2 norm 1, entries adding up to 0."""
+    entries = np.zeros(CLASS_COUNT, dtype=np.float32)
+    own = list(named.classes)
+    beside = COMPANION_WEIGHT / np.sqrt(len(own)) if own else 1.0
+    entries[list(named.companions)] = beside
+    entries[own] = 1.0
+    others = entries == 0
+    entries[others] = -entries.sum() / max(1, others.sum())
+    return normalise(entries)
+
+
+def query_vector(named: tuple[Named, ...], known_share: float) -> NDArray[np.float32]:
+    """Several things that are asked for together: float32 (1001,), of L2 norm 1.
+
+    Their vectors are added: with roots of probabilities, two things at a half each score more than one alone.
+    The last entry is for what was not understood: pictures have nothing there, so it lowers all scores alike.
+    """
+    both = normalise(np.sum([class_vector(one) for one in named], axis=0))
+    return np.append(np.sqrt(known_share) * both, np.sqrt(1 - known_share)).astype(np.float32)

@@ -1,0 +1,276 @@
+"""What words name, for `offline`: WordNet's tree over the classes, everyday words, phrases, queries."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import lacking
+from made_frames import run_python
+
+from encoders.class_names import class_names
+from encoders.encoder import Encoder
+from encoders.offline import VISUAL_DIM
+from encoders.words.everyday import COMPANIONS, SAME
+from encoders.words.phrases import find_named, read_phrase
+from encoders.words.spelling import split_words
+from encoders.words.table import TABLE_PATH, word_table
+from encoders.words.vectors import class_vector, query_vector
+
+# Where the kinds stand in ImageNet's list, which is sorted by synset; wolves and foxes follow the dogs.
+DOGS = range(151, 269)
+CATS = range(281, 288)
+BIRDS = [*range(7, 25), *range(80, 101), *range(127, 147)]
+SNAKES = range(52, 69)
+BEARS = range(294, 298)
+
+
+@pytest.fixture(scope="session")
+def wordnet_folder() -> Path:
+    """WordNet's database: $REELSEEK_WORDNET, else where Debian's package `wordnet-base` puts it."""
+    folder = Path(os.environ.get("REELSEEK_WORDNET") or "/usr/share/wordnet")
+    if not (folder / "data.noun").is_file():
+        lacking("wordnet", f"there is no WordNet database at {folder}; REELSEEK_WORDNET names one")
+    return folder
+
+
+def classes_of(words: str) -> list[int]:
+    named = find_named(words)
+    assert named is not None, words
+    return list(named.classes)
+
+
+class TestTable:
+    def test_is_what_the_script_makes_of_wordnet(self, wordnet_folder: Path) -> None:
+        from encoders.words.make_table import imagenet_classes, make_table, pack
+
+        text = make_table(wordnet_folder, imagenet_classes(), class_names())
+        assert gzip.decompress(TABLE_PATH.read_bytes()).decode() == text
+        assert pack(text) == pack(text)
+
+    def test_kinds_follow_the_pointers_of_the_database(self, wordnet_folder: Path) -> None:
+        """Hypernyms read here, line by line: each class of a word has the word's synset above it."""
+        from timm.data import ImageNetInfo
+
+        above: dict[str, list[str]] = {}
+        words: dict[str, set[str]] = {}
+        for line in (wordnet_folder / "data.noun").read_text().splitlines():
+            if not line.startswith("  "):
+                fields = line.partition("|")[0].split()
+                above[fields[0]] = [b for a, b in pairwise(fields) if a in ("@", "@i")]
+                count = int(fields[3], 16)
+                words[fields[0]] = {word.lower() for word in fields[4 : 4 + 2 * count : 2]}
+
+        def is_below(offset: str, word: str) -> bool:
+            return word in words[offset] or any(is_below(one, word) for one in above[offset])
+
+        offsets = [label[1:] for label in ImageNetInfo("imagenet-1k").label_names()]
+        for word in ("dog", "bird", "fish", "insect", "monkey", "fruit", "furniture", "hat", "vehicle"):
+            expected = [number for number, offset in enumerate(offsets) if is_below(offset, word)]
+            assert classes_of(word) == expected, word
+
+    def test_is_small_and_carries_its_notice(self) -> None:
+        assert TABLE_PATH.stat().st_size < 500_000
+        notice = TABLE_PATH.with_name("WORDNET-LICENSE.txt").read_text(encoding="utf-8")
+        assert "WordNet 3.0 Copyright 2006 by Princeton University.  All rights reserved." in notice
+        assert "THIS SOFTWARE AND DATABASE IS PROVIDED" in notice
+
+    def test_every_class_is_found_by_its_name(self) -> None:
+        for number, name in enumerate(class_names()):
+            assert number in classes_of(" ".join(split_words(name))), name
+
+    def test_everyday_words_lead_to_the_table(self) -> None:
+        table = word_table()
+        wanted = {*SAME.values(), *(name for names in COMPANIONS.values() for name in names)}
+        missing = [name for name in wanted if table.kind(" ".join(split_words(name))) is None]
+        assert not missing
+
+    def test_reads_in_no_time_and_without_a_model(self) -> None:
+        ran = run_python(
+            "import sys, time\n"
+            "from encoders.words.phrases import read_phrase\n"
+            "started = time.perf_counter()\n"
+            "read_phrase('a dog running on the beach')\n"
+            "assert time.perf_counter() - started < 0.3\n"
+            "print(sorted({'torch', 'torchvision', 'timm', 'tokenizers'} & set(sys.modules)))"
+        )
+        assert (ran.stdout, ran.stderr) == ("[]\n", "")
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("words", "expected"),
+        [
+            ("dog", DOGS),
+            ("Canis familiaris", DOGS),
+            ("cat", CATS),
+            ("bird", BIRDS),
+            ("snake", SNAKES),
+            ("bear", BEARS),
+        ],
+    )
+    def test_a_general_word_is_all_its_kinds(self, words: str, expected: Sequence[int]) -> None:
+        assert classes_of(words.lower()) == list(expected)
+
+    @pytest.mark.parametrize(
+        ("text", "meaning"),
+        [
+            ("Dogs", "dog"),
+            ("THE MICE", "mouse"),
+            ("wolves", "wolf"),
+            ("two churches", "church"),
+            ("a hot dog", "hotdog"),
+            ("race car", "racer"),
+            ("fire-engine", "fire engine"),
+            ("polar bears", "ice bear"),
+            ("the dog's", "dog"),
+            ("TV", "television"),
+            ("people", "person"),
+            ("jack-o’-lantern", "jack-o'-lantern"),
+        ],
+    )
+    def test_number_case_and_articles_do_not_matter(self, text: str, meaning: str) -> None:
+        phrase = read_phrase(text)
+        assert [one.meaning for one in phrase.named] == [meaning]
+        assert phrase.known_share >= 0.6
+
+    def test_the_ordinary_sense_is_meant(self) -> None:
+        names = class_names()
+        assert names.index("birdhouse") not in classes_of("birds")
+        assert [names[number] for number in classes_of("beach")] == ["seashore"]
+        assert {names[number] for number in classes_of("crane")} == {"crane", "crane bird"}
+        assert find_named("head") is None  # a headland, rarely
+        assert find_named("wood") is None  # the woodwinds
+        assert [names[number] for number in classes_of("mouse")] == ["mouse"]
+
+    @pytest.mark.parametrize(
+        ("typed", "meaning"),
+        [
+            ("cockatooo", "cockatoo"),
+            ("cokatoo", "cockatoo"),
+            ("umbrlela", "umbrella"),
+            ("fire engin", "fire engine"),
+        ],
+    )
+    def test_one_wrong_letter_is_forgiven_and_said(self, typed: str, meaning: str) -> None:
+        named = read_phrase(typed).named
+        assert [(one.words, one.meaning) for one in named] == [(typed, meaning)]
+
+    @pytest.mark.parametrize("word", ["heart", "bord", "quarterly", "earnings", "running", "猫"])
+    def test_other_words_are_not_bent_into_names(self, word: str) -> None:
+        phrase = read_phrase(word)
+        assert (phrase.named, phrase.unknown) == ((), (word,))
+
+    def test_a_kind_that_has_no_class_is_half_understood(self) -> None:
+        phrase = read_phrase("a golden eagle")
+        assert [one.meaning for one in phrase.named] == ["eagle"]
+        assert [class_names()[number] for number in phrase.named[0].classes] == ["bald eagle"]
+        assert phrase.known_share == 0.5
+
+
+class TestPhrases:
+    @pytest.mark.parametrize(
+        ("text", "named", "unknown"),
+        [
+            ("a dog running on the beach", ["dog", "seashore"], ["running"]),
+            ("two men arm wrestling", ["person"], ["two", "arm", "wrestling"]),
+            ("a red car at night", ["car"], ["red", "night"]),
+            ("an orange car", ["car"], ["orange"]),
+            ("an orange", ["orange"], []),
+            ("quarterly earnings", [], ["quarterly", "earnings"]),
+            ("video of a cat and a cat", ["cat"], []),
+            ("a video", [], ["video"]),
+            ("the of", [], []),
+        ],
+    )
+    def test_takes_apart(self, text: str, named: list[str], unknown: list[str]) -> None:
+        phrase = read_phrase(text)
+        assert ([one.meaning for one in phrase.named], list(phrase.unknown)) == (named, unknown)
+
+    def test_known_share(self) -> None:
+        """Two things known, one word about them not: 2 of 2.5."""
+        assert read_phrase("a dog running on the beach").known_share == pytest.approx(2 / 2.5)
+        assert read_phrase("dog").known_share == 1.0
+        assert read_phrase("quarterly earnings").known_share == 0.0
+        assert read_phrase("a kitchen").known_share == 0.5
+
+    def test_many_words_take_no_time(self) -> None:
+        started = time.perf_counter()
+        read_phrase("zzyzxq dog " * 500)
+        assert time.perf_counter() - started < 5.0
+
+
+class TestVectors:
+    def test_a_picture_of_anything_scores_nothing(self) -> None:
+        anything = np.full(1000, 1000**-0.5)
+        for words in ("dog", "cockatoo", "person", "kitchen", "animal"):
+            named = find_named(words)
+            assert named is not None
+            vector = class_vector(named)
+            assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-5)
+            assert vector @ anything == pytest.approx(0.0, abs=1e-5)
+
+    def test_a_sure_dog_beats_a_picture_of_anything(self) -> None:
+        named = find_named("dog")
+        assert named is not None
+        sure = np.zeros(1000)
+        sure[200] = 1.0
+        assert class_vector(named) @ sure > 0.05
+
+    def test_both_score_more_than_one_alone(self) -> None:
+        named = read_phrase("a goldfish and a church").named
+        vector = query_vector(named, 1.0)[:1000]
+        names = class_names()
+        one, both = np.zeros(1000), np.zeros(1000)
+        one[names.index("church")] = 1.0
+        both[[names.index("church"), names.index("goldfish")]] = 0.5**0.5  # half of the probability each
+        assert vector @ both == pytest.approx(2**0.5 * (vector @ one), rel=0.01)
+
+    def test_what_is_not_understood_lowers_all_scores_alike(self) -> None:
+        named = read_phrase("dog").named
+        whole, half = query_vector(named, 1.0), query_vector(named, 0.5)
+        assert np.linalg.norm(half) == pytest.approx(1.0, abs=1e-5)
+        np.testing.assert_allclose(half[:1000], 0.5**0.5 * whole[:1000], atol=1e-6)
+
+
+class TestEncoder:
+    def test_reading(self, offline_encoder: Encoder) -> None:
+        reading = offline_encoder.read_text("A Dog running on the beach")
+        assert reading is not None
+        assert [(one.words, one.meaning, one.kinds) for one in reading.concepts] == [
+            ("dog", "dog", 118),
+            ("beach", "seashore", 1),
+        ]
+        assert (reading.unknown, reading.known_share) == (("running",), pytest.approx(0.8))
+
+    def test_nothing_known(self, offline_encoder: Encoder) -> None:
+        reading = offline_encoder.read_text("quarterly earnings")
+        assert reading is not None
+        assert (reading.concepts, reading.unknown, reading.known_share) == (
+            (),
+            ("quarterly", "earnings"),
+            0.0,
+        )
+
+    def test_things_of_a_phrase_one_by_one(self, offline_encoder: Encoder) -> None:
+        vectors = offline_encoder.concept_vectors("a dog running on the beach")  # type: ignore[attr-defined]
+        alone = offline_encoder.encode_text(["dog", "beach"]).vectors
+        np.testing.assert_allclose(vectors, alone, atol=1e-6)
+        masks = offline_encoder.concept_classes("a dog running on the beach")  # type: ignore[attr-defined]
+        assert np.flatnonzero(masks[0]).tolist() == list(DOGS)
+        assert [class_names()[number] for number in np.flatnonzero(masks[1])] == ["seashore"]
+
+    def test_words_of_the_tree_load_no_model(self) -> None:
+        ran = run_python(
+            "import sys, encoders\n"
+            "vectors = encoders.open_encoder('offline').encode_text(['a dog']).vectors\n"
+            f"assert vectors[0, {VISUAL_DIM} + 200] > 0\n"
+            "print(sorted({'torch', 'torchvision', 'tokenizers', 'encoders.minilm'} & set(sys.modules)))"
+        )
+        assert (ran.stdout, ran.stderr) == ("['encoders.minilm']\n", "")
