@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.concepts import Concepts
 from encoders.errors import InvalidQueryError
 from encoders.types import EmbeddingBatch, FrameBatch, TextReading, normalise
 
@@ -63,6 +64,10 @@ class Encoder(Protocol):
 
     def read_text(self, text: str) -> TextReading | None:
         """What is understood of words; None where they are only encoded as a whole."""
+        ...
+
+    def concepts(self) -> Concepts | None:
+        """Sets of what it recognises, for lessons to generalise by; None where it recognises nothing."""
         ...
 
 

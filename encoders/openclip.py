@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from encoders.concepts import Concepts
 from encoders.device import choose_device, frame_batches, mixed_precision
 from encoders.encoder import Pooling, check_pooling, clean_texts, pool_features
 from encoders.errors import EncoderError, EncoderUnavailableError
@@ -159,6 +160,10 @@ class OpenClipEncoder:
 
     def read_text(self, text: str) -> TextReading | None:
         """None: words are encoded as a whole."""
+        return None
+
+    def concepts(self) -> Concepts | None:
+        """None: its features name nothing."""
         return None
 
     def _load_tokenizer(self) -> Any:

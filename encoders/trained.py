@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.concepts import Concepts
 from encoders.device import check_device_name, choose_device, mixed_precision
 from encoders.encoder import Pooling, check_pooling, pool_features
 from encoders.errors import EncoderError, UnsupportedQueryError
@@ -151,6 +152,10 @@ class TrainedEncoder:
 
     def read_text(self, text: str) -> TextReading | None:
         """None: words are encoded as a whole."""
+        return None
+
+    def concepts(self) -> Concepts | None:
+        """None: its features name nothing."""
         return None
 
 
