@@ -91,7 +91,16 @@ class FeedbackAnswer(StrictAnswer):
     negative: int
 
 
-class CorrectionAnswer(FeedbackAnswer):
+class LeftAnswer(FeedbackAnswer):
+    """What is kept after a change, and the lesson that learns from it."""
+
+    lesson: str | None = Field(
+        description="The job that learns from it, under /v1/jobs; null where that waits for a lesson: the "
+        "action is not taught, was taught elsewhere, or its borders were learned."
+    )
+
+
+class CorrectionAnswer(LeftAnswer):
     """What is kept after a correction."""
 
     example_id: int = Field(description="Of the correction, by which it can be taken back.")
@@ -110,7 +119,7 @@ class SegmentAnswer(StrictAnswer):
     end_seconds: float
     action: str
     confidence: float = Field(ge=0, le=1, description="The head's probability that it is this action.")
-    head: str = Field(description='Who says so: "taught", "zero-shot", or a backbone.')
+    head: str = Field(description='Who says so: "taught", "draft", "zero-shot", or a backbone.')
 
 
 class SegmentsAnswer(StrictAnswer):
@@ -230,13 +239,22 @@ class LessonAnswer(StrictAnswer):
     negatives: int
     background: int = Field(description="Pieces of other footage taken as not the action.")
     set_aside: int = Field(description="Pieces of it that looked too much like the action for that.")
-    precision: float
-    recall: float
-    average_precision: float
-    calibration_error: float = Field(description="Expected calibration error.")
-    mix: str = Field(description="What the head goes by: appearance, movement or both.")
+    precision: float | None = Field(
+        description="By held-out examples, every video once; null where nothing could be held out."
+    )
+    recall: float | None
+    average_precision: float | None
+    calibration_error: float | None = Field(description="Expected calibration error.")
+    mix: str = Field(description="What the head goes by: kinds of things, appearance, movement, its name.")
     by_source: bool = Field(description="Whether whole files were held out; if not, the figures flatter.")
     seconds: float
+    videos: int = Field(0, description="Videos, or scenes, that the examples of the action are from.")
+    precision_low: float | None = Field(None, description="95 % interval, of as many videos.")
+    precision_high: float | None = None
+    recall_low: float | None = None
+    recall_high: float | None = None
+    is_draft: bool = Field(False, description="Whether it could not be checked, or did not hold.")
+    reason: str = Field("", description="Why it is a draft.")
     localiser: LocaliserAnswer | None = Field(
         None, description="Of lessons from labelled spans; null where too few videos are labelled."
     )
@@ -311,6 +329,25 @@ class ActionExampleAnswer(StrictAnswer):
     start_seconds: float | None
     end_seconds: float | None
     key_frame_url: str | None = Field(description="The key frame nearest to the middle of its span.")
+
+
+class SuggestionAnswer(StrictAnswer):
+    """A clip that is worth judging, [start_seconds, end_seconds) of its video."""
+
+    clip_id: int
+    video_id: int
+    path: str
+    start_seconds: float
+    end_seconds: float
+    confidence: float = Field(ge=0, le=1, description="How sure the head is that it shows the action.")
+    key_frame_url: str | None
+
+
+class SuggestionsAnswer(StrictAnswer):
+    """Clips that nobody has judged yet, the most useful first."""
+
+    action: str
+    suggestions: list[SuggestionAnswer]
 
 
 class ForgottenAnswer(StrictAnswer):

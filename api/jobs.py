@@ -195,8 +195,8 @@ class JobRunner:
 
         on_tagged(0, 0)
         action, actions = job.request["action"], self._library.actions
-        card = actions.teach(action, (), cut_up=True, on_progress=on_progress, on_tagged=on_tagged)
-        rows = [row for row in actions.listing() if (row["head"], row["action"]) == ("taught", action)]
+        card = actions.teach(action, (), on_progress=on_progress, on_tagged=on_tagged)
+        rows = [row for row in actions.listing() if row["threshold"] is not None and row["action"] == action]
         return {"action": action, "report": card, "segments": sum(row["segments"] for row in rows)}
 
     def _wait_for_turn(self) -> bool:

@@ -56,6 +56,7 @@ ROLES: dict[tuple[str, str], Role | None] = {
     ("GET", "/v1/segments"): READ,
     ("GET", "/v1/segments/export"): READ,
     ("GET", "/v1/actions"): READ,
+    ("GET", "/v1/actions/{name:path}/suggestions"): READ,  # before the next line, which takes any path
     ("GET", "/v1/actions/{name:path}"): READ,
     ("GET", "/v1/jobs"): READ,
     ("GET", "/v1/jobs/{job_id}"): READ,

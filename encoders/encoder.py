@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.concepts import Concepts
 from encoders.errors import InvalidQueryError
 from encoders.types import EmbeddingBatch, FrameBatch, TextReading, normalise
 
@@ -82,6 +83,10 @@ class Encoder(Protocol):
         The rows add up to the embedding, but for what is not understood. C is 0 where words are only
         encoded as a whole.
         """
+        ...
+
+    def concepts(self) -> Concepts | None:
+        """Sets of what it recognises, for lessons to generalise by; None where it recognises nothing."""
         ...
 
 

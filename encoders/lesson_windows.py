@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from encoders.heads import FeatureTrack
 from encoders.windows import PARTS, SCALES_SECONDS, describe_windows
 
-FOLDS = 5
 # How much mean, maximum, change and movement count: appearance with some movement; appearance alone;
 # mostly movement. In order of preference where they do equally well.
 MIXES = {
@@ -27,20 +26,13 @@ SMALLEST_DEVIATION = 0.3  # of a part's usual one: what hardly varies must not b
 
 
 class LessonWindows:
-    """Windows of examples, of which the first ones are positive.
+    """Windows of examples, of which the first ones are positive."""
 
-    Attributes:
-        by_source: Whether whole sources are held out; else there are too few, and examples are.
-    """
-
-    def __init__(
-        self, tracks: Sequence[FeatureTrack], sources: Sequence[str], positives: int, most: Sequence[int]
-    ) -> None:
+    def __init__(self, tracks: Sequence[FeatureTrack], positives: int, most: Sequence[int]) -> None:
         """Describes the windows.
 
         Args:
             tracks: Of the examples.
-            sources: Where each is from.
             positives: How many of them show the action.
             most: How many windows of each are looked at, at most.
         """
@@ -50,25 +42,26 @@ class LessonWindows:
         ]
         self._example = np.repeat(np.arange(len(tracks)), [len(rows) for rows in windows])
         self._is_positive = self._example < positives
-        numbers = {source: number for number, source in enumerate(dict.fromkeys(sources))}
-        self._source = np.array([numbers[source] for source in sources])[self._example]
-        self.by_source = len(set(self._source[self._is_positive].tolist())) >= FOLDS
         self._standardise(np.concatenate(windows))
         self._kernels = self._compare()
 
-    def held_out(self, mix: str, strength: float, used: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Scores of all examples by models that saw nothing of their source: float64 (E,).
+    def held_out(
+        self, mix: str, strength: float, used: NDArray[np.bool_], folds: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Scores of all examples by models that saw nothing of their fold: float64 (E,).
 
         Args:
             mix: One of `MIXES`.
             strength: Inverse of the L2 penalty.
             used: bool (E,), which examples to learn from.
+            folds: int64 (E,), in which of at least two each is held out.
         """
         coordinates, _ = self._coordinates(mix)
-        scores = np.zeros(len(coordinates))
-        for fold in self._folds():
-            rows = ~fold & used[self._example]
-            scores[fold] = self._fitted(coordinates, rows, strength).decision_function(coordinates[fold])
+        scores, fold_of = np.zeros(len(coordinates)), folds[self._example]
+        for fold in np.unique(folds).tolist():
+            held = fold_of == fold
+            rows = ~held & used[self._example]
+            scores[held] = self._fitted(coordinates, rows, strength).decision_function(coordinates[held])
         return np.bincount(self._example, scores) / np.bincount(self._example)
 
     def fit(self, mix: str, strength: float, used: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
@@ -81,21 +74,10 @@ class LessonWindows:
         weights = direction.ravel() / self._scale
         return weights, float(model.intercept_[0] - weights @ self._mean)
 
-    def _folds(self) -> list[NDArray[np.bool_]]:
-        """Rows to hold out together: by source where there are enough, else by example."""
-        group = self._source if self.by_source else self._example
-        folds = np.zeros(len(group), np.int64)
-        random = np.random.default_rng(0)
-        for side in (self._is_positive, ~self._is_positive):
-            # Dealt out like cards, so that each fold has its share of both sides; a source that shows
-            # both stays whole, in the fold of its positives.
-            names = np.unique(group[side])
-            if side is not self._is_positive:
-                names = np.setdiff1d(names, group[self._is_positive])
-            random.shuffle(names)
-            for number, name in enumerate(names.tolist()):
-                folds[group == name] = number % FOLDS
-        return [folds == fold for fold in range(FOLDS)]
+    def scores(self, weights: NDArray[np.float64], bias: float) -> NDArray[np.float64]:
+        """Scores of all examples by what `fit` gave: float64 (E,)."""
+        scores = (self._windows * self._scale + self._mean) @ weights + bias
+        return np.bincount(self._example, scores) / np.bincount(self._example)
 
     def _coordinates(self, mix: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Windows in the space that they span: coordinates (N, R), and the basis (N, R) of it."""

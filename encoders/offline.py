@@ -36,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.class_names import CLASS_COUNT, class_embeddings, class_names
+from encoders.concepts import Concepts
 from encoders.device import check_device_name, choose_device, frame_batches, mixed_precision
 from encoders.encoder import Pooling, check_pooling, clean_texts, pool_features
 from encoders.errors import EncoderError, EncoderUnavailableError
@@ -209,6 +210,18 @@ class OfflineEncoder:
         classes = text[VISUAL_DIM:-1]
         share = classes.max() / max(float(np.linalg.norm(classes)), 1e-6)
         return float(np.sqrt(1 - VISUAL_SHARE) * max(share, 1e-3))
+
+    def concepts(self) -> Concepts | None:
+        """WordNet's groups of the classifier's classes, and the classes themselves."""
+        from encoders.words.table import word_table
+
+        groups = {frozenset(kind.classes) for kind in word_table().kinds()}
+        groups |= {frozenset([number]) for number in range(CLASS_COUNT)}
+        weights = np.zeros((len(groups), self.dim), dtype=np.float32)
+        for row, classes in enumerate(sorted(groups, key=sorted)):
+            # The squares of this part of a feature are class probabilities, times this share.
+            weights[row, [VISUAL_DIM + number for number in classes]] = 1.0 / (1.0 - VISUAL_SHARE)
+        return Concepts(weights)
 
     def _torch_device(self) -> torch.device:
         if self._device is None:

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from encoders.concepts import Concepts
 from encoders.device import choose_device, frame_batches, mixed_precision
 from encoders.encoder import Pooling, check_pooling, clean_texts, pool_features
 from encoders.errors import EncoderError, EncoderUnavailableError
@@ -185,6 +186,10 @@ class OpenClipEncoder:
     def encode_concepts(self, text: str) -> NDArray[np.float32]:
         """None: words are encoded as a whole."""
         return np.empty((0, self.dim), dtype=np.float32)
+
+    def concepts(self) -> Concepts | None:
+        """None: its features name nothing."""
+        return None
 
     def _load_tokenizer(self) -> Any:
         with self._lock:

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from encoders.concepts import Concepts
 from encoders.errors import TeachingError
 from encoders.heads import ActionSpan, FeatureTrack
-from encoders.lesson import Example, teach
+from encoders.lesson import Example, TeachReport, teach
+from encoders.taught import TaughtHead
 
 if TYPE_CHECKING:
     from encoders.localisation import Localiser
@@ -74,6 +78,8 @@ def learn_borders(
     background: Sequence[Example],
     *,
     encoder_id: str,
+    concepts: Concepts | None = None,
+    name: NDArray[np.floating] | None = None,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Localiser | None, LocaliserReport | None]:
     """Trains a localiser where there is enough to learn from, and keeps it where it is the better head.
@@ -83,6 +89,7 @@ def learn_borders(
         videos: Labelled throughout.
         positives, negatives, background: What the head on windows was taught with.
         encoder_id: Of the encoder that all features come from.
+        concepts, name: As `teach` of a lesson on windows takes them.
         on_progress: Told what is being done.
 
     Returns:
@@ -104,7 +111,7 @@ def learn_borders(
         action,
         [[one for one in side if one.source not in sources] for side in (positives, negatives, background)],
         unseen,
-        encoder_id,
+        partial(teach, encoder_id=encoder_id, concepts=concepts, name=name),
     )
     on_progress("learning where it begins and ends")
     judge = fit_localiser(*_columns(seen), (action,), encoder_id=encoder_id).judged(*_columns(unseen))
@@ -134,12 +141,15 @@ def _held_out(videos: Sequence[LabelledVideo]) -> set[int]:
 
 
 def _grouping_map(
-    action: str, sides: Sequence[Sequence[Example]], unseen: Sequence[Labelled], encoder_id: str
+    action: str,
+    sides: Sequence[Sequence[Example]],
+    unseen: Sequence[Labelled],
+    learn: Callable[..., tuple[TaughtHead, TeachReport]],
 ) -> float | None:
     from encoders.localisation_scores import map_at_half
 
     try:
-        head, _ = teach(action, *sides, encoder_id=encoder_id)
+        head, _ = learn(action, *sides)
     except TeachingError:
         return None
     return map_at_half([head.localise(track) for track, _ in unseen], [spans for _, spans in unseen])

@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.concepts import log_odds
 from encoders.errors import HeadFileError
 from encoders.heads import ActionSpan, FeatureTrack
 from encoders.segmentation import most_likely_runs
 from encoders.tensors import pack, unpack
-from encoders.windows import PARTS, SCALES_SECONDS, score_windows
+from encoders.windows import PARTS, ROWS_AT_ONCE, SCALES_SECONDS, average_windows, score_windows
 
 # Segments of less confidence are not kept: far below any threshold, room to look lower all the same.
 LEAST_CONFIDENCE = 0.15
@@ -23,6 +24,7 @@ NEUTRAL_LOG_ODDS = -1.1
 # Single frames are sharp in time, windows see movement better: how much of the evidence is the former.
 SHARP_SHARE = 0.75
 MAX_NUMBER = 1e30  # in a head's file; log-odds are far below
+KINDS = "kinds"  # beside the parts of windows, in the file of a head that has them
 
 Numbers = TypeVar("Numbers", float, NDArray[np.floating])
 
@@ -37,6 +39,9 @@ class TaughtHead:
         weights: float32 (S * P * D,), on `describe_windows`.
         bias: Added to the weighted sum; slope and offset of the calibration are in both already.
         threshold: The confidence that the best moment of a segment must reach.
+        kinds: float32 (D,), on the squares of features: how much of a frame is of the kinds of things that
+            the action was learned as, see `encoders/concepts.py`. None where it was not learned so.
+        kinds_gain: What the log-odds of that share are multiplied by.
     """
 
     action: str
@@ -44,6 +49,8 @@ class TaughtHead:
     weights: NDArray[np.float32]
     bias: float
     threshold: float
+    kinds: NDArray[np.float32] | None = None
+    kinds_gain: float = 0.0
 
     kind = "taught"
 
@@ -54,14 +61,18 @@ class TaughtHead:
 
     def probabilities(self, track: FeatureTrack) -> NDArray[np.float32]:
         """P(action) at every sample: float32 (T,)."""
-        return sigmoid(score_windows(track, self.weights[:, None])[0][:, 0] + self.bias)
+        windows, _ = _logits([self], track)
+        return sigmoid(windows[:, 0])
 
     def classify(self, track: FeatureTrack) -> float:
         """P(action) of a whole clip, 0..1; 0 where the track is empty."""
         if not len(track):
             return 0.0
-        logits = score_windows(track, self.weights[:, None])[0][:, 0] + self.bias
-        return float(sigmoid(float(logits.mean())))
+        logit = float(score_windows(track, self.weights[:, None])[0].mean()) + self.bias
+        if self.kinds is not None:
+            share = (track.features.astype(np.float32) ** 2 @ self.kinds).mean()
+            logit += self.kinds_gain * float(log_odds(share))
+        return float(sigmoid(logit))
 
     def localise(self, track: FeatureTrack) -> list[ActionSpan]:
         """Segments of the action in order of time, down to `LEAST_CONFIDENCE`."""
@@ -69,22 +80,28 @@ class TaughtHead:
 
     def to_bytes(self) -> bytes:
         """The head as safetensors."""
+        # A program from before there were kinds takes the file for that of another version, as it is.
+        has_kinds = self.kinds is not None
+        tensors = {"weights": self.weights} | ({} if self.kinds is None else {KINDS: self.kinds})
         return pack(
-            {"weights": self.weights},
+            tensors,
             kind=self.kind,
             action=self.action,
             encoder_id=self.encoder_id,
             bias=self.bias,
             threshold=self.threshold,
             scales_seconds=list(SCALES_SECONDS),
-            parts=list(PARTS),
+            parts=[*PARTS, KINDS] if has_kinds else list(PARTS),
+            **({"kinds_gain": self.kinds_gain} if has_kinds else {}),
         )
 
     @classmethod
     def from_bytes(cls, content: bytes) -> TaughtHead:
         """Reads what `to_bytes` wrote. Raises HeadFileError."""
         tensors, card = unpack(content, cls.kind, {"weights": (np.float32, 1)})
-        if card.get("scales_seconds") != list(SCALES_SECONDS) or card.get("parts") != list(PARTS):
+        has_kinds = card.get("parts") == [*PARTS, KINDS]
+        is_known = has_kinds or card.get("parts") == list(PARTS)
+        if card.get("scales_seconds") != list(SCALES_SECONDS) or not is_known:
             raise HeadFileError(
                 "this head was taught by another version of Reelseek, with other windows: teach it again"
             )
@@ -94,7 +111,20 @@ class TaughtHead:
             weights=tensors["weights"],
             bias=_number(card, "bias"),
             threshold=_number(card, "threshold"),
+            kinds=_kinds(content, tensors["weights"]) if has_kinds else None,
+            kinds_gain=_number(card, "kinds_gain") if has_kinds else 0.0,
         )
+
+
+def _kinds(content: bytes, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    tensors, _ = unpack(content, None, {KINDS: (np.float32, 1)})
+    kinds: NDArray[np.float32] = tensors[KINDS]
+    if kinds.size * len(SCALES_SECONDS) * len(PARTS) != weights.size or (kinds < 0).any():
+        raise HeadFileError(
+            f"the head's file should hold {weights.size // (len(SCALES_SECONDS) * len(PARTS))} kinds of 0 or "
+            f"more, got {kinds.size} from {kinds.min(initial=0):g} on: export it again"
+        )
+    return kinds
 
 
 def _text(card: dict[str, Any], name: str) -> str:
@@ -122,16 +152,41 @@ def localise_all(heads: Sequence[TaughtHead], track: FeatureTrack) -> list[Actio
     """
     if not len(track) or not heads:
         return []
-    windows, alone = score_windows(track, np.stack([head.weights for head in heads], axis=1))
+    windows, alone = _logits(heads, track)
     found = []
     for number, head in enumerate(heads):
         evidence = SHARP_SHARE * alone[:, number] + (1 - SHARP_SHARE) * windows[:, number]
-        for first, last in most_likely_runs(evidence + head.bias - NEUTRAL_LOG_ODDS, SWITCHING_COST):
+        for first, last in most_likely_runs(evidence - NEUTRAL_LOG_ODDS, SWITCHING_COST):
             start, end = float(track.borders_seconds[first]), float(track.borders_seconds[last])
             confidence = head.classify(track.between(first, last))
             if confidence >= LEAST_CONFIDENCE and start < end:
                 found.append(ActionSpan(head.action, start, end, confidence))
     return found
+
+
+def _logits(
+    heads: Sequence[TaughtHead], track: FeatureTrack
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Each head's log-odds, of the window around every sample and of each frame alone: float32 (T, H)."""
+    windows, alone = score_windows(track, np.stack([head.weights for head in heads], axis=1))
+    having = [number for number, head in enumerate(heads) if head.kinds is not None]
+    if having:
+        kinds = np.stack([one for head in heads if (one := head.kinds) is not None], axis=1)
+        gains = np.array([heads[number].kinds_gain for number in having])
+        shares = _shares(track, kinds)
+        windows[:, having] += gains * log_odds(average_windows(track, shares))
+        alone[:, having] += gains * log_odds(shares)
+    biases = np.array([head.bias for head in heads], np.float32)
+    return windows + biases, alone + biases
+
+
+def _shares(track: FeatureTrack, kinds: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much of each frame is of each head's kinds: float32 (T, H)."""
+    rows = [
+        track.features[start : start + ROWS_AT_ONCE].astype(np.float32) ** 2 @ kinds
+        for start in range(0, len(track), ROWS_AT_ONCE)
+    ]
+    return np.concatenate(rows)
 
 
 def sigmoid(logits: Numbers) -> Numbers:

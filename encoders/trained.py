@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.concepts import Concepts
 from encoders.device import check_device_name, choose_device, mixed_precision
 from encoders.encoder import Pooling, check_pooling, pool_features
 from encoders.errors import EncoderError, UnsupportedQueryError
@@ -160,6 +161,10 @@ class TrainedEncoder:
     def encode_concepts(self, text: str) -> NDArray[np.float32]:
         """None: words are encoded as a whole."""
         return np.empty((0, self.dim), dtype=np.float32)
+
+    def concepts(self) -> Concepts | None:
+        """None: its features name nothing."""
+        return None
 
 
 def _at_frames(features: NDArray[np.float32], frames: int) -> NDArray[np.float32]:

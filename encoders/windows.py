@@ -95,6 +95,20 @@ def score_windows(
     return scores, alone
 
 
+def average_windows(track: FeatureTrack, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means over the middle scale's window around every sample.
+
+    Args:
+        track: Of one video, of any length.
+        values: float32 (T, H), of each of its samples.
+
+    Returns:
+        float32 (T, H).
+    """
+    window = _windows(track)[len(SCALES_SECONDS) // 2]
+    return _means(_running_sums(values), window.first, window.last + 1)
+
+
 def _scores(
     features: NDArray[np.float32],
     shots: NDArray[np.int64],

@@ -62,10 +62,11 @@ def teach(
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Teach an action from 5 to 20 examples, then tag the whole library with it.
+    """Teach an action from examples, then tag the whole library with it.
 
-    Further examples and corrections add to those of earlier lessons. Exit status: 0 learned, 1 it
-    could not be learned (nothing was changed), 2 wrong usage.
+    Any number is a lesson, 5 to 20 from as many videos are a good one. A lesson that could not be checked, or
+    did not hold, is a draft: found only by its name. Further examples and corrections add to those of earlier
+    lessons. Exit status: 0 learned, or a draft; 1 there is nothing to learn from; 2 wrong usage.
     """
     began = False
     try:
@@ -278,7 +279,7 @@ ClipArgument = Annotated[int, typer.Argument(metavar="CLIP_ID", min=1, max=2**63
 def confirm(
     clip_id: ClipArgument, name: NameArgument, library: LibraryOption = None, as_json: JsonOption = False
 ) -> None:
-    """Say that a clip shows an action; used by the next `teach`."""
+    """Say that a clip shows an action; it is learned again at once."""
     _correct(library, clip_id, name, is_positive=True, as_json=as_json)
 
 
@@ -286,28 +287,86 @@ def confirm(
 def reject(
     clip_id: ClipArgument, name: NameArgument, library: LibraryOption = None, as_json: JsonOption = False
 ) -> None:
-    """Say that a clip does not show an action: the tag goes, and the next `teach` knows."""
+    """Say that a clip does not show an action: the tag goes, and it is learned again at once."""
     _correct(library, clip_id, name, is_positive=False, as_json=as_json)
+
+
+@actions_app.command()
+def undo(name: NameArgument, library: LibraryOption = None, as_json: JsonOption = False) -> None:
+    """Take the latest correction of an action back, and learn it again without."""
+    from search.kept_examples import remove_example
+
+    with open_library(library) as opened:
+        action = opened.actions.name_taught(name)
+        with opened.read() as catalog:
+            corrections = [one for one in catalog.actions.examples(action) if one.origin == "feedback"]
+        if not corrections:
+            raise InvalidQueryError(f"no correction of {action!r} is kept, so there is none to take back")
+        last = max(corrections, key=lambda one: one.id or 0)
+        assert last.id is not None
+        document = remove_example(opened, action, last.id)
+        what = "shows it" if last.is_positive else "does not show it"
+        show.note(f"taken back: {last.source} {what}")
+        card = _learned_again(opened, action)
+    if as_json:
+        print_json({**document, "report": card})
+
+
+@actions_app.command()
+def suggest(
+    name: NameArgument,
+    count: Annotated[int, typer.Option("-k", "--count", min=1, max=100, help="How many clips.")] = 10,
+    library: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show which clips to judge next: the most doubtful ones, none like another."""
+    from search.suggestions import suggestions_document
+
+    with open_library(library) as opened:
+        document = suggestions_document(opened, name, count)
+    if as_json:
+        print_json(document)
+    else:
+        show.suggestions(document)
 
 
 def _correct(library: Path | None, clip_id: int, name: str, *, is_positive: bool, as_json: bool) -> None:
     with open_library(library) as opened:
         document = opened.actions.correct(clip_id, name, is_positive=is_positive)
-        is_taught = opened.actions.is_taught(document["action"])
-    action, positive, negative = document["action"], document["positive"], document["negative"]
-    _show_meant(name, action)
-    if is_taught:
-        verb = "is" if (positive, negative) in ((1, 0), (0, 1)) else "are"
-        show.note(
-            f"kept; {show.counted(positive, 'example')} of {action} and {negative} of what it is not {verb} "
-            f'known. `indexer actions teach "{action}"` learns from them'
-        )
-    else:
-        of = f"{show.counted(positive, 'example')} so far" + (
-            f", {negative} of what it is not" if negative else ""
-        )
-        show.note(f"kept for a first lesson: {action} is not taught yet, {of}")
-    if document["note"]:
-        show.note(f"note: {document['note']}")
+        action, positive, negative = document["action"], document["positive"], document["negative"]
+        is_taught = opened.actions.is_taught(action)
+        _show_meant(name, action)
+        if is_taught:
+            verb = "is" if (positive, negative) in ((1, 0), (0, 1)) else "are"
+            show.note(
+                f"kept; {show.counted(positive, 'example')} of {action} and {negative} of what it is not "
+                f'{verb} known; `indexer actions undo "{action}"` takes it back'
+            )
+        else:
+            of = f"{show.counted(positive, 'example')} so far" + (
+                f", {negative} of what it is not" if negative else ""
+            )
+            show.note(f"kept for a first lesson: {action} is not taught yet, {of}")
+        if document["note"]:
+            show.note(f"note: {document['note']}")
+        card = _learned_again(opened, action) if is_taught else None
     if as_json:
-        print_json({**document, "taught": is_taught})
+        print_json({**document, "taught": is_taught, "report": card})
+
+
+def _learned_again(library: Library, action: str) -> dict[str, Any] | None:
+    """Learns a taught action again after a correction, and says what came of it."""
+    from search.teaching import learn_again
+
+    if not library.actions.is_taught(action):
+        return None
+    card = learn_again(library, action)
+    if card is None:
+        show.note(f'not learned again by itself; `indexer actions teach "{action}"` does')
+    else:
+        rows = [row for row in library.actions.listing() if row["action"] == action and row["report"]]
+        found = sum(row["segments"] for row in rows)
+        what = "a draft, learned again" if card["is_draft"] else "learned again"
+        segments = show.counted(found, "segment")
+        show.note(f"{what} in {card['seconds']:.1f} s: {show.figures(card)}; {segments}")
+    return card

@@ -295,29 +295,63 @@ def lesson(document: dict[str, Any]) -> None:
     console = Console(highlight=False)
     name = escape(document["action"])
     others = f"{report['negatives']} of what it is not, {report['background']} from the library"
-    console.print(f"learned [bold]{name}[/] from {counted(report['positives'], 'example')} ({others})")
-    console.print(
-        f"held out: precision {report['precision']:.2f}, recall {report['recall']:.2f}, average precision "
-        f"{report['average_precision']:.2f}, calibration error {report['calibration_error']:.2f}"
-    )
+    learned = "a draft of" if report["is_draft"] else "learned"
+    examples = f"{counted(report['positives'], 'example')} of {counted(report['videos'], 'video')}"
+    console.print(f"{learned} [bold]{name}[/] from {examples} ({others})")
+    console.print(f"held out: {figures(report)}", soft_wrap=True)
     for line in _lesson_notes(report):
-        console.print(f"[yellow]{line}[/]")
+        console.print(f"[yellow]{line}[/]", soft_wrap=True)
     console.print(
         f'{counted(document["segments"], "segment")} in this library: indexer find --action "{name}"'
     )
+    if report["is_draft"]:
+        console.print(f'most would help: more videos, and answers to indexer actions suggest "{name}"')
+
+
+def figures(report: Mapping[str, Any]) -> str:
+    """Precision and recall of a lesson with their intervals, and what they are from."""
+    if report.get("precision") is None:
+        return "nothing could be held out to check it by"
+    shares = []
+    for name in ("precision", "recall"):
+        low, high = report.get(f"{name}_low"), report.get(f"{name}_high")
+        likely = "" if low is None else f" (likely {low:.2f} to {high:.2f})"
+        shares.append(f"{name} {report[name]:.2f}{likely}")
+    videos = f", from {counted(report['videos'], 'video')}" if report.get("videos") else ""
+    return ", ".join(shares) + videos
 
 
 def _lesson_notes(report: dict[str, Any]) -> list[str]:
     notes = []
-    if report["positives"] < 10:
-        notes.append(f"{report['positives']} examples are few: these figures are rough, 10 to 20 are better")
-    if not report["by_source"]:
+    if report["is_draft"]:
+        notes.append(f"a draft, found by its name alone: {report['reason']}")
+    if not report["by_source"] and report["precision"] is not None:
         notes.append("the examples are from too few videos to hold out whole ones: the figures flatter")
     if report["set_aside"]:
         verb = "looks" if report["set_aside"] == 1 else "look"
         clips = counted(report["set_aside"], "clip")
         notes.append(f"{clips} of the library {verb} like it too, and count for nothing")
     return notes
+
+
+def suggestions(document: dict[str, Any]) -> None:
+    """Clips that are worth judging, as a table, and how to judge them."""
+    console = Console(highlight=False)
+    if not document["suggestions"]:
+        console.print("no clip is left that nobody has judged")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("clip", "confidence", "time", "video"):
+        table.add_column(name, justify="right" if name in ("clip", "confidence") else "left", overflow="fold")
+    for row in document["suggestions"]:
+        table.add_row(
+            str(row["clip_id"]),
+            f"{row['confidence']:.2f}",
+            f"{clock(row['start_seconds'])}-{clock(row['end_seconds'])}",
+            escape(printable(short_path(row["path"]))),
+        )
+    console.print(table)
+    console.print(f'[dim]indexer actions confirm CLIP "{escape(document["action"])}", or reject[/]')
 
 
 def actions(
@@ -340,8 +374,8 @@ def actions(
                 str(row["segments"]),
                 clock(row["seconds"]),
                 f"{examples['positive']} + {examples['negative']} not" if examples else "",
-                f"{report['precision']:.2f}" if "precision" in report else "",
-                f"{report['recall']:.2f}" if "recall" in report else "",
+                _with_interval(report, "precision"),
+                _with_interval(report, "recall"),
             )
         console.print(table)
     for head in heads:
@@ -351,6 +385,14 @@ def actions(
     if untaught:
         kept = ", ".join(f"{row['action']} ({row['positive']} + {row['negative']} not)" for row in untaught)
         console.print(f"[dim]corrected, and not taught yet: {escape(kept)}[/]", soft_wrap=True)
+
+
+def _with_interval(report: Mapping[str, Any], name: str) -> str:
+    """A figure as a cell: "0.83 (0.55-0.95)"; empty where it was not measured."""
+    if report.get(name) is None:
+        return ""
+    low, high = report.get(f"{name}_low"), report.get(f"{name}_high")
+    return f"{report[name]:.2f}" + ("" if low is None else f" ({low:.2f}-{high:.2f})")
 
 
 def action(document: dict[str, Any]) -> None:

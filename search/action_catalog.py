@@ -36,8 +36,12 @@ from search.types import Segment
 LEAST_OVERLAP_SECONDS = 0.5
 SAMPLES_PER_PIECE = 20_000  # of a long video, in memory at once
 
-HeadKind = Literal["taught", "localiser", "zero-shot", "kinetics"]
-TAUGHT_KINDS = ("taught", "localiser")  # what a lesson gives: by windows of clips, or by labelled spans
+HeadKind = Literal["taught", "localiser", "draft", "zero-shot", "kinetics"]
+DRAFT: Literal["draft"] = (
+    "draft"  # of a lesson that could not be checked, or did not hold: found only where it is named
+)
+# What a lesson gives: by windows of clips, by labelled spans, or not enough yet.
+TAUGHT_KINDS = ("taught", "localiser", DRAFT)
 Origin = Literal["teach", "spans", "feedback"]
 
 
@@ -62,8 +66,15 @@ class HeadRecord:
 
     @property
     def label(self) -> str:
-        """How a segment names it: "taught", or the name of what knows many actions."""
+        """How a segment names it: "taught", "draft", or the name of what knows many actions."""
+        if self.is_draft:
+            return DRAFT
         return "taught" if self.is_taught else self.name
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether it is of a lesson that could not be checked, or did not hold."""
+        return self.kind == DRAFT
 
     @property
     def is_taught(self) -> bool:
@@ -100,7 +111,7 @@ class SegmentFilters:
     """Which segments are wanted.
 
     Attributes:
-        actions: Names as heads know them; None means all.
+        actions: Names as heads know them; None means all but those of drafts.
         min_confidence: None leaves it to each head's threshold.
         video_id, path_prefix, min_duration_seconds, recorded_after, recorded_before: As elsewhere.
     """
@@ -325,7 +336,7 @@ class ActionCatalog:
         query = (
             select(segments.c.head_id, segments.c.action, func.count(), length)
             .select_from(_joined())
-            .where(*_segment_conditions(SegmentFilters()))
+            .where(*_segment_conditions(SegmentFilters(), with_drafts=True))
             .group_by(segments.c.head_id, segments.c.action)
         )
         return {(row[0], row[1]): (row[2], float(row[3])) for row in self._connection.execute(query)}
@@ -554,7 +565,11 @@ def _segment_select() -> Select[Any]:
         segments.c.end_seconds,
         segments.c.action,
         segments.c.confidence,
-        case((heads.c.kind.in_(TAUGHT_KINDS), "taught"), else_=heads.c.name).label("head"),
+        case(
+            (heads.c.kind == DRAFT, DRAFT),
+            (heads.c.kind.in_(TAUGHT_KINDS), "taught"),
+            else_=heads.c.name,
+        ).label("head"),
     ).select_from(_joined())
 
 
@@ -576,12 +591,16 @@ def _segment(row: Any) -> Segment:
     return Segment(**row._mapping)
 
 
-def _segment_conditions(filters: SegmentFilters, *, with_videos: bool = True) -> list[ColumnElement[bool]]:
+def _segment_conditions(
+    filters: SegmentFilters, *, with_videos: bool = True, with_drafts: bool = False
+) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [heads.c.is_active]
     if with_videos:
         conditions.append(videos.c.status != "staging")
     if filters.actions is not None:
         conditions.append(segments.c.action.in_(filters.actions))
+    elif not with_drafts:
+        conditions.append(heads.c.kind != DRAFT)
     if filters.min_confidence is None:
         conditions.append(segments.c.confidence >= heads.c.threshold)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,27 +15,24 @@ from encoders.errors import (
     EncoderMismatchError,
     HeadFileError,
     InvalidQueryError,
-    TeachingError,
     UnknownActionError,
 )
 from encoders.tensors import with_card
 from encoders.weights import CLASSIFIER_PREFIXES
-from search.action_catalog import TAUGHT_KINDS, ActionExample, HeadRecord, SegmentFilters, overlaps_enough
+from search.action_catalog import (
+    DRAFT,
+    TAUGHT_KINDS,
+    ActionExample,
+    HeadRecord,
+    SegmentFilters,
+    overlaps_enough,
+)
 from search.carried_heads import carried_report, check_taught
 from search.corrections import clip_example, keep_correction, span_example
-from search.examples import (
-    LABELLED_SPANS,
-    check_sides,
-    cut_into,
-    each_once,
-    footage_of,
-    gather_background,
-    gather_examples,
-    gather_labelled,
-    meets,
-)
+from search.examples import check_sides
 from search.kept_examples import describe_examples
 from search.tagging import Tagger, read_head, renamed
+from search.teaching import teach
 from search.types import Filters, Segment, check_recorded
 from search.zero_shot import ZERO_SHOT, ZeroShot
 
@@ -230,12 +227,12 @@ class Actions:
         examples: Sequence[ActionExample],
         *,
         replace_examples: bool = False,
-        cut_up: bool = False,
         on_progress: Callable[[str], None] = lambda _: None,
         on_tagged: Callable[[int, int], None] = lambda done, total: None,
     ) -> dict[str, Any]:
         """Learns an action from examples, those kept from before and corrections included; re-tags.
 
+        Any number is a lesson; one that could not be checked, or did not hold when it was, is a draft.
         Where enough videos are labelled throughout, a head that learns borders is tried as well, and kept
         if it is the better one: see `encoders/span_lesson.py`.
 
@@ -246,7 +243,6 @@ class Actions:
             action: Its name.
             examples: New ones.
             replace_examples: Forget those that were given at earlier lessons (not corrections).
-            cut_up: Whether a few long examples may be cut into as many as a lesson needs.
             on_progress: Told what is being done.
             on_tagged: Told how many of how many videos are tagged.
 
@@ -255,59 +251,21 @@ class Actions:
             where too few videos are labelled.
 
         Raises:
-            TeachingError: Too few examples, or they teach nothing; nothing was changed.
+            TeachingError: There is no example, or nothing to tell it from; nothing was changed.
             InvalidQueryError: The name is no name, or something is given as it and as what it is not.
         """
-        from encoders.lesson import MIN_EXAMPLES, teach
-        from encoders.span_lesson import learn_borders
-
         name = normalise_action(action)
         self.check_free(name)
         check_sides(name, examples)
-        record = self._library.record()
-        with self._library.read() as catalog:
-            kept = catalog.actions.examples(name)
-            if replace_examples:
-                kept = [example for example in kept if example.origin == "feedback"]
-            spans = footage_of(examples)
-            new = {example.source for example in examples}
-            content = {example.digest for example in examples} - {None}
-            kept = [
-                e
-                for e in kept
-                if not (e.source in new or e.digest in content or meets(e.video_id, e.span, spans))
-            ]
-            examples = each_once(examples)
-            whole = [*kept, *examples]
-            positives, negatives = gather_examples(catalog, whole, record.dim)
-            background = gather_background(catalog, whole, record.dim, [*positives, *negatives])
-            labelled = gather_labelled(catalog, name, whole, record.dim)
-        if cut_up:
-            positives = cut_into(positives, MIN_EXAMPLES)
-        footage, encoder_id = (positives, negatives, background), record.encoder_id
-        try:
-            head, report = teach(name, *footage, encoder_id=encoder_id, on_progress=on_progress)
-        except TeachingError as error:
-            given = sum(example.is_positive for example in whole)
-            if len(positives) < min(given, LABELLED_SPANS):
-                said = f"of {given} examples {len(positives)} are no copies of others and hold a frame"
-                raise TeachingError(f"{said}; {error}") from error
-            raise
-        localiser, comparison = learn_borders(
-            name, labelled, *footage, encoder_id=encoder_id, on_progress=on_progress
+        return teach(
+            self._library,
+            self.tagger,
+            name,
+            examples,
+            replace_examples=replace_examples,
+            on_progress=on_progress,
+            on_tagged=on_tagged,
         )
-        card = _rounded(asdict(report))
-        card["localiser"] = None if comparison is None else _rounded(asdict(comparison))
-        with self._library.write() as catalog:
-            if replace_examples:
-                catalog.actions.remove_examples(name, origin="teach")
-                catalog.actions.remove_examples(name, origin="spans")
-            for example in examples:
-                catalog.actions.add_example(name, example)
-            head_id = self.tagger.add(catalog, localiser or head, name, card)
-        on_progress("tagging the library")
-        self.tagger.tag_and_activate(head_id, on_tagged)
-        return card
 
     @staticmethod
     def check_free(name: str) -> None:
@@ -440,7 +398,8 @@ class Actions:
                     f"there is an action {name!r} already: rename or remove it first, or put this one in its "
                     "place with --replace"
                 )
-            head_id = self.tagger.add(catalog, head, name, card)
+            # What was a draft where it was taught is one here.
+            head_id = self.tagger.add(catalog, head, name, card, is_draft=bool(card.get("is_draft")))
         self.tagger.tag_and_activate(head_id, on_tagged)
         return self.taught(name)
 
@@ -516,7 +475,8 @@ class Actions:
                         "report": dict(head.card) if taught else None,
                     }
                 )
-        rows.sort(key=lambda row: (row["head"] != "taught", -row["segments"], row["action"]))
+        order = {"taught": 0, DRAFT: 1}
+        rows.sort(key=lambda row: (order.get(row["head"], 2), -row["segments"], row["action"]))
         return rows
 
     def describe(self, action: str) -> dict[str, Any]:
@@ -592,7 +552,3 @@ def check_bounds(min_confidence: float | None, min_duration_seconds: float | Non
 def _is_cut_short(name: str, other: str) -> bool:
     """Whether two names differ by final e's alone, as no two forms of a word do: one is a typing error."""
     return name != other and re.sub(r"e\b", "", name) == re.sub(r"e\b", "", other)
-
-
-def _rounded(report: dict[str, Any]) -> dict[str, Any]:
-    return {key: round(v, 4) if isinstance(v, float) else v for key, v in report.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
 from encoders.action_names import normalise_action
@@ -60,7 +60,9 @@ def _whole_report(found: object, report: type) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for field in fields(report):
         kind = str(field.type)
-        value = found.get(field.name, ...) if isinstance(found, dict) else ...
+        # What a report from before has no word of is as its default.
+        missing = ... if field.default is MISSING else field.default
+        value = found.get(field.name, missing) if isinstance(found, dict) else ...
         is_right = type(value) is kinds[kind] if kind in kinds else _is_figure(value, "None" in kind)
         if not is_right:
             return {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,8 +23,6 @@ LABELLED_SPANS = 200  # of either side, that a head on windows is taught with
 SAME_SECONDS = 1e-3
 SAME_FEATURES = 0.01  # of their norm: the same frame, encoded in another batch
 SHOWN_BOTH = 5
-LEAST_PIECE_SECONDS = 1.0  # of an example that is cut up
-LEAST_PIECE_SAMPLES = 2
 Footage = dict[int, list[tuple[float, float]]]  # by video id, spans in seconds
 
 
@@ -45,7 +42,7 @@ def gather_examples(
         track = example.track
         if track is None:
             assert example.video_id is not None and example.span is not None
-            track = _span_track(catalog, example.video_id, example.span, dim)
+            track = span_track(catalog, example.video_id, example.span, dim)
         side = sides[0 if example.is_positive else 1]
         if track is not None and len(track) and not _is_among(track, (one.track for one in side)):
             source = example.source if example.video_id is None else f"video {example.video_id}"
@@ -68,46 +65,6 @@ def _is_among(track: FeatureTrack, others: Iterable[FeatureTrack]) -> bool:
         if (apart <= allowed).all():
             return True
     return False
-
-
-def cut_into(examples: list[Example], count: int) -> list[Example]:
-    """The examples, where they are fewer, cut into so many pieces: the longest first, into equal ones.
-
-    A piece lasts `LEAST_PIECE_SECONDS` and holds `LEAST_PIECE_SAMPLES`, or more. Where that gives too few
-    pieces, the examples come back as they are.
-    """
-    from encoders.lesson import Example
-
-    seconds, most = [_seconds(one) for one in examples], most_pieces(examples)
-    if sum(most) < count:
-        return examples
-    pieces = [1] * len(examples)
-    while sum(pieces) < count:
-        room = [number for number in range(len(examples)) if pieces[number] < most[number]]
-        pieces[max(room, key=lambda number: seconds[number] / pieces[number])] += 1
-    cut = []
-    for one, parts in zip(examples, pieces, strict=True):
-        borders = np.linspace(0, len(one.track), parts + 1).round().astype(int).tolist()
-        cut += [Example(one.track.between(*span), one.source) for span in pairwise(borders)]
-    return cut
-
-
-def most_pieces(examples: Sequence[Example]) -> list[int]:
-    """Into how many pieces each example can be cut."""
-    return [
-        max(1, min(int(_seconds(one) / LEAST_PIECE_SECONDS + 1e-6), len(one.track) // LEAST_PIECE_SAMPLES))
-        for one in examples
-    ]
-
-
-def piece_seconds(examples: Sequence[Example]) -> float:
-    """How long a piece must be here: long enough for its samples."""
-    spacing = [_seconds(one) / len(one.track) for one in examples]
-    return max([LEAST_PIECE_SECONDS, *(LEAST_PIECE_SAMPLES * value for value in spacing)])
-
-
-def _seconds(example: Example) -> float:
-    return float(example.track.borders_seconds[-1] - example.track.borders_seconds[0])
 
 
 def check_sides(action: str, examples: Sequence[ActionExample]) -> None:
@@ -194,7 +151,7 @@ def gather_background(
         span = (clip.start_seconds, clip.end_seconds)
         if clip.path in files or clip.video_id in copies or meets(clip.video_id, span, spans):
             continue
-        track = _span_track(catalog, clip.video_id, span, dim)
+        track = span_track(catalog, clip.video_id, span, dim)
         if track is not None and len(track) and not _is_among(track, (one.track for one in known)):
             background.append(Example(track, f"video {clip.video_id}"))
     return background
@@ -216,7 +173,7 @@ def each_once(examples: Sequence[ActionExample]) -> list[ActionExample]:
     return kept[::-1]
 
 
-def _span_track(catalog: Catalog, video_id: int, span: tuple[float, float], dim: int) -> FeatureTrack | None:
+def span_track(catalog: Catalog, video_id: int, span: tuple[float, float], dim: int) -> FeatureTrack | None:
     """The samples of a span; at least the nearest one, where there is any clip."""
     for track in catalog.actions.tracks(video_id, dim, span):
         part = track.part(*span)

@@ -1,22 +1,18 @@
-"""Examples that are kept of an action: until they are enough for a lesson, to look at, to take back."""
+"""Examples that are kept of an action: to look at, to take back."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from encoders.action_names import normalise_action
 from search.action_catalog import ActionExample
-from search.examples import check_sides, each_once, gather_examples, most_pieces, piece_seconds
+from search.examples import check_sides, each_once
 from search.wire import key_frame_document
 
 if TYPE_CHECKING:
     from search.catalog import Catalog
     from search.library import Library
-
-LEAST_EXAMPLES = 2  # however long: of a single one, nothing says what its likes have in common
 
 
 def keep_examples(
@@ -43,34 +39,6 @@ def keep_examples(
         for example in each_once(examples):
             catalog.actions.add_example(name, example)
     return name
-
-
-@dataclass(frozen=True, slots=True)
-class Lack:
-    """What is wanting for a lesson that may cut long examples up; neither grows when an example is added.
-
-    Attributes:
-        examples: How many more at least, if they are long enough; 0 where nothing is wanting.
-        seconds: How long they have to be together; 0 where their length does not matter. Instead, there may
-            be as many of any length as there are pieces.
-        pieces: How many pieces are wanting.
-    """
-
-    examples: int
-    seconds: float
-    pieces: int
-
-
-def lacking(library: Library, name: str) -> Lack:
-    """What examples of an action are wanting for a lesson."""
-    from encoders.lesson import MIN_EXAMPLES
-
-    dim = library.record().dim
-    with library.read() as catalog:
-        positives, _ = gather_examples(catalog, catalog.actions.examples(name), dim)
-    pieces = max(0, MIN_EXAMPLES - sum(most_pieces(positives)))
-    examples = max(LEAST_EXAMPLES - len(positives), min(pieces, 1))
-    return Lack(examples, math.ceil(10 * pieces * piece_seconds(positives) - 1e-6) / 10, pieces)
 
 
 def describe_examples(catalog: Catalog, name: str) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from encoders.errors import HeadFileError
 from encoders.heads import ActionSpan
 from encoders.taught import TaughtHead, localise_all
 from encoders.tensors import read_card
-from search.action_catalog import HeadRecord
+from search.action_catalog import DRAFT, HeadRecord
 
 if TYPE_CHECKING:
     from search.catalog import Catalog
@@ -142,10 +142,12 @@ class Tagger:
             border = float(track.borders_seconds[-1])
         return list(spans.items())
 
-    def add(self, catalog: Catalog, head: Any, name: str, card: Mapping[str, Any]) -> int:
+    def add(
+        self, catalog: Catalog, head: Any, name: str, card: Mapping[str, Any], *, is_draft: bool = False
+    ) -> int:
         """Adds a head that finds nothing yet, in the caller's transaction; returns its id."""
         return catalog.actions.add_head(
-            kind=head.kind,
+            kind=DRAFT if is_draft else head.kind,
             name=name,
             encoder_id=head.encoder_id,
             actions=head.actions,

@@ -98,19 +98,24 @@ def found(client: TestClient, action: str) -> list[dict[str, Any]]:
     return response.json()["segments"]
 
 
-def test_two_spans_teach_an_action(client: TestClient, archive: Archive) -> None:
+def test_two_spans_teach_a_draft(client: TestClient, archive: Archive) -> None:
     first, second = archive.span(CATS[0], 0.5, 4.0), archive.span(CATS[1], 1.0, 5.0)
+    not_it = archive.span("rocket.mp4", 3.5, 4.5)
     problem = assert_problem(
-        client.post("/v1/actions", json={"action": f" {ACTION.title()}", "positives": [first]}), 409
+        client.post("/v1/actions", json={"action": f" {ACTION.title()}", "negatives": [not_it]}), 409
     )
     assert problem["type"] == "urn:reelseek:problem:too-few-examples"
-    assert (problem["action"], problem["needed"], problem["positive"]) == (ACTION, 1, 1)
+    assert (problem["action"], problem["needed"], problem["positive"]) == (ACTION, 1, 0)
     assert "1 more" in problem["detail"]
     untaught = client.get("/v1/actions").json()["untaught"]
-    assert untaught == [{"action": ACTION, "positive": 1, "negative": 0}]
+    assert untaught == [{"action": ACTION, "positive": 0, "negative": 1}]
+    client.delete(f"/v1/actions/{ACTION}")
 
-    job = taught(client, {"action": ACTION, "positives": [second]})
+    job = taught(client, {"action": ACTION, "positives": [first, second]})
     assert (job["status"], job["error"]) == ("done", None), job
+    report = job["result"]["report"]
+    assert report["is_draft"] and (report["positives"], report["videos"]) == (2, 2)
+    assert "4 or more" in report["reason"]
     assert job["result"]["action"] == ACTION and job["request"] == {"action": ACTION}
     segments = found(client, ACTION)
     assert job["result"]["segments"] == len(segments) > 0
@@ -186,32 +191,31 @@ def test_a_lesson_that_makes_no_sense_changes_nothing(
     assert (client.get("/v1/actions").json(), client.get("/v1/jobs").json()["total"]) == before
 
 
-def test_what_is_wanting_grows_less_with_every_example(client: TestClient, archive: Archive) -> None:
-    """Two spans of over 2 s and another make the five pieces of a second that a lesson takes."""
+def test_every_number_of_examples_is_a_lesson_and_says_how_many_videos(
+    client: TestClient, archive: Archive
+) -> None:
     name, told = "sitting still", []
-    for film, start, end in ((CATS[0], 0, 2.5), (CATS[1], 3, 5.5)):
+    for film, start, end in ((CATS[0], 0, 2.5), (CATS[0], 3, 5.5), (CATS[1], 0, 1)):
         body = {"action": name, "positives": [archive.span(film, start, end)]}
-        problem = assert_problem(client.post("/v1/actions", json=body), 409)
-        told.append((problem["positive"], problem["needed"], problem["needed_seconds"]))
-    assert told == [(1, 1, 3.0), (2, 1, 1.0)]
-    assert "1 more is needed, of 1 s or more" in problem["detail"]
-    third = {"action": name, "positives": [archive.span(CATS[2], 0, 1)]}
-    assert taught(client, third)["status"] == "done"
+        report = taught(client, body)["result"]["report"]
+        told.append((report["positives"], report["videos"], report["is_draft"]))
+    assert told == [(1, 1, True), (2, 1, True), (3, 2, True)]
     client.delete(f"/v1/actions/{name}")
 
 
 def test_examples_are_shown_and_taken_back(client: TestClient, archive: Archive) -> None:
     name = "waving / beckoning"
     spans = [archive.span("coffee.mp4", 4.5, 5.0), archive.span("rocket.mp4", 0.5, 1.0)]
-    body = {"action": name, "positives": spans[:1], "negatives": spans[1:]}
-    assert assert_problem(client.post("/v1/actions", json=body), 409)["needed"] == 1
+    for span, correct in zip(spans, (True, False), strict=True):
+        answer = client.post("/v1/feedback", json={**span, "action": name, "correct": correct}).json()
+        assert answer["lesson"] is None  # not taught yet
     document = client.get(f"/v1/actions/{name}").json()
     assert (document["action"], document["head"], document["report"], document["segments"]) == (
         *(name, None, None, 0),
     )
     assert [one["positive"] for one in document["examples"]] == [True, False]
     for one, span in zip(document["examples"], spans, strict=True):
-        assert {key: one[key] for key in span} == span and one["origin"] == "teach"
+        assert {key: one[key] for key in span} == span and one["origin"] == "feedback"
         # Of all key frames of the film, the one nearest to the span.
         frames = client.get(f"/v1/videos/{span['video_id']}/key-frames").json()["key_frames"]
         middle = (span["start_seconds"] + span["end_seconds"]) / 2
@@ -219,9 +223,9 @@ def test_examples_are_shown_and_taken_back(client: TestClient, archive: Archive)
         assert client.get(one["key_frame_url"]).headers["content-type"] == "image/jpeg"
     first, second = (f"/v1/actions/{name}/examples/{one['id']}" for one in document["examples"])
     assert_problem(client.delete(f"/v1/actions/{ACTION}/examples/{document['examples'][0]['id']}"), 404)
-    assert client.delete(first).json() == {"action": name, "positive": 0, "negative": 1}
+    assert client.delete(first).json() == {"action": name, "positive": 0, "negative": 1, "lesson": None}
     assert_problem(client.delete(first), 404)
-    assert client.delete(second).json() == {"action": name, "positive": 0, "negative": 0}
+    assert client.delete(second).json() == {"action": name, "positive": 0, "negative": 0, "lesson": None}
     assert_problem(client.get(f"/v1/actions/{name}"), 404, "unknown-action")
 
 
@@ -229,13 +233,13 @@ def test_an_action_is_forgotten(client: TestClient, archive: Archive) -> None:
     name = "push/pull"
     spans = [archive.span(film, 0.5, 5.5) for film in CATS[:2]]
     assert taught(client, {"action": name, "positives": spans})["status"] == "done"
-    assert found(client, name) and client.get(f"/v1/actions/{name}").json()["head"] == "taught"
+    assert found(client, name) and client.get(f"/v1/actions/{name}").json()["head"] == "draft"
     assert client.delete(f"/v1/actions/{name}").json() == {"action": name, "examples": 2}
     for path in (f"/v1/actions/{name}", f"/v1/segments?action={name}"):
         assert_problem(client.get(path), 404, "unknown-action")
     assert_problem(client.delete(f"/v1/actions/{name}"), 404, "unknown-action")
     # One that was never taught, too.
-    assert_problem(client.post("/v1/actions", json={"action": name, "positives": spans[:1]}), 409)
+    client.post("/v1/feedback", json={**spans[0], "action": name, "correct": True})
     assert client.delete(f"/v1/actions/{name}").json() == {"action": name, "examples": 1}
     assert_problem(client.delete(f"/v1/actions/{ACTION}", params={"force": 1}), 422)
     assert client.get(f"/v1/actions/{ACTION}").status_code == 200

@@ -248,8 +248,9 @@ def test_from_teaching_to_forgetting(indexer, own, tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["teach", "running"], 1, "too few"),
-        (["teach", "running", "--clips", "1,2"], 1, "too few"),
+        (["teach", "running"], 1, "no example"),
+        (["undo", "running"], 2, "none to take back"),
+        (["suggest", "running"], 2, "nothing was taught"),
         (["teach", "running", "--clips", "1,x"], 2, "separated by commas"),
         (["teach", "running", "--clips", "1,999999"], 1, "999999"),
         (["teach", "a\nb", "--clips", "1"], 2, "control"),

@@ -12,10 +12,11 @@ from api.action_schemas import (
     ActionDescriptionAnswer,
     ActionsAnswer,
     CorrectionAnswer,
-    FeedbackAnswer,
     FeedbackRequest,
     ForgottenAnswer,
+    LeftAnswer,
     SegmentsAnswer,
+    SuggestionsAnswer,
     TeachRequest,
     VideoSegmentsAnswer,
 )
@@ -40,8 +41,9 @@ from encoders.errors import InvalidQueryError, UnknownActionError
 from search.action_catalog import SegmentFilters
 from search.actions import FoundSegments
 from search.dates import recorded_bound
-from search.kept_examples import Lack, describe_untaught, keep_examples, lacking, remove_example
-from search.library import Library
+from search.kept_examples import describe_untaught, keep_examples, remove_example
+from search.suggestions import SUGGESTIONS, suggestions_document
+from search.teaching import is_learned_again
 from search.types import Segment
 from search.wire import found_document, job_document, video_segments_document
 
@@ -188,42 +190,44 @@ def actions(services: ServicesOf) -> dict[str, Any]:
 def teach(body: TeachRequest, services: ServicesOf, request: Request, response: Response) -> Any:
     """Keeps examples of an action and queues a lesson; `Location` tells where to follow it.
 
-    Two spans or clips of a few seconds each are enough, better are 5 to 20. Where they are too few, they are
-    kept, and the 409 that comes says with `needed` how many more a lesson takes at least, and with
-    `needed_seconds` how long they have to be in all: long ones are cut into pieces, of which it takes five.
+    One span or clip is a lesson, 5 to 20 from as many videos are a good one. A lesson that could not be
+    checked, or that did not hold when it was, is a draft: its report says why. Where nothing that is kept
+    shows the action, a 409 comes, and what was given is kept.
     """
     library = services.library
     library.record()
     examples = read_examples(library, body.positives, is_positive=True)
     examples += read_examples(library, body.negatives, is_positive=False)
     name = keep_examples(library, body.action, examples, replace_examples=not body.keep)
-    lack = lacking(library, name)
-    if lack.examples > 0:
-        return _too_few(library, name, lack, request.url.path)
+    with library.read() as catalog:
+        positive, negative = catalog.actions.count_examples().get(name, (0, 0))
+    if not positive:
+        return _too_few(name, negative, request.url.path)
     job = services.jobs.submit_lesson(name)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job_document(job)
 
 
-def _too_few(library: Library, name: str, lack: Lack, path: str) -> Response:
-    with library.read() as catalog:
-        positive, negative = catalog.actions.count_examples().get(name, (0, 0))
-    kept = f"{positive} example{' is' if positive == 1 else 's are'} kept"
-    more = f"{lack.examples} more {'is' if lack.examples == 1 else 'are'} needed"
-    if lack.pieces:
-        more += f", of {lack.seconds:g} s or more{' in all' if lack.pieces > 1 else ''}"
-    if lack.pieces > lack.examples:
-        more += f", or {lack.pieces} shorter ones"
+def _too_few(name: str, negative: int, path: str) -> Response:
     detail = (
-        f"{kept} of {name!r} and {more} for a lesson, which cuts them into five pieces of a second or "
-        "more: give spans or clips that show it, as unlike each other as you will meet them"
+        f"no example of {name!r} is kept, and 1 more is needed for a lesson: give a span or a clip that "
+        "shows it"
     )
-    counts: dict[str, Any] = {"action": name, "positive": positive, "negative": negative}
-    counts |= {"needed": lack.examples, "needed_seconds": lack.seconds}
+    counts: dict[str, Any] = {"action": name, "positive": 0, "negative": negative, "needed": 1}
     return problem_response(TOO_FEW_EXAMPLES, detail, path, **counts)
 
 
 ActionPath = Annotated[ActionName, Path(description="Exactly as in the listing.", examples=["running"])]
+
+
+@router.get("/actions/{name:path}/suggestions", response_model=SuggestionsAnswer)
+def suggestions(
+    name: ActionPath,
+    services: ServicesOf,
+    limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = SUGGESTIONS,
+) -> dict[str, Any]:
+    """Clips whose judgement would help a taught action most: the most doubtful ones, none like another."""
+    return suggestions_document(services.library, name, limit)
 
 
 # A name may hold a slash.
@@ -239,14 +243,15 @@ def action(name: ActionPath, services: ServicesOf) -> dict[str, Any]:
         return document
 
 
-@router.delete("/actions/{name:path}/examples/{example_id}", response_model=FeedbackAnswer)
+@router.delete("/actions/{name:path}/examples/{example_id}", response_model=LeftAnswer)
 def remove_one_example(
     name: ActionPath,
     example_id: Annotated[Id, Path(description="From the action's `examples`.", examples=[4])],
     services: ServicesOf,
 ) -> dict[str, Any]:
-    """Takes an example back; what is found changes with the next lesson. Says how many are left."""
-    return remove_example(services.library, name, example_id)
+    """Takes an example back and queues a lesson without it. Says how many are left."""
+    document = remove_example(services.library, name, example_id)
+    return {**document, "lesson": _learn_again(services, document["action"])}
 
 
 @router.delete("/actions/{name:path}", response_model=ForgottenAnswer)
@@ -257,13 +262,26 @@ def forget(name: ActionPath, services: ServicesOf) -> dict[str, Any]:
 
 @router.post("/feedback", response_model=CorrectionAnswer)
 def feedback(body: FeedbackRequest, services: ServicesOf) -> dict[str, Any]:
-    """Keeps for the next lesson whether a clip or a span shows an action; the tag of one that does not goes.
+    """Keeps whether a clip or a span shows an action, and queues a lesson that learns from it.
 
-    It takes the place of earlier corrections of this footage. What was taught stays until it is removed.
+    The tag of one that does not goes at once. It takes the place of earlier corrections of this footage; what
+    was taught stays until it is removed.
     """
     known = services.library.actions
     if body.clip_id is not None:
-        return known.correct(body.clip_id, body.action, is_positive=body.correct)
-    assert body.video_id is not None and body.start_seconds is not None and body.end_seconds is not None
-    span = (body.start_seconds, body.end_seconds)
-    return known.correct_span(body.video_id, span, body.action, is_positive=body.correct)
+        document = known.correct(body.clip_id, body.action, is_positive=body.correct)
+    else:
+        assert body.video_id is not None and body.start_seconds is not None and body.end_seconds is not None
+        span = (body.start_seconds, body.end_seconds)
+        document = known.correct_span(body.video_id, span, body.action, is_positive=body.correct)
+    return {**document, "lesson": _learn_again(services, document["action"])}
+
+
+def _learn_again(services: Services, action: str) -> str | None:
+    """Queues a lesson where the action's head learns from corrections at once; the job's id."""
+    with services.library.read() as catalog:
+        heads = [head for head in catalog.actions.heads() if head.name == action]
+        positive, _ = catalog.actions.count_examples().get(action, (0, 0))
+    if not positive or not any(map(is_learned_again, heads)):
+        return None
+    return services.jobs.submit_lesson(action).id

@@ -59,6 +59,11 @@ class WordTable:
         """All words, and names of several words, that stand for something."""
         return list(self._words)
 
+    def kinds(self) -> list[Kind]:
+        """Every kind that some word stands for, in the order of the table."""
+        parts = [kind.split("\t") for kind in self._kinds]
+        return [Kind(name, tuple(_read_ranges(ranges))) for name, ranges in parts]
+
     def singular(self, word: str) -> str | None:
         """What an irregular plural is the plural of."""
         return self._plurals.get(word)
