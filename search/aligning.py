@@ -31,7 +31,7 @@ NEAR_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class EncodedExample:
-    """An example's frames, as they are or mirrored.
+    """An example's frames, as they are or mirrored, or what is shown within them.
 
     Attributes:
         features: float32 (n, D).
@@ -130,7 +130,7 @@ def match_videos(
 
     Args:
         catalog: To read features from.
-        examples: The example, as it is and mirrored.
+        examples: The example as it is, mirrored, and so on.
         leads: Clips by video, as `find_leads` gives them.
         sample_ids: Some clips of the library, which show what unrelated frames score.
         is_weak: Of a score.
@@ -199,12 +199,12 @@ def _pieces_of_video(
         stretch = Stretch(features, times, span)
         for example, level in zip(examples, usual, strict=True):
             found += [_Piece(piece, example) for piece in align(example.stretch, stretch, level)]
-    # As it is or mirrored, whichever explains more of it; of the other, what that leaves over.
-    worth = {example.mirrored: 0.0 for example in examples}
+    # As it is, mirrored or cut out, whichever explains most of it; of the others, what that leaves over.
+    worth = {id(example): 0.0 for example in examples}
     for one in found:
-        worth[one.example.mirrored] += one.worth
+        worth[id(one.example)] += one.worth
     kept: list[_Piece] = []
-    for one in sorted(found, key=lambda one: (-worth[one.example.mirrored], -one.worth)):
+    for one in sorted(found, key=lambda one: (-worth[id(one.example)], -one.worth)):
         if not any(_overlap_in_example(one.piece, other.piece) for other in kept):
             kept.append(one)
     return sorted(kept, key=lambda one: one.piece.query_start_seconds)

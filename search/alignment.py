@@ -17,24 +17,24 @@ change such as a caption, a border or less light.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search.lines import Line, along, find_lines, step_of
-from search.placing import place, speed_cost
+from search.placing import fit_of, place, speed_cost
 
 # A frame's excess is its cosine less what unrelated frames have, of all that is left up to 1.
 LEAST_EXCESS = 0.42  # of one frame, for it to belong to a piece
 PIECE_EXCESS = 0.58  # of a piece in the mean, for it to be the same footage
 MOST_WORSE = 0.15  # than an example's best piece
+FULL_STEP_SECONDS = 0.25
 PIECE_COST = 0.2  # in frames' worth of excess: what one more piece must earn
 USUAL = 0.3  # of unrelated frames, where nothing is known
 MOST_USUAL = 0.6  # a library of one thing must not hide that thing's own copies
-MOST_CHANGE = 1.5  # of the speed, between two parts of one piece
-MOST_JUMP = 1.5  # in the video's steps, between them
-JOINING_LOSS = 0.006  # of each frame's excess
+JOINING_LOSS = 0.02  # of the fit, for several pieces to be one
 # The speeds that lines are looked for at, below 0 backwards and 0 for a held frame. What lies between two
 # of them is found in parts, and joined.
 LINE_SPEEDS = (1.0, 1.25, 0.8, 1.5, 0.667, 2.0, 0.5, 3.0, 0.333, 4.0, 0.25)
@@ -116,8 +116,10 @@ def align(query: Stretch, video: Stretch, usual: NDArray[np.float32] | None = No
     if query.is_flat is not None:  # a fade belongs to what is around it, and is nothing by itself
         gains[query.is_flat] = np.minimum(gains[query.is_flat], 0.0)
     plane = _Plane(query, video, gains, level)
-    lines = find_lines(gains, query.times_seconds, video.times_seconds, LINE_COSTS, PIECE_COST)
-    pieces = [plane.piece(line) for line in plane.joined([plane.placed(line) for line in lines])]
+    # Frames closer to each other than half the usual step of a video say less than one each.
+    weight = min(1.0, step_of(query.times_seconds) / FULL_STEP_SECONDS)
+    lines = find_lines(gains, query.times_seconds, video.times_seconds, LINE_COSTS, PIECE_COST / weight)
+    pieces = [plane.piece(line) for line in plane.joined(lines)]
     # What was done to an example was done to all of it: what fits far worse than the rest only resembles.
     best = max((piece.excess for piece in pieces), default=0.0)
     return tuple(piece for piece in pieces if piece.excess >= max(PIECE_EXCESS, best - MOST_WORSE))
@@ -132,42 +134,51 @@ class _Plane:
     gains: NDArray[np.float32]
     level: NDArray[np.float32]
 
-    def placed(self, line: Line) -> Line:
-        """A line that was found, placed exactly; that of a held frame as it is."""
-        if line.speed == 0:
-            return line
+    def placed(self, line: Line) -> tuple[Line, float]:
+        """A line that was found, placed exactly, and how well it fits."""
         query, video = self.query, self.video
         return place(query.features, query.times_seconds, video.features, video.times_seconds, line)
 
-    def joined(self, lines: list[Line]) -> list[Line]:
-        """Lines that follow each other as one, where one does as well: a speed between two."""
-        kept: list[Line] = []
+    def joined(self, lines: Sequence[Line]) -> list[Line]:
+        """Lines placed exactly, and as one what follows each other and fits one line as well.
+
+        Something done to all of an example, as a border or a caption, can make its frames resemble others
+        than their own; how it changes over time then tells that it is one piece.
+        """
+        runs: list[list[Line]] = []
         for line in lines:
-            both = self._both(kept[-1], line) if kept else None
-            if both is None:
-                kept.append(line)
+            if runs and line.first == runs[-1][-1].last + 1:
+                runs[-1].append(line)
             else:
-                kept[-1] = both
+                runs.append([line])
+        kept: list[Line] = []
+        for run in runs:
+            placed = [self.placed(line) for line in run]
+            whole = self._as_one(placed)
+            if whole is not None:
+                kept.append(whole[0])
+                continue
+            stack = placed[:1]
+            for one in placed[1:]:
+                both = self._as_one([stack[-1], one])
+                if both is None:
+                    stack.append(one)
+                else:
+                    stack[-1] = both
+            kept += [line for line, _ in stack]
         return kept
 
-    def _both(self, one: Line, other: Line) -> Line | None:
-        if one.speed * other.speed <= 0 or other.first - one.last > 2:
-            return None
-        if not 1 / MOST_CHANGE <= one.speed / other.speed <= MOST_CHANGE:
-            return None
-        meeting = self.query.times_seconds[other.first : other.first + 1]
-        if abs(float((one.at(meeting) - other.at(meeting))[0])) > MOST_JUMP * step_of(
-            self.video.times_seconds
-        ):
-            return None
-        ends = self.query.times_seconds[[one.first, other.last]]
-        places = np.array([one.at(ends)[0], other.at(ends)[1]])
-        speed = float((places[1] - places[0]) / (ends[1] - ends[0]))
-        both = self.placed(Line(one.first, other.last, speed, float(places[0] - speed * ends[0])))
-        apart = float(self._values(one).sum() + self._values(other).sum())
-        together = float(self._values(both).sum())
-        is_as_good = together >= apart - JOINING_LOSS * (both.last - both.first + 1)
-        return both if is_as_good else None
+    def _as_one(self, placed: Sequence[tuple[Line, float]]) -> tuple[Line, float] | None:
+        """One line for frames that several were found for; None where it fits them less well."""
+        if len(placed) == 1:
+            return placed[0]
+        first, last = placed[0][0].first, placed[-1][0].last
+        candidates = [self.placed(Line(first, last, line.speed, line.offset_seconds)) for line, _ in placed]
+        lines = [line for line, _ in placed]
+        query, video = self.query, self.video
+        apart = fit_of(query.features, query.times_seconds, video.features, video.times_seconds, lines)
+        best = max(candidates, key=lambda one: one[1])
+        return best if best[1] >= apart - JOINING_LOSS else None
 
     def _values(self, line: Line) -> NDArray[np.float32]:
         rows = np.arange(line.first, line.last + 1)

@@ -18,6 +18,7 @@ from search.actions import FoundSegments
 from search.aligning import EncodedExample, encode_clips, find_leads, match_videos, merged, passes
 from search.catalog import Catalog
 from search.grouping import Group, ScoredClip, group_clips
+from search.insets import find_inset
 from search.library import Library
 from search.timeline import VideoMatches, score_frames
 from search.types import (
@@ -48,7 +49,7 @@ class EncodedQuery:
         vectors: float32 (Q, D), searched together.
         excluded: Clips that are left out: those that were asked with.
         text_share: How much of the weight is that of words, 0 to 1.
-        examples: Footage to be laid over videos in time, as it is and mirrored.
+        examples: Footage to be laid over videos in time: as it is, mirrored, and what is shown within it.
     """
 
     vectors: NDArray[np.float32]
@@ -271,10 +272,11 @@ class SearchEngine:
 
     def _encode_example(self, part: ExamplePart) -> list[EncodedExample]:
         encoder = self._library.encoder()
-        encoded = [encode_clips(encoder, part.clips, mirrored=False)]
-        if part.is_footage:
-            encoded.append(encode_clips(encoder, part.clips, mirrored=True))
-        return encoded
+        if not part.is_footage:
+            return [encode_clips(encoder, part.clips, mirrored=False)]
+        inset = find_inset(part.clips)
+        shown = [part.clips] if inset is None else [part.clips, tuple(map(inset.cut, part.clips))]
+        return [encode_clips(encoder, clips, mirrored=way) for clips in shown for way in (False, True)]
 
     # --- searching -------------------------------------------------------------------------
 

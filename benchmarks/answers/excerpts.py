@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 Picture = NDArray[np.uint8]
 FPS = 24
 LONGEST_SIDE = 426
+MONTAGE = "montage of three"
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +249,7 @@ def _montage(film: Footage, foreign: Footage, random: np.random.Generator) -> Ex
     for third in ((2, 0, 1), (1, 0, 2), (2, 1, 0))[int(random.integers(3))]:
         start = third * film.length_seconds / 3 + float(random.uniform(0.0, room))
         cutter.take(start, start + 2.0)
-    return cutter.finish("montage of three")
+    return cutter.finish(MONTAGE)
 
 
 def _at_speed(speed: float, seconds: float, kind: str) -> Callable[..., Excerpt | None]:
