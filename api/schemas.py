@@ -300,12 +300,15 @@ class KeyFrameAnswer(StrictAnswer):
 
 
 class MatchAnswer(StrictAnswer):
-    """Which part of the example the hit's span shows, how much faster, and whether mirrored."""
+    """A piece of the example and where it lies in the video."""
 
     query_start_seconds: float
     query_end_seconds: float
-    speed: float
+    start_seconds: float
+    end_seconds: float
+    speed: float = Field(gt=0, description="Seconds of the video per second of the example.")
     mirrored: bool
+    reversed: bool = Field(description="Whether the example shows it backwards.")
 
 
 class ActionTagAnswer(StrictAnswer):
@@ -332,7 +335,10 @@ class HitAnswer(StrictAnswer):
     weak: bool = Field(description="Whether the band is not match.")
     actions: list[ActionTagAnswer]
     key_frames: list[KeyFrameAnswer] = Field(description="The one that fits the query best comes first.")
-    match: MatchAnswer | None
+    match: MatchAnswer | None = Field(
+        description="Of a query by footage, its best piece in this video; null where nothing of it is there."
+    )
+    matches: list[MatchAnswer] = Field(description="All its pieces in this video, in order of the example.")
     caption: str | None = Field(description="What a captioner said of the clip; null where none has.")
 
 

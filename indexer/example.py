@@ -15,8 +15,11 @@ from indexer.worker import DecodeWorker
 from search.types import ExamplePart
 
 # Frames of an example are denser than the library's, which places it in time more finely; a long
-# one is thinned so that encoding it takes seconds, not minutes.
+# one is thinned so that encoding it takes seconds, not minutes, and of a short one more is taken: two frames
+# say little of how fast it is.
 MAX_EXAMPLE_FRAMES = 160
+LEAST_EXAMPLE_FRAMES = 24
+MOST_DENSE_FPS = 12.0
 DENSITY = 2.0
 LIMIT_SECONDS = 120.0
 STALL_SECONDS = 15.0
@@ -68,6 +71,7 @@ def read_example(
             return ExamplePart((FrameBatch(picture[None], np.zeros(1)),), weight)
         fps = sampling.fps * DENSITY
         if info.duration_seconds:
+            fps = max(fps, min(LEAST_EXAMPLE_FRAMES / info.duration_seconds, MOST_DENSE_FPS))
             fps = max(min(fps, MAX_EXAMPLE_FRAMES / info.duration_seconds), 0.01)
         sampling = sampling.changed(fps=fps, clip_seconds=max(sampling.clip_seconds, 1 / fps))
         clips = [

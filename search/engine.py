@@ -5,36 +5,34 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders import Encoder, encode_together
 from encoders.errors import InvalidQueryError, NotFoundError, UnsupportedQueryError
-from encoders.types import FrameBatch, TextReading, normalise
+from encoders.types import TextReading, normalise
 from search.action_catalog import overlaps_enough
 from search.actions import FoundSegments
-from search.alignment import Alignment, align
+from search.aligning import EncodedExample, encode_clips, find_leads, match_videos, merged, passes
 from search.bands import MATCH_PROBABILITY, MAYBE_PROBABILITY
 from search.calibration import AskedFor, Level, judge
 from search.catalog import Catalog
 from search.fitting_frames import order_key_frames
 from search.grouping import Group, ScoredClip, group_clips
+from search.insets import find_inset
 from search.library import Library
 from search.timeline import VideoMatches, score_frames
 from search.together import score_together
 from search.types import (
     MAX_LIMIT,
     ActionTag,
-    Clip,
     ClipPart,
     ExamplePart,
     Filters,
     GroupBy,
     Hit,
-    Match,
     Query,
     QueryPart,
     SearchResult,
@@ -43,30 +41,11 @@ from search.types import (
     TextPart,
 )
 
-# How many videos an example is laid over frame by frame, and how many of their clips lead there.
-ALIGNED_VIDEOS = 20
-LEADS_PER_VIDEO = 3
 CANDIDATES_PER_EXAMPLE_CLIP = 100
 # Where words ask for several things together, among how many clips that show each best all are sought.
 CANDIDATES_PER_THING = 256
 CLIPS_AT_ONCE = 1024  # whose embeddings are held in memory
 KEPT_TEXTS = 1024  # people page, filter and refine: the same words come again
-
-
-@dataclass(frozen=True, slots=True)
-class _EncodedExample:
-    """An example's frames: features (n, D), times (n,), span in seconds; and per-clip embeddings."""
-
-    features: NDArray[np.float32]
-    times_seconds: NDArray[np.float64]
-    embeddings: NDArray[np.float32]
-    mirrored: bool
-
-    @property
-    def span(self) -> tuple[float, float]:
-        times = self.times_seconds
-        step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-        return float(times[0]) - step / 2, float(times[-1]) + step / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +56,7 @@ class EncodedQuery:
         vectors: float32 (Q, D), searched together.
         excluded: Clips that are left out: those that were asked with.
         asked: The same as its scores are judged by.
-        examples: Footage to be laid over videos in time, as it is and mirrored.
+        examples: Footage to be laid over videos in time: as it is, mirrored, and what is shown within it.
         understood: What the encoder took its words for.
         together: float32 (C, D), the things that the words ask for together, which add up to the vector;
             of no rows where that is one thing, or not all that is asked for.
@@ -86,7 +65,7 @@ class EncodedQuery:
     vectors: NDArray[np.float32]
     excluded: frozenset[int]
     asked: AskedFor
-    examples: tuple[_EncodedExample, ...]
+    examples: tuple[EncodedExample, ...]
     together: NDArray[np.float32]
     understood: tuple[TextReading, ...] = ()
 
@@ -189,12 +168,12 @@ class SearchEngine:
                     continue  # a video went away since its clips were found: others take their place
                 hits = _hits(catalog, shown, level)
                 if encoded.examples:
-                    matched = _matches(catalog, encoded, groups, record.dim, level, self._pool)
+                    matched = self._matched(catalog, encoded.examples, allowed, level)
                     letting_in = self._letting_in(catalog, matched, wanted)
                     matched = [
-                        hit for hit in matched if _passes(hit, allowed, filters, letting_in[hit.video_id])
+                        hit for hit in matched if passes(hit, allowed, filters, letting_in[hit.video_id])
                     ]
-                    hits = _merged(matched, hits, group_by)[:limit]
+                    hits = merged(matched, hits, one_per_video=group_by == "video")[:limit]
                 hits = _tagged(catalog, hits, self._letting_in(catalog, hits, wanted))
                 hits = order_key_frames(catalog, hits, encoded.vectors, record.dim)
                 captions = catalog.captions.of_clips([hit.clip_id for hit in hits], filters.caption)
@@ -227,6 +206,19 @@ class SearchEngine:
         usual, sure = level.score_at(MAYBE_PROBABILITY), level.score_at(MATCH_PROBABILITY)
         return VideoMatches(video_id, times, scores, usual, sure)
 
+    def _matched(
+        self,
+        catalog: Catalog,
+        examples: Sequence[EncodedExample],
+        allowed: NDArray[np.int64] | None,
+        level: Level,
+    ) -> list[Hit]:
+        """Videos that show a part of an example."""
+        with self._library.index() as index:
+            leads = find_leads(index, catalog, examples, allowed)
+        ids = self._library.sample().clip_ids.tolist()
+        return match_videos(catalog, examples, leads, ids, level, self._pool)
+
     def _letting_in(
         self, catalog: Catalog, hits: list[Hit], wanted: FoundSegments | None
     ) -> dict[int, list[Segment]]:
@@ -245,7 +237,7 @@ class SearchEngine:
         excluded: set[int] = set()
         fixed = np.zeros(0, np.float32)
         variants: list[NDArray[np.float32]] = []
-        examples: list[_EncodedExample] = []
+        examples: list[EncodedExample] = []
         for part in query.parts:
             if isinstance(part, ExamplePart) and part.weight > 0 and not variants:
                 # The clips of an example are alternatives: each is searched beside the other parts.
@@ -356,12 +348,13 @@ class SearchEngine:
     def _pool(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         return self._library.encoder().pool(features)
 
-    def _encode_example(self, part: ExamplePart) -> list[_EncodedExample]:
+    def _encode_example(self, part: ExamplePart) -> list[EncodedExample]:
         encoder = self._library.encoder()
-        encoded = [_encode_clips(encoder, part.clips, mirrored=False)]
-        if part.is_footage:
-            encoded.append(_encode_clips(encoder, part.clips, mirrored=True))
-        return encoded
+        if not part.is_footage:
+            return [encode_clips(encoder, part.clips, mirrored=False)]
+        inset = find_inset(part.clips)
+        shown = [part.clips] if inset is None else [part.clips, tuple(map(inset.cut, part.clips))]
+        return [encode_clips(encoder, clips, mirrored=way) for clips in shown for way in (False, True)]
 
     # --- searching -------------------------------------------------------------------------
 
@@ -431,18 +424,6 @@ def _in_order(scored: list[ScoredClip]) -> list[ScoredClip]:
     return sorted(scored, key=lambda one: (-one.score, one.clip.id))
 
 
-def _encode_clips(encoder: Encoder, clips: tuple[FrameBatch, ...], *, mirrored: bool) -> _EncodedExample:
-    if mirrored:
-        clips = tuple(FrameBatch(clip.frames[:, :, ::-1], clip.pts_seconds) for clip in clips)
-    features = encode_together(encoder, clips)
-    return _EncodedExample(
-        np.concatenate(features),
-        np.concatenate([clip.pts_seconds for clip in clips]),
-        np.stack([encoder.pool(rows) for rows in features]),
-        mirrored,
-    )
-
-
 def _all_there(catalog: Catalog, groups: list[Group]) -> bool:
     """Whether every clip of the groups still is in the catalog."""
     ids = {one.clip.id for group in groups for one in group.clips}
@@ -487,130 +468,3 @@ def _tagged(catalog: Catalog, hits: list[Hit], letting_in: dict[int, list[Segmen
 
 def _shows(hit: Hit, segment: Segment) -> bool:
     return overlaps_enough(hit.start_seconds, hit.end_seconds, segment)
-
-
-def _matches(
-    catalog: Catalog,
-    query: EncodedQuery,
-    groups: list[Group],
-    dim: int,
-    level: Level,
-    pool: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-) -> list[Hit]:
-    """The best alignment in each of the likeliest videos."""
-    leads: dict[int, list[Clip]] = {}
-    for group in groups:
-        clip = group.best.clip
-        known = leads.setdefault(clip.video_id, [])
-        if len(known) < LEADS_PER_VIDEO:
-            known.append(clip)
-    matched = []
-    for clips in list(leads.values())[:ALIGNED_VIDEOS]:
-        best = max(
-            (
-                (alignment, example, lead)
-                for example in query.examples
-                for lead, alignment in _alignments(catalog, example, clips, dim)
-            ),
-            key=lambda entry: entry[0].fit,
-        )
-        matched.append(_matched_hit(catalog, *best, dim, level, pool))
-    return matched
-
-
-def _passes(hit: Hit, allowed: NDArray[np.int64] | None, filters: Filters, letting_in: list[Segment]) -> bool:
-    """Whether an aligned hit itself is what the filters want, and in a clip that passes them."""
-    if allowed is None:
-        return True
-    length = hit.end_seconds - hit.start_seconds
-    if length < (filters.min_duration_seconds or 0) - 1e-6:
-        return False
-    if filters.max_duration_seconds is not None and length > filters.max_duration_seconds + 1e-6:
-        return False
-    if filters.action is not None and not any(_shows(hit, segment) for segment in letting_in):
-        return False
-    return bool(np.isin(hit.clip_id, allowed))
-
-
-def _merged(matched: list[Hit], hits: list[Hit], group_by: GroupBy) -> list[Hit]:
-    """Aligned hits among the clips that they leave over, the highest scores first."""
-    by_video = group_by == "video"
-    rest = [
-        hit
-        for hit in hits
-        if not any(_overlap(hit, other) or (by_video and hit.video_id == other.video_id) for other in matched)
-    ]
-    # In the order of what they are shown with; of equal ones the aligned span leads.
-    return sorted([*matched, *rest], key=lambda hit: (-hit.score, hit.match is None))
-
-
-def _overlap(one: Hit, other: Hit) -> bool:
-    return (
-        one.video_id == other.video_id
-        and one.start_seconds < other.end_seconds
-        and one.end_seconds > other.start_seconds
-    )
-
-
-def _alignments(
-    catalog: Catalog, example: _EncodedExample, clips: list[Clip], dim: int
-) -> list[tuple[Clip, Alignment]]:
-    """The best alignment in each stretch of the video around the clips that led there."""
-    length = example.span[1] - example.span[0]
-    stretches: list[tuple[Clip, float, float]] = []
-    for clip in sorted(clips, key=lambda one: one.start_seconds):
-        # Room on both sides for the whole example at every speed, wherever the clip lies in it.
-        start, end = clip.start_seconds - 1.5 * length, clip.end_seconds + 1.5 * length
-        if stretches and start <= stretches[-1][2]:
-            stretches[-1] = (*stretches[-1][:2], end)
-        else:
-            stretches.append((clip, start, end))
-    alignments = []
-    for clip, start, end in stretches:
-        features, times, ids = catalog.features(clip.video_id, start, end, dim)
-        ends = catalog.clips([int(ids[0]), int(ids[-1])])
-        in_video = (ends[int(ids[0])].start_seconds, ends[int(ids[-1])].end_seconds)
-        alignment = align(example.features, example.times_seconds, example.span, features, times, in_video)
-        alignments.append((clip, alignment))
-    return alignments
-
-
-def _matched_hit(
-    catalog: Catalog,
-    alignment: Alignment,
-    example: _EncodedExample,
-    lead: Clip,
-    dim: int,
-    level: Level,
-    pool: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-) -> Hit:
-    start, end = alignment.start_seconds, alignment.end_seconds
-    features, times, ids = catalog.features(lead.video_id, start, end, dim)
-    inside = (times >= start) & (times <= end)
-    inside[np.argmin(np.abs(times - (start + end) / 2))] = True
-    asked = (example.times_seconds >= alignment.query_start_seconds) & (
-        example.times_seconds <= alignment.query_end_seconds
-    )
-    asked = asked if asked.any() else np.ones_like(asked)
-    # Pooled like clips, so that the score stands on the same scale as theirs.
-    score = float(pool(features[inside]) @ pool(example.features[asked]))
-    at_middle = int(ids[np.argmin(np.abs(times - (start + end) / 2))])
-    spanned = list(dict.fromkeys(ids.tolist()))
-    frames = catalog.key_frames(spanned)
-    score = max(-1.0, min(1.0, score))
-    return Hit(
-        clip_id=at_middle,
-        video_id=lead.video_id,
-        path=lead.path,
-        start_seconds=alignment.start_seconds,
-        end_seconds=alignment.end_seconds,
-        score=score,
-        probability=level.probability(score),
-        key_frames=tuple(frame for clip_id in spanned for frame in frames[clip_id]),
-        match=Match(
-            alignment.query_start_seconds,
-            alignment.query_end_seconds,
-            alignment.speed,
-            example.mirrored,
-        ),
-    )

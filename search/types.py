@@ -251,12 +251,23 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Where an example lies in a video: its [query_start, query_end) is the hit's span."""
+    """A piece of an example and where it lies in a video.
+
+    Attributes:
+        query_start_seconds, query_end_seconds: [start, end) of the example.
+        speed: Seconds of the video per second of the example, above 0.
+        mirrored: Whether the example shows it with left and right exchanged.
+        reversed: Whether the example shows it backwards.
+        start_seconds, end_seconds: [start, end) of the video.
+    """
 
     query_start_seconds: float
     query_end_seconds: float
     speed: float
     mirrored: bool
+    reversed: bool
+    start_seconds: float
+    end_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,13 +285,14 @@ class Hit:
 
     Attributes:
         clip_id: The clip, or the best clip of the moment or video.
-        start_seconds, end_seconds: The clip's span; the merged span when grouped by moment; the
-            aligned span when `match` is given.
+        start_seconds, end_seconds: The clip's span; the merged span when grouped by moment; when `match`
+            is given, that where most of the example lies: of its piece, and of others that meet it.
         score: Cosine with the query, -1..1.
         probability: That it shows what was asked for, 0..1; see `search/bands.py`.
         key_frames: Of the clips in the span; of a search's hit the one that fits the query best comes first.
         actions: What heads saw in the span, most confident first.
-        match: The time alignment with the example, for queries by footage.
+        match: For queries by footage that is in this video, its best piece.
+        matches: All of its pieces, in order of the example, wherever in the video they lie.
         caption: What a captioner said of the clip, or of the best one; None where none has.
     """
 
@@ -295,6 +307,7 @@ class Hit:
     actions: tuple[ActionTag, ...] = ()
     match: Match | None = None
     caption: str | None = None
+    matches: tuple[Match, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.probability <= 1.0:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from encoders.types import TextReading
 from search.catalog import Job
-from search.types import Clip, Hit, KeyFrame, SearchResult, Segment, Video
+from search.types import Clip, Hit, KeyFrame, Match, SearchResult, Segment, Video
 
 if TYPE_CHECKING:
     from search.actions import FoundSegments
@@ -35,16 +35,21 @@ def key_frames_document(video_id: int, frames: Iterable[tuple[KeyFrame, float]],
     return {"video_id": video_id, "key_frames": found, "by": by}
 
 
+def match_document(match: Match) -> dict[str, Any]:
+    """A piece of an example and where it lies in the video."""
+    return {
+        "query_start_seconds": _seconds(match.query_start_seconds),
+        "query_end_seconds": _seconds(match.query_end_seconds),
+        "start_seconds": _seconds(match.start_seconds),
+        "end_seconds": _seconds(match.end_seconds),
+        "speed": round(match.speed, 3),
+        "mirrored": match.mirrored,
+        "reversed": match.reversed,
+    }
+
+
 def hit_document(hit: Hit) -> dict[str, Any]:
-    """One hit, its key frames best first; `match` is there for queries by footage only."""
-    match = None
-    if hit.match is not None:
-        match = {
-            "query_start_seconds": _seconds(hit.match.query_start_seconds),
-            "query_end_seconds": _seconds(hit.match.query_end_seconds),
-            "speed": round(hit.match.speed, 3),
-            "mirrored": hit.match.mirrored,
-        }
+    """One hit, its key frames best first; `match` and `matches` are there for queries by footage only."""
     return {
         "clip_id": hit.clip_id,
         "video_id": hit.video_id,
@@ -60,7 +65,8 @@ def hit_document(hit: Hit) -> dict[str, Any]:
             for tag in hit.actions
         ],
         "key_frames": [key_frame_document(frame) for frame in hit.key_frames],
-        "match": match,
+        "match": None if hit.match is None else match_document(hit.match),
+        "matches": [match_document(match) for match in hit.matches],
         "caption": hit.caption,
     }
 
