@@ -9,12 +9,12 @@ together:
   dogs alone;
 - how many deviations the score lies above the query's mean over a sample of the library;
 - how many clips there are: the best of N unrelated scores grows with N (extreme values);
-- how much of the words the encoder understood.
+- how much of the words the encoder understood: the rest may be shown or not, which lowers every promise.
 
-Weights are per family of encoders, learned from many made libraries and not from the one at hand; only mean
-and deviation are the library's, drawn towards the family's usual ones where it is small. `fit_bands.py` in
-`benchmarks/answers` makes those of `offline` and says from what; those of other encoders follow from an
-argument (see DEFAULT).
+Weights are per family of encoders, learned from many made libraries and not from the one at hand.
+`benchmarks/answers/fit_bands.py` makes those of `offline` and says from what: there the share of the best
+score carries nearly all, and deviations add little. Of other encoders no best score is known: theirs follow
+from an argument (see DEFAULT).
 """
 
 from __future__ import annotations
@@ -33,28 +33,35 @@ from search.together import score_together
 # From this cosine on two clips show the same, in any library.
 NEAR_COPY = 0.95
 NEAR_COPY_PROBABILITY = 0.98
-LEAST_FIT = 0.002  # of the best score; what is below says no less
+# Of two pictures: up to the one cosine, they are ever more of a kind; from the other on, of the same scene.
+LIKE_IN_KIND, ALIKE = 0.38, 0.5
+LEAST_FIT, MOST_FIT = 0.01, 1.25  # of the best score; what lies beyond says no more
+# A word that is not understood is as likely shown as not: "dog invoice", of which two thirds are (as encoders
+# count, see `TextReading.known_share`), is half as probable as "dog", with two such words a third.
+UNKNOWN_POWER = math.log(2) / math.log(1.5)
 MOST_DEVIATIONS = 12.0
 LONE_DEVIATION = 0.1  # where one clip is all there is
-OWN_COUNT = 16  # of clips: from so many on a library's own spread counts more than the usual one
+OWN_COUNT = 16  # of clips: from so many on a query's own spread counts more than that of others
 
 
 class Evidence(NamedTuple):
     """What speaks for or against a hit.
 
     Attributes:
-        fit: Natural logarithm of score / best score, which is held above LEAST_FIT.
-        score: The cosine itself.
+        fit: score / best score, from LEAST_FIT to MOST_FIT.
+        log_fit: Its natural logarithm.
+        score: The cosine itself, up to LIKE_IN_KIND.
+        alike: By how much it exceeds ALIKE.
         deviations: How far the score lies above the query's mean, in deviations, 0 to MOST_DEVIATIONS.
         clips: log10 of the number of clips.
-        unknown: The share of the words that is not understood.
     """
 
     fit: float
+    log_fit: float
     score: float
+    alike: float
     deviations: float
     clips: float
-    unknown: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +70,17 @@ class Weights:
 
     Attributes:
         constant: Added always.
-        fit, score, deviations, clips, unknown: What each of `Evidence` adds to the log-odds, times its value.
-        usual_mean, usual_deviation: What unrelated scores are like with this encoder, as shares of the best
-            score; None takes the library's own alone.
+        fit, log_fit, score, alike, deviations, clips: What each of `Evidence` adds to the log-odds, times its
+            value.
     """
 
     constant: float
     fit: float = 0.0
+    log_fit: float = 0.0
     score: float = 0.0
+    alike: float = 0.0
     deviations: float = 0.0
     clips: float = 0.0
-    unknown: float = 0.0
-    usual_mean: float | None = None
-    usual_deviation: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +96,12 @@ class Family:
 # times in N. So 1.81 z - ln N of the best unrelated one follows Gumbel's law whatever N is, and passes 3 in
 # one library in twenty: that is where a hit of any other encoder becomes a match.
 _TAIL = math.pi / math.sqrt(3)
-_BY_EXTREMES = Weights(constant=-3.0, deviations=_TAIL, clips=-math.log(10.0), unknown=-4.0)
+_BY_EXTREMES = Weights(constant=-3.0, deviations=_TAIL, clips=-math.log(10.0))
 DEFAULT = Family(words=_BY_EXTREMES, examples=_BY_EXTREMES)
 FAMILIES: dict[str, Family] = {
     "offline": Family(
-        words=Weights(
-            2.94, fit=1.97, deviations=0.04, clips=-0.58, unknown=-5.1, usual_mean=-0.05, usual_deviation=0.15
-        ),
-        examples=Weights(-5.95, score=14.6, clips=-0.35, usual_mean=0.18, usual_deviation=0.06),
+        words=Weights(-0.3, fit=3.97, log_fit=0.85, deviations=0.04, clips=-0.47),
+        examples=Weights(-6.4, score=16.8, alike=30.9, clips=-0.39),
     ),
 }
 
@@ -151,6 +154,7 @@ class Level:
         odds = share * self._log_odds(self.family.words, score)
         odds += (1.0 - share) * self._log_odds(self.family.examples, score)
         probability = 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, odds))))
+        probability *= self.known_share ** (UNKNOWN_POWER * share)
         if share == 0.0 and score >= NEAR_COPY:
             return max(probability, NEAR_COPY_PROBABILITY)
         return probability
@@ -165,12 +169,14 @@ class Level:
 
     def evidence(self, score: float) -> Evidence:
         """What speaks for a hit of this score."""
+        fit = min(max(score / self.best_score, LEAST_FIT), MOST_FIT)
         return Evidence(
-            fit=math.log(max(score / self.best_score, LEAST_FIT)),
-            score=score,
+            fit=fit,
+            log_fit=math.log(fit),
+            score=min(score, LIKE_IN_KIND),
+            alike=max(score - ALIKE, 0.0),
             deviations=min(max((score - self.mean) / self.deviation, 0.0), MOST_DEVIATIONS),
             clips=math.log10(self.clips),
-            unknown=1.0 - self.known_share,
         )
 
     def _log_odds(self, weights: Weights, score: float) -> float:
@@ -181,7 +187,7 @@ class Level:
             # An archive of one thing: no clip stands out, but the words stand out among all others.
             below = min((score - self.mean) / self.deviation, 0.0)
             whole = _TAIL * (self.lead + below) - math.log(len(BACKGROUND_TEXTS))
-            odds = max(odds, whole + weights.unknown * (1.0 - self.known_share))
+            odds = max(odds, whole)
         return odds
 
 
@@ -205,25 +211,14 @@ def judge(asked: AskedFor, sample: Sample, encoder_id: str) -> Level:
     else:
         scores = (sample.embeddings @ asked.vectors.T).max(axis=1, initial=-1.0)
     unlike = scores[scores < NEAR_COPY].astype(np.float64)
+    mean, deviation = _spread(unlike, sample, share)
     lead = None
-    if family is None:
-        family = DEFAULT
-        mean, deviation = _own_spread(unlike, sample, share)
-        if share > 0.5 and sample.text_means is not None and len(sample.text_means) > 1:
-            # Texts differ less in a library where each of its clips is of another kind.
-            spread = max(float(sample.text_means.std()), 1e-3)
-            lead = (float(unlike.mean()) - float(sample.text_means.mean())) / spread if len(unlike) else None
-    else:
-        usual = [
-            (share * words + (1.0 - share) * example) * asked.best_score
-            for words, example in (
-                (family.words.usual_mean or 0.0, family.examples.usual_mean or 0.0),
-                (family.words.usual_deviation or 0.1, family.examples.usual_deviation or 0.1),
-            )
-        ]
-        mean, deviation = _shrunk(unlike, *usual)
+    if family is None and share > 0.5 and sample.text_means is not None and len(unlike):
+        # Texts differ less in a library where each of its clips is of another kind.
+        spread = max(float(sample.text_means.std()), 1e-3)
+        lead = (float(unlike.mean()) - float(sample.text_means.mean())) / spread
     return Level(
-        family=family,
+        family=family or DEFAULT,
         text_share=share,
         best_score=max(asked.best_score, 1e-3),
         known_share=asked.known_share,
@@ -234,26 +229,20 @@ def judge(asked: AskedFor, sample: Sample, encoder_id: str) -> Level:
     )
 
 
-def _shrunk(scores: NDArray[np.float64], usual_mean: float, usual_deviation: float) -> tuple[float, float]:
-    """Mean and deviation of scores, drawn towards the usual ones as if those were OWN_COUNT more scores."""
-    count = len(scores)
-    if not count:
-        return usual_mean, usual_deviation
-    own = float(scores.mean())
-    mean = (count * own + OWN_COUNT * usual_mean) / (count + OWN_COUNT)
-    spread = float(scores.var()) * count + OWN_COUNT * usual_deviation**2
-    return mean, math.sqrt(spread / (count + OWN_COUNT))
+def _spread(scores: NDArray[np.float64], sample: Sample, share: float) -> tuple[float, float]:
+    """Mean and deviation of scores; the latter drawn towards that of other queries in this library.
 
-
-def _own_spread(scores: NDArray[np.float64], sample: Sample, share: float) -> tuple[float, float]:
-    """Mean and deviation without knowledge of the encoder: the prior is how other queries spread here."""
-    known = [spread for spread in (sample.text_deviation, sample.clip_deviation) if spread is not None]
+    As if those were OWN_COUNT more scores: of a handful, the deviation says little.
+    """
+    usual = sample.clip_deviation
     if share > 0.5 and sample.text_deviation is not None:
         usual = sample.text_deviation
-    else:
-        usual = known[-1] if known else LONE_DEVIATION
-    mean = float(scores.mean()) if len(scores) else 0.0
-    return _shrunk(scores, mean, max(usual, 1e-3))
+    usual = LONE_DEVIATION if usual is None else usual
+    if not len(scores):
+        return 0.0, usual
+    count = len(scores)
+    variance = (float(scores.var()) * count + OWN_COUNT * usual**2) / (count + OWN_COUNT)
+    return float(scores.mean()), math.sqrt(variance)
 
 
 def _family_name(encoder_id: str) -> str:

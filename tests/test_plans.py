@@ -114,6 +114,9 @@ def some_clips(connection: Connection) -> list[int]:
 HOT: dict[str, Callable[[Catalog, Connection], Any]] = {
     "clips of hits": lambda catalog, connection: catalog.clips(some_clips(connection)),
     "key frames of hits": lambda catalog, connection: catalog.key_frames(some_clips(connection)),
+    "features of hits": lambda catalog, connection: list(
+        catalog.features_of_clips(some_clips(connection), DIM)
+    ),
     "embeddings of examples": lambda catalog, connection: catalog.embeddings(some_clips(connection)[:3], DIM),
     "a key frame": lambda catalog, connection: catalog.key_frame_jpeg(500),
     "a video": lambda catalog, connection: catalog.video(7),
