@@ -190,6 +190,9 @@ def search_result(result: SearchResult) -> None:
     with_actions = any(hit.actions for hit in result.hits)
     if with_actions:
         table.add_column("actions")
+    with_pieces = any(hit.matches for hit in result.hits)
+    if with_pieces:
+        table.add_column("of the example", no_wrap=True)
     with_captions = any(hit.caption for hit in result.hits)
     if with_captions:
         table.add_column("caption", overflow="fold")
@@ -203,6 +206,7 @@ def search_result(result: SearchResult) -> None:
             str(hit.clip_id),
             _key_frame_times(hit.key_frames),
             *([_action_names(hit)] if with_actions else []),
+            *([_pieces(hit)] if with_pieces else []),
             *([escape(printable(hit.caption or ""))] if with_captions else []),
             escape(printable(short_path(hit.path))),
             style=style,
@@ -225,6 +229,19 @@ def understood(reading: TextReading) -> str:
     if reading.unknown:
         parts.append(f"knows nothing of: {', '.join(reading.unknown)}")
     return "; ".join(parts)
+
+
+def _pieces(hit: Hit) -> str:
+    """Which part of an example a hit shows: its best piece, how that was changed, how many more there are."""
+    match = hit.match
+    if match is None:
+        return ""
+    shown = f"{clock(match.query_start_seconds)}-{clock(match.query_end_seconds)}"
+    if abs(match.speed - 1) > 0.1:
+        shown += f" {match.speed:.2f}x"
+    shown += " mirrored" * match.mirrored + " backwards" * match.reversed
+    more = len(hit.matches) - 1
+    return shown + (f" (+{more})" if more else "")
 
 
 def _action_names(hit: Hit) -> str:

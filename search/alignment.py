@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +30,14 @@ from search.placing import fit_of, place, speed_cost
 # A frame's excess is its cosine less what unrelated frames have, of all that is left up to 1.
 LEAST_EXCESS = 0.42  # of one frame, for it to belong to a piece
 PIECE_EXCESS = 0.58  # of a piece in the mean, for it to be the same footage
-MOST_WORSE = 0.15  # than an example's best piece
+MOST_WORSE = 0.25  # than an example's best piece
 FULL_STEP_SECONDS = 0.25
 PIECE_COST = 0.2  # in frames' worth of excess: what one more piece must earn
 USUAL = 0.3  # of unrelated frames, where nothing is known
 MOST_USUAL = 0.6  # a library of one thing must not hide that thing's own copies
-JOINING_LOSS = 0.02  # of the fit, for several pieces to be one
+CROSSING_LOSS = 0.006  # of the excess, for pieces that meet to be one
+MOST_CHANGE = 1.5  # of the speed, between such
+JOINING_LOSS = 0.03  # of the fit, for each piece that one line saves
 # The speeds that lines are looked for at, below 0 backwards and 0 for a held frame. What lies between two
 # of them is found in parts, and joined.
 LINE_SPEEDS = (1.0, 1.25, 0.8, 1.5, 0.667, 2.0, 0.5, 3.0, 0.333, 4.0, 0.25)
@@ -178,7 +181,20 @@ class _Plane:
         query, video = self.query, self.video
         apart = fit_of(query.features, query.times_seconds, video.features, video.times_seconds, lines)
         best = max(candidates, key=lambda one: one[1])
-        return best if best[1] >= apart - JOINING_LOSS else None
+        if best[1] >= apart - JOINING_LOSS * (len(placed) - 1):
+            return best
+        # A cut between two frames of the video costs a line that crosses it some fit, and no gain.
+        gained = sum(float(self._values(line).sum()) for line in lines)
+        lost = gained - float(self._values(best[0]).sum())
+        meet = all(self._meet(one, other) for one, other in pairwise(lines))
+        return best if meet and lost <= CROSSING_LOSS * (last - first + 1) else None
+
+    def _meet(self, one: Line, other: Line) -> bool:
+        """Whether one line goes on about where another ends, in the same direction and about as fast."""
+        if one.speed * other.speed <= 0 or not 1 / MOST_CHANGE <= one.speed / other.speed <= MOST_CHANGE:
+            return False
+        border = (self.query.times_seconds[[one.last]] + self.query.times_seconds[[other.first]]) / 2
+        return abs(float((one.at(border) - other.at(border))[0])) <= step_of(self.video.times_seconds)
 
     def _values(self, line: Line) -> NDArray[np.float32]:
         rows = np.arange(line.first, line.last + 1)

@@ -2,7 +2,7 @@
 
 import { momentUrl } from "./address.js";
 import { icon, isPlainClick, make } from "./elements.js";
-import { clock, colour, fileName, percent, span, still, verdict } from "./format.js";
+import { clock, colour, count, fileName, percent, pieces, span, still, verdict } from "./format.js";
 import { scrub } from "./scrub.js";
 
 export const HIT_TYPE = "application/x-reelseek-hit";
@@ -41,6 +41,11 @@ export function card(hit, on) {
       make("button", { class: "plain unlike", type: "button", "aria-label": `Not like this: ${where}`, onclick: () => on.unlike(hit) }, icon("unlike"), "Not like this"),
     ),
   );
+  const laid = pieces(hit);
+  if (laid.length) {
+    const text = laid.length > 1 ? `${count(laid.length, "piece")} of the example` : laid[0];
+    item.querySelector(".score")?.after(make("p", { class: "pieces", title: laid.join("\n") }, text));
+  }
   if (hit.caption) item.querySelector(".name").after(make("p", { class: "caption", title: hit.caption }, hit.caption));
   scrub(picture, image, hit, shown);
   item.addEventListener("dragstart", (event) => {

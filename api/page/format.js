@@ -46,9 +46,20 @@ export function understood(reading) {
   return parts.join("; ");
 }
 
+// Which parts of the example a hit shows, and where each lies in its video, as lines of text.
+export function pieces(hit) {
+  return (hit.matches ?? []).map((one) => {
+    const asked = `${clock(one.query_start_seconds)} – ${clock(one.query_end_seconds)}`;
+    const ways = [one.mirrored && "mirrored", one.reversed && "backwards"].filter(Boolean);
+    if (Math.abs(one.speed - 1) > 0.1) ways.unshift(`${one.speed.toFixed(2)}x`);
+    return `${asked} of the example is ${span(one)}${ways.length ? `, ${ways.join(", ")}` : ""}`;
+  });
+}
+
 export function verdict(hit) {
   if (hit.band !== "match") return { maybe: "Maybe", unlikely: "Unlikely" }[hit.band];
-  if (hit.match?.mirrored) return "Match, mirrored";
+  const ways = [hit.match?.mirrored && "mirrored", hit.match?.reversed && "backwards"].filter(Boolean);
+  if (ways.length) return `Match, ${ways.join(", ")}`;
   return hit.score >= 0.9 ? "Nearly the same" : "Match";
 }
 

@@ -95,7 +95,7 @@ def measure_spans(setup: Setup, per_kind: int = PER_KIND) -> list[Measured]:
     material = make_material(setup, per_kind)
     engine = SearchEngine(material.library)
     with material.library.read() as catalog:
-        paths = {video.id: Path(video.path) for video in catalog.list_videos()}
+        paths = {video.id: Path(video.path) for video in catalog.list_videos(limit=10_000)}
     judged = []
     with tempfile.TemporaryDirectory() as folder:
         for excerpt in material.excerpts:

