@@ -202,8 +202,8 @@ def _library_exists(folder: Path | None) -> bool:
 def _existing(path: Path, library: Library) -> str:
     """The path as text; refused when it neither exists nor was indexed before."""
     name = str(path.expanduser())
-    if "\0" in name or any(0xD800 <= ord(character) <= 0xDFFF for character in name):
-        raise typer.BadParameter("the path is not valid UTF-8: rename the file", param_hint="PATH")
+    if "\0" in name:
+        raise typer.BadParameter("no path can hold a NUL character", param_hint="PATH")
     if not path.expanduser().exists():
         with library.read() as catalog:
             if not catalog.videos_below(absolute(name)):

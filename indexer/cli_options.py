@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search.file_names import stored_path
+
 if TYPE_CHECKING:
     from indexer.settings import Settings
     from search.library import Library
@@ -89,6 +91,4 @@ def absolute(path: str) -> str:
     """The path as ingest stores it. An empty one is refused: it would mean the whole folder here."""
     if not path:
         raise typer.BadParameter("an empty path was given; expected a file or folder")
-    if any(0xD800 <= ord(character) <= 0xDFFF for character in path):
-        raise typer.BadParameter("the path is not valid UTF-8: rename the file or folder")
-    return os.path.abspath(os.path.expanduser(path))
+    return stored_path(os.path.abspath(os.path.expanduser(path)))

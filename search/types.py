@@ -26,6 +26,8 @@ class Video:
     Attributes:
         recorded_at: When its container says that it was recorded, in seconds since 1970; where that says
             nothing, or nonsense, when the file was last changed.
+        ctime_ns: When the file's inode last changed; None where it was indexed before that was kept.
+        timecode: Of the first frame, as editors count: "01:00:00;00"; None for a file that has none.
     """
 
     id: int
@@ -43,6 +45,8 @@ class Video:
     sampling: str | None
     clips: int = 0
     recorded_at: float | None = None
+    ctime_ns: int | None = None
+    timecode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
