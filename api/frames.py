@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from api import roots
 from api.workers import Workers
 from encoders.errors import NotFoundError
+from search.file_names import os_path
 from search.types import Video
 
 # For one frame: a long file without an index is decoded from its start.
@@ -94,7 +95,7 @@ def stat_file(video: Video) -> os.stat_result:
     """
     instead = f"its key frames are still at /v1/videos/{video.id}/key-frames"
     try:
-        descriptor = os.open(video.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(os_path(video.path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFoundError(
             f"the file of video {video.id} is missing: it was indexed from {video.path} and has been "
@@ -106,7 +107,7 @@ def stat_file(video: Video) -> os.stat_result:
         stat = os.fstat(descriptor)
     finally:
         os.close(descriptor)
-    if not os.path.isfile(video.path):
+    if not os.path.isfile(os_path(video.path)):
         raise NotFoundError(f"{video.path} is not a file any more; {instead}")
     roots.current.get().check_served(video, stat)
     return stat

@@ -16,6 +16,7 @@ from api.problems import told
 from api.roots import common_folders
 from encoders.errors import CatalogUnavailableError, InvalidQueryError, LibraryBusyError, ReelseekError
 from search.catalog import Job
+from search.file_names import os_path
 from search.library import Library
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class JobRunner:
         job_id = uuid.uuid4().hex
         with self._library.write() as catalog:
             for path in paths:
-                if not os.path.lexists(path) and not catalog.videos_below(os.path.abspath(path)):
+                if not os.path.lexists(os_path(path)) and not catalog.videos_below(os.path.abspath(path)):
                     raise InvalidQueryError(f"{path} does not exist on the server")
             catalog.create_job(job_id, {"paths": paths, "prune": prune, "roots": self._roots})
             job = catalog.job(job_id)

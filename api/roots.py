@@ -10,6 +10,7 @@ from pathlib import Path
 
 from encoders.errors import NotFoundError, ReelseekError
 from indexer.walk import is_below
+from search.file_names import os_path
 from search.types import Video
 
 
@@ -81,7 +82,7 @@ class Roots:
                 f"/v1/videos/{video.id}/key-frames"
             )
         same = (stat.st_size, stat.st_mtime_ns) == (video.size_bytes, video.mtime_ns)
-        if os.path.realpath(video.path) != video.path and not same:
+        if os.path.realpath(os_path(video.path)) != os_path(video.path) and not same:
             raise NotFoundError(
                 f"the path of video {video.id} is a link to another file than the one that was indexed; "
                 "index it again, or start the server with --root"

@@ -13,6 +13,7 @@ from encoders.errors import LibraryBusyError, LibraryError
 from indexer.types import SamplingOptions
 from indexer.walk import content_digest
 from search import repairs
+from search.file_names import os_path
 from search.findings import EXAMPLES, Finding, finding
 from search.library import Library
 from search.types import Video
@@ -194,7 +195,7 @@ def _files(library: Library, say: Callable[[str], None] | None) -> Iterator[Find
             continue
         looked_at += 1
         try:
-            stat = os.stat(video.path)
+            stat = os.stat(os_path(video.path))
         except OSError:
             if video.status == "indexed":
                 missing.append(video)

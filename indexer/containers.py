@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterable
 
 from encoders.errors import DamagedVideoError, DecodeError, NotAVideoError, StillPictureError
+from search.file_names import os_path
 
 # Formats that point at other files or hosts, or read files beside their own. Reading one would let a small
 # text file make the indexer open whatever it names.
@@ -66,10 +67,7 @@ def check_readable(path: str) -> None:
         NotAVideoError: A folder, device, pipe or an empty file.
         DecodeError: Missing, unreadable, or a name that is not valid text.
     """
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        raise DecodeError("the file name is not valid UTF-8: rename the file") from None
+    path = os_path(path)
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
@@ -96,7 +94,7 @@ def refusal(path: str, reason: str) -> DecodeError:
         path: A readable file.
         reason: What FFmpeg said.
     """
-    with open(path, "rb") as file:
+    with open(os_path(path), "rb") as file:
         opening = file.read(4096)
     stripped = opening.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not opening.strip(b"\0"):

@@ -37,8 +37,9 @@ from indexer.containers import (
 )
 from indexer.frame import DecodedFrame, Orientation, PictureGeometry
 from indexer.limits import WorkerLimits
-from indexer.recorded import recorded_seconds
+from indexer.recorded import first_timecode, recorded_seconds
 from indexer.types import VideoInfo
+from search.file_names import os_path
 
 av.logging.set_level(None)  # damage is reported by our errors; FFmpeg's own lines are noise
 av.logging.set_libav_level(av.logging.PANIC)
@@ -143,7 +144,7 @@ def decode_picture(path: str) -> DecodedFrame:
     try:
         # By content alone: a name such as "%d.png" would make FFmpeg look for other files.
         with (
-            open(path, "rb") as file,
+            open(os_path(path), "rb") as file,
             av.open(io.BytesIO(file.read(_MAX_PICTURE_BYTES)), "r", options=options) as opened,
         ):
             codec = opened.streams.video[0].codec_context
@@ -215,7 +216,7 @@ class VideoDecoder:
         self._checks_end = True
         self._skip: Skip = "none"
         try:
-            self._container: Any = av.open(path, options=open_options(), metadata_errors="replace")
+            self._container: Any = av.open(os_path(path), options=open_options(), metadata_errors="replace")
         except MemoryError:
             raise DamagedVideoError("the header asks for absurd amounts of memory") from None
         except (av.FFmpegError, UnicodeError, ValueError) as error:
@@ -314,7 +315,9 @@ class VideoDecoder:
             self._codec.thread_count = threads
         self._time_base_seconds = float(stream.time_base or 0) or 1.0 / av.time_base
         is_discontinuous = bool(container.format.flags & _TS_DISCONTINUOUS)
-        self._average_fps = _sane(stream.average_rate or stream.guessed_rate or stream.base_rate, _MAX_FPS)
+        rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+        # Of a few frames of raw DV the mean is made of rounding: the next best is then the rate.
+        self._average_fps = next((fps for rate in rates if (fps := _sane(rate, _MAX_FPS))), None)
         self._clock = FrameClock(
             self._time_base_seconds,
             fps=self._average_fps,
@@ -354,8 +357,9 @@ class VideoDecoder:
             codec=self._codec.codec.canonical_name,
             container=self._container.format.name,
             start_seconds=self._clock.time_of(first.pts, first.dts) or 0.0,
-            recorded_at=recorded_seconds(
-                (one.metadata.get("creation_time") for one in (self._container, self._stream)), time.time()
+            recorded_at=recorded_seconds((self._container.metadata, self._stream.metadata), time.time()),
+            timecode=first_timecode(
+                one.metadata for one in (self._stream, *self._container.streams, self._container)
             ),
         )
         self._clock.restart()

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from encoders.errors import DecodeError
 from indexer.decode import open_options, starts_at
 from indexer.frame import DecodedFrame
+from search.file_names import os_path
 
 __all__ = ["Mp4Writer", "SoundReader"]
 
@@ -151,7 +152,7 @@ class SoundReader:
         self.rate: int | None = None
         self._container: Any = None
         with suppress(av.FFmpegError, UnicodeError, ValueError, MemoryError):
-            self._container = av.open(path, options=open_options(), metadata_errors="replace")
+            self._container = av.open(os_path(path), options=open_options(), metadata_errors="replace")
             stream = self._container.streams.best("audio")
             if stream is not None and stream.codec_context is not None:
                 self._stream = stream

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from search.file_names import os_path
+
 
 def open_for_writing(paths: Iterable[str]) -> set[str]:
     """Those of the paths that a program has open for writing; one of another user's may not be seen.
 
     Where there is no /proc, none.
     """
-    wanted = {os.path.realpath(path): path for path in paths}
+    wanted = {os.path.realpath(os_path(path)): path for path in paths}
     found: set[str] = set()
     try:
         programs = [name for name in os.listdir("/proc") if name.isdigit()]

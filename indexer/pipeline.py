@@ -36,6 +36,7 @@ from indexer.previews import sweep_previews
 from indexer.types import Damage, Progress, SampledClip, SamplingOptions, VideoInfo, stored_sampling
 from indexer.walk import FoundFile, content_digest, find_files
 from indexer.worker import DecodeWorker, usual_memory_bytes
+from search.file_names import os_path
 from search.library import Library
 from search.types import EncodedClip, Video
 
@@ -498,7 +499,7 @@ class _Ingest:
             # A folder that cannot be read, a name that is no text: nothing to catalogue.
             self._files_done += 1
             if not self._is_known_and_gone(file.path):
-                self._summary.failed.append((_shown(file.path), file.reason))
+                self._summary.failed.append((file.path, file.reason))
             return True
         with self._library.read() as catalog:
             video = catalog.video_by_path(file.path)
@@ -508,8 +509,11 @@ class _Ingest:
             return False
         if video.status == "missing":
             with self._library.write() as catalog:
-                catalog.update_video(video.id, status="indexed", error=_damage(video))
+                catalog.update_video(video.id, status="indexed", error=_damage(video), ctime_ns=file.ctime_ns)
             self._on_change(Change("back", video.path))
+        elif video.ctime_ns is None:  # indexed before it was kept
+            with self._library.write() as catalog:
+                catalog.update_video(video.id, ctime_ns=file.ctime_ns)
         self._summary.unchanged += 1
         self._files_done += 1
         return True
@@ -523,7 +527,9 @@ class _Ingest:
 
     @staticmethod
     def _is_same(video: Video, file: FoundFile) -> bool:
-        return video.size_bytes == file.size_bytes and video.mtime_ns == file.mtime_ns
+        """Whether nothing tells the file from the one that was indexed; its content may need a look else."""
+        same_inode = video.ctime_ns in (None, file.ctime_ns)
+        return video.size_bytes == file.size_bytes and video.mtime_ns == file.mtime_ns and same_inode
 
     def _is_sampled_so(self, video: Video) -> bool:
         try:
@@ -614,7 +620,7 @@ class _Ingest:
         """Whether this content is known: "unchanged" (touched), "back", "moved", or None."""
         with self._settling, self._library.write() as catalog:
             at_path = catalog.video_by_path(file.path)
-            seen = {"size_bytes": file.size_bytes, "mtime_ns": file.mtime_ns}
+            seen = {"size_bytes": file.size_bytes, "mtime_ns": file.mtime_ns, "ctime_ns": file.ctime_ns}
             if at_path is not None and at_path.digest == digest and self._is_sampled_so(at_path):
                 catalog.update_video(at_path.id, status="indexed", error=_damage(at_path), **seen)
                 return "back" if at_path.status == "missing" else "unchanged"
@@ -678,7 +684,9 @@ class _Ingest:
         file = reading.file
         with self._library.write() as catalog:
             if reading.staging_id is None:
-                reading.staging_id = catalog.stage_video(file.path, file.size_bytes, file.mtime_ns)
+                reading.staging_id = catalog.stage_video(
+                    file.path, file.size_bytes, file.mtime_ns, file.ctime_ns
+                )
             catalog.add_clips(reading.staging_id, reading.clips_written, reading.encoded)
         reading.clips_written += len(reading.encoded)
         reading.encoded.clear()
@@ -724,6 +732,7 @@ class _Ingest:
                 codec=info.codec,
                 sampling=self._sampling.to_json(),
                 recorded_at=info.recorded_at,
+                timecode=info.timecode,
                 error=reading.damage,
             )
             # In the same transaction: a video is never seen with its clips and without its actions.
@@ -801,7 +810,7 @@ def _damage(video: Video) -> str | None:
 def _is_gone(path: str) -> bool:
     """Whether there is certainly no such file: one that cannot be looked at now is not gone."""
     try:
-        os.lstat(path)
+        os.lstat(os_path(path))
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
@@ -812,20 +821,15 @@ def _is_gone(path: str) -> bool:
 def _is_same_file(path: str, other: str) -> bool:
     """Whether two paths, by links of either kind, are two names of one file."""
     try:
-        return path != other and os.path.samefile(path, other)
+        return path != other and os.path.samefile(os_path(path), os_path(other))
     except OSError:
         return False
 
 
 def _check_unchanged(file: FoundFile) -> None:
-    stat = os.stat(file.path)
+    stat = os.stat(os_path(file.path))
     if (stat.st_size, stat.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
         raise DamagedVideoError("the file changed while it was being read; ingest it again")
-
-
-def _shown(path: str) -> str:
-    """A path fit for JSON and terminals: bytes that are no UTF-8 become \\xNN."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _reason(error: Exception) -> str:

@@ -1,29 +1,73 @@
-"""When footage was recorded, as its container tells."""
+"""When footage was recorded, and at which time code it begins, as its container tells."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 DAY_SECONDS = 86_400.0
+# The first that is there counts. Apple's own says when the camera ran, in the camera's zone, and survives an
+# export, which sets `creation_time` anew; the rest are what cameras and Matroska's muxers write.
+_TAGS = (
+    "com.apple.quicktime.creationdate",
+    "com.apple.proapps.shootdate",
+    "date_recorded",
+    "datetimeoriginal",
+    "date_digitized",
+    "creation_time",
+    "idit",
+    "date",
+    "creation_date",
+)
+# Exif's "2019:05:03 23:30:00", RIFF's "Fri May 03 23:30:00 2019".
+_EXIF = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T](\d\d:\d\d:\d\d.*)")
+_RIFF_FORMAT = "%a %b %d %H:%M:%S %Y"
+_TIMECODE = re.compile(r"\s*(\d\d):(\d\d):(\d\d)([:;.])(\d\d)\s*")
 
 
-def recorded_seconds(tags: Iterable[str | None], now_seconds: float) -> float | None:
-    """The first of some `creation_time` tags that a clock can have shown, in seconds since 1970.
+def recorded_seconds(tags: Iterable[Mapping[str, str]], now_seconds: float) -> float | None:
+    """The first date and time that a clock can have shown, in seconds since 1970.
 
     Cameras whose clock was never set write 1904 or 1970; one that runs in another time zone may be ahead by
-    a day, but not by more.
+    a day, but not by more. A plain `date` without a time of day is that of a release, not of a recording.
 
     Args:
-        tags: ISO 8601, as FFmpeg gives them; without an offset they are UTC.
+        tags: Of the file, then of its streams; names in any case. Values are ISO 8601, Exif's or RIFF's;
+            without an offset they are UTC.
         now_seconds: The present, in seconds since 1970.
     """
-    for tag in tags:
+    named = [{name.lower(): value for name, value in one.items()} for one in tags]
+    for name in _TAGS:
+        for one in named:
+            value = one.get(name, "")
+            seconds = _seconds(value) if ":" in value or name != "date" else None
+            if seconds is not None and 0 < seconds < now_seconds + DAY_SECONDS:
+                return seconds
+    return None
+
+
+def _seconds(text: str) -> float | None:
+    text = text.strip()
+    if found := _EXIF.fullmatch(text):
+        text = f"{found[1]}-{found[2]}-{found[3]}T{found[4].replace(' ', '')}"
+    for read in (datetime.fromisoformat, lambda value: datetime.strptime(value, _RIFF_FORMAT)):
         try:
-            found = datetime.fromisoformat((tag or "").strip())
-            seconds = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+            moment = read(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
             continue
-        if 0 < seconds < now_seconds + DAY_SECONDS:
-            return seconds
+    return None
+
+
+def first_timecode(tags: Iterable[Mapping[str, str]]) -> str | None:
+    """The first time code of some tags (SMPTE 12M): "hh:mm:ss:ff", or "hh:mm:ss;ff" where frames are dropped.
+
+    Args:
+        tags: Of the picture's stream, of the other streams, of the file.
+    """
+    for one in tags:
+        found = _TIMECODE.fullmatch(one.get("timecode", ""))
+        if found and int(found[1]) < 24 and int(found[2]) < 60 and int(found[3]) < 60:
+            return f"{found[1]}:{found[2]}:{found[3]}{':' if found[4] == ':' else ';'}{found[5]}"
     return None

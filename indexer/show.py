@@ -21,6 +21,7 @@ from rich.table import Table
 
 from encoders.action_names import normalise_action
 from encoders.types import TextReading
+from search.file_names import shown_path
 
 if TYPE_CHECKING:
     from encoders import EncoderInfo
@@ -37,8 +38,10 @@ def _stderr() -> Console:
 
 
 def printable(name: str) -> str:
-    """A path as one line: control characters (a newline in a name) are shown escaped."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in name)
+    """A path as one line: control characters (a newline in a name) and bytes of no text are shown escaped."""
+    return "".join(
+        character if character.isprintable() else repr(character)[1:-1] for character in shown_path(name)
+    )
 
 
 def short_path(path: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from encoders.errors import InvalidQueryError
+from search.file_names import os_path
 
 if TYPE_CHECKING:
     from search.catalog import Catalog
@@ -25,9 +26,9 @@ def refuse_footage(catalog: Catalog, targets: list[Path]) -> None:
     if not real:
         return
     for path in catalog.paths():
-        resolved = os.path.realpath(path)
+        resolved = os.path.realpath(os_path(path))
         for target, name in real.items():
-            if name in (path, resolved) or _is_same(name, path):
+            if name in (os_path(path), resolved) or _is_same(name, os_path(path)):
                 raise InvalidQueryError(
                     f"{target} is the file of a video in this library, {path}, and writing there would "
                     "destroy it: choose another name"

@@ -16,6 +16,7 @@ from indexer.clip_frames import read_clip
 from indexer.clip_sampling import ClipSampling
 from indexer.dataset_types import Sample
 from indexer.flow import FlowPreset, cached_flow
+from search.file_names import os_path
 
 __all__ = ["ClipDataset", "ClipSampling"]
 
@@ -164,7 +165,7 @@ def _plain(error: Exception) -> str:
 def _content_key(path: str) -> str:
     """What changes when a file is written anew; empty where there is none, which reading it will say."""
     try:
-        status = os.stat(path)
+        status = os.stat(os_path(path))
     except (OSError, ValueError):
         return ""
     return f"{status.st_size} {status.st_mtime_ns}"

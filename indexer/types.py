@@ -27,6 +27,8 @@ class VideoInfo:
         container: FFmpeg's name, e.g. "mov,mp4,m4a,3gp,3g2,mj2".
         start_seconds: Presentation time of the first frame.
         recorded_at: When it was recorded, in seconds since 1970; None where the container does not say.
+        timecode: Of the first frame, "01:00:00:00", with a semicolon before the frames where it drops frames
+            (SMPTE 12M); None where the container has none.
     """
 
     duration_seconds: float | None
@@ -37,6 +39,7 @@ class VideoInfo:
     container: str
     start_seconds: float
     recorded_at: float | None = None
+    timecode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

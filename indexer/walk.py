@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.file_names import is_ambiguous, os_path, stored_path
+
 # Everything that a person would call a video file. A file without such a name is tried as well;
 # the name only decides whether "not a video" is worth a word.
 _VIDEO_SUFFIXES = frozenset(
@@ -28,9 +30,11 @@ class FoundFile:
     """One file below the paths that were asked for.
 
     Attributes:
-        path: Absolute; symbolic links in it are kept as they are named.
+        path: Absolute, as the catalog keeps it; symbolic links in it are kept as they are named.
         size_bytes: Of the file, 0 where `reason` is set.
         mtime_ns: Of its last change, nanoseconds since the epoch.
+        ctime_ns: Of the last change of its inode, which no program can set: a file that took the place of
+            another has its own, whatever its size and modification time.
         looks_like_video: Whether its name ends like a video's, so that a person would miss it.
         reason: Why this file or folder cannot be read at all, None for a good one.
     """
@@ -40,6 +44,7 @@ class FoundFile:
     mtime_ns: int
     looks_like_video: bool
     reason: str | None = None
+    ctime_ns: int | None = None
 
 
 def find_files(
@@ -67,7 +72,7 @@ def find_files(
     seen: set[tuple[int, int]] = set()
     links: deque[str] = deque()
     for path in paths:
-        yield from _walk(os.path.abspath(os.fspath(path)), seen, roots, links)
+        yield from _walk(os.path.abspath(os_path(os.fspath(path))), seen, roots, links)
     while links:
         link = links.popleft()
         on_link(link)
@@ -77,7 +82,7 @@ def find_files(
 def is_below(path: str, folders: Sequence[str]) -> bool:
     """Whether a path, with every link in it resolved, is one of the resolved folders or below one."""
     try:
-        resolved = os.path.realpath(path)
+        resolved = os.path.realpath(os_path(path))
     except (OSError, ValueError):
         return False
     return any(os.path.commonpath([resolved, folder]) == folder for folder in folders)
@@ -97,7 +102,7 @@ def content_digest(path: str) -> str:
     digest = hashlib.sha256()
     block = bytearray(_DIGEST_BLOCK_BYTES)
     view = memoryview(block)
-    with Path(path).open("rb", buffering=0) as file:
+    with Path(os_path(path)).open("rb", buffering=0) as file:
         while count := file.readinto(view):
             digest.update(view[:count])
     return digest.hexdigest()
@@ -141,24 +146,21 @@ def _walk(
             pending += [entry.path for entry in reversed(shown) if not entry.is_symlink()]
         elif stat.S_ISREG(status.st_mode):
             seen.add(identity)
-            if not _is_text(path):
+            if is_ambiguous(path):
                 if looks_like_video(path):
-                    yield _failure(path, "the name is not valid UTF-8: rename the file or folder")
+                    yield _failure(path, "the name holds private characters (U+FDC80 and after): rename it")
                 continue
-            yield FoundFile(path, status.st_size, status.st_mtime_ns, looks_like_video(path))
-
-
-def _is_text(path: str) -> bool:
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+            yield FoundFile(
+                stored_path(path),
+                status.st_size,
+                status.st_mtime_ns,
+                looks_like_video(path),
+                ctime_ns=status.st_ctime_ns,
+            )
 
 
 def _failure(path: str, reason: str) -> FoundFile:
-    shown = path if _is_text(path) else os.fsencode(path).decode("utf-8", "backslashreplace")
-    return FoundFile(shown, 0, 0, True, reason)
+    return FoundFile(stored_path(path), 0, 0, True, reason)
 
 
 def _reason(error: OSError) -> str:

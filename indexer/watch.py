@@ -18,6 +18,7 @@ from encoders.errors import LibraryError
 from indexer.open_files import open_for_writing
 from indexer.pipeline import Change, IngestOptions, ingest
 from indexer.walk import FoundFile, find_files
+from search.file_names import os_path, stored_path
 from search.library import Library
 
 TICK_SECONDS = 0.5
@@ -33,7 +34,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
     }
 )
 FILE = (0, 0)  # the identity of every path that is no folder
-Stamp = tuple[int, int]  # size in bytes, time of change in nanoseconds
+Stamp = tuple[int, int, int | None]  # size in bytes, times of change of content and inode in nanoseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Watcher:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self._library = library
-        self._roots = [_Root(os.path.abspath(path)) for path in paths]
+        self._roots = [_Root(stored_path(os.path.abspath(path))) for path in paths]
         self._options = options
         self._on_change = on_change
         self._say = say
@@ -111,7 +112,10 @@ class Watcher:
                 self._say(f"{root.path} is not there; waiting for it")
         if present:
             # Before the ingest walks there: what changes in between differs from this, and is seen.
-            seen = {file.path: (file.size_bytes, file.mtime_ns) for file in self._look_into(present)}
+            seen = {
+                file.path: (file.size_bytes, file.mtime_ns, file.ctime_ns)
+                for file in self._look_into(present)
+            }
             ingest(
                 self._library,
                 present,
@@ -135,7 +139,7 @@ class Watcher:
     def _catalogued(self, paths: Sequence[str]) -> dict[str, Stamp]:
         with self._library.read() as catalog:
             return {
-                video.path: (video.size_bytes, video.mtime_ns)
+                video.path: (video.size_bytes, video.mtime_ns, video.ctime_ns)
                 for path in paths
                 for video in catalog.videos_below(path)
                 if video.status != "missing"
@@ -147,7 +151,7 @@ class Watcher:
         """Notices paths that went, that came back, and that are others under the same name."""
         for root in self._roots:
             now = _identity(root.path)
-            if FILE in (now, root.identity) and os.path.isdir(os.path.dirname(root.path)):
+            if FILE in (now, root.identity) and os.path.isdir(os_path(os.path.dirname(root.path))):
                 self._look_at_file(root)
                 continue
             if now == root.identity:
@@ -194,7 +198,7 @@ class Watcher:
             return
         assert self._watching is not None
         try:
-            changed = {path for _, path in next(self._watching)}
+            changed = {stored_path(path) for _, path in next(self._watching)}
         except StopIteration:
             self._let_go()
             return
@@ -203,13 +207,13 @@ class Watcher:
             return
         changed = {path for path in changed if not self._is_hidden(path)}
         for path in changed - {root.path for root in self._roots}:
-            if os.path.islink(path):
+            if os.path.islink(os_path(path)):
                 self._poll_for(path)
                 return
         gone = set()
         for path in changed:
             try:
-                status = os.stat(path)
+                status = os.stat(os_path(path))
             except (FileNotFoundError, NotADirectoryError):
                 gone.add(path)
             except OSError:
@@ -221,7 +225,7 @@ class Watcher:
                         return
                     self._compare(found)
                 elif stat.S_ISREG(status.st_mode):
-                    self._see(path, (status.st_size, status.st_mtime_ns))
+                    self._see(path, (status.st_size, status.st_mtime_ns, status.st_ctime_ns))
         if gone:
             self._miss(path for path in self._known if _any_parent_in(path, gone))
 
@@ -307,7 +311,7 @@ class Watcher:
         seen = set()
         for file in files:
             seen.add(file.path)
-            self._see(file.path, (file.size_bytes, file.mtime_ns))
+            self._see(file.path, (file.size_bytes, file.mtime_ns, file.ctime_ns))
         return seen
 
     def _see(self, path: str, stamp: Stamp) -> None:
@@ -405,7 +409,7 @@ def file_system_of(path: str) -> str:
 
 def _identity(path: str) -> tuple[int, int] | None:
     try:
-        status = os.stat(path)
+        status = os.stat(os_path(path))
     except OSError:
         return None
     return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else FILE
@@ -413,7 +417,7 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 def _is_empty(path: str) -> bool:
     try:
-        with os.scandir(path) as entries:
+        with os.scandir(os_path(path)) as entries:
             return next(entries, None) is None
     except OSError:
         return False
@@ -421,10 +425,10 @@ def _is_empty(path: str) -> bool:
 
 def _stamp(path: str) -> Stamp | None:
     try:
-        status = os.stat(path)
+        status = os.stat(os_path(path))
     except OSError:
         return None
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _is_below(path: str, folder: str) -> bool:

@@ -20,7 +20,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -28,7 +27,8 @@ from sqlalchemy import (
 from encoders.errors import InvalidQueryError, LibraryError, NotFoundError
 from search.action_catalog import ActionCatalog, SegmentFilters, clips_with_action
 from search.caption_catalog import CaptionCatalog, clips_with_words
-from search.conditions import path_prefix_condition, recorded_conditions
+from search.conditions import below_condition, path_key, path_prefix_condition, recorded_conditions
+from search.file_names import stored_path
 from search.tables import (
     action_examples,
     clip_vectors,
@@ -155,12 +155,15 @@ class Catalog:
 
     # --- videos ----------------------------------------------------------------------------
 
-    def stage_video(self, path: str, size_bytes: int, mtime_ns: int) -> int:
+    def stage_video(self, path: str, size_bytes: int, mtime_ns: int, ctime_ns: int | None = None) -> int:
         """Starts a video that nobody sees until `publish_video`; returns its staging id."""
-        return self._insert_video(path=path, size_bytes=size_bytes, mtime_ns=mtime_ns, status="staging")
+        return self._insert_video(
+            path=path, size_bytes=size_bytes, mtime_ns=mtime_ns, ctime_ns=ctime_ns, status="staging"
+        )
 
     def _insert_video(self, **values: Any) -> int:
         values.setdefault("recorded_at", values["mtime_ns"] / 1e9)
+        values["path_key"] = path_key(values["path"])
         result = self._connection.execute(insert(videos).values(updated_at=time.time(), **values))
         return int(result.inserted_primary_key[0])  # type: ignore[index]
 
@@ -235,6 +238,7 @@ class Catalog:
             .values(
                 size_bytes=staged.size_bytes,
                 mtime_ns=staged.mtime_ns,
+                ctime_ns=staged.ctime_ns,
                 status="indexed",
                 updated_at=time.time(),
                 clip_count=clip_count,
@@ -261,6 +265,8 @@ class Catalog:
 
     def update_video(self, video_id: int, **values: Any) -> None:
         """Sets columns of a video (path after a move, mtime after a touch, status)."""
+        if "path" in values:
+            values["path_key"] = path_key(values["path"])
         self._connection.execute(
             update(videos).where(videos.c.id == video_id).values(updated_at=time.time(), **values)
         )
@@ -332,12 +338,14 @@ class Catalog:
         """Videos whose whole content has this digest."""
         return self._videos(_video_select().where(videos.c.digest == digest))
 
+    def videos_by_state(self, size_bytes: int, mtime_ns: int) -> list[Video]:
+        """Videos whose file had this size and modification time."""
+        state = (videos.c.size_bytes == size_bytes, videos.c.mtime_ns == mtime_ns)
+        return self._videos(_video_select().where(*state))
+
     def videos_below(self, path: str) -> list[Video]:
         """The video at this path, and those in the folder of that name."""
-        if any(0xD800 <= ord(character) <= 0xDFFF for character in path):
-            return []  # a name that is no text was never catalogued
-        folder = path.rstrip("/") + "/"
-        return self._videos(_video_select().where(or_(videos.c.path == path, path_prefix_condition(folder))))
+        return self._videos(_video_select().where(below_condition(stored_path(path))))
 
     def paths(self) -> Iterator[str]:
         """The path of every video, streamed."""
@@ -668,7 +676,7 @@ def _video_select() -> Select[Any]:
         .scalar_subquery()
         .label("clips")
     )
-    columns = [column for column in videos.c if column.name not in ("updated_at", "clip_count")]
+    columns = [column for column in videos.c if column.name not in ("updated_at", "clip_count", "path_key")]
     return select(*columns, count)
 
 

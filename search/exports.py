@@ -24,6 +24,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from encoders.errors import InvalidQueryError
+from search.file_names import os_path
 from search.types import Segment, Video
 
 # What editors take a file for that does not say its rate.
@@ -139,8 +140,9 @@ def to_otio(
 ) -> Iterator[str]:
     """A timeline (OpenTimelineIO, JSON) on which the segments follow one another, with a marker each.
 
-    Times are whole frames at the file's own mean rate; 29.97 and its like are the exact fractions. A
-    file without a known rate counts as 25 frames per second.
+    Times are whole frames at the file's own mean rate, from its own time code on, by which editors find their
+    place in a file; 29.97 and its like are the exact fractions. A file without a time code begins at 0, one
+    without a known rate counts as 25 frames per second.
 
     Args:
         segments: In the order that they shall have on the timeline.
@@ -174,9 +176,11 @@ def to_edl(
 ) -> str:
     """An edit decision list (CMX 3600) of the segments in this order, with a locator each.
 
-    The format has one rate, here the whole number next to that of most segments, non-drop. In files of
-    that rate, or of its television form, timecode counts frames, as editors do (29.97 at 30): there an
-    hour of timecode lasts 3.6 seconds longer. In files of other rates it counts seconds.
+    The format has one rate, here the whole number next to that of most segments. In files of that rate, or of
+    its television form, timecode counts frames, as editors do (29.97 at 30), and in files of other rates
+    seconds. A file's own time code is where its source times begin, written as it is there: with a semicolon
+    before the frames where it drops frames (SMPTE 12M). The list drops frames where most segments' files do;
+    where none do, an hour of timecode at 29.97 lasts 3.6 seconds longer than one of the clock.
     Reels are named after the video's id; the file's name and path are in comments.
 
     Args:
@@ -193,14 +197,20 @@ def to_edl(
     known = {video.id: video for video in videos}
     rates = Counter(_nominal(_rate(_video_of(segment, known))) for segment in rows)
     fps = rates.most_common(1)[0][0] if rates else round(DEFAULT_FPS)
-    lines = [f"TITLE: {_line(name)[:70]}", "FCM: NON-DROP FRAME", ""]
-    record = _RECORD_START_HOURS * 3600 * fps
+    drops = 2 * sum(_drops_frames(known[segment.video_id], fps) for segment in rows) > len(rows)
+    lines = [f"TITLE: {_line(name)[:70]}", f"FCM: {'DROP' if drops else 'NON-DROP'} FRAME", ""]
+    record = _count_frames(f"{_RECORD_START_HOURS:02d}:00:00{';' if drops else ':'}00", fps)
     for number, segment in enumerate(rows, start=1):
         video = known[segment.video_id]
         rate = _rate(video)
         counted = rate if abs(rate / fps - 1) < _TELEVISION_SLACK else Fraction(fps)
         first, length = _frames(segment, counted, origins.get(segment.video_id, 0.0))
-        times = [_timecode(frame, fps) for frame in (first, first + length, record, record + length)]
+        source_drops = _drops_frames(video, fps)
+        first += _start_frame(video, fps)
+        day = _count_frames(f"{_HOURS_PER_DAY}:00:00{';' if source_drops else ':'}00", fps)
+        # A recording may go on past midnight; a list may not.
+        times = [_timecode(frame % day, fps, drops=source_drops) for frame in (first, first + length)]
+        times += [_timecode(frame, fps, drops=drops) for frame in (record, record + length)]
         lines += [
             f"{number:03d}  {_reel(video.id)} V     C        {' '.join(times)}",
             f"* FROM CLIP NAME: {_line(PurePath(video.path).name)}",
@@ -220,7 +230,8 @@ def _otio_clip(segment: Segment, video: Video, origin_seconds: float) -> dict[st
     rate = _rate(video)
     first, length = _frames(segment, rate, origin_seconds)
     available = max(first + length, math.ceil((video.duration_seconds or 0.0) * rate))
-    span = _otio_range(first, length, rate)
+    start = round(_start_frame(video, _nominal(rate)) * max(1, round(rate / _nominal(rate))))
+    span = _otio_range(start + first, length, rate)
     metadata = {
         "reelseek": {
             "segment_id": segment.id,
@@ -242,7 +253,7 @@ def _otio_clip(segment: Segment, video: Video, origin_seconds: float) -> dict[st
             "name": _line(PurePath(video.path).name),
             "metadata": {},
             "target_url": _file_url(video.path),
-            "available_range": _otio_range(0, available, rate),
+            "available_range": _otio_range(start, available, rate),
         },
         "markers": [
             {
@@ -259,7 +270,7 @@ def _otio_clip(segment: Segment, video: Video, origin_seconds: float) -> dict[st
 
 @functools.lru_cache(maxsize=1024)
 def _file_url(path: str) -> str:
-    return Path(path).absolute().as_uri()
+    return Path(os_path(path)).absolute().as_uri()
 
 
 def _otio_range(first: int, length: int, rate: Fraction) -> dict[str, Any]:
@@ -296,7 +307,37 @@ def _nominal(rate: Fraction) -> int:
     return fps
 
 
-def _timecode(frame: int, fps: int) -> str:
+def _drops_frames(video: Video, fps: int) -> bool:
+    """Whether the numbers of a file's frames skip some, so that they keep up with the clock."""
+    is_television = fps % 30 == 0 and abs(_rate(video) - Fraction(fps * 1000, 1001)) < Fraction(1, 1000)
+    return is_television and ";" in (video.timecode or "")
+
+
+def _start_frame(video: Video, fps: int) -> int:
+    """The number of a file's first frame, counted from midnight at a whole rate."""
+    if video.timecode is None:
+        return 0
+    if (own := _nominal(_rate(video))) == fps:
+        drops = _drops_frames(video, fps)
+        return _count_frames(video.timecode if drops else video.timecode.replace(";", ":"), fps)
+    return round(Fraction(_count_frames(video.timecode.replace(";", ":"), own) * fps, own))
+
+
+def _count_frames(timecode: str, fps: int) -> int:
+    """Frames from midnight to a time code; ";" leaves out two numbers (at 30) a minute but in each tenth."""
+    hours, minutes, seconds, frames = (int(part) for part in timecode.replace(";", ":").split(":"))
+    minutes += 60 * hours
+    count = (60 * minutes + seconds) * fps + frames
+    return count - (fps // 15) * (minutes - minutes // 10) if ";" in timecode else count
+
+
+def _timecode(frame: int, fps: int, *, drops: bool) -> str:
+    if drops:
+        left_out = fps // 15  # a minute, but not of every tenth
+        tens, rest = divmod(frame, 600 * fps - 9 * left_out)
+        frame += 9 * left_out * tens
+        if rest >= 60 * fps:  # the first minute of ten is whole
+            frame += left_out * ((rest - 60 * fps) // (60 * fps - left_out) + 1)
     seconds, frames = divmod(frame, fps)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
@@ -305,7 +346,7 @@ def _timecode(frame: int, fps: int) -> str:
             f"an EDL ends at {_HOURS_PER_DAY} hours, this one reaches {hours}; ask for fewer segments, or "
             "export OpenTimelineIO instead"
         )
-    return f"{hours:02d}:{minutes:02d}:{seconds:02d}:{frames:02d}"
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d}{';' if drops else ':'}{frames:02d}"
 
 
 def _clock(milliseconds: int) -> str:
@@ -363,4 +404,4 @@ def _line(text: str) -> str:
 
 def _valid(text: str) -> str:
     """Valid Unicode: names of files need not be."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return os_path(text).encode("utf-8", "replace").decode("utf-8")

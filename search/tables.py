@@ -72,6 +72,12 @@ videos = Table(
     Column("recorded_at", Double, index=True),
     # How many clips it was published with: without it, nobody would miss the last ones.
     Column("clip_count", Integer),
+    # The path as `path_key` spells it: what people type is compared with this.
+    Column("path_key", Path, index=True),
+    # When the file's inode last changed: a file that took its place has another. NULL: not known yet.
+    Column("ctime_ns", BigInteger),
+    # Of the file's first frame, as editors count: "01:00:00;00", with a semicolon for drop-frame.
+    Column("timecode", Text),
     sqlite_autoincrement=True,
 )
 # A video being ingested has a row of its own beside the one that it will replace.

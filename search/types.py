@@ -27,6 +27,8 @@ class Video:
     Attributes:
         recorded_at: When its container says that it was recorded, in seconds since 1970; where that says
             nothing, or nonsense, when the file was last changed.
+        ctime_ns: When the file's inode last changed; None where it was indexed before that was kept.
+        timecode: Of the first frame, as editors count: "01:00:00;00"; None for a file that has none.
     """
 
     id: int
@@ -44,6 +46,8 @@ class Video:
     sampling: str | None
     clips: int = 0
     recorded_at: float | None = None
+    ctime_ns: int | None = None
+    timecode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +202,7 @@ class Filters:
     """What a clip must satisfy to be found; applied inside the vector search, before hits are grouped.
 
     Attributes:
-        path_prefix: The video's path starts with this string.
+        path_prefix: The video's file, or a folder that it lies in; with a star at the end any beginning.
         min_duration_seconds, max_duration_seconds: Bounds on the clip's own length, inclusive.
         video_ids: Only these videos.
         action: What is done in the clip, as people say it; the heads' names for it are looked up.

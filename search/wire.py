@@ -110,6 +110,7 @@ def video_document(video: Video) -> dict[str, Any]:
         "digest": video.digest,
         "clips": video.clips,
         "recorded_at": moment(video.recorded_at),
+        "timecode": video.timecode,
     }
 
 

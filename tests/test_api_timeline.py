@@ -395,5 +395,31 @@ def test_a_day_is_that_of_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_only_sane_clocks_are_believed(tags: list[str | None], expected: str | None) -> None:
     now = datetime.fromisoformat("2026-01-01T12:00:00+00:00").timestamp()
-    found = recorded_seconds(tags, now)
+    found = recorded_seconds([{} if tag is None else {"creation_time": tag} for tag in tags], now)
+    assert found == (None if expected is None else datetime.fromisoformat(expected).timestamp())
+
+
+@pytest.mark.parametrize(
+    ("file", "stream", "expected"),
+    [
+        # An export sets creation_time anew; what the camera wrote stays, in the zone where it was.
+        (
+            {"creation_time": "2024-08-01T12:00:00Z",
+             "com.apple.quicktime.creationdate": "2019-05-03T23:30:00+0200"},
+            {"creation_time": "2024-08-01T12:00:00Z"},
+            "2019-05-03T21:30:00+00:00",
+        ),
+        ({"DATE_RECORDED": "2019-05-03T23:30:00-05:00"}, {}, "2019-05-04T04:30:00+00:00"),
+        ({}, {"DateTimeOriginal": "2019:05:03 23:30:00"}, "2019-05-03T23:30:00+00:00"),
+        ({"IDIT": "Fri May 03 23:30:00 2019"}, {}, "2019-05-03T23:30:00+00:00"),
+        ({"date": "2019-05-03T23:30:00+0200"}, {}, "2019-05-03T21:30:00+00:00"),
+        ({"date": "1968"}, {"creation_time": "2019-05-03T00:00:00Z"}, "2019-05-03T00:00:00+00:00"),
+        ({"date": "1982-06-25"}, {}, None),
+    ],
+)  # fmt: skip
+def test_the_camera_is_believed_before_the_export(
+    file: dict[str, str], stream: dict[str, str], expected: str | None
+) -> None:
+    now = datetime.fromisoformat("2026-01-01T12:00:00+00:00").timestamp()
+    found = recorded_seconds([file, stream], now)
     assert found == (None if expected is None else datetime.fromisoformat(expected).timestamp())

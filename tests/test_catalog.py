@@ -186,11 +186,17 @@ def test_an_error_in_the_block_writes_nothing(database):
     ("filters", "expected"),
     [
         (Filters(), {"/a/run.mp4", "/a/running/b.mp4", "/ä/\U0010ffff.mp4", "/long.mp4"}),
-        (Filters(path_prefix="/a/run"), {"/a/run.mp4", "/a/running/b.mp4"}),
-        (Filters(path_prefix="/a/run."), {"/a/run.mp4"}),
+        (Filters(path_prefix="/a/run*"), {"/a/run.mp4", "/a/running/b.mp4"}),
+        (Filters(path_prefix="/a/run.*"), {"/a/run.mp4"}),
+        (Filters(path_prefix="/a/run"), set()),  # a folder of that name, not whatever begins so
+        (Filters(path_prefix="/a/running"), {"/a/running/b.mp4"}),
+        (Filters(path_prefix="/a/running/"), {"/a/running/b.mp4"}),
+        (Filters(path_prefix="/a/run.mp4"), {"/a/run.mp4"}),
+        (Filters(path_prefix="/"), {"/a/run.mp4", "/a/running/b.mp4", "/ä/\U0010ffff.mp4", "/long.mp4"}),
+        (Filters(path_prefix="/a\u0308"), {"/ä/\U0010ffff.mp4"}),  # as the disk of a Mac spells it
         (Filters(path_prefix="/a/%"), set()),
         (Filters(path_prefix="/a/ru_"), set()),
-        (Filters(path_prefix="/ä/\U0010ffff"), {"/ä/\U0010ffff.mp4"}),
+        (Filters(path_prefix="/ä/\U0010ffff*"), {"/ä/\U0010ffff.mp4"}),
         (Filters(path_prefix="/A"), set()),
         (Filters(min_duration_seconds=5), {"/long.mp4"}),
         (Filters(max_duration_seconds=4), {"/a/run.mp4", "/a/running/b.mp4", "/ä/\U0010ffff.mp4"}),

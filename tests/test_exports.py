@@ -35,7 +35,7 @@ def make_segment(number=1, video_id=1, start=1.0, end=2.5, **changes) -> Segment
     return Segment(id=number, video_id=video_id, start_seconds=start, end_seconds=end, **(values | changes))
 
 
-def make_video(video_id=1, path=None, fps=25.0, duration=60.0) -> Video:
+def make_video(video_id=1, path=None, fps=25.0, duration=60.0, timecode=None) -> Video:
     return Video(
         id=video_id,
         path=path or f"/archive/{video_id}.mp4",
@@ -50,6 +50,7 @@ def make_video(video_id=1, path=None, fps=25.0, duration=60.0) -> Video:
         status="indexed",
         error=None,
         sampling=None,
+        timecode=timecode,
     )
 
 
@@ -288,6 +289,45 @@ def test_edl_takes_the_rate_of_most_and_counts_seconds_in_others():
     clips = read_edl(to_edl(segments, videos), 50)
     starts = [clip.source_range.start_time.to_seconds() for clip in clips]
     assert starts == pytest.approx([1.0, 1.0, 60.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("fps", "timecode", "second"),
+    [
+        (25.0, "10:00:00:00", "10:00:01:00"),
+        (30000 / 1001, "01:00:00;00", "01:00:01;00"),
+        (30000 / 1001, "00:59:59;00", "01:00:00;00"),
+        (30000 / 1001, "00:00:59;00", "00:01:00;02"),  # two numbers are left out, for every minute ...
+        (30000 / 1001, "00:09:59;00", "00:10:00;00"),  # ... but the tenth
+        (30000 / 1001, "01:00:00:00", "01:00:01:00"),
+        (60000 / 1001, "00:00:59;00", "00:01:00;04"),
+        (24000 / 1001, "23:59:59:12", "00:00:00:12"),  # past midnight
+    ],
+)
+def test_editors_find_a_place_by_the_time_code_of_the_file(fps, timecode, second):
+    exact = Fraction(fps).limit_denominator(1001)
+    segment = make_segment(start=float(round(exact) / exact), end=float(2 * round(exact) / exact))
+    video = make_video(fps=fps, timecode=timecode)
+    text = to_edl([segment], [video])
+    assert text.splitlines()[1] == f"FCM: {'DROP' if ';' in timecode else 'NON-DROP'} FRAME"
+    assert text.splitlines()[3].split()[4] == second
+    (clip,) = read_edl(text, float(exact))
+    (other,) = read_otio("".join(to_otio([segment], [video]))).find_clips()
+    rate = otio.opentime.RationalTime(0, float(exact)).rate
+    first = otio.opentime.from_timecode(timecode, rate)
+    assert other.available_range().start_time.value == first.value
+    assert other.source_range.start_time.value == first.value + round(exact)
+    assert clip.source_range.start_time == otio.opentime.from_timecode(second, rate)
+
+
+def test_edl_of_files_that_drop_frames_and_others():
+    drop, other = make_video(1, fps=30000 / 1001, timecode="01:00:00;00"), make_video(2, fps=30000 / 1001)
+    lines = to_edl([make_segment(1), make_segment(2), make_segment(3, 2)], [drop, other]).splitlines()
+    assert lines[1] == "FCM: DROP FRAME"
+    assert lines[3].split()[4] == "01:00:01;00" and lines[13].split()[4] == "00:00:01:00"
+    assert all(";" in line.split()[6] for line in (lines[3], lines[8], lines[13]))
+    lines = to_edl([make_segment(1), make_segment(2, 2), make_segment(3, 2)], [drop, other]).splitlines()
+    assert lines[1] == "FCM: NON-DROP FRAME" and lines[3].split()[4] == "01:00:01;00"
 
 
 def test_edl_of_nothing_and_of_too_much():

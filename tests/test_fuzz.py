@@ -6,6 +6,7 @@ import json
 import math
 import random
 import string
+import unicodedata
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -236,9 +237,13 @@ PATHS = [
 
 @MANY
 @given(
-    st.one_of(ANY_TEXT, st.sampled_from(PATHS).flatmap(lambda p: st.integers(0, len(p)).map(lambda n: p[:n])))
+    st.one_of(
+        ANY_TEXT, st.sampled_from(PATHS).flatmap(lambda p: st.integers(0, len(p)).map(lambda n: p[:n]))
+    ),
+    st.sampled_from(["", "/", "*"]),
 )
-def test_a_path_prefix_finds_what_starts_so(database: Database, prefix: str) -> None:
+def test_a_path_prefix_finds_a_folder_or_what_starts_so(database: Database, prefix: str, ending: str) -> None:
+    prefix += ending
     with database.read() as connection:
         found = only_ours(
             lambda: (
@@ -248,7 +253,15 @@ def test_a_path_prefix_finds_what_starts_so(database: Database, prefix: str) -> 
     if found is None:
         assert "\0" in prefix or any(0xD800 <= ord(letter) <= 0xDFFF for letter in prefix)
     else:
-        assert sorted(found) == sorted(path for path in PATHS if path.startswith(prefix))
+        assert sorted(found) == sorted(path for path in PATHS if _is_asked_for(path, prefix))
+
+
+def _is_asked_for(path: str, prefix: str) -> bool:
+    path, whole = (unicodedata.normalize("NFC", text) for text in (path, prefix.removesuffix("*")))
+    if prefix.endswith("*") or not prefix:
+        return path.startswith(whole)
+    folder = whole.rstrip("/")
+    return path == folder or path.startswith(folder + "/")
 
 
 @MANY

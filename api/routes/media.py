@@ -17,6 +17,7 @@ from api.routes.catalog import VideoId
 from api.schemas import Id
 from api.services import Services, ServicesOf
 from encoders.errors import NotFoundError
+from search.file_names import os_path, shown_path
 from search.types import Video
 
 router = APIRouter(prefix="/v1", tags=["media"])
@@ -95,9 +96,9 @@ class FootageResponse(FileResponse):
     def __init__(self, video: Video, stat: os.stat_result) -> None:
         path = PurePosixPath(video.path)
         super().__init__(
-            video.path,
+            os_path(video.path),
             media_type=_MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream"),
-            filename=path.name,
+            filename=shown_path(path.name),
             stat_result=stat,
             content_disposition_type="inline",
             headers={"Cache-Control": "private, no-cache"},
