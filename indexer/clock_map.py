@@ -24,6 +24,7 @@ _STEP_BACK_SECONDS = 0.1
 _STEP_BACK_UNSURE_SECONDS = 1.0  # where decoding times are derived, or the format does not let clocks restart
 _LEAP_SECONDS = 10.0
 _REORDERED_FRAMES = 20  # by which presentation may differ from decoding, at most (16 in H.264)
+_LEAD_PACKETS = 4
 _MAPS_KEPT = 256
 _NO_MORE = object()
 
@@ -49,18 +50,23 @@ class ClockMap:
         stretches: In the order of the file, at least one.
         key_ticks: When each key frame is shown, on the one timeline, int64 (K,).
         key_bytes: Where the packet of each begins, int64 (K,).
+        lead_bytes: From where to read so that its packet comes out whole and with its own stamps, int64 (K,):
+            where packs and pictures do not begin together, the first picture read takes those of another.
         end_ticks: When the last frame goes.
     """
 
     stretches: tuple[Stretch, ...]
     key_ticks: NDArray[np.int64]
     key_bytes: NDArray[np.int64]
+    lead_bytes: NDArray[np.int64]
     end_ticks: int
 
-    def key_before(self, ticks: int) -> int | None:
-        """Where the last key frame at or before a time begins; None before the first."""
+    def key_before(self, ticks: int) -> tuple[int, int]:
+        """Where the last key frame at or before a time begins, and from where to read; 0 before the first."""
         earlier = np.flatnonzero(self.key_ticks <= ticks)
-        return int(self.key_bytes[earlier[-1]]) if len(earlier) else None
+        if not len(earlier):
+            return 0, 0
+        return int(self.key_bytes[earlier[-1]]), int(self.lead_bytes[earlier[-1]])
 
     def stretch_at(self, byte: int) -> int:
         """The number of the stretch that a place in the file belongs to."""
@@ -188,17 +194,17 @@ class StampMender:
 
 def map_clock(packets: Iterable[Any], mender: StampMender) -> ClockMap:
     """Reads all packets of a stream, from the first of the file, and says where what is."""
-    ticks: list[int] = []
-    places: list[int] = []
+    keys: list[tuple[int, int, int]] = []
+    recent = deque([0], maxlen=_LEAD_PACKETS)
     for packet in mender.mend(packets):
-        if packet is not None and packet.size and packet.is_keyframe and packet.pos is not None:
-            stamp = packet.dts if packet.pts is None else packet.pts
-            if stamp is not None:
-                ticks.append(stamp)
-                places.append(packet.pos)
-    return ClockMap(
-        tuple(mender.stretches), np.array(ticks, np.int64), np.array(places, np.int64), mender.end_ticks or 0
-    )
+        if packet is None or not packet.size or packet.pos is None:
+            continue
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if packet.is_keyframe and stamp is not None:
+            keys.append((stamp, packet.pos, recent[0]))
+        recent.append(packet.pos)
+    ticks, places, leads = np.array(keys, np.int64).reshape(-1, 3).T
+    return ClockMap(tuple(mender.stretches), ticks, places, leads, mender.end_ticks or 0)
 
 
 _maps: OrderedDict[tuple[object, ...], ClockMap] = OrderedDict()

@@ -67,27 +67,28 @@ def declares_duration(container: str) -> bool:
 def may_restart(path: str, container: str) -> bool:
     """Whether the stamps in a file of a format whose clock runs on as a rule may start anew in it."""
     if container.startswith("matroska"):
-        return _holds_several_segments(path)
+        return count_segments(path) != 1
     return container in _RESTARTING_FORMATS
 
 
-def _holds_several_segments(path: str) -> bool:
-    """Whether a Matroska file goes on after its first segment, or does not say where that ends.
+def count_segments(path: str) -> int | None:
+    """How many Matroska files were joined end to end to this one; None where one does not say where it ends.
 
-    Recordings that were joined end to end, and those of browsers, are like this.
+    Those that browsers record do not.
     """
+    count = 0
     with open(path, "rb") as file:
-        if file.read(4) != _EBML:
-            return False
-        size, _ = _ebml_size(file)
-        file.seek(size or 0, os.SEEK_CUR)
-        if file.read(4) != _MATROSKA_SEGMENT:
-            return False
-        size, is_said = _ebml_size(file)
-        if not is_said:
-            return True
-        file.seek(size, os.SEEK_CUR)
-        return file.read(4) == _EBML
+        while file.read(4) == _EBML:
+            size, _ = _ebml_size(file)
+            file.seek(size, os.SEEK_CUR)
+            if file.read(4) != _MATROSKA_SEGMENT:
+                break
+            size, is_said = _ebml_size(file)
+            count += 1
+            if not is_said:
+                return None
+            file.seek(size, os.SEEK_CUR)
+    return max(1, count)
 
 
 def _ebml_size(file: BinaryIO) -> tuple[int, bool]:

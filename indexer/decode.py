@@ -33,6 +33,7 @@ from indexer.containers import (
     STILL_PICTURE,
     allowed_formats,
     check_readable,
+    count_segments,
     declares_duration,
     is_picture_format,
     may_restart,
@@ -63,6 +64,7 @@ _MAX_FPS = 1000.0
 _TS_DISCONTINUOUS = 0x0200  # AVFMT_TS_DISCONT
 _NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS
 _BY_BYTE_FORMATS = ("mpeg", "mpegts")  # that can be read on from anywhere
+_SEGMENTS_READ = 2  # by FFmpeg's demuxer of Matroska
 _ROUNDING_SECONDS = 1e-6  # of a time that was written down
 _MAX_DEMUX_ERRORS_IN_A_ROW = 64
 _BEFORE_START_SECONDS = 10.0
@@ -307,17 +309,16 @@ class VideoDecoder:
         """By place, since a stamp may occur several times in the file, or not where it belongs."""
         known = self.clock_map
         assert known is not None
-        byte = known.key_before(target) or 0
+        self._first_byte, lead = known.key_before(target)
         if self.reads_on_anywhere:
             try:
-                self._container.seek(byte, backward=True, unsupported_byte_offset=True)
-                mender.go_on_at(known, byte)
+                self._container.seek(lead, backward=True, unsupported_byte_offset=True)
+                mender.go_on_at(known, lead)
                 return
             except av.FFmpegError:
                 pass
         self._reopen()
         mender.start_anew()
-        self._first_byte = byte
 
     @property
     def reads_on_anywhere(self) -> bool:
@@ -327,7 +328,7 @@ class VideoDecoder:
     def byte_before(self, stamp_seconds: float) -> int:
         """Where the last key frame at or before a time of the file's one timeline begins, offset and all."""
         known = self.clock_map
-        return (known.key_before(round(stamp_seconds / self._time_base_seconds)) if known else None) or 0
+        return known.key_before(round(stamp_seconds / self._time_base_seconds))[0] if known else 0
 
     def _reopen(self) -> None:
         """Goes back to the first packet of the file, whatever its index says."""
@@ -419,6 +420,12 @@ class VideoDecoder:
         if not chosen.is_known:
             raise DecodeError("the video's codec is not known to FFmpeg here")
         self.left_out = name_others(films, chosen, longest)
+        parts = count_segments(self.path) if container.format.name.startswith("matroska") else None
+        if parts is not None and parts > _SEGMENTS_READ:
+            self.left_out.append(
+                f"of {parts} parts that were joined FFmpeg reads {_SEGMENTS_READ}: join them anew with mkvmerge "
+                "or ffmpeg -f concat"
+            )
         return container.streams[chosen.index]
 
     def _own_seconds(self, stream: Any) -> float | None:
@@ -515,8 +522,9 @@ class VideoDecoder:
             return packets
 
         def is_before(packet: Any) -> bool:
-            is_there = packet is None or not packet.size or (packet.pos or 0) >= first_byte
-            return not is_there
+            if packet is None or not packet.size:
+                return False
+            return not packet.is_keyframe or (packet.pos or 0) < first_byte
 
         return itertools.dropwhile(is_before, self._observed(packets))
 
