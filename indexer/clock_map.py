@@ -10,10 +10,11 @@ goes back by more than 0.1 s, or leaps by more than 10 s.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +82,14 @@ class StampMender:
         end_ticks: When the last frame goes, as far as packets have come; None before the first.
     """
 
-    def __init__(self, time_base_seconds: float, *, fps: float | None, is_discontinuous: bool) -> None:
+    def __init__(
+        self,
+        time_base_seconds: float,
+        *,
+        fps: float | None,
+        is_discontinuous: bool,
+        seams: Sequence[int] = (),
+    ) -> None:
         """Makes one for a stream.
 
         Args:
@@ -89,10 +97,13 @@ class StampMender:
             fps: Average frame rate where known.
             is_discontinuous: The container's clock may restart (AVFMT_TS_DISCONT). Elsewhere only what
                 goes back clearly, and goes on from there, is a restart and not a broken stamp.
+            seams: Where files were joined, in bytes, if the file tells; then the clock restarts there and
+                nowhere else.
         """
         self._step_ticks = max(1, round(1.0 / (fps or 25.0) / time_base_seconds))
         self._second_ticks = max(1, round(1.0 / time_base_seconds))
         self._is_discontinuous = is_discontinuous
+        self._seams = tuple(seams)
         self.start_anew()
 
     def start_anew(self) -> None:
@@ -127,9 +138,10 @@ class StampMender:
                 if self._known is not None:
                     self._look_up(packet)
                 elif self._seems_restarted(packet, stamp):
-                    if not self._is_discontinuous:
+                    is_sure = self._is_discontinuous or bool(self._seams)
+                    if not is_sure:
                         ahead.append(next(source, _NO_MORE))
-                    if self._is_discontinuous or self._goes_on(stamp, _stamp(ahead[0])):
+                    if is_sure or self._goes_on(stamp, _stamp(ahead[0])):
                         self._begin_stretch(packet, stamp)
                 self._shift(packet, stamp)
             yield packet
@@ -146,6 +158,8 @@ class StampMender:
     def _seems_restarted(self, packet: Any, stamp: int) -> bool:
         if self._last is None:
             return False
+        if self._seams:
+            return (packet.pos or 0) >= (*self._seams, math.inf)[len(self.stretches) - 1]
         if not self._is_discontinuous or packet.dts is None:
             least = max(_STEP_BACK_UNSURE_SECONDS * self._second_ticks, _REORDERED_FRAMES * self._step_ticks)
         else:

@@ -67,28 +67,28 @@ def declares_duration(container: str) -> bool:
 def may_restart(path: str, container: str) -> bool:
     """Whether the stamps in a file of a format whose clock runs on as a rule may start anew in it."""
     if container.startswith("matroska"):
-        return count_segments(path) != 1
+        return matroska_seams(path) != []
     return container in _RESTARTING_FORMATS
 
 
-def count_segments(path: str) -> int | None:
-    """How many Matroska files were joined end to end to this one; None where one does not say where it ends.
+def matroska_seams(path: str) -> list[int] | None:
+    """Where in a file further Matroska files begin, that were joined on; None where one does not say its end.
 
     Those that browsers record do not.
     """
-    count = 0
+    seams: list[int] = []
     with open(path, "rb") as file:
         while file.read(4) == _EBML:
+            seams.append(file.tell() - 4)
             size, _ = _ebml_size(file)
             file.seek(size, os.SEEK_CUR)
             if file.read(4) != _MATROSKA_SEGMENT:
                 break
             size, is_said = _ebml_size(file)
-            count += 1
             if not is_said:
                 return None
             file.seek(size, os.SEEK_CUR)
-    return max(1, count)
+    return seams[1:]
 
 
 def _ebml_size(file: BinaryIO) -> tuple[int, bool]:

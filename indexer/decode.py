@@ -33,9 +33,9 @@ from indexer.containers import (
     STILL_PICTURE,
     allowed_formats,
     check_readable,
-    count_segments,
     declares_duration,
     is_picture_format,
+    matroska_seams,
     may_restart,
     picture_formats,
     refusal,
@@ -56,6 +56,8 @@ Skip = Literal["none", "nonref", "nonkey"]
 _OPEN_OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": allowed_formats(av.formats_available),
+    # Of transport streams: one whose programme is announced anew, with other numbers, goes on.
+    "merge_pmt_versions": "1",
 }
 _MAX_PICTURE_BYTES = 2**28
 _MAX_PIXELS = 2**27  # 16K by 8K; a header that claims more is broken or hostile
@@ -64,6 +66,10 @@ _MAX_FPS = 1000.0
 _TS_DISCONTINUOUS = 0x0200  # AVFMT_TS_DISCONT
 _NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS
 _BY_BYTE_FORMATS = ("mpeg", "mpegts")  # that can be read on from anywhere
+_TAIL_SHARE, _TAIL_BYTES = (
+    0.9,
+    10_000,
+)  # where the film's last picture lies, at least; left behind it, at most
 _SEGMENTS_READ = 2  # by FFmpeg's demuxer of Matroska
 _ROUNDING_SECONDS = 1e-6  # of a time that was written down
 _MAX_DEMUX_ERRORS_IN_A_ROW = 64
@@ -231,6 +237,7 @@ class VideoDecoder:
         self._skip: Skip = "none"
         self._mender: StampMender | None = None
         self._first_byte = 0  # what lies before is read past
+        self._last_byte = 0
         try:
             self._container: Any = _open(path)
         except MemoryError:
@@ -365,7 +372,12 @@ class VideoDecoder:
 
     def _new_mender(self) -> StampMender:
         is_discontinuous = bool(self._container.format.flags & _TS_DISCONTINUOUS)
-        return StampMender(self._time_base_seconds, fps=self._average_fps, is_discontinuous=is_discontinuous)
+        return StampMender(
+            self._time_base_seconds,
+            fps=self._average_fps,
+            is_discontinuous=is_discontinuous,
+            seams=self._seams,
+        )
 
     def measured_info(self) -> VideoInfo:
         """`info`, with the duration that is really there in formats whose header cannot know it."""
@@ -420,11 +432,12 @@ class VideoDecoder:
         if not chosen.is_known:
             raise DecodeError("the video's codec is not known to FFmpeg here")
         self.left_out = name_others(films, chosen, longest)
-        parts = count_segments(self.path) if container.format.name.startswith("matroska") else None
-        if parts is not None and parts > _SEGMENTS_READ:
+        is_matroska = container.format.name.startswith("matroska")
+        self._seams = (matroska_seams(self.path) if is_matroska else None) or []
+        if len(self._seams) >= _SEGMENTS_READ:
             self.left_out.append(
-                f"of {parts} parts that were joined FFmpeg reads {_SEGMENTS_READ}: join them anew with mkvmerge "
-                "or ffmpeg -f concat"
+                f"of {len(self._seams) + 1} joined parts FFmpeg reads {_SEGMENTS_READ}: join them with "
+                "mkvmerge or ffmpeg -f concat"
             )
         return container.streams[chosen.index]
 
@@ -537,6 +550,7 @@ class VideoDecoder:
         for packet in self._packets():
             if packet is not None and packet.size:
                 self._packets_read += 1
+                self._last_byte = packet.pos or self._last_byte
                 self._note_skipped(packet)
             try:
                 pictures = self._codec.decode(packet)
@@ -600,7 +614,17 @@ class VideoDecoder:
         if self.dropped_frames and self._skip == "none":
             lost.append(f"{self.dropped_frames} frames have times that do not ascend")
         damaged = f"damaged: {' and '.join(lost)}; what could be read is indexed"
-        return "; ".join([*([damaged] if lost else []), *self.left_out]) or None
+        return "; ".join([*([damaged] if lost else []), *self.left_out, *self._unread_tail()]) or None
+
+    def _unread_tail(self) -> list[str]:
+        """Says so where the file goes on with another programme; known once it was read to its end."""
+        size = self._container.size
+        if not (self.reads_on_anywhere and self._checks_end and self._last_byte and size):
+            return []
+        share = self._last_byte / size
+        if share > _TAIL_SHARE or size - self._last_byte < _TAIL_BYTES:
+            return []
+        return [f"the last {1 - share:.0%} of the file are of another programme and are not indexed"]
 
     def _check_length(self, start_seconds: float, end_seconds: float) -> None:
         """Refuses times that go on for longer than any recording, wherever they begin."""

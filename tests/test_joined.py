@@ -136,7 +136,28 @@ def test_parts_that_ffmpeg_does_not_read_are_named(tmp_path: Path) -> None:
     path.write_bytes(part.read_bytes() * 3)
     with VideoDecoder(str(path)) as decoder:
         assert len(list(decoder.frames())) == 80
-        assert decoder.damage is not None and "3 parts that were joined" in decoder.damage
+        assert decoder.damage is not None and "3 joined parts" in decoder.damage
+
+
+def test_a_part_with_other_stream_numbers_goes_on_or_is_named(tmp_path: Path) -> None:
+    first = write_video(tmp_path / "first.ts", moving(60))
+    for pids, is_read in (
+        ({"mpegts_start_pid": "512"}, True),
+        ({"mpegts_start_pid": "512", "mpegts_pmt_start_pid": "5000"}, False),
+    ):
+        second = write_video(tmp_path / "second.ts", moving(60, first=60), container_options=pids)
+        path = tmp_path / "joined.ts"
+        path.write_bytes(first.read_bytes() + second.read_bytes())
+        with VideoDecoder(str(path)) as decoder:
+            numbers = [read_stamp(frame.rgb(HEIGHT)) for frame in decoder.frames()]
+            note = decoder.damage
+        if is_read:
+            # FFmpeg holds the last picture of the first part back until the end of the file.
+            assert numbers == [*range(59), *range(60, 120)]
+            assert read_stamp(frame_at(str(path), 3.99).rgb(HEIGHT)) == 100
+        else:
+            assert numbers == list(range(60))
+            assert note is not None and note.endswith("of another programme and are not indexed")
 
 
 def test_a_picture_that_repeats_in_another_piece_is_told_apart(tmp_path: Path) -> None:
