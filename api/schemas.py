@@ -483,6 +483,7 @@ class JobAnswer(StrictAnswer):
                         "video_seconds": 3712.4,
                         "wall_seconds": 61.8,
                         "path": "/archive/2024/park.mp4",
+                        "stage": None,
                     },
                     "result": None,
                     "error": None,
@@ -498,7 +499,8 @@ class JobAnswer(StrictAnswer):
     status: Literal["queued", "running", "done", "failed"]
     request: dict[str, Any]
     progress: dict[str, Any] | None = Field(
-        description="ingest: files_done, files_total, video_seconds, wall_seconds, path. "
+        description="ingest: files_done, files_total, video_seconds, wall_seconds, path, stage (what is "
+        "done while no file is read). "
         "teach: stage, videos_done, videos_total."
     )
     result: dict[str, Any] | None = Field(

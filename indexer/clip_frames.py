@@ -81,7 +81,7 @@ def _streamed_clip(
         return end
 
     with VideoDecoder(path, threads=threads, on_progress=deadline) as decoder:
-        begin, end = bounds(path, decoder.info, span, scan)
+        begin, end = bounds(path, decoder.measured_info(), span, scan)
         start = sampling.start_in(begin, end, fraction)
         last = math.inf if span is None else end
         pictures, reached, is_torn = _pick_at(decoder, sampling, start, last)
@@ -99,11 +99,12 @@ def _pick_at(
     decoder: VideoDecoder, sampling: ClipSampling, start: float, end: float
 ) -> tuple[Pictures, float, bool]:
     """A clip out of the frames before `end`, where these ended (inf: they go on), whether many were torn."""
+    last = end - decoder.grace_seconds
     # The index of a damaged file may lead past the wanted frame: then start further back.
     for back_seconds in (0.0, 10.0, math.inf):
         is_at_start = go_to(decoder, start, back_seconds)
         broken = decoder.broken_packets
-        frames = itertools.takewhile(lambda frame: frame.pts_seconds < end, decoder.frames())
+        frames = itertools.takewhile(lambda frame: frame.pts_seconds < last, decoder.frames())
         found = _pick(decoder, frames, sampling, start, is_at_start)
         if found is not None:
             pictures, reached, seen = found

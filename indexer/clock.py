@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 
-_MAX_JUMP_SECONDS = 10.0
-_MAX_STEP_BACK_SECONDS = 1.0
-
 
 class FrameClock:
     """Gives each frame of a stream, in the order of the decoder's output, its time in seconds.
@@ -24,7 +21,6 @@ class FrameClock:
         *,
         fps: float | None,
         offset_seconds: float = 0.0,
-        is_discontinuous: bool = False,
         has_only_dts: bool = False,
     ) -> None:
         """Makes a clock.
@@ -33,7 +29,6 @@ class FrameClock:
             time_base_seconds: One tick of the timestamps.
             fps: Average frame rate where known.
             offset_seconds: Subtracted from every time.
-            is_discontinuous: The container's clock may restart within the file (MPEG-TS, -PS).
             has_only_dts: The container stores decoding times only (AVI); what passes for its
                 presentation times is a guess that B-frames make wrong.
         """
@@ -42,14 +37,13 @@ class FrameClock:
         self._last_step_seconds = self.step_seconds
         self._time_base_seconds = time_base_seconds
         self._offset_seconds = offset_seconds
-        self._is_discontinuous = is_discontinuous
         self._has_only_dts = has_only_dts
         self._faults = {"pts": 0, "dts": 0}
         self._latest: dict[str, float] = {"pts": -math.inf, "dts": -math.inf}
 
     @property
     def offset_seconds(self) -> float:
-        """What is subtracted from times at this place in the file."""
+        """What is subtracted from times."""
         return self._offset_seconds
 
     def restart(self) -> None:
@@ -66,12 +60,6 @@ class FrameClock:
         """
         seconds = self._seconds(self._more_credible(pts, dts))
         last = self.last_seconds
-        if self._is_discontinuous and last > -math.inf:
-            jump = seconds - last
-            if jump < -_MAX_STEP_BACK_SECONDS or jump > _MAX_JUMP_SECONDS:
-                expected = last + self.step_seconds
-                self._offset_seconds += seconds - expected
-                seconds = expected
         if not math.isfinite(seconds) or seconds <= last:
             return None
         if last > -math.inf:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from typing import BinaryIO
 
 from encoders.errors import DamagedVideoError, DecodeError, NotAVideoError, StillPictureError
 from search.file_names import os_path
@@ -35,6 +36,10 @@ _TEXT_BYTES = frozenset(range(32, 256)) | {9, 10, 12, 13, 27}
 # duration from the bit rate or the last packet, which proves nothing about truncation.
 _DECLARING_FORMATS = ("mov", "matroska", "avi", "flv", "asf", "mxf", "nut")
 
+# Formats besides those that FFmpeg marks (AVFMT_TS_DISCONT) whose stamps may start anew within a file.
+_RESTARTING_FORMATS = ("flv", "nut")
+_EBML, _MATROSKA_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+
 STILL_PICTURE = "this is a still picture, and footage is expected here: give a video file"
 
 
@@ -58,6 +63,44 @@ def is_picture_format(container: str) -> bool:
 def declares_duration(container: str) -> bool:
     """Whether the duration that FFmpeg reports comes from this container's header."""
     return container.split(",")[0] in _DECLARING_FORMATS
+
+
+def may_restart(path: str, container: str) -> bool:
+    """Whether the stamps in a file of a format whose clock runs on as a rule may start anew in it."""
+    if container.startswith("matroska"):
+        return matroska_seams(path) != []
+    return container in _RESTARTING_FORMATS
+
+
+def matroska_seams(path: str) -> list[int] | None:
+    """Where in a file further Matroska files begin, that were joined on; None where one does not say its end.
+
+    Those that browsers record do not.
+    """
+    seams: list[int] = []
+    with open(os_path(path), "rb") as file:
+        while file.read(4) == _EBML:
+            seams.append(file.tell() - 4)
+            size, _ = _ebml_size(file)
+            file.seek(size, os.SEEK_CUR)
+            if file.read(4) != _MATROSKA_SEGMENT:
+                break
+            size, is_said = _ebml_size(file)
+            if not is_said:
+                return None
+            file.seek(size, os.SEEK_CUR)
+    return seams[1:]
+
+
+def _ebml_size(file: BinaryIO) -> tuple[int, bool]:
+    """The size of an element, and whether it is said at all (all ones: it is not)."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return 0, False
+    length = 9 - first[0].bit_length()
+    ones = (1 << 7 * length) - 1
+    value = int.from_bytes(first + file.read(length - 1), "big") & ones
+    return value, value != ones
 
 
 def check_readable(path: str) -> None:

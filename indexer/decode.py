@@ -8,10 +8,12 @@ an error at the end.
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import av
@@ -26,15 +28,19 @@ from encoders.errors import (
     StillPictureError,
 )
 from indexer.clock import FrameClock
+from indexer.clock_map import ClockMap, StampMender, map_clock, remembered_map
 from indexer.containers import (
     STILL_PICTURE,
     allowed_formats,
     check_readable,
     declares_duration,
     is_picture_format,
+    matroska_seams,
+    may_restart,
     picture_formats,
     refusal,
 )
+from indexer.film_stream import choose_film, film_streams, name_others
 from indexer.frame import DecodedFrame, Orientation, PictureGeometry
 from indexer.limits import WorkerLimits
 from indexer.recorded import first_timecode, recorded_seconds
@@ -51,12 +57,22 @@ Skip = Literal["none", "nonref", "nonkey"]
 _OPEN_OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": allowed_formats(av.formats_available),
+    # Of transport streams: one whose programme is announced anew, with other numbers, goes on.
+    "merge_pmt_versions": "1",
 }
 _MAX_PICTURE_BYTES = 2**28
 _MAX_PIXELS = 2**27  # 16K by 8K; a header that claims more is broken or hostile
 _MAX_DURATION_SECONDS = 100 * 86400.0  # beyond, times are broken or hostile
 _MAX_FPS = 1000.0
 _TS_DISCONTINUOUS = 0x0200  # AVFMT_TS_DISCONT
+_NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS
+_BY_BYTE_FORMATS = ("mpeg", "mpegts")  # that can be read on from anywhere
+_TAIL_SHARE, _TAIL_BYTES = (
+    0.9,
+    10_000,
+)  # where the film's last picture lies, at least; left behind it, at most
+_SEGMENTS_READ = 2  # by FFmpeg's demuxer of Matroska
+_ROUNDING_SECONDS = 1e-6  # of a time that was written down
 _MAX_DEMUX_ERRORS_IN_A_ROW = 64
 _BEFORE_START_SECONDS = 10.0
 
@@ -90,7 +106,7 @@ def probe(path: str) -> VideoInfo:
         DecodeError: It cannot be read.
     """
     with VideoDecoder(path) as decoder:
-        return decoder.info
+        return decoder.measured_info()
 
 
 def frame_at(
@@ -100,7 +116,8 @@ def frame_at(
 
     Args:
         path: A video file.
-        time_seconds: Presentation time, as in `DecodedFrame.pts_seconds`.
+        time_seconds: Presentation time, as in `DecodedFrame.pts_seconds`, or as that is written down. The end
+            of the video is a time of its last frame.
         on_progress: As for `VideoDecoder`.
 
     Raises:
@@ -110,20 +127,20 @@ def frame_at(
     if not math.isfinite(time_seconds):
         raise NotFoundError(f"a frame's time must be a finite number, got {time_seconds}")
     with VideoDecoder(path, on_progress=on_progress) as decoder:
-        start = decoder.info.start_seconds
+        start, grace = decoder.info.start_seconds, decoder.grace_seconds
         # The index of a damaged file may lead past the wanted frame: then start further back.
         for back_seconds in (0.0, 10.0, math.inf):
             decoder.seek(max(start, time_seconds - back_seconds))
             shown: DecodedFrame | None = None
             end = -math.inf
             for frame in decoder.frames():
-                if frame.pts_seconds > time_seconds:
+                if frame.pts_seconds > time_seconds + grace:
                     end = math.inf
                     break
                 shown, end = frame, frame.pts_seconds + decoder.shown_seconds(frame)
-            if shown is not None and time_seconds < end:
+            if shown is not None and time_seconds <= end + grace:
                 return shown
-            if time_seconds < start or -math.inf < end < math.inf:
+            if time_seconds + grace < start or -math.inf < end < math.inf:
                 break
         ends = f" to {end:.3f}" if math.isfinite(end) else ""
         raise NotFoundError(
@@ -183,6 +200,8 @@ class VideoDecoder:
 
     Attributes:
         info: What the file says about its video.
+        path: Of the file.
+        left_out: A sentence for each other film that the file holds.
         broken_packets: How many packets could not be decoded, or only with holes, so far.
         dropped_frames: How many frames had a time that does not ascend, so far.
     """
@@ -208,6 +227,8 @@ class VideoDecoder:
             DecodeError: It cannot be read.
         """
         check_readable(path)
+        self.path = path
+        self.left_out: list[str] = []
         self.broken_packets = 0
         self.dropped_frames = 0
         self._packets_read = 0
@@ -215,14 +236,18 @@ class VideoDecoder:
         self._on_progress = on_progress
         self._checks_end = True
         self._skip: Skip = "none"
+        self._mender: StampMender | None = None
+        self._first_byte = 0  # what lies before is read past
+        self._last_byte = 0
         try:
-            self._container: Any = av.open(os_path(path), options=open_options(), metadata_errors="replace")
+            self._container: Any = _open(path)
         except MemoryError:
             raise DamagedVideoError("the header asks for absurd amounts of memory") from None
         except (av.FFmpegError, UnicodeError, ValueError) as error:
             raise refusal(path, _plain(error)) from None
         try:
             self._stream = self._choose_stream()
+            self._index = self._stream.index  # which is not to be asked of one that is closed
             self._set_up(threads)
         except BaseException:
             self.close()
@@ -256,7 +281,9 @@ class VideoDecoder:
         for picture in self._pictures():
             frame = self._timed(picture)
             if frame is None:
-                self.dropped_frames += 1
+                # A picture before the first key frame of what was joined on is not missed.
+                is_leading = self._mender is not None and self._mender.is_leading(picture.pts or 0)
+                self.dropped_frames += not is_leading
             elif skip != "nonkey" or frame.is_key:
                 delivered += 1
                 yield frame
@@ -272,11 +299,115 @@ class VideoDecoder:
         self._checks_end = False  # what came before is not seen, so nothing can be concluded
         self._head.clear()
         self._clock.restart()
+        if self._mender is not None:
+            self._seek_by_map(self._mender, target)
+        elif self._container.format.flags & _NO_TIMESTAMPS or is_picture_format(self._container.format.name):
+            self._reopen()  # times are counted frames, from the first one on
+        else:
+            self._seek_by_stamp(target)
+        self._source = self._decoded()
+
+    def _seek_by_stamp(self, target: int) -> None:
         try:
             self._container.seek(target, stream=self._stream, backward=True)
         except (av.FFmpegError, OverflowError):
             self._container.seek(0, stream=self._stream, backward=True)
-        self._source = self._decoded()
+
+    def _seek_by_map(self, mender: StampMender, target: int) -> None:
+        """By place, since a stamp may occur several times in the file, or not where it belongs."""
+        known = self.clock_map
+        assert known is not None
+        self._first_byte, lead = known.key_before(target)
+        if self.reads_on_anywhere:
+            try:
+                self._container.seek(lead, backward=True, unsupported_byte_offset=True)
+                mender.go_on_at(known, lead)
+                return
+            except av.FFmpegError:
+                pass
+        self._reopen()
+        mender.start_anew()
+
+    @property
+    def reads_on_anywhere(self) -> bool:
+        """Whether the file can be read on from any place in it, without what lies before."""
+        return self._container.format.name in _BY_BYTE_FORMATS
+
+    def byte_before(self, stamp_seconds: float) -> int:
+        """Where the last key frame at or before a time of the file's one timeline begins, offset and all."""
+        known = self.clock_map
+        return known.key_before(round(stamp_seconds / self._time_base_seconds))[0] if known else 0
+
+    def _reopen(self) -> None:
+        """Goes back to the first packet of the file, whatever its index says."""
+        skipped = self._codec.skip_frame
+        self._container.close()
+        self._container = _open(self.path)
+        self._stream = self._container.streams[self._index]
+        self._set_up_codec()
+        self._codec.skip_frame = skipped
+
+    @property
+    def clock_map(self) -> ClockMap | None:
+        """Where what is in the file, on one timeline; None where the clock of its format runs on.
+
+        Made by reading all of the file, once for each state of it in this program.
+        """
+        mender = self._mender
+        if mender is None:
+            return None
+
+        def make() -> ClockMap:
+            with _open(self.path) as container:
+                stream = container.streams[self._index]
+                packets = self._observed(_read_packets(container, [stream], lambda: None))
+                return map_clock(packets, self._new_mender())
+
+        return remembered_map(self.path, self._index, make)
+
+    def _observed(self, packets: Iterator[Any]) -> Iterator[Any]:
+        for packet in packets:
+            if self._on_progress is not None:
+                self._on_progress(max(self._clock.last_seconds, 0.0))
+            yield packet
+
+    def _new_mender(self) -> StampMender:
+        is_discontinuous = bool(self._container.format.flags & _TS_DISCONTINUOUS)
+        return StampMender(
+            self._time_base_seconds,
+            fps=self._average_fps,
+            is_discontinuous=is_discontinuous,
+            seams=self._seams,
+        )
+
+    def measured_info(self) -> VideoInfo:
+        """`info`, with the duration that is really there in formats whose header cannot know it."""
+        known = self.clock_map
+        if known is None:
+            return self.info
+        end = known.end_ticks * self._time_base_seconds - self._clock.offset_seconds
+        length = _sane(end - self.info.start_seconds, _MAX_DURATION_SECONDS)
+        return replace(self.info, duration_seconds=length or self.info.duration_seconds)
+
+    @property
+    def grace_seconds(self) -> float:
+        """By how much a time may lie before that of a frame and still be of it: times are written down.
+
+        Half a tick of the stream's clock, where one is much shorter than a frame is shown, and what is
+        lost by writing a time in microseconds in any case.
+        """
+        tick = self._time_base_seconds
+        return max(_ROUNDING_SECONDS, tick / 2 if tick <= self._clock.step_seconds / 4 else 0.0)
+
+    @property
+    def film(self) -> Any:
+        """The engine's stream that is decoded."""
+        return self._stream
+
+    @property
+    def offset_seconds(self) -> float:
+        """What is subtracted from the times in the file."""
+        return self._clock.offset_seconds
 
     def shown_seconds(self, frame: DecodedFrame) -> float:
         """How long a frame is shown when no other follows."""
@@ -285,36 +416,51 @@ class VideoDecoder:
     # Opening
 
     def _choose_stream(self) -> Any:
-        """FFmpeg's best video stream that is not cover art."""
-
-        def is_film(stream: Any) -> bool:
-            still = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
-            return not (stream.disposition & still)
-
+        """The video stream that a viewer would call the film; notes the others."""
         container = self._container
-        films = [stream for stream in container.streams.video if is_film(stream)]
+        whole = _sane((container.duration or 0) / av.time_base, _MAX_DURATION_SECONDS) or 0.0
+        films = film_streams(container, self._own_seconds, self._peek)
+        longest = max([whole, *(film.seconds or 0.0 for film in films)])
+        chosen = choose_film(films, longest)
+        if chosen is None and container.streams.audio and all(film.is_picture_codec for film in films):
+            films = []
         if not films:
             kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
             art = " with cover art" if container.streams.video else ""
             held = ", ".join(kind for kind in kinds if kind != "video") or "pictures"
             raise NotAVideoError(f"no video stream: the file holds {held}{art} only")
-        best = container.streams.best("video")
-        if best is None or best not in films or best.codec_context is None:
-            best = max(films, key=lambda s: (s.codec_context is not None, s.frames))
-        if best.codec_context is None:
+        chosen = chosen or max(films, key=lambda film: (film.is_known, film.is_default, -film.index))
+        if not chosen.is_known:
             raise DecodeError("the video's codec is not known to FFmpeg here")
-        return best
+        self.left_out = name_others(films, chosen, longest)
+        is_matroska = container.format.name.startswith("matroska")
+        self._seams = (matroska_seams(self.path) if is_matroska else None) or []
+        if len(self._seams) >= _SEGMENTS_READ:
+            self.left_out.append(
+                f"of {len(self._seams) + 1} joined parts FFmpeg reads {_SEGMENTS_READ}: join them with "
+                "mkvmerge or ffmpeg -f concat"
+            )
+        return container.streams[chosen.index]
+
+    def _own_seconds(self, stream: Any) -> float | None:
+        """What the file declares of a stream."""
+        own = _sane((stream.duration or 0) * float(stream.time_base or 0), _MAX_DURATION_SECONDS)
+        return own or _sane(_clock_seconds(stream.metadata.get("DURATION", "")), _MAX_DURATION_SECONDS)
+
+    def _peek(self, indices: list[int]) -> Iterator[tuple[int, float | None]]:
+        """The packets of streams, each with the number of its stream and its time."""
+        with _open(self.path) as container:
+            streams = [container.streams[index] for index in indices]
+            for packet in _read_packets(container, streams, lambda: None):
+                if packet is not None and packet.size and packet.stream_index in indices:
+                    stamp = packet.dts if packet.pts is None else packet.pts
+                    yield packet.stream_index, None if stamp is None else float(stamp * packet.time_base)
 
     def _set_up(self, threads: int | None) -> None:
         stream, container = self._stream, self._container
-        self._codec = stream.codec_context
-        _check_pixels(self._codec.width, self._codec.height)
-        self._codec.options = {"max_pixels": str(_max_pixels())}  # they may change on the way
-        self._codec.thread_type = "AUTO"
-        if threads is not None:
-            self._codec.thread_count = threads
+        self._threads = threads
+        self._set_up_codec()
         self._time_base_seconds = float(stream.time_base or 0) or 1.0 / av.time_base
-        is_discontinuous = bool(container.format.flags & _TS_DISCONTINUOUS)
         rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
         # Of a few frames of raw DV the mean is made of rounding: the next best is then the rate.
         self._average_fps = next((fps for rate in rates if (fps := _sane(rate, _MAX_FPS))), None)
@@ -322,14 +468,23 @@ class VideoDecoder:
             self._time_base_seconds,
             fps=self._average_fps,
             offset_seconds=starts_at(container),
-            is_discontinuous=is_discontinuous,
             has_only_dts=container.format.name == "avi",
         )
+        if container.format.flags & _TS_DISCONTINUOUS or may_restart(self.path, container.format.name):
+            self._mender = self._new_mender()
         self._first_seconds = math.inf
         self._end_seconds = -math.inf
         self._head = deque()
         self._source = self._decoded()
         self._geometry = self._describe_first()
+
+    def _set_up_codec(self) -> None:
+        self._codec = self._stream.codec_context
+        _check_pixels(self._codec.width, self._codec.height)
+        self._codec.options = {"max_pixels": str(_max_pixels())}  # they may change on the way
+        self._codec.thread_type = "AUTO"
+        if self._threads is not None:
+            self._codec.thread_count = self._threads
 
     def _describe_first(self) -> PictureGeometry:
         """Decodes until the first frame, which alone knows the display matrix."""
@@ -369,38 +524,37 @@ class VideoDecoder:
 
     def _declared_seconds(self) -> float | None:
         """The duration of the video stream, else the file's."""
-        stream = self._stream
-        own = _sane((stream.duration or 0) * self._time_base_seconds, _MAX_DURATION_SECONDS)
-        tagged = _clock_seconds(stream.metadata.get("DURATION", ""))
         whole = _sane((self._container.duration or 0) / av.time_base, _MAX_DURATION_SECONDS)
-        return own or _sane(tagged, _MAX_DURATION_SECONDS) or whole
+        return self._own_seconds(self._stream) or whole
 
     # Reading
 
     def _packets(self) -> Iterator[Any]:
-        """Packets of the stream, past read errors, closed by the empty one that flushes."""
-        errors = 0
-        while True:
-            try:
-                for packet in self._container.demux(self._stream):
-                    errors = 0
-                    yield packet
-                    if packet.size == 0 and packet.dts is None:
-                        return
-                return
-            except av.FFmpegError:
-                errors += 1
-                self.broken_packets += 1
-                self._packets_read += 1
-                if errors > _MAX_DEMUX_ERRORS_IN_A_ROW:
-                    yield None
-                    return
+        """Packets of the stream from where it is read, past read errors, with stamps on one timeline."""
+        packets = _read_packets(self._container, [self._stream], self._note_unread)
+        if self._mender is not None:
+            packets = self._mender.mend(packets)
+        first_byte, self._first_byte = self._first_byte, 0
+        if not first_byte:
+            return packets
+
+        def is_before(packet: Any) -> bool:
+            if packet is None or not packet.size:
+                return False
+            return not packet.is_keyframe or (packet.pos or 0) < first_byte
+
+        return itertools.dropwhile(is_before, self._observed(packets))
+
+    def _note_unread(self) -> None:
+        self.broken_packets += 1
+        self._packets_read += 1
 
     def _decoded(self) -> Iterator[Any]:
         """The engine's frames in the order in which the codec gives them out."""
         for packet in self._packets():
             if packet is not None and packet.size:
                 self._packets_read += 1
+                self._last_byte = packet.pos or self._last_byte
                 self._note_skipped(packet)
             try:
                 pictures = self._codec.decode(packet)
@@ -425,7 +579,8 @@ class VideoDecoder:
         """Keeps the end of the video known where frames are skipped on purpose."""
         stamp = packet.pts if packet.pts is not None else packet.dts
         if self._skip != "none" and stamp is not None:
-            end = (stamp + (packet.duration or 0)) * self._time_base_seconds
+            end = stamp * self._time_base_seconds
+            end += (packet.duration or 0) * self._time_base_seconds or self._clock.step_seconds
             self._end_seconds = max(self._end_seconds, end - self._clock.offset_seconds)
 
     def _timed(self, picture: Any) -> DecodedFrame | None:
@@ -445,19 +600,35 @@ class VideoDecoder:
     # Judging
 
     @property
+    def seconds_read(self) -> float:
+        """How long the video is, as far as it has been read."""
+        return max(0.0, self._end_seconds - self.info.start_seconds)
+
+    @property
     def end_seconds(self) -> float:
         """When the video ends, as far as it has been read."""
         return self._end_seconds
 
     @property
     def damage(self) -> str | None:
-        """What was lost of what has been read, in words; None where nothing was."""
+        """What was lost of what has been read, or left out, in words; None where nothing was."""
         lost = []
         if self.broken_packets:
             lost.append(f"{self.broken_packets} of {self._packets_read} packets are broken")
         if self.dropped_frames and self._skip == "none":
             lost.append(f"{self.dropped_frames} frames have times that do not ascend")
-        return f"damaged: {' and '.join(lost)}; what could be read is indexed" if lost else None
+        damaged = f"damaged: {' and '.join(lost)}; what could be read is indexed"
+        return "; ".join([*([damaged] if lost else []), *self.left_out, *self._unread_tail()]) or None
+
+    def _unread_tail(self) -> list[str]:
+        """Says so where the file goes on with another programme; known once it was read to its end."""
+        size = self._container.size
+        if not (self.reads_on_anywhere and self._checks_end and self._last_byte and size):
+            return []
+        share = self._last_byte / size
+        if share > _TAIL_SHARE or size - self._last_byte < _TAIL_BYTES:
+            return []
+        return [f"the last {1 - share:.0%} of the file are of another programme and are not indexed"]
 
     def _check_length(self, start_seconds: float, end_seconds: float) -> None:
         """Refuses times that go on for longer than any recording, wherever they begin."""
@@ -523,6 +694,29 @@ class VideoDecoder:
             )
         except av.FFmpegError:
             return False
+
+
+def _open(path: str) -> Any:
+    return av.open(os_path(path), options=open_options(), metadata_errors="replace")
+
+
+def _read_packets(container: Any, streams: list[Any], on_error: Callable[[], None]) -> Iterator[Any]:
+    """Packets of streams, past read errors, closed by the empty one that flushes, or by None."""
+    errors = 0
+    while True:
+        try:
+            for packet in container.demux(streams):
+                errors = 0
+                yield packet
+                if packet.size == 0 and packet.dts is None:
+                    return
+            return
+        except av.FFmpegError:
+            errors += 1
+            on_error()
+            if errors > _MAX_DEMUX_ERRORS_IN_A_ROW:
+                yield None
+                return
 
 
 def starts_at(container: Any) -> float:

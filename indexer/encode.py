@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.errors import DecodeError
-from indexer.decode import open_options, starts_at
+from indexer.clock_map import ClockMap
+from indexer.decode import VideoDecoder, open_options
 from indexer.frame import DecodedFrame
 from search.file_names import os_path
 
@@ -25,6 +26,8 @@ _TICK = Fraction(1, 90_000)
 _SOUND_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _SLACK_SECONDS = 0.03  # by which a sound frame may miss its place before silence or a cut mends it
 _SEEK_BACK_SECONDS = 0.5
+_INTERLEAVED_SECONDS = 1.5  # by which sound may lie before its pictures in a file
+_SEAM_SECONDS = 0.5
 _BROKEN_IN_A_ROW = 64
 _SAMPLES = 1024  # of one AAC frame
 
@@ -142,23 +145,31 @@ class Mp4Writer:
 
 
 class SoundReader:
-    """The sound of a file, stereo, at the places where its pictures are; a context manager.
+    """The sound that goes with a film, stereo, at the places where its pictures are; a context manager.
+
+    Args:
+        decoder: Of the film; it is not read.
 
     Attributes:
         rate: Samples per second; None where the file has no sound that can be decoded.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, decoder: VideoDecoder) -> None:
         self.rate: int | None = None
         self._container: Any = None
         with suppress(av.FFmpegError, UnicodeError, ValueError, MemoryError):
-            self._container = av.open(os_path(path), options=open_options(), metadata_errors="replace")
-            stream = self._container.streams.best("audio")
+            self._container = av.open(
+                os_path(decoder.path), options=open_options(), metadata_errors="replace"
+            )
+            film = self._container.streams[decoder.film.index]
+            # Of the film's own programme, where there are several.
+            stream = self._container.streams.best("audio", related=film)
             if stream is not None and stream.codec_context is not None:
                 self._stream = stream
                 own = stream.codec_context.sample_rate
                 self.rate = own if own in _SOUND_RATES else 48_000
-                self._offset = starts_at(self._container)
+                self._offset = decoder.offset_seconds
+                self._decoder = decoder
 
     def __enter__(self) -> Self:
         return self
@@ -190,9 +201,7 @@ class SoundReader:
 
     def _placed(self, start_seconds: float, end_seconds: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Decoded samples with the place of the first, counted from the start of the span."""
-        target = max(0.0, start_seconds - _SEEK_BACK_SECONDS) + self._offset
-        with suppress(av.FFmpegError, OverflowError):
-            self._container.seek(round(target / self._stream.time_base), stream=self._stream)
+        self._go_to(max(0.0, start_seconds - _SEEK_BACK_SECONDS) + self._offset)
         resampler = av.AudioResampler("fltp", "stereo", self.rate)
         for frame in self._frames():
             if frame.pts is None:
@@ -208,12 +217,32 @@ class SoundReader:
                 yield place, samples
                 place += samples.shape[1]
 
+    def _go_to(self, seconds: float) -> None:
+        known = self._decoder.clock_map
+        self._mender: _SoundMender | None = None
+        self._first_byte = 0
+        with suppress(av.FFmpegError, OverflowError):
+            if known is None or len(known.stretches) == 1:
+                self._container.seek(round(seconds / self._stream.time_base), stream=self._stream)
+                return
+            self._mender = _SoundMender(known, float(self._decoder.film.time_base), self._stream.time_base)
+            byte = self._decoder.byte_before(seconds - _INTERLEAVED_SECONDS)
+            if self._decoder.reads_on_anywhere:
+                self._container.seek(byte, unsupported_byte_offset=True)
+            else:
+                self._container.seek(0)
+            self._first_byte = byte
+
     def _frames(self) -> Iterator[Any]:
         broken = 0
         packets = self._container.demux(self._stream)
         while broken < _BROKEN_IN_A_ROW:
             try:
                 packet = next(packets)
+                if packet.size and (packet.pos or 0) < self._first_byte:
+                    continue
+                if self._mender is not None:
+                    self._mender.mend(packet)
                 found = packet.decode()
                 broken = 0
             except (StopIteration, EOFError):
@@ -223,3 +252,31 @@ class SoundReader:
                 packets = self._container.demux(self._stream)
                 continue
             yield from found
+
+
+class _SoundMender:
+    """Puts the stamps of sound on the timeline of the pictures that lie beside it in the file."""
+
+    def __init__(self, known: ClockMap, film_tick_seconds: float, tick: Fraction) -> None:
+        self._known = known
+        self._ratio = film_tick_seconds / float(tick)
+        self._tick_seconds = float(tick)
+        self._expected: float | None = None
+
+    def mend(self, packet: Any) -> None:
+        """By the place of the packet; at a seam, where that is not sure, by what goes on from before."""
+        stamp = packet.pts if packet.dts is None else packet.dts
+        if stamp is None or packet.pos is None:
+            return
+        number = self._known.stretch_at(packet.pos)
+        shifts = [
+            round(stretch.shift_ticks * self._ratio)
+            for stretch in self._known.stretches[max(0, number - 1) : number + 2]
+        ]
+        here = round(self._known.stretches[number].shift_ticks * self._ratio)
+        expected = self._expected
+        if expected is not None and abs(stamp + here - expected) * self._tick_seconds > _SEAM_SECONDS:
+            here = min(shifts, key=lambda shift: abs(stamp + shift - expected))
+        self._expected = stamp + here + (packet.duration or 0)
+        packet.pts = None if packet.pts is None else packet.pts + here
+        packet.dts = None if packet.dts is None else packet.dts + here

@@ -59,7 +59,7 @@ def kept_region(
         return Region(float(times[0]), float(times[1]), float(times[2]), frames)
     try:
         with VideoDecoder(path, threads=threads, on_progress=deadline) as decoder:
-            info = decoder.info
+            info = decoder.measured_info()
             if not info.duration_seconds:
                 return None
             begin, end = bounds(path, info, span, lambda: math.inf)
@@ -87,14 +87,14 @@ def _decoded_region(decoder: VideoDecoder, begin: float, end: float, size: int, 
     is_at_start = is_whole or go_to(decoder, begin, 0.0)
     reached, kept_bytes = begin, 0
     for frame in decoder.frames():
-        if not is_whole and frame.pts_seconds >= end:
+        if not is_whole and frame.pts_seconds >= end - decoder.grace_seconds:
             reached = end
             break
         reached = frame.pts_seconds + decoder.shown_seconds(frame)
-        if not is_at_start and frame.pts_seconds > begin:
+        if not is_at_start and frame.pts_seconds > begin + decoder.grace_seconds:
             raise DamagedVideoError("the index of the file leads astray")
         is_at_start = True
-        if frame.pts_seconds <= begin:
+        if frame.pts_seconds <= begin + decoder.grace_seconds:
             held = frame
             continue
         for shown in (held, frame):

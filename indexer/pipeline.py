@@ -1,8 +1,9 @@
 """Ingest: walk, decode in worker programs, encode here, write to the catalog.
 
-Readers (one thread and one worker program each) put what they decode into one bounded queue; this
-thread alone encodes and writes. A video's clips are written as they come, so memory does not grow
-with its length, and become visible in one transaction at its end.
+Readers (one thread and one worker program each) put what they decode into one bounded queue; the thread
+that called alone encodes, writes and counts, and tells a reader whether a file must be read at all. A
+video's clips are written as they come, so memory does not grow with its length, and become visible in one
+transaction at its end.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from encoders.kinetics_weights import resolve_classifier
 from encoders.weights import CLASSIFIER_PREFIXES
 from indexer.backbone import THRESHOLD, BackboneWatch, window_hint
 from indexer.previews import sweep_previews
-from indexer.types import Damage, Progress, SampledClip, SamplingOptions, VideoInfo, stored_sampling
+from indexer.types import Damage, Length, Progress, SampledClip, SamplingOptions, VideoInfo, stored_sampling
 from indexer.walk import FoundFile, content_digest, find_files
 from indexer.worker import DecodeWorker, usual_memory_bytes
 from search.file_names import os_path
@@ -133,18 +134,24 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class IngestProgress:
-    """How far an ingest is: files done of all, seconds of video done of the files begun."""
+    """How far an ingest is: files done of all, seconds of video done of the files begun.
+
+    Attributes:
+        path: Of the file that is read; None while none is.
+        stage: What is done where that is not to read files: "loading the encoder lite0", say.
+    """
 
     files_done: int
     files_total: int
     video_seconds: float
     wall_seconds: float
     path: str | None
+    stage: str | None = None
 
 
 @dataclass(slots=True)
 class _Reading:
-    """A file while it is being read."""
+    """A file while it is being read; by `verdict` its reader learns why not to read on, None to do so."""
 
     file: FoundFile
     info: VideoInfo | None = None
@@ -154,8 +161,10 @@ class _Reading:
     waiting: list[SampledClip] = field(default_factory=list)
     encoded: list[EncodedClip] = field(default_factory=list)
     seconds_done: float = 0.0
+    length_seconds: float = 0.0
     damage: str | None = None
     watch: BackboneWatch | None = None
+    verdict: queue.SimpleQueue[str | None] = field(default_factory=queue.SimpleQueue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +180,10 @@ class _Stopped(Exception):
 
 
 def prepare_library(
-    library: Library, options: IngestOptions, say: Callable[[str], None] = lambda _: None
+    library: Library,
+    options: IngestOptions,
+    say: Callable[[str], None] = lambda _: None,
+    on_stage: Callable[[str], None] = lambda _: None,
 ) -> tuple[Encoder, SamplingOptions]:
     """Makes the library on the first ingest; afterwards checks that the options fit it.
 
@@ -179,6 +191,7 @@ def prepare_library(
         library: Open, perhaps still empty.
         options: What the user asked for.
         say: Told which encoder was chosen and why.
+        on_stage: Told what takes its time.
 
     Raises:
         EncoderMismatchError: Another encoder than the library's was asked for.
@@ -188,9 +201,11 @@ def prepare_library(
     with library.read() as catalog:
         record = catalog.library_record()
     if record is None:
+        on_stage("choosing an encoder")
         spec, reason = resolve_spec(options.encoder or "auto")
         say(f"encoder {spec}: {reason}")
         pooling = check_pooling(options.pooling or "mean")
+        on_stage(f"loading the encoder {spec}")
         encoder = open_encoder(spec, device=options.device, pooling=pooling)
         sampling = (options.sampling or SamplingOptions()).with_frame_size(encoder.frame_size)
         library.create(encoder, pooling=pooling, sampling=sampling.to_json())
@@ -211,6 +226,7 @@ def prepare_library(
             f"this library pools by {record.pooling}, not {options.pooling}; leave --pooling out, or "
             "make another library with --library"
         )
+    on_stage(f"loading the encoder {record.encoder_spec}")
     encoder = library.encoder()
     stored = stored_sampling(record.sampling)
     sampling = (options.sampling or stored).with_frame_size(encoder.frame_size)
@@ -381,9 +397,15 @@ def ingest(
     """
     options = options or IngestOptions()
     with library.ingest_lock(wait=True, on_wait=say, should_stop=should_stop):
-        encoder, sampling = prepare_library(library, options, say)
+        started = time.monotonic()
+
+        def on_stage(stage: str) -> None:
+            on_progress(IngestProgress(0, 0, 0.0, time.monotonic() - started, None, stage))
+
+        encoder, sampling = prepare_library(library, options, say, on_stage)
         classifier = None
         if sampling.actions is not None:
+            on_stage(f"loading {sampling.actions}")
             sampling, classifier = prepare_backbone(library, sampling, options.device, say)
             hint = window_hint(classifier, sampling)
             if hint is not None and options.actions is not None:
@@ -449,13 +471,13 @@ class _Ingest:
         self._files_done = 0
         self._messages: queue.Queue[tuple[_Reading, object]] = queue.Queue(QUEUED_CLIPS)
         self._stopping = threading.Event()
-        self._settling = threading.Lock()
         self._workers: list[DecodeWorker] = []
         on_cpu = encoder.device.startswith("cpu")
         self._frames_per_batch = 1 if on_cpu else GPU_FRAMES_PER_BATCH
 
     def run(self, paths: Sequence[str]) -> IngestSummary:
         """Does all of it."""
+        self._report(None, "looking for videos")
         found = list(self._until_stopped(find_files(paths, self._options.roots)))
         self._files_total = len(found)
         if not self._should_stop():
@@ -468,6 +490,7 @@ class _Ingest:
         self._summary.stopped = self._should_stop()
         if not self._summary.stopped:
             self._count_missing(paths)
+        self._report(None, "writing the index")
         self._library.save_index()
         self._library.actions.zero_shot.recalibrate()
         self._summary.wall_seconds = time.monotonic() - self._started
@@ -594,6 +617,14 @@ class _Ingest:
                 continue
         raise _Stopped
 
+    def _wait_for_verdict(self, reading: _Reading) -> str | None:
+        while not self._stopping.is_set():
+            try:
+                return reading.verdict.get(timeout=0.1)
+            except queue.Empty:
+                continue
+        raise _Stopped
+
     def _read(self, worker: DecodeWorker, reading: _Reading) -> None:
         file = reading.file
         items = worker.decode(file.path, self._sampling)
@@ -601,12 +632,13 @@ class _Ingest:
             for item in items:
                 if isinstance(item, VideoInfo):
                     reading.digest = content_digest(file.path)
-                    outcome = self._settle_by_digest(file, reading.digest)
+                self._put(reading, item)
+                if isinstance(item, VideoInfo):
+                    outcome = self._wait_for_verdict(reading)
                     if outcome is not None:
                         items.close()
                         self._put(reading, _Ended(outcome=outcome))
                         return
-                self._put(reading, item)
             _check_unchanged(file)
         except NotAVideoError as error:
             outcome = "failed" if file.looks_like_video else "ignored"
@@ -618,7 +650,7 @@ class _Ingest:
 
     def _settle_by_digest(self, file: FoundFile, digest: str) -> str | None:
         """Whether this content is known: "unchanged" (touched), "back", "moved", or None."""
-        with self._settling, self._library.write() as catalog:
+        with self._library.write() as catalog:
             at_path = catalog.video_by_path(file.path)
             seen = {"size_bytes": file.size_bytes, "mtime_ns": file.mtime_ns, "ctime_ns": file.ctime_ns}
             if at_path is not None and at_path.digest == digest and self._is_sampled_so(at_path):
@@ -647,10 +679,13 @@ class _Ingest:
         """Handles one message; returns how many files it ended."""
         if isinstance(message, VideoInfo):
             reading.info = message
+            reading.verdict.put(self._settle_by_digest(reading.file, reading.digest))
         elif isinstance(message, Progress):
             self._advance(reading, message.time_seconds)
         elif isinstance(message, Damage):
             reading.damage = message.note
+        elif isinstance(message, Length):
+            reading.length_seconds = message.duration_seconds
         elif isinstance(message, SampledClip):
             reading.waiting.append(message)
             if sum(len(clip.frames) for clip in reading.waiting) >= self._frames_per_batch:
@@ -724,8 +759,8 @@ class _Ingest:
             video_id = catalog.publish_video(
                 reading.staging_id,
                 digest=reading.digest,
-                # Some containers do not say; then the last clip's end does.
-                duration_seconds=info.duration_seconds or reading.seconds_done,
+                # What was read, not what the header says: it may know no better, or be of another part.
+                duration_seconds=reading.length_seconds or info.duration_seconds or reading.seconds_done,
                 width=info.width,
                 height=info.height,
                 average_fps=info.average_fps,
@@ -774,7 +809,7 @@ class _Ingest:
             if self._options.prune or video_id in self._newly_missing:
                 self._on_change(Change(kind, path))
 
-    def _report(self, path: str | None) -> None:
+    def _report(self, path: str | None, stage: str | None = None) -> None:
         self._on_progress(
             IngestProgress(
                 files_done=self._files_done,
@@ -782,6 +817,7 @@ class _Ingest:
                 video_seconds=self._summary.video_seconds,
                 wall_seconds=time.monotonic() - self._started,
                 path=path,
+                stage=stage,
             )
         )
 

@@ -58,7 +58,7 @@ def render(
 def _render_mp4(path: str, target: str, rendition: Rendition, on_progress: Callable[[float], None]) -> None:
     with ExitStack() as stack:
         decoder = stack.enter_context(VideoDecoder(path, on_progress=on_progress))
-        sound = stack.enter_context(SoundReader(path)) if rendition.sound else None
+        sound = stack.enter_context(SoundReader(decoder)) if rendition.sound else None
         rate = sound.rate if sound is not None else None
         width, height = even_size(decoder.info.width, decoder.info.height, rendition.short_side)
         writer = stack.enter_context(
@@ -108,7 +108,7 @@ def frames_between(
     until = start_seconds
     step = 1.0 / max_fps - _SAME_SECONDS if max_fps else 0.0
     for frame in frames:
-        if frame.pts_seconds >= end_seconds - _SAME_SECONDS / 2:
+        if frame.pts_seconds >= end_seconds - decoder.grace_seconds:
             until = end_seconds
             break
         begins = max(frame.pts_seconds, start_seconds)
@@ -129,7 +129,7 @@ def _from(decoder: VideoDecoder, start_seconds: float) -> Iterator[DecodedFrame]
         shown: DecodedFrame | None = None
         frames = decoder.frames()
         for frame in frames:
-            if frame.pts_seconds <= start_seconds + _SAME_SECONDS / 2:
+            if frame.pts_seconds <= start_seconds + decoder.grace_seconds:
                 shown = frame
                 continue
             early = start_seconds <= decoder.info.start_seconds

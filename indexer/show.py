@@ -103,7 +103,7 @@ def ingest_progress() -> Iterator[Callable[[IngestProgress], None]]:
         TextColumn("[dim]{task.fields[name]}"),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=None, hours="", speed="", eta="", name="looking for videos")
+        task = progress.add_task("", total=None, hours="", speed="", eta="", name="beginning")
 
         def on_progress(state: IngestProgress) -> None:
             speed = state.video_seconds / state.wall_seconds if state.wall_seconds > 1 else 0.0
@@ -113,12 +113,12 @@ def ingest_progress() -> Iterator[Callable[[IngestProgress], None]]:
                 remaining = f"{clock(state.wall_seconds / state.files_done * left)[:-2]} left"
             progress.update(
                 task,
-                total=state.files_total,
+                total=state.files_total or None,
                 completed=state.files_done,
                 hours=f"{state.video_seconds / 3600:.2f} h",
                 speed=f"{speed:.1f}x realtime" if speed else "",
                 eta=remaining,
-                name=escape(printable((state.path or "").rsplit("/", 1)[-1])[:40]),
+                name=escape(printable(state.stage or (state.path or "").rsplit("/", 1)[-1])[:40]),
             )
 
         yield on_progress

@@ -185,9 +185,16 @@ class SampledClip:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What was lost of a file that could be read all the same, said after its last clip."""
+    """What was lost of a file that could be read all the same, or left out; said after its last clip."""
 
     note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long the video proved to be, whatever its header says; said after its last clip."""
+
+    duration_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from encoders import errors
 from encoders.errors import DecodeError, DecoderDiedError, ReelseekError
 from indexer.limits import WorkerLimits
-from indexer.types import Progress, SampledClip, SamplingOptions, VideoInfo
+from indexer.types import Damage, Length, Progress, SampledClip, SamplingOptions, VideoInfo
 
 if TYPE_CHECKING:
     from indexer.renditions import Rendition
@@ -93,7 +93,7 @@ class DecodeWorker:
 
     def decode(
         self, path: str, options: SamplingOptions, limit_seconds: float | None = None
-    ) -> Generator[VideoInfo | Progress | SampledClip]:
+    ) -> Generator[VideoInfo | Progress | SampledClip | Length | Damage]:
         """Decodes a file to clips; closing the iterator early stops the program's work.
 
         Args:
@@ -103,7 +103,7 @@ class DecodeWorker:
 
         Yields:
             First the VideoInfo, then clips in order, in between progress at least every second of
-            work.
+            work; at the end the length, and what was lost or left out if anything was.
 
         Raises:
             NotAVideoError: No video in the file.

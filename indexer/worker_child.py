@@ -17,7 +17,7 @@ from typing import Any
 
 from encoders.errors import DecodeError, DecoderDiedError, ReelseekError
 from indexer.limits import WorkerLimits
-from indexer.types import Damage, Progress, SamplingOptions
+from indexer.types import Damage, Length, Progress, SamplingOptions
 
 _HEARTBEAT_SECONDS = 0.5
 _CLIPS_AHEAD = 3  # decoded while the reader is busy
@@ -98,6 +98,7 @@ def _decode(link: _Link, path: str, options: SamplingOptions, threads: int | Non
         link.put(("item", decoder.info))
         for clip in sample_clips(decoder, options):
             link.put(("item", clip))
+        link.put(("item", Length(decoder.seconds_read)))
         if decoder.damage is not None:
             link.put(("item", Damage(decoder.damage)))
 

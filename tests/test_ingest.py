@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -443,3 +444,33 @@ def test_what_was_lost_of_a_damaged_file_is_said_and_kept(tmp_path, offline_enco
     write_video(Path(path), moving(100), codec="mpeg4", key_every=10)
     assert ingest(library, [str(films)], options).damaged == [] and note() is None
     library.close()
+
+
+# What is done, and by whom
+
+
+def test_the_thread_that_called_alone_writes(library, archive, monkeypatch):
+    """Also where a file is known by what it holds, which a reader finds out."""
+    writers = set()
+    write = Library.write
+
+    def watched(self):
+        writers.add(threading.current_thread())
+        return write(self)
+
+    monkeypatch.setattr(Library, "write", watched)
+    assert run(library, archive, workers=2).indexed == 2
+    (archive / "one.mp4").rename(archive / "renamed.mp4")
+    os.utime(archive / "two.mkv", ns=(1, 1))
+    summary = run(library, archive, workers=2)
+    assert (summary.moved, summary.unchanged) == (1, 1)
+    assert writers == {threading.current_thread()}
+
+
+def test_progress_says_what_is_done_before_files_are_read(library, archive):
+    seen = []
+    ingest(library, [str(archive)], on_progress=lambda progress: seen.append(progress))
+    spec = library.record().encoder_spec
+    stages = [progress.stage for progress in seen if progress.stage is not None]
+    assert stages == [f"loading the encoder {spec}", "looking for videos", "writing the index"]
+    assert {progress.stage for progress in seen if progress.path is not None} == {None}

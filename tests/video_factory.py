@@ -68,8 +68,9 @@ def write_video(
     path: Path | str,
     frames: Iterable[np.ndarray],
     *,
-    fps: float = 25,
+    fps: float | Fraction = 25,
     times: Sequence[float] | None = None,
+    tick: Fraction | None = None,
     codec: str = "libx264",
     pixel_format: str = "yuv420p",
     b_frames: int = 0,
@@ -89,13 +90,16 @@ def write_video(
         frames: uint8 (H, W, 3), RGB.
         fps: Constant rate, where `times` is not given.
         times: When each frame is shown, in seconds, ascending.
+        tick: Of the encoder's clock, which some containers take over.
         rotation: Degrees counter-clockwise, mirrored horizontally, vertically.
         sound_seconds: Adds silence of this length.
     """
     with av.open(str(path), "w", format=container, options=container_options or {}) as output:
         stream: Any = None
         sound: Any = None
-        tick = Fraction(1, 60000)  # MPEG-4 Part 2 allows no finer one
+        if tick is None and codec in ("mpeg1video", "mpeg2video"):
+            tick = 1 / Fraction(fps)  # these know no other than that of a frame
+        tick = tick or Fraction(1, 60000)  # MPEG-4 Part 2 allows no finer one
         for number, frame in enumerate(frames):
             if stream is None:
                 stream = output.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))
@@ -179,3 +183,58 @@ def shift_times(source: Path, target: Path, seconds: float) -> Path:
 def letterboxed(frames: Iterable[np.ndarray], bar: int) -> list[np.ndarray]:
     """The frames with black bars of `bar` rows above and below."""
     return [np.pad(frame, ((bar, bar), (0, 0), (0, 0))) for frame in frames]
+
+
+def write_programmes(
+    path: Path | str,
+    programmes: Sequence[Sequence[np.ndarray]],
+    *,
+    fps: float = 25,
+    codecs: Sequence[str] = ("libx264",),
+    flags: Sequence[int] = (),
+    tones_hertz: Sequence[float] = (),
+) -> Path:
+    """Writes one file with several video streams, each of its own frames, and perhaps a tone beside each.
+
+    Args:
+        codecs: One for each stream, or one for all.
+        flags: The disposition of each video stream.
+        tones_hertz: Of the sound that lies beside each video stream.
+    """
+    with av.open(str(path), "w") as output:
+        streams: list[Any] = []
+        for number, frames in enumerate(programmes):
+            codec = codecs[number % len(codecs)]
+            stream: Any = output.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))
+            stream.height, stream.width = frames[0].shape[:2]
+            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            if codec == "libx264":
+                stream.codec_context.options = {"preset": "ultrafast", "bf": "0"}
+            if flags:
+                stream.disposition = flags[number]
+            streams.append(stream)
+        sounds = [output.add_stream("aac", rate=16000) for _ in tones_hertz]
+        packets: list[Any] = []
+        for stream, frames in zip(streams, programmes, strict=True):
+            for number, frame in enumerate(frames):
+                picture = av.VideoFrame.from_ndarray(frame, "rgb24").reformat(format=stream.pix_fmt)
+                picture.pts, picture.time_base = number, 1 / Fraction(fps).limit_denominator(1001)
+                packets += stream.encode(picture)
+            packets += stream.encode(None)
+        for sound, hertz, frames in zip(sounds, tones_hertz, programmes, strict=False):
+            packets += encode_tone(sound, hertz, len(frames) / fps)
+        packets = [packet for packet in packets if packet.dts is not None]
+        for packet in sorted(packets, key=lambda packet: float(packet.dts * packet.time_base)):
+            output.mux(packet)
+    return Path(path)
+
+
+def encode_tone(sound: Any, hertz: float, seconds: float) -> list[Any]:
+    """The packets of a sine tone on one channel at 16,000 samples a second."""
+    packets = []
+    for start in range(0, round(seconds * 16000), 1024):
+        wave = 0.5 * np.sin(2 * np.pi * hertz * np.arange(start, start + 1024) / 16000)
+        chunk = av.AudioFrame.from_ndarray(wave.astype(np.float32)[None], "fltp", "mono")
+        chunk.sample_rate, chunk.pts, chunk.time_base = 16000, start, Fraction(1, 16000)
+        packets += sound.encode(chunk)
+    return [*packets, *sound.encode(None)]

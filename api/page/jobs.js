@@ -110,7 +110,7 @@ function card(job) {
     queued: "waiting for its turn",
     running: progress.files_total
       ? `${progress.files_done} of ${count(progress.files_total, "file")}, ${length(progress.video_seconds)} of video${progress.path ? `, now ${fileName(progress.path)}` : ""}`
-      : "beginning",
+      : progress.stage ?? "beginning",
     done: summary(job.result),
     failed: job.error,
   }[job.status];

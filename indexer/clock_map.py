@@ -1,0 +1,250 @@
+"""One timeline for a file whose clock restarts: which stamp in which part of it is which time.
+
+Files that were joined end to end, DVD and camcorder files, and recordings that were interrupted begin to
+count anew somewhere inside. A stamp then occurs twice, and says nothing about a place. Here a file is a row
+of *stretches* in each of which the clock runs on, one after the other without a gap: the first frame of a
+stretch is shown one frame's time after the last of the one before. The rule for where a stretch ends is
+FFmpeg's own, in demuxing order (`ts_discontinuity_detect` of its command-line program): a decoding time that
+goes back by more than 0.1 s, or leaps by more than 10 s.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.file_names import os_path
+
+_STEP_BACK_SECONDS = 0.1
+_STEP_BACK_UNSURE_SECONDS = 1.0  # where decoding times are derived, or the format does not let clocks restart
+_LEAP_SECONDS = 10.0
+_REORDERED_FRAMES = 20  # by which presentation may differ from decoding, at most (16 in H.264)
+_LEAD_PACKETS = 4
+_MAPS_KEPT = 256
+_NO_MORE = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a file in which its clock runs on.
+
+    Attributes:
+        first_byte: Where its first packet lies in the file.
+        shift_ticks: What is added to its stamps to have them on the file's one timeline.
+    """
+
+    first_byte: int
+    shift_ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClockMap:
+    """What there is in a file: its stretches and its key frames.
+
+    Attributes:
+        stretches: In the order of the file, at least one.
+        key_ticks: When each key frame is shown, on the one timeline, int64 (K,).
+        key_bytes: Where the packet of each begins, int64 (K,).
+        lead_bytes: From where to read so that its packet comes out whole and with its own stamps, int64 (K,):
+            where packs and pictures do not begin together, the first picture read takes those of another.
+        end_ticks: When the last frame goes.
+    """
+
+    stretches: tuple[Stretch, ...]
+    key_ticks: NDArray[np.int64]
+    key_bytes: NDArray[np.int64]
+    lead_bytes: NDArray[np.int64]
+    end_ticks: int
+
+    def key_before(self, ticks: int) -> tuple[int, int]:
+        """Where the last key frame at or before a time begins, and from where to read; 0 before the first."""
+        earlier = np.flatnonzero(self.key_ticks <= ticks)
+        if not len(earlier):
+            return 0, 0
+        return int(self.key_bytes[earlier[-1]]), int(self.lead_bytes[earlier[-1]])
+
+    def stretch_at(self, byte: int) -> int:
+        """The number of the stretch that a place in the file belongs to."""
+        return max(0, sum(stretch.first_byte <= byte for stretch in self.stretches) - 1)
+
+
+class StampMender:
+    """Puts the stamps of a stream's packets, as they come out of the file, on one timeline.
+
+    Attributes:
+        stretches: Found so far.
+        end_ticks: When the last frame goes, as far as packets have come; None before the first.
+    """
+
+    def __init__(
+        self,
+        time_base_seconds: float,
+        *,
+        fps: float | None,
+        is_discontinuous: bool,
+        seams: Sequence[int] = (),
+    ) -> None:
+        """Makes one for a stream.
+
+        Args:
+            time_base_seconds: One tick of the stamps.
+            fps: Average frame rate where known.
+            is_discontinuous: The container's clock may restart (AVFMT_TS_DISCONT). Elsewhere only what
+                goes back clearly, and goes on from there, is a restart and not a broken stamp.
+            seams: Where files were joined, in bytes, if the file tells; then the clock restarts there and
+                nowhere else.
+        """
+        self._step_ticks = max(1, round(1.0 / (fps or 25.0) / time_base_seconds))
+        self._second_ticks = max(1, round(1.0 / time_base_seconds))
+        self._is_discontinuous = is_discontinuous
+        self._seams = tuple(seams)
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """The next packet is the first one of the file."""
+        self.stretches = [Stretch(0, 0)]
+        self.end_ticks: int | None = None
+        self._begins: list[int] = []  # when each stretch but the first does
+        self._known: ClockMap | None = None
+        self._number = 0
+        self._last: int | None = None
+        self._gap = self._step_ticks
+
+    def go_on_at(self, known: ClockMap, byte: int) -> None:
+        """The next packet is the one that lies at a place of a file that is mapped."""
+        self.start_anew()
+        self._known, self._number = known, known.stretch_at(byte)
+
+    def is_leading(self, ticks: int) -> bool:
+        """Whether a time is just before a stretch: of a picture that needs some that were cut off."""
+        return any(0 <= begin - ticks < self._second_ticks for begin in self._begins)
+
+    def mend(self, packets: Iterable[Any]) -> Iterator[Any]:
+        """The same packets with their stamps mended; those that are None or empty pass as they are."""
+        source = iter(packets)
+        ahead: deque[Any] = deque()
+        while True:
+            packet = ahead.popleft() if ahead else next(source, _NO_MORE)
+            if packet is _NO_MORE:
+                return
+            stamp = _stamp(packet)
+            if stamp is not None:
+                if self._known is not None:
+                    self._look_up(packet)
+                elif self._seems_restarted(packet, stamp):
+                    is_sure = self._is_discontinuous or bool(self._seams)
+                    if not is_sure:
+                        ahead.append(next(source, _NO_MORE))
+                    if is_sure or self._goes_on(stamp, _stamp(ahead[0])):
+                        self._begin_stretch(packet, stamp)
+                self._shift(packet, stamp)
+            yield packet
+
+    def _look_up(self, packet: Any) -> None:
+        """By its place in the file: which stretch it is of."""
+        assert self._known is not None
+        stretches = self._known.stretches
+        if packet.pos is not None:
+            while self._number + 1 < len(stretches) and packet.pos >= stretches[self._number + 1].first_byte:
+                self._number += 1
+        self.stretches = list(stretches[: self._number + 1])
+
+    def _seems_restarted(self, packet: Any, stamp: int) -> bool:
+        if self._last is None:
+            return False
+        if self._seams:
+            return (packet.pos or 0) >= (*self._seams, math.inf)[len(self.stretches) - 1]
+        if not self._is_discontinuous or packet.dts is None:
+            least = max(_STEP_BACK_UNSURE_SECONDS * self._second_ticks, _REORDERED_FRAMES * self._step_ticks)
+        else:
+            least = _STEP_BACK_SECONDS * self._second_ticks
+        ahead = stamp - self._last
+        return ahead < -least or (self._is_discontinuous and ahead > _LEAP_SECONDS * self._second_ticks)
+
+    def _goes_on(self, stamp: int, following: int | None) -> bool:
+        """Whether what comes next agrees with a stamp rather than with those before it."""
+        assert self._last is not None
+        return following is not None and abs(following - stamp) < (self._last - following)
+
+    def _begin_stretch(self, packet: Any, stamp: int) -> None:
+        first = stamp if packet.pts is None or not self._is_credible(packet.pts, stamp) else packet.pts
+        end = self.end_ticks or 0
+        self.stretches.append(
+            Stretch(self.stretches[-1].first_byte if packet.pos is None else packet.pos, end - first)
+        )
+        self._begins.append(end)
+        self._last = None
+
+    def _is_credible(self, pts: int, dts: int) -> bool:
+        """Whether a picture may be shown at a time, given when it is decoded."""
+        return abs(pts - dts) <= max(_LEAP_SECONDS * self._second_ticks, _REORDERED_FRAMES * self._step_ticks)
+
+    def _shift(self, packet: Any, stamp: int) -> None:
+        if self._last is not None and 0 < stamp - self._last < self._second_ticks:
+            self._gap = stamp - self._last
+        self._last = stamp
+        shift = self.stretches[-1].shift_ticks
+        pts, dts = packet.pts, packet.dts
+        if pts is not None and not self._is_credible(pts, stamp):
+            pts = packet.pts = dts  # a broken one, that would drag the time of all after it along
+        end = (stamp if pts is None else pts) + shift + self._frame_ticks(packet.duration or 0)
+        self.end_ticks = end if self.end_ticks is None else max(self.end_ticks, end)
+        if shift:
+            packet.pts = None if pts is None else pts + shift
+            packet.dts = None if dts is None else dts + shift
+
+    def _frame_ticks(self, declared: int) -> int:
+        """How long a frame is shown: by the rate of the stream unless the last two say otherwise."""
+        if abs(self._gap - self._step_ticks) <= max(2, self._step_ticks // 4):
+            return self._step_ticks
+        return declared if 0 < declared < self._second_ticks else self._gap
+
+
+def map_clock(packets: Iterable[Any], mender: StampMender) -> ClockMap:
+    """Reads all packets of a stream, from the first of the file, and says where what is."""
+    keys: list[tuple[int, int, int]] = []
+    recent = deque([0], maxlen=_LEAD_PACKETS)
+    for packet in mender.mend(packets):
+        if packet is None or not packet.size or packet.pos is None:
+            continue
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if packet.is_keyframe and stamp is not None:
+            keys.append((stamp, packet.pos, recent[0]))
+        recent.append(packet.pos)
+    ticks, places, leads = np.array(keys, np.int64).reshape(-1, 3).T
+    return ClockMap(tuple(mender.stretches), ticks, places, leads, mender.end_ticks or 0)
+
+
+_maps: OrderedDict[tuple[object, ...], ClockMap] = OrderedDict()
+_maps_lock = threading.Lock()
+
+
+def remembered_map(path: str, stream: int, make: Callable[[], ClockMap]) -> ClockMap:
+    """The map of a stream of a file in this state, made once in this program."""
+    state = os.stat(os_path(path))
+    key = (os.path.abspath(path), stream, state.st_size, state.st_mtime_ns, state.st_ino)
+    with _maps_lock:
+        if key in _maps:
+            _maps.move_to_end(key)
+            return _maps[key]
+    made = make()
+    with _maps_lock:
+        _maps[key] = made
+        while len(_maps) > _MAPS_KEPT:
+            _maps.popitem(last=False)
+    return made
+
+
+def _stamp(packet: Any) -> int | None:
+    """When a packet is decoded; None where it has no stamp or is no packet."""
+    if packet is None or packet is _NO_MORE or not packet.size:
+        return None
+    return packet.pts if packet.dts is None else packet.dts
