@@ -12,6 +12,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import av
@@ -26,6 +27,7 @@ from encoders.errors import (
     StillPictureError,
 )
 from indexer.clock import FrameClock
+from indexer.container_crop import read_crop
 from indexer.containers import (
     STILL_PICTURE,
     allowed_formats,
@@ -35,8 +37,9 @@ from indexer.containers import (
     picture_formats,
     refusal,
 )
-from indexer.frame import DecodedFrame, Orientation, PictureGeometry
+from indexer.frame import DecodedFrame, Fields, Orientation, PictureGeometry
 from indexer.limits import WorkerLimits
+from indexer.pictures import Cropper, Deinterlacer, alpha_codec
 from indexer.recorded import recorded_seconds
 from indexer.types import VideoInfo
 
@@ -58,6 +61,8 @@ _MAX_FPS = 1000.0
 _TS_DISCONTINUOUS = 0x0200  # AVFMT_TS_DISCONT
 _MAX_DEMUX_ERRORS_IN_A_ROW = 64
 _BEFORE_START_SECONDS = 10.0
+# Containers whose header has a word on the shape of pixels; elsewhere the codec's holds, and may change.
+_KEEPING_ASPECT = ("mov", "matroska", "mxf", "asf", "avi", "gxf", "nut", "dv")
 
 
 # Of this program, which reads strangers' files and no others; None where it reads one's own.
@@ -252,8 +257,8 @@ class VideoDecoder:
         self._skip = skip
         self._codec.skip_frame = {"none": "DEFAULT", "nonref": "NONREF", "nonkey": "NONKEY"}[skip]
         delivered = 0
-        for picture in self._pictures():
-            frame = self._timed(picture)
+        for picture, fields, geometry in self._in_context():
+            frame = self._timed(picture, fields, geometry)
             if frame is None:
                 self.dropped_frames += 1
             elif skip != "nonkey" or frame.is_key:
@@ -308,6 +313,11 @@ class VideoDecoder:
         stream, container = self._stream, self._container
         self._codec = stream.codec_context
         _check_pixels(self._codec.width, self._codec.height)
+        self._alpha_codec = alpha_codec(stream)
+        self._codec = self._alpha_codec or self._codec
+        edges = read_crop(container.name, container.format.name, container.streams.video.index(stream))
+        self._cropper = Cropper(edges) if edges else None
+        self._deinterlacer = Deinterlacer()
         self._codec.options = {"max_pixels": str(_max_pixels())}  # they may change on the way
         self._codec.thread_type = "AUTO"
         if threads is not None:
@@ -341,10 +351,9 @@ class VideoDecoder:
             self._head.append(second)
         orientation = _orientation(first)
         aspect = self._stream.sample_aspect_ratio or self._codec.sample_aspect_ratio
-        aspect = float(aspect) if aspect else 1.0
-        geometry = PictureGeometry(
-            aspect if 0.1 <= aspect <= 10.0 else 1.0, orientation, VideoReformatter, {}
-        )
+        self._codec_aspect = float(self._codec.sample_aspect_ratio or 0.0)
+        self._has_own_aspect = self._container.format.name.startswith(_KEEPING_ASPECT)
+        geometry = PictureGeometry(_sane_aspect(float(aspect or 1.0)), orientation, VideoReformatter, {})
         width, height = geometry.display_size(first.width, first.height)
         self.info = VideoInfo(
             duration_seconds=self._declared_seconds(),
@@ -398,6 +407,8 @@ class VideoDecoder:
             if packet is not None and packet.size:
                 self._packets_read += 1
                 self._note_skipped(packet)
+                if self._alpha_codec is not None and self._skip == "nonkey" and not packet.is_keyframe:
+                    continue  # libvpx leaves nothing out by itself
             try:
                 pictures = self._codec.decode(packet)
             except EOFError:
@@ -410,7 +421,7 @@ class VideoDecoder:
             self._frames_decoded += len(pictures)
             if _limits is not None:
                 _check_course(self._frames_decoded, self._clock.last_seconds, self._packets_read, _limits)
-            yield from pictures
+            yield from pictures if self._cropper is None else map(self._cropper, pictures)
 
     def _pictures(self) -> Iterator[Any]:
         while self._head:
@@ -424,7 +435,35 @@ class VideoDecoder:
             end = (stamp + (packet.duration or 0)) * self._time_base_seconds
             self._end_seconds = max(self._end_seconds, end - self._clock.offset_seconds)
 
-    def _timed(self, picture: Any) -> DecodedFrame | None:
+    def _in_context(self) -> Iterator[tuple[Any, Fields, PictureGeometry]]:
+        """Each picture with its neighbours and its geometry, one picture late."""
+        previous: Any = None
+        current: tuple[Any, PictureGeometry] | None = None
+        for picture in self._pictures():
+            following = picture, self._geometry_now()
+            if current is not None:
+                yield current[0], self._fields(previous, picture), current[1]
+                previous = current[0]
+            current = following
+        if current is not None:
+            yield current[0], self._fields(previous, None), current[1]
+
+    def _fields(self, previous: Any, following: Any) -> Fields:
+        if self._skip == "nonkey":  # those beside it are no neighbours in time
+            previous = following = None
+        return Fields(previous, following, self._deinterlacer)
+
+    def _geometry_now(self) -> PictureGeometry:
+        """Of what the codec gave out just now: the pixel aspect may change on the way."""
+        aspect = float(self._codec.sample_aspect_ratio or 0.0)
+        if aspect == self._codec_aspect or self._head:
+            return self._geometry
+        self._codec_aspect = aspect
+        if not self._has_own_aspect:
+            self._geometry = replace(self._geometry, pixel_aspect=_sane_aspect(aspect))
+        return self._geometry
+
+    def _timed(self, picture: Any, fields: Fields, geometry: PictureGeometry) -> DecodedFrame | None:
         """The frame with its time, or None where that does not ascend."""
         pts = self._clock.time_of(picture.pts, picture.dts)
         if pts is None:
@@ -436,7 +475,8 @@ class VideoDecoder:
         self._end_seconds = max(self._end_seconds, end)
         if picture.is_corrupt:
             self.broken_packets += 1
-        return DecodedFrame(pts, duration or None, bool(picture.key_frame), picture, self._geometry)
+        is_key = bool(picture.key_frame) or (self._alpha_codec is not None and self._skip == "nonkey")
+        return DecodedFrame(pts, duration or None, is_key, picture, geometry, fields)
 
     # Judging
 
@@ -575,6 +615,10 @@ def _sane(value: Any, largest: float) -> float | None:
     except (TypeError, ValueError, OverflowError, ZeroDivisionError):
         return None
     return number if math.isfinite(number) and 0 < number <= largest else None
+
+
+def _sane_aspect(aspect: float) -> float:
+    return aspect if 0.1 <= aspect <= 10.0 else 1.0
 
 
 def _clock_seconds(clock: str) -> float:
