@@ -88,6 +88,16 @@ def as_plain(picture: Any, reformatter: Any, width: int, height: int, interpolat
     return made
 
 
+def over_black(picture: Any, matte: Any, reformatter: Any) -> Any:
+    """A picture in 8-bit RGB as its alpha, a grey picture of the same size, lets it be seen."""
+    size = picture.width, picture.height
+    colour = pixels(picture, reformatter, *size, BICUBIC)
+    opacity = pixels(matte, reformatter, *size, BICUBIC)[:, :, :1].astype(np.float32) / np.float32(255.0)
+    made = type(picture).from_ndarray(np.rint(colour * opacity).astype(np.uint8), "rgb24")
+    made.pts, made.time_base = picture.pts, picture.time_base
+    return made
+
+
 def is_planar_yuv(pixel_format: Any) -> bool:
     """Whether plane 0 is luma by itself, in 8 to 16 little-endian bits."""
     name = pixel_format.name

@@ -26,6 +26,7 @@ from encoders.errors import (
     NotFoundError,
     StillPictureError,
 )
+from indexer.animations import animation_in, moments
 from indexer.clock import FrameClock
 from indexer.container_crop import read_crop
 from indexer.containers import (
@@ -39,7 +40,7 @@ from indexer.containers import (
 )
 from indexer.frame import DecodedFrame, Fields, Orientation, PictureGeometry
 from indexer.limits import WorkerLimits
-from indexer.pictures import Cropper, Deinterlacer, alpha_codec
+from indexer.pictures import Cropper, Deinterlacer, alpha_codec, as_video, still_picture
 from indexer.recorded import recorded_seconds
 from indexer.types import VideoInfo
 
@@ -55,6 +56,7 @@ _OPEN_OPTIONS = {
     "format_whitelist": allowed_formats(av.formats_available),
 }
 _MAX_PICTURE_BYTES = 2**28
+_HEAD_BYTES = 1 << 16
 _MAX_PIXELS = 2**27  # 16K by 8K; a header that claims more is broken or hostile
 _MAX_DURATION_SECONDS = 100 * 86400.0  # beyond, times are broken or hostile
 _MAX_FPS = 1000.0
@@ -143,27 +145,36 @@ def decode_picture(path: str) -> DecodedFrame:
         DecodeError: It cannot be read.
     """
     check_readable(path)
+    if animation_in(path) is not None:
+        return _first_moment(path)
     formats = picture_formats(av.formats_available)
     options = {**open_options(), "format_whitelist": formats, "protocol_whitelist": ""}
     try:
         # By content alone: a name such as "%d.png" would make FFmpeg look for other files.
         with (
             open(path, "rb") as file,
-            av.open(io.BytesIO(file.read(_MAX_PICTURE_BYTES)), "r", options=options) as opened,
+            io.BytesIO(file.read(_MAX_PICTURE_BYTES)) as content,
+            av.open(content, "r", options=options) as opened,
         ):
             codec = opened.streams.video[0].codec_context
             _check_pixels(codec.width, codec.height)
             codec.options = {"max_pixels": str(_max_pixels())}  # where only decoding tells the size
-            first = _first_picture(opened)
+            first, shown = _first_picture(opened, content.getvalue()[:_HEAD_BYTES])
     except (av.FFmpegError, IndexError, StopIteration, MemoryError, ValueError):
         raise NotAVideoError("this is no picture in any format that is known here") from None
     geometry = PictureGeometry(1.0, _orientation(first), VideoReformatter, {})
-    return DecodedFrame(0.0, None, True, first, geometry)
+    return DecodedFrame(0.0, None, True, shown, geometry)
 
 
-def _first_picture(opened: Any) -> Any:
+def _first_moment(path: str) -> DecodedFrame:
+    first = next(moments(path, _max_pixels(), least_frames=1))
+    picture = av.VideoFrame.from_ndarray(first.rgba, "rgba")
+    return DecodedFrame(0.0, None, True, picture, PictureGeometry(1.0, Orientation(), VideoReformatter, {}))
+
+
+def _first_picture(opened: Any, head: bytes) -> tuple[Any, Any]:
     try:
-        return next(opened.decode(video=0))
+        return still_picture(opened, head)
     except av.ArgumentError:  # a codec's own word for more pixels than it may decode
         raise DecodeError(
             f"the picture is broken, or has more than the {_max_pixels()} pixels that are taken: scale "
@@ -212,6 +223,7 @@ class VideoDecoder:
             DecodeError: It cannot be read.
         """
         check_readable(path)
+        self.path = path
         self.broken_packets = 0
         self.dropped_frames = 0
         self._packets_read = 0
@@ -220,7 +232,7 @@ class VideoDecoder:
         self._checks_end = True
         self._skip: Skip = "none"
         try:
-            self._container: Any = av.open(path, options=open_options(), metadata_errors="replace")
+            self._container: Any = _open(path)
         except MemoryError:
             raise DamagedVideoError("the header asks for absurd amounts of memory") from None
         except (av.FFmpegError, UnicodeError, ValueError) as error:
@@ -311,17 +323,11 @@ class VideoDecoder:
 
     def _set_up(self, threads: int | None) -> None:
         stream, container = self._stream, self._container
-        self._codec = stream.codec_context
-        _check_pixels(self._codec.width, self._codec.height)
-        self._alpha_codec = alpha_codec(stream)
-        self._codec = self._alpha_codec or self._codec
-        edges = read_crop(container.name, container.format.name, container.streams.video.index(stream))
+        self._threads = threads
+        self._set_up_codec()
+        edges = read_crop(self.path, container.format.name, container.streams.video.index(stream))
         self._cropper = Cropper(edges) if edges else None
         self._deinterlacer = Deinterlacer()
-        self._codec.options = {"max_pixels": str(_max_pixels())}  # they may change on the way
-        self._codec.thread_type = "AUTO"
-        if threads is not None:
-            self._codec.thread_count = threads
         self._time_base_seconds = float(stream.time_base or 0) or 1.0 / av.time_base
         is_discontinuous = bool(container.format.flags & _TS_DISCONTINUOUS)
         self._average_fps = _sane(stream.average_rate or stream.guessed_rate or stream.base_rate, _MAX_FPS)
@@ -338,13 +344,24 @@ class VideoDecoder:
         self._source = self._decoded()
         self._geometry = self._describe_first()
 
+    def _set_up_codec(self) -> None:
+        self._codec = self._stream.codec_context
+        _check_pixels(self._codec.width, self._codec.height)
+        self._alpha_codec = alpha_codec(self._stream)
+        self._codec = self._alpha_codec or self._codec
+        self._codec.options = {"max_pixels": str(_max_pixels())}  # they may change on the way
+        self._codec.thread_type = "AUTO"
+        if self._threads is not None:
+            self._codec.thread_count = self._threads
+
     def _describe_first(self) -> PictureGeometry:
         """Decodes until the first frame, which alone knows the display matrix."""
         first = next(self._source, None)
         if first is None:
             raise self._nothing_decoded()
         self._head.append(first)
-        if is_picture_format(self._container.format.name):
+        brand = self._container.metadata.get("major_brand", "")
+        if is_picture_format(self._container.format.name, brand):
             second = next(self._source, None)
             if second is None:
                 raise StillPictureError(STILL_PICTURE)
@@ -355,13 +372,14 @@ class VideoDecoder:
         self._has_own_aspect = self._container.format.name.startswith(_KEEPING_ASPECT)
         geometry = PictureGeometry(_sane_aspect(float(aspect or 1.0)), orientation, VideoReformatter, {})
         width, height = geometry.display_size(first.width, first.height)
+        animation = animation_in(self.path)
         self.info = VideoInfo(
             duration_seconds=self._declared_seconds(),
             width=width,
             height=height,
             average_fps=self._average_fps,
-            codec=self._codec.codec.canonical_name,
-            container=self._container.format.name,
+            codec=animation or self._codec.codec.canonical_name,
+            container=animation or self._container.format.name,
             start_seconds=self._clock.time_of(first.pts, first.dts) or 0.0,
             recorded_at=recorded_seconds(
                 (one.metadata.get("creation_time") for one in (self._container, self._stream)), time.time()
@@ -559,6 +577,12 @@ class VideoDecoder:
             )
         except av.FFmpegError:
             return False
+
+
+def _open(path: str) -> Any:
+    """The engine's container for a file; of an animation that it cannot read, for what that was made into."""
+    made = None if animation_in(path) is None else as_video(moments(path, _max_pixels()))
+    return av.open(made or path, options=open_options(), metadata_errors="replace")
 
 
 def starts_at(container: Any) -> float:

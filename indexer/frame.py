@@ -310,5 +310,7 @@ def _samples(plane: Any, bits: int, side: int | None) -> NDArray[np.uint8]:
         rows = rows[::-1]
     if side is not None:
         step = max(1, max(rows.shape) // side)
-        rows = rows[step // 2 :: step, step // 2 :: step]
+        # Of a sliver, thinner than a step, the middle.
+        first_row, first_column = (min(step // 2, length // 2) for length in rows.shape)
+        rows = rows[first_row::step, first_column::step]
     return rows if bits == 8 else (rows >> (bits - 8)).astype(np.uint8)

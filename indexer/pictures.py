@@ -1,22 +1,29 @@
-"""What the engine does to pictures on their way: cropping, deinterlacing, alpha that travels beside them.
+"""What the engine does to pictures on their way: cropping, deinterlacing, alpha beside them, animations.
 
 Beside `indexer.decode` and `indexer.encode` the only module that imports `av`.
 """
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
 import av
 import av.filter
+from av.video.reformatter import VideoReformatter
 
+from encoders.errors import DecodeError
+from indexer.animations import Moment
+from indexer.colours import over_black
 from indexer.container_crop import Edges
 from indexer.fields import FieldJudge
 
 _ALPHA_CODECS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders leave the alpha out
 _LEAST_SIDE = 16
+_MATTES = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 
 
 class Cropper:
@@ -115,6 +122,66 @@ def alpha_codec(stream: Any) -> Any:
         return None
     made.extradata = context.extradata
     return made
+
+
+def still_picture(opened: Any, head: bytes) -> tuple[Any, Any]:
+    """The picture in a file as it was decoded, and over black where AVIF or HEIC keeps its alpha as a picture beside it.
+
+    Args:
+        opened: The engine's container.
+        head: The file's beginning.
+
+    Raises:
+        DecodeError: It is put together from tiles.
+    """
+    streams = opened.streams.video
+    if streams[0].disposition & av.stream.Disposition.dependent:
+        raise DecodeError(
+            "this HEIC picture is made of tiles, which are not put together here: save it as JPEG"
+        )
+    if len(streams) < 2 or not any(name in head for name in _MATTES):
+        only = next(opened.decode(video=0))
+        return only, only
+    found: dict[int, Any] = {}
+    for packet in opened.demux(streams):
+        for picture in packet.decode():
+            found.setdefault(packet.stream.index, picture)  # of one that flushes, its number is not set
+    first = found[streams[0].index]
+    mattes = [found[stream.index] for stream in streams[1:] if stream.index in found]
+    for matte in mattes:
+        is_alike = (matte.width, matte.height) == (first.width, first.height)
+        if is_alike and matte.format.name.startswith("gray"):
+            return first, over_black(first, matte, VideoReformatter())
+    return first, first
+
+
+def as_video(moments: Iterable[Moment], on_progress: Callable[[], None] = lambda: None) -> io.BytesIO:
+    """An animation as a Matroska file in memory, without loss: what reads videos reads it, too.
+
+    Args:
+        moments: Of one size.
+        on_progress: Called for each.
+    """
+    file = io.BytesIO()
+    tick = Fraction(1, 1000)
+    with av.open(file, "w", format="matroska") as output:
+        stream: Any = None
+        for moment in moments:
+            if stream is None:
+                stream = output.add_stream("ffv1", rate=1000)
+                stream.height, stream.width = moment.rgba.shape[:2]
+                stream.pix_fmt = "bgra"
+                stream.codec_context.time_base = tick
+            picture = av.VideoFrame.from_ndarray(moment.rgba, "rgba").reformat(format="bgra")
+            picture.pts, picture.time_base, picture.duration = moment.start_ms, tick, moment.duration_ms
+            for packet in stream.encode(picture):
+                packet.duration = moment.duration_ms
+                output.mux(packet)
+            on_progress()
+        if stream is not None:
+            output.mux(stream.encode(None))
+    file.seek(0)
+    return file
 
 
 def _key(picture: Any) -> tuple[Any, ...]:
