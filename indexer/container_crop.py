@@ -192,10 +192,10 @@ def _edges(aperture: tuple[int, ...], width: int, height: int) -> Edges:
     wide, high, right, down = (Fraction(*aperture[place : place + 2]) for place in (0, 2, 4, 6))
     if not (0 < wide <= width and 0 < high <= height):
         return Edges()
-    left = (width - wide) / 2 + right
-    top = (height - high) / 2 + down
-    sides = (left, top, width - wide - left, height - high - top)
-    return Edges(*(_sane(math.floor(side)) for side in sides)) if min(sides) >= 0 else Edges()
+    left = math.floor((width - wide) / 2 + right)
+    top = math.floor((height - high) / 2 + down)
+    sides = (left, top, width - left - math.floor(wide), height - top - math.floor(high))
+    return Edges(*(_sane(side) for side in sides)) if min(sides) >= 0 else Edges()
 
 
 def _inside(file: BinaryIO, begin: int, end: int, wanted: bytes) -> tuple[int, int] | None:

@@ -8,11 +8,13 @@ an error at the end.
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, Self
 
 import av
@@ -442,9 +444,13 @@ class VideoDecoder:
             yield from pictures if self._cropper is None else map(self._cropper, pictures)
 
     def _pictures(self) -> Iterator[Any]:
-        while self._head:
+        source = self._source
+        while True:
+            if not self._head:
+                self._head.extend(itertools.islice(source, 1))
+            if not self._head or source is not self._source:
+                return
             yield self._head.popleft()
-        yield from self._source
 
     def _note_skipped(self, packet: Any) -> None:
         """Keeps the end of the video known where frames are skipped on purpose."""
@@ -454,27 +460,31 @@ class VideoDecoder:
             self._end_seconds = max(self._end_seconds, end - self._clock.offset_seconds)
 
     def _in_context(self) -> Iterator[tuple[Any, Fields, PictureGeometry]]:
-        """Each picture with its neighbours and its geometry, one picture late."""
+        """Each picture with what lies around it and its geometry."""
         previous: Any = None
-        current: tuple[Any, PictureGeometry] | None = None
+        latest: Fields | None = None
         for picture in self._pictures():
-            following = picture, self._geometry_now()
-            if current is not None:
-                yield current[0], self._fields(previous, picture), current[1]
-                previous = current[0]
-            current = following
-        if current is not None:
-            yield current[0], self._fields(previous, None), current[1]
+            if latest is not None:
+                latest.settle(picture)
+            if self._skip == "nonkey":  # those beside it are no neighbours in time
+                fields = Fields(None, None, self._deinterlacer)
+            else:
+                fields = latest = Fields(previous, partial(self._peek, self._source), self._deinterlacer)
+            yield picture, fields, self._geometry_now()
+            previous = picture
+        if latest is not None:
+            latest.settle(None)
 
-    def _fields(self, previous: Any, following: Any) -> Fields:
-        if self._skip == "nonkey":  # those beside it are no neighbours in time
-            previous = following = None
-        return Fields(previous, following, self._deinterlacer)
+    def _peek(self, source: Iterator[Any]) -> Any:
+        """The picture whose turn is next; None where there is none, or where seeking went elsewhere."""
+        if source is self._source and not self._head:
+            self._head.extend(itertools.islice(source, 1))
+        return self._head[0] if source is self._source and self._head else None
 
     def _geometry_now(self) -> PictureGeometry:
         """Of what the codec gave out just now: the pixel aspect may change on the way."""
         aspect = float(self._codec.sample_aspect_ratio or 0.0)
-        if aspect == self._codec_aspect or self._head:
+        if aspect == self._codec_aspect:
             return self._geometry
         self._codec_aspect = aspect
         if not self._has_own_aspect:

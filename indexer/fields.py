@@ -22,9 +22,10 @@ Order = Literal["tff", "bff"]  # which lines were taken first: the top field's (
 
 _MOVED = 12  # grey levels of 255 by which a sample differs from that of a neighbouring frame
 _LEAST_MOVED = 0.002  # of the samples; below, nothing is said
-_LIKELY, _SURE = 1.12, 1.35  # times as far from one neighbour as from the other
+_LIKELY, _SURE = 1.15, 1.35  # times as far from one neighbour as from the other
 _COMBED = 0.75  # roughness of the frame as it is, over that of lines of neighbouring moments
-_COLUMNS = 160
+_COLUMNS = 96
+_TOOTH, _LEAST_TEETH = 12, 0.003  # grey levels of a comb's tooth; share of the samples that are teeth
 _LEAST_LINES = 16
 _MOST = 6  # votes that are remembered
 
@@ -43,28 +44,29 @@ class Vote:
 
 
 def vote(previous: Any, picture: Any, following: Any) -> Vote | None:
-    """Whether a frame is woven of two fields; None where too little moves to say.
+    """Whether a frame is woven of two fields; None where it has no combs, or too little moves to say.
 
     Args:
         previous, picture, following: Three successive pictures of the engine, of one size and format.
     """
     if not _is_judged(picture):
         return None
-    before, now, after = (_columns(one) for one in (previous, picture, following))
-    moved = (cv2.absdiff(before, now) > _MOVED) | (cv2.absdiff(after, now) > _MOVED)
-    moved = moved[1:-1]
-    if moved.mean() < _LEAST_MOVED:
+    luma = _columns(picture)
+    if not _may_be_combed(luma):
         return None
-    around = now[:-2] + now[2:]  # of each inner line, the lines above and below
-    own = _sums(around, now, moved).sum()
-    earlier, later = _sums(around, before, moved), _sums(around, after, moved)
+    before, after = _columns(previous), _columns(following)
+    change = cv2.max(cv2.absdiff(before, luma), cv2.absdiff(after, luma))[1:-1]
+    moved = cv2.threshold(change, _MOVED, 255, cv2.THRESH_BINARY)[1]
+    if cv2.countNonZero(moved) < _LEAST_MOVED * moved.size:
+        return None
+    around = cv2.addWeighted(luma[:-2], 0.5, luma[2:], 0.5, 0)  # of each inner line, those above and below
+    own, earlier, later = (_roughness(around, lines, moved) for lines in (luma, before, after))
     # Inner line 0 is line 1 of the picture: the odd lines, those of the bottom field, come first.
-    top_first = earlier[0::2].sum() + later[1::2].sum()
-    bottom_first = earlier[1::2].sum() + later[0::2].sum()
+    top_first, bottom_first = earlier[0] + later[1], earlier[1] + later[0]
     near, far = min(top_first, bottom_first), max(top_first, bottom_first)
-    if far < _LIKELY * near or own < _COMBED * near:
+    if far < _LIKELY * near or sum(own) < _COMBED * near:
         return Vote(None, False)
-    return Vote("tff" if top_first < bottom_first else "bff", bool(far >= _SURE * near))
+    return Vote("tff" if top_first < bottom_first else "bff", far >= _SURE * near)
 
 
 class FieldJudge:
@@ -77,19 +79,20 @@ class FieldJudge:
     def order_of(self, previous: Any, picture: Any, following: Any) -> Order | None:
         """The order of the fields where the frame is to be deinterlaced, else None.
 
-        A sure frame is taken at its word; a likely one, or one in which little moves, where frames
-        before it were interlaced.
+        A sure frame is taken at its word, a likely one where frames before it were woven alike.
         """
         heard = vote(previous, picture, following)
         if heard is None:
-            return self._order if self._score >= _MOST // 2 else None
+            return None
         if heard.order is None:
             self._score = max(-_MOST, self._score - 1)
             return None
-        was = self._score
-        self._score = min(_MOST, max(self._score, -2) + 1)
-        self._order = heard.order
-        return heard.order if heard.is_sure or was >= 2 else None
+        is_alike = heard.order == self._order and self._score >= _MOST // 2
+        is_alike = heard.order == self._order and self._score >= _MOST // 2
+        if heard.is_sure:
+            self._score = min(_MOST, max(self._score, 0) + 1)
+            self._order = heard.order
+        return heard.order if heard.is_sure or is_alike else None
 
 
 def _is_judged(picture: Any) -> bool:
@@ -97,20 +100,30 @@ def _is_judged(picture: Any) -> bool:
     return known and picture.height >= _LEAST_LINES
 
 
-def _columns(picture: Any) -> NDArray[np.int16]:
-    """All lines of luma at about 160 columns, int16 (h, w), 0..255."""
+def _may_be_combed(luma: NDArray[np.uint8]) -> bool:
+    """Whether lines often differ more from the next than from the next but one: combs, or fine lines."""
+    teeth = cv2.subtract(cv2.absdiff(luma[:-2], luma[1:-1]), cv2.absdiff(luma[:-2], luma[2:]))
+    return cv2.countNonZero(cv2.threshold(teeth, _TOOTH, 1, cv2.THRESH_BINARY)[1]) > _LEAST_TEETH * teeth.size
+
+
+def _columns(picture: Any) -> NDArray[np.uint8]:
+    """All lines of luma at about 100 columns, uint8 (h, w)."""
     plane, bits = picture.planes[0], bits_of(picture)
     dtype = np.dtype(np.uint8 if bits == 8 else np.uint16)
     stride = abs(plane.line_size) // dtype.itemsize
     rows = np.frombuffer(plane, dtype).reshape(plane.height, stride)[:, : plane.width]
     step = max(1, plane.width // _COLUMNS)
     rows = rows[:, step // 2 :: step]
-    return (rows if bits == 8 else rows >> (bits - 8)).astype(np.int16)
+    return np.ascontiguousarray(rows) if bits == 8 else (rows >> (bits - 8)).astype(np.uint8)
 
 
-def _sums(
-    around: NDArray[np.int16], lines: NDArray[np.int16], moved: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Of each inner line, how rough the picture is when it lies between its neighbours, float64 (h - 2,)."""
-    rough = cv2.absdiff(around, 2 * lines[1:-1])
-    return np.asarray((rough * moved).sum(axis=1, dtype=np.float64))
+def _roughness(around: Any, lines: Any, moved: Any) -> tuple[float, float]:
+    """How rough the picture is where lines lie between their neighbours: odd lines, then even ones.
+
+    Args:
+        around: uint8 (h - 2, w), the mean of the lines above and below each inner one.
+        lines: uint8 (h, w).
+        moved: uint8 (h - 2, w), 255 where to look.
+    """
+    rough = cv2.bitwise_and(cv2.absdiff(around, lines[1:-1]), moved)
+    return cv2.norm(rough[0::2], cv2.NORM_L1), cv2.norm(rough[1::2], cv2.NORM_L1)

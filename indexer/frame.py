@@ -120,18 +120,38 @@ class PictureGeometry:
         return (height, wide) if self.orientation.transpose else (wide, height)
 
 
-@dataclass(frozen=True, slots=True)
 class Fields:
     """What it takes to make a progressive picture of a frame, where it is not one.
 
-    Attributes:
-        previous, following: The engine's pictures right before and after it; None where there are none.
-        deinterlace: Makes it, out of the picture, the one before and the one after.
+    The picture after it is decoded ahead of its turn only where it is asked for too soon.
+
+    Args:
+        previous: The engine's picture right before; None where there is none.
+        look_ahead: Gives the one right after, or None.
+        deinterlace: Makes a progressive picture out of a picture, the one before and the one after.
     """
 
-    previous: Any
-    following: Any
-    deinterlace: Callable[[Any, Any, Any], Any]
+    __slots__ = ("_deinterlace", "_following", "_look_ahead", "_previous")
+
+    def __init__(
+        self,
+        previous: Any,
+        look_ahead: Callable[[], Any] | None,
+        deinterlace: Callable[[Any, Any, Any], Any],
+    ) -> None:
+        self._previous, self._following = previous, None
+        self._look_ahead = look_ahead
+        self._deinterlace = deinterlace
+
+    def settle(self, following: Any) -> None:
+        """Tells what came right after, None where nothing did."""
+        self._following, self._look_ahead = following, None
+
+    def progressive(self, picture: Any) -> Any:
+        """The engine's picture without combs."""
+        if self._look_ahead is not None:
+            self._following = self._look_ahead()
+        return self._deinterlace(picture, self._previous, self._following)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +186,9 @@ class DecodedFrame:
 
     def progressive(self) -> DecodedFrame:
         """The frame without combs and by itself, so that it may be kept without its neighbours."""
-        fields = self.fields
-        if fields is None:
+        if self.fields is None:
             return self
-        picture = fields.deinterlace(self.picture, fields.previous, fields.following)
-        return replace(self, picture=picture, fields=None)
+        return replace(self, picture=self.fields.progressive(self.picture), fields=None)
 
     def thumbnail(self) -> Thumbnail:
         """Samples for shot detection, taken without a conversion where the format allows."""
@@ -310,7 +328,8 @@ def _samples(plane: Any, bits: int, side: int | None) -> NDArray[np.uint8]:
         rows = rows[::-1]
     if side is not None:
         step = max(1, max(rows.shape) // side)
-        # Of a sliver, thinner than a step, the middle.
-        first_row, first_column = (min(step // 2, length // 2) for length in rows.shape)
-        rows = rows[first_row::step, first_column::step]
+        if min(rows.shape) > step // 2:
+            rows = rows[step // 2 :: step, step // 2 :: step]
+        else:  # of a sliver, thinner than a step, the middle
+            rows = rows[min(step, len(rows)) // 2 :: step, min(step, rows.shape[1]) // 2 :: step]
     return rows if bits == 8 else (rows >> (bits - 8)).astype(np.uint8)

@@ -46,9 +46,11 @@ class Cropper:
         height = picture.height - edges.top - edges.bottom
         if width < 1 or height < 1:
             return picture
-        key = _key(picture)
+        # An odd number of lines less on top would make its first field the second.
+        top = edges.top - edges.top % 2 if picture.interlaced_frame else edges.top
+        key = (*_key(picture), top)
         if key != self._key:
-            arguments = f"w={width}:h={height}:x={edges.left}:y={edges.top}"
+            arguments = f"w={width}:h={height}:x={edges.left}:y={top}:exact=1"
             self._graph, self._source, self._sink = _graph(picture, "crop", arguments)
             self._key = key
         self._source.push(picture)
@@ -125,7 +127,7 @@ def alpha_codec(stream: Any) -> Any:
 
 
 def still_picture(opened: Any, head: bytes) -> tuple[Any, Any]:
-    """The picture in a file as it was decoded, and over black where AVIF or HEIC keeps its alpha as a picture beside it.
+    """The picture in a file as it was decoded, and as seen: AVIF and HEIC keep alpha beside it.
 
     Args:
         opened: The engine's container.
