@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from indexer.tone import is_hdr, needs_mapping, to_sdr
 
-AREA, BICUBIC = 0x20, 0x4  # swscale's flags
+AREA, BICUBIC, ACCURATE_ROUNDING = 0x20, 0x4, 0x40000  # swscale's flags
 LIMITED, FULL = 1, 2
 BT709, BT601, BT2020 = 1, 5, 9  # swscale's colour matrices; AVFrame.colorspace uses the same
 _MATRICES = {1: BT709, 4: 4, 5: BT601, 6: BT601, 7: 7, 9: BT2020, 10: BT2020}

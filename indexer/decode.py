@@ -294,6 +294,8 @@ class VideoDecoder:
             self._container.seek(target, stream=self._stream, backward=True)
         except (av.FFmpegError, OverflowError):
             self._container.seek(0, stream=self._stream, backward=True)
+        if self._alpha_codec is not None:
+            self._alpha_codec.flush_buffers()  # the container knows only its own
         self._source = self._decoded()
 
     def shown_seconds(self, frame: DecodedFrame) -> float:

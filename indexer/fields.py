@@ -24,6 +24,8 @@ _MOVED = 12  # grey levels of 255 by which a sample differs from that of a neigh
 _LEAST_MOVED = 0.002  # of the samples; below, nothing is said
 _LIKELY, _SURE = 1.15, 1.35  # times as far from one neighbour as from the other
 _COMBED = 0.75  # roughness of the frame as it is, over that of lines of neighbouring moments
+_LEAST_STILL, _TOOTHLESS = 0.1, 0.2  # share that stands still; its share of teeth over that of what moves
+_AROUND = np.ones((5, 3), np.uint8)
 _COLUMNS = 96
 _TOOTH, _LEAST_TEETH = 12, 0.003  # grey levels of a comb's tooth; share of the samples that are teeth
 _LEAST_LINES = 16
@@ -52,7 +54,8 @@ def vote(previous: Any, picture: Any, following: Any) -> Vote | None:
     if not _is_judged(picture):
         return None
     luma = _columns(picture)
-    if not _may_be_combed(luma):
+    teeth = _teeth(luma)
+    if cv2.countNonZero(teeth) < _LEAST_TEETH * teeth.size:
         return None
     before, after = _columns(previous), _columns(following)
     change = cv2.max(cv2.absdiff(before, luma), cv2.absdiff(after, luma))[1:-1]
@@ -66,7 +69,16 @@ def vote(previous: Any, picture: Any, following: Any) -> Vote | None:
     near, far = min(top_first, bottom_first), max(top_first, bottom_first)
     if far < _LIKELY * near or sum(own) < _COMBED * near:
         return Vote(None, False)
-    return Vote("tff" if top_first < bottom_first else "bff", far >= _SURE * near)
+    # Fine lines are there also where nothing moves; combs are not.
+    region = cv2.dilate(moved, _AROUND)
+    region_count = cv2.countNonZero(region)
+    moved_teeth = cv2.countNonZero(cv2.bitwise_and(teeth, region))
+    still_count, still_teeth = moved.size - region_count, cv2.countNonZero(teeth) - moved_teeth
+    is_combed_by_moving = (
+        still_count > _LEAST_STILL * moved.size
+        and still_teeth * region_count < _TOOTHLESS * moved_teeth * still_count
+    )
+    return Vote("tff" if top_first < bottom_first else "bff", is_combed_by_moving or far >= _SURE * near)
 
 
 class FieldJudge:
@@ -100,10 +112,10 @@ def _is_judged(picture: Any) -> bool:
     return known and picture.height >= _LEAST_LINES
 
 
-def _may_be_combed(luma: NDArray[np.uint8]) -> bool:
-    """Whether lines often differ more from the next than from the next but one: combs, or fine lines."""
-    teeth = cv2.subtract(cv2.absdiff(luma[:-2], luma[1:-1]), cv2.absdiff(luma[:-2], luma[2:]))
-    return cv2.countNonZero(cv2.threshold(teeth, _TOOTH, 1, cv2.THRESH_BINARY)[1]) > _LEAST_TEETH * teeth.size
+def _teeth(luma: NDArray[np.uint8]) -> Any:
+    """255 where a line differs more from the next than from the next but one: combs, or fine lines."""
+    excess = cv2.subtract(cv2.absdiff(luma[:-2], luma[1:-1]), cv2.absdiff(luma[:-2], luma[2:]))
+    return cv2.threshold(excess, _TOOTH, 255, cv2.THRESH_BINARY)[1]
 
 
 def _columns(picture: Any) -> NDArray[np.uint8]:

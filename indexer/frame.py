@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.colours import (
+    ACCURATE_ROUNDING,
     AREA,
     BICUBIC,
     BT709,
@@ -259,17 +260,19 @@ class DecodedFrame:
             width, height: Of the stored picture, in pixels; pixel aspect is up to the caller.
         """
         picture = self.progressive()._plain(width, height)
+        matrix = matrix_of(picture)
         shrinks = width < picture.width or height < picture.height
+        how = (AREA if shrinks else BICUBIC) | (0 if matrix == BT709 else ACCURATE_ROUNDING)
         scaled = self.geometry.reformatter("planar").reformat(
             picture,
             width=width,
             height=height,
             format="yuv420p",
-            src_colorspace=matrix_of(picture),
+            src_colorspace=matrix,
             dst_colorspace=BT709,
             src_color_range=FULL if is_full_range(picture) else LIMITED,
             dst_color_range=LIMITED,
-            interpolation=AREA if shrinks else BICUBIC,
+            interpolation=how,
             threads=1,
         )
         scaled.colorspace = BT709
