@@ -41,7 +41,7 @@ def write_signal(
     primaries: int = 9,
     matrix: int = 9,
     fps: int = 10,
-    codec: str = "libx265",
+    codec: str = "ffv1",
     pixel_format: str = "yuv420p10le",
     color_range: int = 1,
 ) -> Path:
@@ -53,8 +53,6 @@ def write_signal(
         context = stream.codec_context
         context.color_trc, context.color_primaries = transfer, primaries
         context.colorspace, context.color_range = matrix, color_range
-        if codec == "libx265":
-            context.options = {"preset": "ultrafast", "crf": "8", "x265-params": "log-level=none"}
         if codec == "libsvtav1":
             context.options = {"preset": "8", "crf": "8"}
         for number, signal in enumerate(signals):
