@@ -170,7 +170,7 @@ def as_video(moments: Iterable[Moment], on_progress: Callable[[], None] = lambda
         stream: Any = None
         for moment in moments:
             if stream is None:
-                stream = output.add_stream("ffv1", rate=1000)
+                stream = output.add_stream("ffv1", rate=Fraction(1000, moment.duration_ms))
                 stream.height, stream.width = moment.rgba.shape[:2]
                 stream.pix_fmt = "bgra"
                 stream.codec_context.time_base = tick

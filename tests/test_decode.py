@@ -427,6 +427,7 @@ def test_animations_are_footage(tmp_path: Path, name: str) -> None:
     info = probe(str(path))
     assert (info.width, info.height) == (WIDTH, HEIGHT)
     assert info.duration_seconds in (None, pytest.approx(1.5, abs=0.001))
+    assert info.average_fps == pytest.approx(10.0)
     assert np.abs(decode_picture(str(path)).rgb(HEIGHT).astype(int) - moving(1)[0]).mean() < 12
 
 
