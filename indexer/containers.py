@@ -26,6 +26,12 @@ _PICTURE_FORMATS = {
 # Formats in which a stream of one frame is a picture and a stream of more is an animation.
 _ANIMATION_FORMATS = {"apng", "gif", "jpegxl_anim", "webp", "mjpeg", "mjpeg_2000"}
 
+# Of AVIF, HEIF and their kin (MP4 registration authority; ISO/IEC 23008-12, annex B).
+_PICTURE_BRANDS = frozenset(
+    """avif avis avio mif1 mif2 mif3 msf1 miaf heic heix heim heis hevc hevx hevm hevs avci avcs vvic vvis
+    jpeg jpgs j2ki j2is""".split()  # noqa: SIM905
+)
+
 _PLAYLIST_OPENINGS = (b"#EXTM3U", b"ffconcat version", b"[playlist]", b"v=0\r\n", b"v=0\n", b"RTSP")
 _PICTURE_OPENINGS = (
     b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\x00", b"MM\x00*", b"8BPS", b"v/1\x01",
@@ -55,9 +61,14 @@ def picture_formats(names: Iterable[str]) -> str:
     return ",".join(sorted([*pictures, *_ANIMATION_FORMATS, "mov", "avif"]))
 
 
-def is_picture_format(container: str) -> bool:
-    """Whether a single frame in this format is a still picture rather than a very short video."""
-    return container in _ANIMATION_FORMATS
+def is_picture_format(container: str, brand: str = "") -> bool:
+    """Whether a single frame in this format is a still picture rather than a very short video.
+
+    Args:
+        container: FFmpeg's name of the format.
+        brand: Of an ISO file (ISO/IEC 14496-12), which tells AVIF and HEIC from MP4.
+    """
+    return container in _ANIMATION_FORMATS or brand.strip().lower() in _PICTURE_BRANDS
 
 
 def declares_duration(container: str) -> bool:

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, Self
 
 import av
@@ -27,8 +28,10 @@ from encoders.errors import (
     NotFoundError,
     StillPictureError,
 )
+from indexer.animations import animation_in, moments
 from indexer.clock import FrameClock
 from indexer.clock_map import ClockMap, StampMender, map_clock, remembered_map
+from indexer.container_crop import read_crop
 from indexer.containers import (
     STILL_PICTURE,
     allowed_formats,
@@ -41,8 +44,9 @@ from indexer.containers import (
     refusal,
 )
 from indexer.film_stream import choose_film, film_streams, name_others
-from indexer.frame import DecodedFrame, Orientation, PictureGeometry
+from indexer.frame import DecodedFrame, Fields, Orientation, PictureGeometry
 from indexer.limits import WorkerLimits
+from indexer.pictures import Cropper, Deinterlacer, alpha_codec, as_video, still_picture
 from indexer.recorded import first_timecode, recorded_seconds
 from indexer.types import VideoInfo
 from search.file_names import os_path
@@ -61,6 +65,7 @@ _OPEN_OPTIONS = {
     "merge_pmt_versions": "1",
 }
 _MAX_PICTURE_BYTES = 2**28
+_HEAD_BYTES = 1 << 16
 _MAX_PIXELS = 2**27  # 16K by 8K; a header that claims more is broken or hostile
 _MAX_DURATION_SECONDS = 100 * 86400.0  # beyond, times are broken or hostile
 _MAX_FPS = 1000.0
@@ -75,6 +80,8 @@ _SEGMENTS_READ = 2  # by FFmpeg's demuxer of Matroska
 _ROUNDING_SECONDS = 1e-6  # of a time that was written down
 _MAX_DEMUX_ERRORS_IN_A_ROW = 64
 _BEFORE_START_SECONDS = 10.0
+# Containers whose header has a word on the shape of pixels; elsewhere the codec's holds, and may change.
+_KEEPING_ASPECT = ("mov", "matroska", "mxf", "asf", "avi", "gxf", "nut", "dv")
 
 
 # Of this program, which reads strangers' files and no others; None where it reads one's own.
@@ -156,27 +163,36 @@ def decode_picture(path: str) -> DecodedFrame:
         DecodeError: It cannot be read.
     """
     check_readable(path)
+    if animation_in(path) is not None:
+        return _first_moment(path)
     formats = picture_formats(av.formats_available)
     options = {**open_options(), "format_whitelist": formats, "protocol_whitelist": ""}
     try:
         # By content alone: a name such as "%d.png" would make FFmpeg look for other files.
         with (
             open(os_path(path), "rb") as file,
-            av.open(io.BytesIO(file.read(_MAX_PICTURE_BYTES)), "r", options=options) as opened,
+            io.BytesIO(file.read(_MAX_PICTURE_BYTES)) as content,
+            av.open(content, "r", options=options) as opened,
         ):
             codec = opened.streams.video[0].codec_context
             _check_pixels(codec.width, codec.height)
             codec.options = {"max_pixels": str(_max_pixels())}  # where only decoding tells the size
-            first = _first_picture(opened)
+            first, shown = _first_picture(opened, content.getvalue()[:_HEAD_BYTES])
     except (av.FFmpegError, IndexError, StopIteration, MemoryError, ValueError):
         raise NotAVideoError("this is no picture in any format that is known here") from None
     geometry = PictureGeometry(1.0, _orientation(first), VideoReformatter, {})
-    return DecodedFrame(0.0, None, True, first, geometry)
+    return DecodedFrame(0.0, None, True, shown, geometry)
 
 
-def _first_picture(opened: Any) -> Any:
+def _first_moment(path: str) -> DecodedFrame:
+    first = next(moments(path, _max_pixels(), least_frames=1))
+    picture = av.VideoFrame.from_ndarray(first.rgba, "rgba")
+    return DecodedFrame(0.0, None, True, picture, PictureGeometry(1.0, Orientation(), VideoReformatter, {}))
+
+
+def _first_picture(opened: Any, head: bytes) -> tuple[Any, Any]:
     try:
-        return next(opened.decode(video=0))
+        return still_picture(opened, head)
     except av.ArgumentError:  # a codec's own word for more pixels than it may decode
         raise DecodeError(
             f"the picture is broken, or has more than the {_max_pixels()} pixels that are taken: scale "
@@ -278,8 +294,8 @@ class VideoDecoder:
         self._skip = skip
         self._codec.skip_frame = {"none": "DEFAULT", "nonref": "NONREF", "nonkey": "NONKEY"}[skip]
         delivered = 0
-        for picture in self._pictures():
-            frame = self._timed(picture)
+        for picture, fields, geometry in self._in_context():
+            frame = self._timed(picture, fields, geometry)
             if frame is None:
                 # A picture before the first key frame of what was joined on is not missed.
                 is_leading = self._mender is not None and self._mender.is_leading(picture.pts or 0)
@@ -305,6 +321,8 @@ class VideoDecoder:
             self._reopen()  # times are counted frames, from the first one on
         else:
             self._seek_by_stamp(target)
+        if self._alpha_codec is not None:
+            self._alpha_codec.flush_buffers()  # the container knows only its own
         self._source = self._decoded()
 
     def _seek_by_stamp(self, target: int) -> None:
@@ -460,6 +478,9 @@ class VideoDecoder:
         stream, container = self._stream, self._container
         self._threads = threads
         self._set_up_codec()
+        edges = read_crop(self.path, container.format.name, container.streams.video.index(stream))
+        self._cropper = Cropper(edges) if edges else None
+        self._deinterlacer = Deinterlacer()
         self._time_base_seconds = float(stream.time_base or 0) or 1.0 / av.time_base
         rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
         # Of a few frames of raw DV the mean is made of rounding: the next best is then the rate.
@@ -481,6 +502,8 @@ class VideoDecoder:
     def _set_up_codec(self) -> None:
         self._codec = self._stream.codec_context
         _check_pixels(self._codec.width, self._codec.height)
+        self._alpha_codec = alpha_codec(self._stream)
+        self._codec = self._alpha_codec or self._codec
         self._codec.options = {"max_pixels": str(_max_pixels())}  # they may change on the way
         self._codec.thread_type = "AUTO"
         if self._threads is not None:
@@ -492,25 +515,26 @@ class VideoDecoder:
         if first is None:
             raise self._nothing_decoded()
         self._head.append(first)
-        if is_picture_format(self._container.format.name):
+        brand = self._container.metadata.get("major_brand", "")
+        if is_picture_format(self._container.format.name, brand):
             second = next(self._source, None)
             if second is None:
                 raise StillPictureError(STILL_PICTURE)
             self._head.append(second)
         orientation = _orientation(first)
         aspect = self._stream.sample_aspect_ratio or self._codec.sample_aspect_ratio
-        aspect = float(aspect) if aspect else 1.0
-        geometry = PictureGeometry(
-            aspect if 0.1 <= aspect <= 10.0 else 1.0, orientation, VideoReformatter, {}
-        )
+        self._codec_aspect = float(self._codec.sample_aspect_ratio or 0.0)
+        self._has_own_aspect = self._container.format.name.startswith(_KEEPING_ASPECT)
+        geometry = PictureGeometry(_sane_aspect(float(aspect or 1.0)), orientation, VideoReformatter, {})
         width, height = geometry.display_size(first.width, first.height)
+        animation = animation_in(self.path)
         self.info = VideoInfo(
             duration_seconds=self._declared_seconds(),
             width=width,
             height=height,
             average_fps=self._average_fps,
-            codec=self._codec.codec.canonical_name,
-            container=self._container.format.name,
+            codec=animation or self._codec.codec.canonical_name,
+            container=animation or self._container.format.name,
             start_seconds=self._clock.time_of(first.pts, first.dts) or 0.0,
             recorded_at=recorded_seconds((self._container.metadata, self._stream.metadata), time.time()),
             timecode=first_timecode(
@@ -556,6 +580,8 @@ class VideoDecoder:
                 self._packets_read += 1
                 self._last_byte = packet.pos or self._last_byte
                 self._note_skipped(packet)
+                if self._alpha_codec is not None and self._skip == "nonkey" and not packet.is_keyframe:
+                    continue  # libvpx leaves nothing out by itself
             try:
                 pictures = self._codec.decode(packet)
             except EOFError:
@@ -568,12 +594,16 @@ class VideoDecoder:
             self._frames_decoded += len(pictures)
             if _limits is not None:
                 _check_course(self._frames_decoded, self._clock.last_seconds, self._packets_read, _limits)
-            yield from pictures
+            yield from pictures if self._cropper is None else map(self._cropper, pictures)
 
     def _pictures(self) -> Iterator[Any]:
-        while self._head:
+        source = self._source
+        while True:
+            if not self._head:
+                self._head.extend(itertools.islice(source, 1))
+            if not self._head or source is not self._source:
+                return
             yield self._head.popleft()
-        yield from self._source
 
     def _note_skipped(self, packet: Any) -> None:
         """Keeps the end of the video known where frames are skipped on purpose."""
@@ -583,7 +613,39 @@ class VideoDecoder:
             end += (packet.duration or 0) * self._time_base_seconds or self._clock.step_seconds
             self._end_seconds = max(self._end_seconds, end - self._clock.offset_seconds)
 
-    def _timed(self, picture: Any) -> DecodedFrame | None:
+    def _in_context(self) -> Iterator[tuple[Any, Fields, PictureGeometry]]:
+        """Each picture with what lies around it and its geometry."""
+        previous: Any = None
+        latest: Fields | None = None
+        for picture in self._pictures():
+            if latest is not None:
+                latest.settle(picture)
+            if self._skip == "nonkey":  # those beside it are no neighbours in time
+                fields = Fields(None, None, self._deinterlacer)
+            else:
+                fields = latest = Fields(previous, partial(self._peek, self._source), self._deinterlacer)
+            yield picture, fields, self._geometry_now()
+            previous = picture
+        if latest is not None:
+            latest.settle(None)
+
+    def _peek(self, source: Iterator[Any]) -> Any:
+        """The picture whose turn is next; None where there is none, or where seeking went elsewhere."""
+        if source is self._source and not self._head:
+            self._head.extend(itertools.islice(source, 1))
+        return self._head[0] if source is self._source and self._head else None
+
+    def _geometry_now(self) -> PictureGeometry:
+        """Of what the codec gave out just now: the pixel aspect may change on the way."""
+        aspect = float(self._codec.sample_aspect_ratio or 0.0)
+        if aspect == self._codec_aspect:
+            return self._geometry
+        self._codec_aspect = aspect
+        if not self._has_own_aspect:
+            self._geometry = replace(self._geometry, pixel_aspect=_sane_aspect(aspect))
+        return self._geometry
+
+    def _timed(self, picture: Any, fields: Fields, geometry: PictureGeometry) -> DecodedFrame | None:
         """The frame with its time, or None where that does not ascend."""
         pts = self._clock.time_of(picture.pts, picture.dts)
         if pts is None:
@@ -595,7 +657,8 @@ class VideoDecoder:
         self._end_seconds = max(self._end_seconds, end)
         if picture.is_corrupt:
             self.broken_packets += 1
-        return DecodedFrame(pts, duration or None, bool(picture.key_frame), picture, self._geometry)
+        is_key = bool(picture.key_frame) or (self._alpha_codec is not None and self._skip == "nonkey")
+        return DecodedFrame(pts, duration or None, is_key, picture, geometry, fields)
 
     # Judging
 
@@ -697,7 +760,9 @@ class VideoDecoder:
 
 
 def _open(path: str) -> Any:
-    return av.open(os_path(path), options=open_options(), metadata_errors="replace")
+    """The engine's container for a file; of an animation that it cannot read, for what that was made into."""
+    made = None if animation_in(path) is None else as_video(moments(path, _max_pixels()))
+    return av.open(made or os_path(path), options=open_options(), metadata_errors="replace")
 
 
 def _read_packets(container: Any, streams: list[Any], on_error: Callable[[], None]) -> Iterator[Any]:
@@ -773,6 +838,10 @@ def _sane(value: Any, largest: float) -> float | None:
     except (TypeError, ValueError, OverflowError, ZeroDivisionError):
         return None
     return number if math.isfinite(number) and 0 < number <= largest else None
+
+
+def _sane_aspect(aspect: float) -> float:
+    return aspect if 0.1 <= aspect <= 10.0 else 1.0
 
 
 def _clock_seconds(clock: str) -> float:

@@ -6,8 +6,6 @@ attributes, so that the engine stays behind one file.
 
 from __future__ import annotations
 
-import functools
-import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,11 +15,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.colours import (
+    ACCURATE_ROUNDING,
+    AREA,
+    BICUBIC,
+    BT709,
+    FULL,
+    LIMITED,
+    as_plain,
+    bits_of,
+    is_full_range,
+    is_plain,
+    is_planar_yuv,
+    matrix_of,
+    pixels,
+)
+
 _THUMBNAIL_SIDE = 96
-_AREA, _BICUBIC, _POINT = 0x20, 0x4, 0x10  # swscale's flags
-_BT709, _BT601, _BT2020 = 1, 5, 9  # swscale's colour matrices; AVFrame.colorspace uses the same
-_MATRICES = {1: _BT709, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: _BT2020, 10: _BT2020}
-_LIMITED, _FULL = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,40 @@ class PictureGeometry:
         return (height, wide) if self.orientation.transpose else (wide, height)
 
 
+class Fields:
+    """What it takes to make a progressive picture of a frame, where it is not one.
+
+    The picture after it is decoded ahead of its turn only where it is asked for too soon.
+
+    Args:
+        previous: The engine's picture right before; None where there is none.
+        look_ahead: Gives the one right after, or None.
+        deinterlace: Makes a progressive picture out of a picture, the one before and the one after.
+    """
+
+    __slots__ = ("_deinterlace", "_following", "_look_ahead", "_previous")
+
+    def __init__(
+        self,
+        previous: Any,
+        look_ahead: Callable[[], Any] | None,
+        deinterlace: Callable[[Any, Any, Any], Any],
+    ) -> None:
+        self._previous, self._following = previous, None
+        self._look_ahead = look_ahead
+        self._deinterlace = deinterlace
+
+    def settle(self, following: Any) -> None:
+        """Tells what came right after, None where nothing did."""
+        self._following, self._look_ahead = following, None
+
+    def progressive(self, picture: Any) -> Any:
+        """The engine's picture without combs."""
+        if self._look_ahead is not None:
+            self._following = self._look_ahead()
+        return self._deinterlace(picture, self._previous, self._following)
+
+
 @dataclass(frozen=True, slots=True)
 class DecodedFrame:
     """One frame in presentation order.
@@ -121,6 +165,7 @@ class DecodedFrame:
         is_key: Whether it can be decoded by itself.
         picture: The engine's frame.
         geometry: Shared by all frames of a stream.
+        fields: None where the picture is progressive for sure.
     """
 
     pts_seconds: float
@@ -128,6 +173,7 @@ class DecodedFrame:
     is_key: bool
     picture: Any
     geometry: PictureGeometry
+    fields: Fields | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -137,25 +183,28 @@ class DecodedFrame:
     @property
     def is_full_range(self) -> bool:
         """Whether luma runs from 0 to 255 rather than from 16 to 235."""
-        tagged, pixel_format = int(self.picture.color_range), self.picture.format
-        if pixel_format.is_rgb or pixel_format.has_palette or pixel_format.name.startswith("yuvj"):
-            return True
-        return tagged == _FULL or (tagged != _LIMITED and pixel_format.name.startswith("gray"))
+        return is_full_range(self.picture)
+
+    def progressive(self) -> DecodedFrame:
+        """The frame without combs and by itself, so that it may be kept without its neighbours."""
+        if self.fields is None:
+            return self
+        return replace(self, picture=self.fields.progressive(self.picture), fields=None)
 
     def thumbnail(self) -> Thumbnail:
         """Samples for shot detection, taken without a conversion where the format allows."""
         picture = self.picture
-        if not _is_planar_yuv(picture.format):
+        if not is_planar_yuv(picture.format):
             scale = min(1.0, _THUMBNAIL_SIDE / max(picture.width, picture.height))
             picture = self.geometry.reformatter("thumbnail").reformat(
                 picture,
                 width=max(1, round(picture.width * scale)),
                 height=max(1, round(picture.height * scale)),
                 format="yuv444p",
-                interpolation=_AREA,
+                interpolation=AREA,
                 threads=1,
             )
-        planes, bits = picture.planes, _bits(picture)
+        planes, bits = picture.planes, bits_of(picture)
         luma: NDArray[Any] = _samples(planes[0], bits, 2 * _THUMBNAIL_SIDE)
         if min(luma.shape) >= 4 and max(luma.shape) > _THUMBNAIL_SIDE:
             height, width = luma.shape
@@ -167,7 +216,7 @@ class DecodedFrame:
 
     def luma(self) -> NDArray[np.uint8]:
         """The luma plane, uint8 (H, W), upright, of stored pixels. Needs a `compact` frame."""
-        return self.geometry.orientation.apply(_samples(self.picture.planes[0], _bits(self.picture), None))
+        return self.geometry.orientation.apply(_samples(self.picture.planes[0], bits_of(self.picture), None))
 
     def compact(self, short_side: int) -> DecodedFrame:
         """The frame in 8-bit planar YUV and no larger than needed, to be kept for a while.
@@ -175,30 +224,33 @@ class DecodedFrame:
         Args:
             short_side: Pictures up to this size will be asked of it.
         """
+        if self.fields is not None:
+            return self.progressive().compact(short_side)
         picture = self.picture
         wide, high = picture.width * self.geometry.pixel_aspect, picture.height
         scale = short_side / min(wide, high)
         if scale > 0.8:  # scaling by so little would cost sharpness and save nothing
-            if _is_planar_yuv(picture.format) and _bits(picture) == 8:
+            if is_plain(picture) and is_planar_yuv(picture.format) and bits_of(picture) == 8:
                 return self
             width, height, geometry = picture.width, picture.height, self.geometry
         else:
             width, height = max(2, round(wide * scale)), max(2, round(high * scale))
             geometry = replace(self.geometry, pixel_aspect=1.0)
+        picture, matrix = self._plain(width, height), matrix_of(picture)
         small = self.geometry.reformatter("compact").reformat(
             picture,
             width=width,
             height=height,
             format="yuv420p",
-            src_colorspace=_matrix(picture),
-            dst_colorspace=_matrix(picture),
-            src_color_range=_FULL if self.is_full_range else _LIMITED,
-            dst_color_range=_LIMITED,
-            interpolation=_AREA,
+            src_colorspace=matrix,
+            dst_colorspace=matrix,
+            src_color_range=FULL if is_full_range(picture) else LIMITED,
+            dst_color_range=LIMITED,
+            interpolation=AREA,
             threads=1,
         )
-        small.colorspace = _matrix(picture)
-        small.color_range = _LIMITED
+        small.colorspace = matrix
+        small.color_range = LIMITED
         return replace(self, picture=small, geometry=geometry)
 
     def planar(self, width: int, height: int) -> Any:
@@ -207,26 +259,37 @@ class DecodedFrame:
         Args:
             width, height: Of the stored picture, in pixels; pixel aspect is up to the caller.
         """
-        picture = self.picture
+        picture = self.progressive()._plain(width, height)
+        matrix = matrix_of(picture)
         shrinks = width < picture.width or height < picture.height
+        how = (AREA if shrinks else BICUBIC) | (0 if matrix == BT709 else ACCURATE_ROUNDING)
         scaled = self.geometry.reformatter("planar").reformat(
             picture,
             width=width,
             height=height,
             format="yuv420p",
-            src_colorspace=_matrix(picture),
-            dst_colorspace=_BT709,
-            src_color_range=_FULL if self.is_full_range else _LIMITED,
-            dst_color_range=_LIMITED,
-            interpolation=_AREA if shrinks else _BICUBIC,
+            src_colorspace=matrix,
+            dst_colorspace=BT709,
+            src_color_range=FULL if is_full_range(picture) else LIMITED,
+            dst_color_range=LIMITED,
+            interpolation=how,
             threads=1,
         )
-        scaled.colorspace = _BT709
-        scaled.color_range = _LIMITED
+        scaled.colorspace = BT709
+        scaled.color_range = LIMITED
         return scaled
 
+    def _plain(self, width: int, height: int) -> Any:
+        """The picture itself where its samples are what is to be seen, else made so at a size."""
+        picture = self.picture
+        if is_plain(picture):
+            return picture
+        shrinks = width < picture.width or height < picture.height
+        reformatter = self.geometry.reformatter(f"plain{width}x{height}")
+        return as_plain(picture, reformatter, width, height, AREA if shrinks else BICUBIC)
+
     def rgb(self, short_side: int, crop: Crop | None = None) -> NDArray[np.uint8]:
-        """The frame as a picture: upright, square pixels, alpha dropped.
+        """The frame as a picture: upright, square pixels, opaque over black, BT.709 whatever the source has.
 
         Args:
             short_side: Pixels that the short side (after the crop) is scaled down to. A smaller
@@ -237,62 +300,26 @@ class DecodedFrame:
             uint8 (H, W, 3), RGB, min(H, W) == short_side unless the source is smaller.
         """
         crop = crop or Crop()
-        picture = self.picture
+        picture = self.progressive().picture
         wide, high = self.size
         kept = wide * (1 - crop.left - crop.right), high * (1 - crop.top - crop.bottom)
         scale = min(1.0, short_side / min(kept))
         size = max(1, round(wide * scale)), max(1, round(high * scale))
         width, height = size[::-1] if self.geometry.orientation.transpose else size
-        shrinks = width < picture.width or height < picture.height
-        scaled = self.geometry.reformatter(f"rgb{short_side}").reformat(
+        shown = pixels(
             picture,
-            width=width,
-            height=height,
-            format="rgb24",
-            src_colorspace=_matrix(picture),
-            src_color_range=_FULL if self.is_full_range else _LIMITED,
-            dst_color_range=_FULL,
-            interpolation=_AREA if shrinks else _BICUBIC,
-            threads=1,
+            self.geometry.reformatter(f"rgb{short_side}"),
+            width,
+            height,
+            AREA if width < picture.width or height < picture.height else BICUBIC,
         )
-        upright = self.geometry.orientation.apply(scaled.to_ndarray())
+        upright = self.geometry.orientation.apply(shown)
         if not crop:
             return upright
         out_width, out_height = (max(1, round(side * scale)) for side in kept)
         left = min(round(crop.left * wide * scale), upright.shape[1] - out_width)
         top = min(round(crop.top * high * scale), upright.shape[0] - out_height)
         return np.ascontiguousarray(upright[top : top + out_height, left : left + out_width])
-
-
-def _matrix(picture: Any) -> int:
-    """The colour matrix: as tagged, else BT.709 for HD and BT.601 below, as players assume."""
-    tagged = _MATRICES.get(int(picture.colorspace))
-    if tagged is not None:
-        return tagged
-    return _BT709 if picture.width >= 1280 or picture.height > 576 else _BT601
-
-
-def _is_planar_yuv(pixel_format: Any) -> bool:
-    """Whether plane 0 is luma by itself, in 8 to 16 little-endian bits."""
-    name = pixel_format.name
-    if name.startswith("gray"):
-        return "f" not in name and not pixel_format.is_big_endian
-    return (
-        name.startswith(("yuv4", "yuvj4", "yuva4"))
-        and pixel_format.is_planar
-        and not pixel_format.is_big_endian
-    )
-
-
-@functools.cache
-def _bits_of(format_name: str) -> int:
-    """Bits of a sample, read off the name: "yuv420p10le" has 10, "yuv420p" 8."""
-    found = re.search(r"(?:p|gray)(\d+)le$", format_name)
-    return int(found[1]) if found else 8
-
-
-def _bits(picture: Any) -> int:
-    return _bits_of(picture.format.name)
 
 
 def _samples(plane: Any, bits: int, side: int | None) -> NDArray[np.uint8]:
@@ -304,5 +331,8 @@ def _samples(plane: Any, bits: int, side: int | None) -> NDArray[np.uint8]:
         rows = rows[::-1]
     if side is not None:
         step = max(1, max(rows.shape) // side)
-        rows = rows[step // 2 :: step, step // 2 :: step]
+        if min(rows.shape) > step // 2:
+            rows = rows[step // 2 :: step, step // 2 :: step]
+        else:  # of a sliver, thinner than a step, the middle
+            rows = rows[min(step, len(rows)) // 2 :: step, min(step, rows.shape[1]) // 2 :: step]
     return rows if bits == 8 else (rows >> (bits - 8)).astype(np.uint8)

@@ -23,9 +23,17 @@ from video_factory import (
     write_video,
 )
 
-from encoders.errors import DamagedVideoError, DecodeError, NotAVideoError, NotFoundError
-from indexer.decode import VideoDecoder, frame_at, probe
+from encoders.errors import (
+    DamagedVideoError,
+    DecodeError,
+    NotAVideoError,
+    NotFoundError,
+    StillPictureError,
+)
+from indexer.decode import VideoDecoder, decode_picture, frame_at, probe
 from indexer.frame import Crop, Orientation
+from indexer.sampling import sample_clips
+from indexer.types import SamplingOptions
 
 CLIPS = Path(os.environ.get("REELSEEK_CLIPS", Path(__file__).parent.parent.parent / "shared" / "clips"))
 
@@ -394,3 +402,84 @@ def test_stamps_can_be_read() -> None:
         2730,
         4095,
     ]
+
+
+# Pictures, animations, slivers
+
+
+def write_animation(path: Path, count: int = 15) -> Path:
+    """A scene with a moving mark, ten frames a second, by Pillow."""
+    from PIL import Image
+
+    pictures = [Image.fromarray(frame) for frame in moving(count)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100, loop=0, quality=90)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.avif", "a.gif", "a.png"])
+def test_animations_are_footage(tmp_path: Path, name: str) -> None:
+    path = write_animation(tmp_path / name)
+    times, numbers = decoded(path)
+    assert np.allclose(times, np.arange(15) / 10, atol=0.001)
+    if name != "a.gif":  # whose colours are too few to read the numbers by
+        assert numbers == list(range(15))
+        assert read_stamp(frame_at(str(path), 1.25).rgb(HEIGHT)) == 12
+    info = probe(str(path))
+    assert (info.width, info.height) == (WIDTH, HEIGHT)
+    assert info.duration_seconds in (None, pytest.approx(1.5, abs=0.001))
+    assert info.average_fps == pytest.approx(10.0)
+    assert np.abs(decode_picture(str(path)).rgb(HEIGHT).astype(int) - moving(1)[0]).mean() < 12
+
+
+@pytest.mark.parametrize("suffix", ["webp", "avif"])
+def test_animations_with_alpha_lie_over_black(tmp_path: Path, suffix: str) -> None:
+    from PIL import Image
+
+    frames = np.zeros((6, 64, 96, 4), np.uint8)
+    frames[:, :, :48] = (255, 0, 0, 255)
+    for number, frame in enumerate(frames):
+        frame[:16, 4 * number : 4 * number + 8] = (0, 0, 255, 255)
+    pictures = [Image.fromarray(frame) for frame in frames]
+    path = tmp_path / f"a.{suffix}"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=[100, 300, 100, 100, 100, 500])
+    with VideoDecoder(str(path)) as decoder:
+        shown = list(decoder.frames())
+        assert (decoder.info.codec, decoder.info.container) == (suffix, suffix)
+        assert decoder.info.duration_seconds == pytest.approx(1.2, abs=0.001)
+    assert [round(frame.pts_seconds, 3) for frame in shown] == [0.0, 0.1, 0.4, 0.5, 0.6, 0.7]
+    for frame in shown:
+        assert frame.rgb(64)[40, 20, 0] > 240 and frame.rgb(64)[40, 80].max() < 12
+
+
+def test_a_broken_animation_says_so(tmp_path: Path) -> None:
+    path = write_animation(tmp_path / "a.webp")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4 :] = bytes(len(content) - len(content) // 4)
+    path.write_bytes(content)
+    with pytest.raises(DamagedVideoError, match="animation"):
+        probe(str(path))
+
+
+@pytest.mark.parametrize("suffix", ["webp", "avif", "png", "jpg", "gif"])
+def test_a_still_picture_is_no_video(tmp_path: Path, suffix: str) -> None:
+    from PIL import Image
+
+    Image.fromarray(scene(3)).save(tmp_path / f"a.{suffix}")
+    with pytest.raises(StillPictureError):
+        probe(str(tmp_path / f"a.{suffix}"))
+    shown = decode_picture(str(tmp_path / f"a.{suffix}")).rgb(HEIGHT)
+    assert np.abs(shown.astype(int) - scene(3)).mean() < 12
+
+
+@pytest.mark.parametrize("size", [(2000, 4), (4, 2000), (1200, 2), (2, 1200), (97, 1), (1, 1)])
+def test_slivers_are_read_like_all_else(tmp_path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    pictures = [np.full((height, width, 3), 40 + 10 * number, np.uint8) for number in range(10)]
+    path = write_video(tmp_path / "a.mkv", pictures, codec="ffv1", pixel_format="yuv444p", fps=10)
+    with VideoDecoder(str(path)) as decoder:
+        assert (decoder.info.width, decoder.info.height) == size
+        clips = list(sample_clips(decoder, SamplingOptions()))
+    assert clips[0].start_seconds == 0.0 and clips[-1].end_seconds == pytest.approx(1.0, abs=0.01)
+    assert all(len(clip.frames.frames) and clip.key_frames for clip in clips)
+    still = frame_at(str(path), 0.55).rgb(180)
+    assert still.shape == (height, width, 3) and abs(int(still.mean()) - 90) <= 3
