@@ -7,7 +7,6 @@ main module of whoever started it, be that a console script, a test run or a web
 from __future__ import annotations
 
 import os
-import pickle
 import resource
 import signal
 import socket
@@ -28,6 +27,23 @@ from numpy.typing import NDArray
 from encoders import errors
 from encoders.errors import DecodeError, DecoderDiedError, ReelseekError
 from indexer.limits import WorkerLimits
+from indexer.messages import (
+    ANSWERS,
+    DecodeRequest,
+    End,
+    Failure,
+    FrameRequest,
+    Jpeg,
+    MessageError,
+    Picture,
+    PictureRequest,
+    ProbeRequest,
+    RenderRequest,
+    Request,
+    StopRequest,
+    pack_message,
+    unpack_message,
+)
 from indexer.types import Progress, SampledClip, SamplingOptions, VideoInfo
 
 if TYPE_CHECKING:
@@ -37,6 +53,13 @@ __all__ = ["DecodeWorker", "Progress"]
 
 _START_SECONDS = 60.0  # for the child's imports, on a cold and busy disk
 _STOP_SECONDS = 2.0
+_MAX_MESSAGE_BYTES = 2**32  # of one's own files: an hour-long clip of frames is 2.5 GB
+# What the program needs of the environment: where its libraries are, and how to spell names. No password, no
+# token and no database that the server knows is among them.
+_ENVIRONMENT = (
+    "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "LC_CTYPE",
+    "TZ", "TMPDIR", "OMP_NUM_THREADS", "OMP_WAIT_POLICY",
+)  # fmt: skip
 _ROOT = str(Path(__file__).resolve().parent.parent)
 _BOOT = (
     "import sys; root = sys.argv[1]; root in sys.path or sys.path.insert(0, root); "
@@ -87,6 +110,11 @@ class DecodeWorker:
         self.close()
 
     @property
+    def _most_bytes(self) -> int:
+        """Of one message: no program can send more than it may hold."""
+        return _MAX_MESSAGE_BYTES if self._limits is None else self._limits.memory_bytes
+
+    @property
     def pid(self) -> int | None:
         """Of the running program, None while there is none."""
         return self._program.pid if self._program is not None else None
@@ -111,7 +139,7 @@ class DecodeWorker:
             DecoderDiedError: The program crashed, hung or ran out of memory or time.
             DecodeError: Any other failure.
         """
-        return self._request(("decode", path, options, self._threads), limit_seconds)
+        return self._request(DecodeRequest(path, options, self._threads), limit_seconds)
 
     def frame(self, path: str, time_seconds: float, size: int, limit_seconds: float | None = None) -> bytes:
         """The frame shown at a time, upright, as JPEG of short side `size` pixels or less.
@@ -120,8 +148,8 @@ class DecodeWorker:
             NotFoundError: The video shows nothing at this time.
             DecodeError: As `decode`.
         """
-        items = list(self._request(("frame", path, time_seconds, size), limit_seconds))
-        return next(item for item in items if isinstance(item, bytes))
+        items = self._request(FrameRequest(path, time_seconds, size), limit_seconds)
+        return next(item.content for item in list(items) if isinstance(item, Jpeg))
 
     def render(
         self, path: str, target: str, rendition: Rendition, limit_seconds: float | None = None
@@ -132,7 +160,7 @@ class DecodeWorker:
             NotFoundError: The video shows nothing there.
             DecodeError: As `decode`.
         """
-        for _ in self._request(("render", path, target, rendition), limit_seconds):
+        for _ in self._request(RenderRequest(path, target, rendition), limit_seconds):
             pass
 
     def picture(self, path: str, size: int) -> NDArray[np.uint8]:
@@ -142,12 +170,12 @@ class DecodeWorker:
             NotAVideoError: Not a picture in any format that FFmpeg reads.
             DecodeError: As `decode`.
         """
-        items = list(self._request(("picture", path, size), None))
-        return next(item for item in items if isinstance(item, np.ndarray))
+        items = list(self._request(PictureRequest(path, size), None))
+        return next(item.pixels for item in items if isinstance(item, Picture))
 
     def probe(self, path: str) -> VideoInfo:
         """What the file says about its video; errors as `decode`."""
-        items = list(self._request(("probe", path), None))
+        items = list(self._request(ProbeRequest(path), None))
         return next(item for item in items if isinstance(item, VideoInfo))
 
     def kill(self) -> None:
@@ -190,7 +218,10 @@ class DecodeWorker:
                     stdout=subprocess.DEVNULL,
                     stderr=self._stderr,
                     # NumPy's threads have nothing to do there, and starting them takes as long as the rest.
-                    env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+                    env={
+                        **{name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+                        "OPENBLAS_NUM_THREADS": "1",
+                    },
                 )
         except OSError as error:
             ours.close()
@@ -201,7 +232,7 @@ class DecodeWorker:
         self._connection = Connection(ours.detach())
         return self._connection
 
-    def _request(self, request: tuple[Any, ...], limit_seconds: float | None) -> Generator[Any]:
+    def _request(self, request: Request, limit_seconds: float | None) -> Generator[Any]:
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("a DecodeWorker serves one request at a time; make another one")
         finished = False
@@ -210,7 +241,7 @@ class DecodeWorker:
             was_running = self._program is not None
             connection = self._start()
             try:
-                connection.send_bytes(pickle.dumps(request, protocol=5))
+                connection.send_bytes(pack_message(request))
             except OSError:
                 raise self._died() from None
             patience = self._stall_seconds
@@ -220,12 +251,12 @@ class DecodeWorker:
                 left = None if limit_seconds is None else started + limit_seconds - time.monotonic()
                 message = self._receive(connection, patience, left, limit_seconds)
                 patience = self._stall_seconds
-                if message[0] == "item":
-                    yield message[1]
+                if not isinstance(message, Failure | End):
+                    yield message
                     continue
                 finished = True
-                if message[0] == "error":
-                    raise _error(message[1], message[2])
+                if isinstance(message, Failure):
+                    raise _error(message.error, message.reason)
                 return
         finally:
             if not finished:
@@ -238,14 +269,16 @@ class DecodeWorker:
         stall_seconds: float,
         left_seconds: float | None,
         limit_seconds: float | None,
-    ) -> tuple[Any, ...]:
-        """The next message, or an error when the program dies, stalls or takes too long."""
+    ) -> Any:
+        """The next message, or an error when the program dies, stalls, takes too long or talks nonsense."""
         wait = stall_seconds if left_seconds is None else min(stall_seconds, max(0.0, left_seconds))
         try:
             if (left_seconds is None or left_seconds > 0) and connection.poll(wait):
-                message: tuple[Any, ...] = pickle.loads(connection.recv_bytes())
-                return message
-        except (EOFError, OSError, pickle.UnpicklingError):
+                return unpack_message(connection.recv_bytes(self._most_bytes), ANSWERS)
+        except MessageError as error:
+            self.close()
+            raise DecoderDiedError(f"the decoder was stopped, for what it sent: {error}") from None
+        except (EOFError, OSError):
             raise self._died() from None
         self.close()
         if left_seconds is not None and left_seconds <= stall_seconds:
@@ -294,12 +327,14 @@ class DecodeWorker:
         if connection is None:
             return
         try:
-            connection.send_bytes(pickle.dumps(("stop",), protocol=5))
+            connection.send_bytes(pack_message(StopRequest()))
             deadline = time.monotonic() + _STOP_SECONDS
             while connection.poll(max(0.0, deadline - time.monotonic())):
-                if pickle.loads(connection.recv_bytes())[0] != "item":
+                if isinstance(
+                    unpack_message(connection.recv_bytes(self._most_bytes), ANSWERS), Failure | End
+                ):
                     return
-        except (EOFError, OSError):
+        except (EOFError, OSError, MessageError):
             pass
         self.close()
 
