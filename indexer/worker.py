@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from encoders import errors
 from encoders.errors import DecodeError, DecoderDiedError, ReelseekError
+from indexer.confinement import Rules
 from indexer.limits import WorkerLimits
 from indexer.messages import (
     ANSWERS,
@@ -84,6 +85,8 @@ class DecodeWorker:
         *,
         threads: int | None = None,
         limits: WorkerLimits | None = None,
+        reads: Sequence[str] | None = None,
+        writes: Sequence[str] = (),
     ) -> None:
         """Makes a worker; nothing is started yet.
 
@@ -91,8 +94,11 @@ class DecodeWorker:
             stall_seconds: How long the program may show no progress before it is given up.
             threads: Of the codec; None lets FFmpeg choose by the cores it sees.
             limits: What the program is held to; None for files of one's own.
+            reads: Files and folders that it may read; None for all that its user may.
+            writes: Folders in which it may write, for `render`.
         """
         self._limits = limits
+        self._rules = Rules(limits, None if reads is None else tuple(reads), tuple(writes))
         self._stall_seconds = stall_seconds
         self._threads = threads
         self._busy = threading.Lock()
@@ -211,7 +217,7 @@ class DecodeWorker:
                 self._program = subprocess.Popen(
                     [
                         *(sys.executable, "-P", "-c", _BOOT, _ROOT, number, str(os.getpid())),
-                        *([] if self._limits is None else [self._limits.to_json()]),
+                        self._rules.to_json(),
                     ],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,

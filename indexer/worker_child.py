@@ -14,6 +14,7 @@ import time
 from multiprocessing.connection import Connection
 
 from encoders.errors import DecodeError, DecoderDiedError, ReelseekError
+from indexer.confinement import Rules, confine
 from indexer.limits import WorkerLimits
 from indexer.messages import (
     REQUESTS,
@@ -149,21 +150,23 @@ def _hold_to(limits: WorkerLimits) -> None:
     limits.apply()
 
 
-def serve(descriptor: int, parent_pid: int, limits: str | None = None) -> None:
+def serve(descriptor: int, parent_pid: int, rules: str) -> None:
     """Answers requests on a socket until it closes.
 
     Args:
         descriptor: Of the socket, open in this program.
         parent_pid: The program at the other end; without it this one ends.
-        limits: JSON of `WorkerLimits` that this program is held to; None for none.
+        rules: JSON of the `Rules` that this program is held to.
     """
+    held_to = Rules.from_json(rules)
+    confine(held_to)  # before there is a thread that it would not hold for
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; ours decides
     link = _Link(Connection(descriptor), parent_pid)
     import cv2
 
     cv2.setNumThreads(1)
-    if limits is not None:
-        _hold_to(WorkerLimits.from_json(limits))
+    if held_to.limits is not None:
+        _hold_to(held_to.limits)
     while True:
         request = link.requests.get()
         link.stop_wanted.clear()
