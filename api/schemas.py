@@ -35,7 +35,12 @@ Weight = Annotated[
     ),
 ]
 PathPrefix = Annotated[
-    str, Field(max_length=4096, description="Only videos whose absolute path starts with this.")
+    str,
+    Field(
+        max_length=4096,
+        description="Only this file, or what lies in this folder, by absolute path; with a star at the end "
+        "whatever begins so. Spelled in any form of Unicode.",
+    ),
 ]
 # How long a name may be is for `normalise_action` to say; this bounds the work until then.
 ActionName = Annotated[
@@ -401,6 +406,9 @@ class VideoAnswer(StrictAnswer):
     clips: int
     recorded_at: str | None = Field(
         description="ISO 8601, UTC: as the container says, else when the file was last changed."
+    )
+    timecode: str | None = Field(
+        description="Of the first frame, hh:mm:ss:ff, or hh:mm:ss;ff where frames are dropped; null for none."
     )
 
 

@@ -36,13 +36,14 @@ from indexer.cli_options import (
     JsonOption,
     LibraryOption,
     absolute,
-    absolute_prefix,
+    catalogued_prefix,
     open_library,
     print_json,
     settings,
 )
 from indexer.stopping import Interrupted, stop_on_signal
 from indexer.targets import refuse_footage, whole_file
+from search.file_names import find_named
 
 if TYPE_CHECKING:
     from indexer.types import SamplingOptions
@@ -258,7 +259,7 @@ def search(
         list[str] | None, typer.Option("--not", metavar="TEXT", help="Away from these words.")
     ] = None,
     path_prefix: Annotated[
-        str | None, typer.Option(metavar="P", help="Only videos whose path starts so.")
+        str | None, typer.Option(metavar="P", help="Only this folder or file; 'foot*' for what begins so.")
     ] = None,
     min_duration: Annotated[
         float | None, typer.Option(metavar="S", min=0, help="Only clips at least this long.")
@@ -322,7 +323,7 @@ def search(
             parts += _examples(opened, image or [], clip or [])
             query = Query(tuple(parts))
             filters = Filters(
-                path_prefix=absolute_prefix(path_prefix),
+                path_prefix=catalogued_prefix(opened, path_prefix),
                 min_duration_seconds=min_duration,
                 action=action,
                 min_confidence=min_confidence,
@@ -387,7 +388,7 @@ def videos(
     from search.wire import video_document
 
     with open_library(library) as opened, opened.read() as catalog:
-        found = catalog.videos_below(absolute(path) if path else "/")
+        found = find_named(catalog, absolute(path) if path else "/")
     found.sort(key=lambda video: video.path)
     if path and not found:
         raise NotFoundError(f"nothing in this library is called {path}")
@@ -410,7 +411,7 @@ def remove(
         with opened.write() as catalog:
             ids: set[int] = set()
             for target in targets:
-                below = catalog.videos_below(absolute(target))
+                below = find_named(catalog, absolute(target))
                 if below:
                     ids.update(video.id for video in below)
                 elif target.isdecimal() and int(target) < 2**63:

@@ -18,7 +18,7 @@ from indexer.cli_options import (
     DeviceOption,
     JsonOption,
     LibraryOption,
-    absolute_prefix,
+    catalogued_prefix,
     open_library,
     print_json,
 )
@@ -44,7 +44,7 @@ def find(
         float | None, typer.Option(min=0, metavar="S", help="Only segments at least this long.")
     ] = None,
     path_prefix: Annotated[
-        str | None, typer.Option(metavar="P", help="Only videos whose path starts so.")
+        str | None, typer.Option(metavar="P", help="Only this folder or file; 'foot*' for what begins so.")
     ] = None,
     after: AfterOption = None,
     before: BeforeOption = None,
@@ -79,7 +79,7 @@ def find(
             opened.actions.find,
             action,
             min_duration_seconds=min_duration,
-            path_prefix=absolute_prefix(path_prefix),
+            path_prefix=catalogued_prefix(opened, path_prefix),
             recorded_after=recorded_bound(after, is_end=False),
             recorded_before=recorded_bound(before, is_end=True),
         )

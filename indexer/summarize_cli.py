@@ -13,6 +13,7 @@ from encoders.errors import InvalidQueryError, NotFoundError
 from indexer import show
 from indexer.cli_options import JsonOption, LibraryOption, absolute, open_library, print_json
 from indexer.targets import refuse_footage, whole_file
+from search.file_names import find_named
 
 if TYPE_CHECKING:
     from indexer.renditions import Rendition
@@ -118,9 +119,9 @@ def read_budget(share: str | None, frames: int | None, threshold: float | None, 
 
 def _video(catalog: Catalog, name: str) -> Video:
     """The video of this path or id. Raises NotFoundError."""
-    found = catalog.video_by_path(absolute(name))
-    if found is not None:
-        return found
+    found = find_named(catalog, absolute(name))
+    if len(found) == 1:
+        return found[0]
     if name.isdecimal() and int(name) < 2**63:
         return catalog.video(int(name))
     hint = f"`indexer ingest {name}` takes it in" if os.path.exists(os.path.expanduser(name)) else (

@@ -338,6 +338,11 @@ class Catalog:
         """Videos whose whole content has this digest."""
         return self._videos(_video_select().where(videos.c.digest == digest))
 
+    def videos_by_state(self, size_bytes: int, mtime_ns: int) -> list[Video]:
+        """Videos whose file had this size and modification time."""
+        state = (videos.c.size_bytes == size_bytes, videos.c.mtime_ns == mtime_ns)
+        return self._videos(_video_select().where(*state))
+
     def videos_below(self, path: str) -> list[Video]:
         """The video at this path, and those in the folder of that name."""
         return self._videos(_video_select().where(below_condition(stored_path(path))))

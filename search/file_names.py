@@ -7,6 +7,14 @@ private character U+FDCNN, so that every name can be stored, sent and typed back
 
 from __future__ import annotations
 
+import os
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from search.catalog import Catalog
+    from search.types import Video
+
 _SURROGATES = range(0xDC80, 0xDD00)  # what PEP 383 makes of the bytes 0x80 to 0xFF
 _AS_STORED = {code: 0xF0000 + code for code in _SURROGATES}
 _AS_OPENED = {stored: code for code, stored in _AS_STORED.items()}
@@ -30,3 +38,42 @@ def is_ambiguous(path: str) -> bool:
 def shown_path(path: str) -> str:
     r"""A path for people: bytes that are no UTF-8 as \xNN."""
     return os_path(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def find_named(catalog: Catalog, path: str) -> list[Video]:
+    """The video of this name, or those in the folder: as catalogued, or by another name of the same file.
+
+    Another spelling of Unicode, a link of either kind. The disk is asked only where the catalog knows none
+    of that name.
+
+    Args:
+        catalog: To look in.
+        path: Absolute.
+    """
+    found = catalog.videos_below(path)
+    if found:
+        return found
+    real = os.path.realpath(os_path(path))
+    try:
+        state = os.stat(real)
+    except (OSError, ValueError):
+        return []
+    if stat.S_ISDIR(state.st_mode):
+        folder = real.rstrip("/") + "/"
+        return catalog.videos_below(real) or [
+            video
+            for video in catalog.videos_below("/")
+            if os.path.realpath(os_path(video.path)).startswith(folder)
+        ]
+    return [
+        video
+        for video in catalog.videos_by_state(state.st_size, state.st_mtime_ns)
+        if _is_same_file(real, os_path(video.path))
+    ]
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False

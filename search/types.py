@@ -201,7 +201,7 @@ class Filters:
     """What a clip must satisfy to be found; applied inside the vector search, before hits are grouped.
 
     Attributes:
-        path_prefix: The video's path starts with this string.
+        path_prefix: The video's file, or a folder that it lies in; with a star at the end any beginning.
         min_duration_seconds, max_duration_seconds: Bounds on the clip's own length, inclusive.
         video_ids: Only these videos.
         action: What is done in the clip, as people say it; the heads' names for it are looked up.

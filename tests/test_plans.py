@@ -40,8 +40,8 @@ def fill(database: Database, count: int) -> None:
             zeros = "decode(repeat('00', {}), 'hex')"
         video_path = "'/archive/' || (n % 50) || '/' || n || '.mp4'"
         statements = {
-            "videos (path, digest, size_bytes, mtime_ns, duration_seconds, status, sampling, updated_at)": (
-                f"SELECT {video_path}, 'digest' || n, 1, 1, 400, 'indexed', '{{}}', 0",
+            "videos (path, path_key, digest, size_bytes, mtime_ns, status, sampling, updated_at)": (
+                f"SELECT {video_path}, {video_path}, 'digest' || n, 1, 1, 'indexed', '{{}}', 0",
                 count // CLIPS_PER_VIDEO,
             ),
             "clips (id, video_id, ordinal, start_seconds, end_seconds, revision)": (
@@ -124,7 +124,7 @@ HOT: dict[str, Callable[[Catalog, Connection], Any]] = {
     "clips of a video": lambda catalog, connection: catalog.clips_of_video(7),
     "features of a span": lambda catalog, connection: catalog.features(7, 0.0, 40.0, DIM),
     "a page of clips": lambda catalog, connection: catalog.list_clips(Filters(), after_id=777, limit=50),
-    "filter by path": lambda catalog, connection: catalog.clip_ids(Filters(path_prefix="/archive/7/57.")),
+    "filter by path": lambda catalog, connection: catalog.clip_ids(Filters(path_prefix="/archive/7/57.*")),
     "filter by videos": lambda catalog, connection: catalog.clip_ids(Filters(video_ids=(3, 4, 5))),
     "index: what is new": lambda catalog, connection: list(catalog.embeddings_since(999, DIM)),
     "index: what is gone": lambda catalog, connection: catalog.removed_since(998),
@@ -143,7 +143,7 @@ NEEDED = {
     "index: what is gone": "ix_removed_clips_revision",
     "a video by path": "ux_videos_path",
     "videos by digest": "ix_videos_digest",
-    "filter by path": "ux_videos_path",
+    "filter by path": "ix_videos_path_key",
     "segments of an action": "ix_segments_action_head_id_confidence",
     "clips of a video": "ix_clips_video_id_ordinal",
     "a page of videos": "ux_videos_path",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from indexer.walk import FoundFile, content_digest, find_files, looks_like_video
+from search.file_names import os_path
 
 
 def names(found: list[FoundFile], root: Path) -> list[str]:
@@ -83,14 +84,22 @@ def test_odd_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux allows any bytes in a name")
-def test_a_name_that_is_no_text_is_a_failure(tmp_path: Path) -> None:
-    for name in (b"\xff\xfe.mp4", b"\xff.txt"):
-        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"x")
+def test_a_name_that_is_no_text_is_found_and_leads_back(tmp_path: Path) -> None:
+    places = [os.fsencode(tmp_path) + b"/" + name for name in (b"\xff.txt", b"\xff\xfe.mp4")]
+    for place in places:
+        Path(os.fsdecode(place)).write_bytes(b"x")
     found = list(find_files([tmp_path]))
-    assert len(found) == 1
-    assert "rename" in (found[0].reason or "")
-    assert found[0].path.endswith("\\xff\\xfe.mp4")
-    found[0].path.encode("utf-8")
+    assert [os.fsencode(os_path(one.path)) for one in found] == places
+    assert [one.reason for one in found] == [None, None]
+    for one in found:
+        one.path.encode("utf-8")
+
+
+def test_a_name_that_would_be_taken_for_another_is_a_failure(tmp_path: Path) -> None:
+    for name in ("\U000fdcff.mp4", "\U000fdcff.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    (found,) = find_files([tmp_path])
+    assert "rename" in (found.reason or "") and found.looks_like_video
 
 
 def test_what_cannot_be_walked_is_told(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from indexer.open_files import open_for_writing
 from indexer.pipeline import Change, IngestOptions
 from indexer.types import SamplingOptions
 from indexer.watch import Watcher, WatchOptions, file_system_of
+from search.file_names import stored_path
 from search.library import Library
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -168,15 +169,25 @@ def test_a_folder_that_goes_away_and_comes_back(library, archive, videos, tmp_pa
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux allows any bytes in a name")
-def test_a_name_that_is_no_text_is_told_of_once_and_ends_nothing(library, archive, videos):
-    bad = [Path(os.fsdecode(os.fsencode(archive) + name)) for name in (b"/\xfe.mp4", b"/\xff.mp4")]
+def test_a_name_that_is_no_text_is_indexed_and_seen_to_move(library, archive, videos):
+    odd = Path(os.fsdecode(os.fsencode(archive) + b"/\xfe.mp4"))
+    odd.write_bytes(videos[1])
+    with Watched(library, [archive]) as watched:
+        assert sorted(watched.events()) == [("indexed", "old.mp4"), ("indexed", stored_path(odd.name))]
+        odd.rename(archive / "good.mp4")
+        watched.wait(lambda: len(watched.changes) == 3)
+        assert watched.events()[2:] == [("moved", "good.mp4")]
+
+
+def test_a_name_that_cannot_be_kept_is_told_of_once_and_ends_nothing(library, archive, videos):
+    bad = [archive / "\U000fdcfe.mp4", archive / "\U000fdcff.mp4"]  # as if they stood for other names
     bad[0].write_bytes(videos[1])
     with Watched(library, [archive]) as watched:
-        assert watched.events() == [("failed", r"\xfe.mp4"), ("indexed", "old.mp4")]
+        assert watched.events() == [("failed", bad[0].name), ("indexed", "old.mp4")]
         for _ in range(2):
             bad[1].write_bytes(videos[1])
             watched.wait(lambda: len(watched.changes) == 3)
-        assert watched.events()[2:] == [("failed", r"\xff.mp4")]
+        assert watched.events()[2:] == [("failed", bad[1].name)]
         assert "rename" in watched.changes[2].reason
         bad[1].rename(archive / "good.mp4")
         watched.wait(lambda: len(watched.changes) == 4)

@@ -1,0 +1,191 @@
+"""Names of files and folders as people have them, and files that took the place of others."""
+
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from video_factory import moving, write_video
+
+from api.app import create_app
+from indexer.pipeline import IngestOptions, IngestSummary, ingest
+from indexer.types import SamplingOptions
+from search.file_names import is_ambiguous, os_path, shown_path, stored_path
+from search.library import Library
+from search.types import Filters
+
+SECONDS = 2
+
+
+@pytest.fixture
+def library(tmp_path, offline_encoder) -> Iterator[Library]:
+    library = Library(tmp_path / "library", create=True, device="cpu")
+    sampling = SamplingOptions().with_frame_size(offline_encoder.frame_size)
+    library.create(offline_encoder, pooling="mean", sampling=sampling.to_json())
+    yield library
+    library.close()
+
+
+def run(library: Library, *paths: Path | str) -> IngestSummary:
+    return ingest(library, [str(path) for path in paths], IngestOptions())
+
+
+def film(path: Path | str, seed: int = 0) -> Path:
+    return write_video(path, moving(25 * SECONDS, seed=seed), fps=25)
+
+
+def listed(indexer, library: Library, *words: object) -> list[str]:
+    ran = indexer("videos", *words, "--json", library=library.folder)
+    return [video["path"] for video in json.loads(ran.out)["videos"]] if ran.code == 0 else []
+
+
+def test_a_folder_is_found_in_every_spelling(library, indexer, tmp_path):
+    as_a_mac = tmp_path / unicodedata.normalize("NFD", "Übung")
+    as_typed = tmp_path / unicodedata.normalize("NFC", "Übung")
+    as_a_mac.mkdir()
+    film(as_a_mac / "one.mp4")
+    assert run(library, as_a_mac).indexed == 1
+    for name in (as_a_mac, as_typed):
+        assert listed(indexer, library, name) == [str(as_a_mac / "one.mp4")]
+        for ending in ("", "/", "*"):
+            ran = indexer("search", "a person", "--json", "--path-prefix", f"{name}{ending}",
+                          library=library.folder)  # fmt: skip
+            assert len(json.loads(ran.out)["hits"]) == 1
+
+
+def test_a_folder_does_not_take_another_that_begins_so(library, indexer, tmp_path):
+    for name in ("football", "football2"):
+        (tmp_path / name).mkdir()
+        film(tmp_path / name / "match.mp4", seed=len(name))
+    run(library, tmp_path / "football", tmp_path / "football2")
+
+    def found(prefix: str) -> set[str]:
+        ran = indexer("search", "a person", "--json", "--path-prefix", prefix, library=library.folder)
+        return {Path(hit["path"]).parent.name for hit in json.loads(ran.out)["hits"]}
+
+    assert found(str(tmp_path / "football")) == {"football"}
+    assert found(f"{tmp_path}/foot*") == {"football", "football2"}
+    assert found(f"{tmp_path}/foot") == set()
+
+
+def test_a_name_that_is_no_utf8_is_indexed_shown_and_served(library, indexer, tmp_path):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    film(folder / "plain.mp4", seed=3)
+    os.rename(folder / "plain.mp4", os.fsencode(folder) + b"/caf\xe9.mp4")
+    raw = f"{folder}/caf\udce9.mp4"
+    summary = run(library, folder)
+    assert (summary.indexed, summary.failed) == (1, [])
+    (path,) = listed(indexer, library)
+    path.encode("utf-8")
+    assert path == stored_path(raw) and os_path(path) == raw and shown_path(path).endswith("caf\\xe9.mp4")
+    assert listed(indexer, library, raw) == listed(indexer, library, path) == [path]
+    assert "caf\\xe9.mp4" in indexer("videos", library=library.folder).out
+    assert run(library, folder).unchanged == 1
+    with library.read() as catalog:
+        (video,) = catalog.list_videos()
+    with TestClient(create_app(library), base_url="http://localhost") as client:
+        assert client.get(f"/v1/frames/{video.id}", params={"t": 1.0}).status_code == 200
+        assert client.get(f"/v1/videos/{video.id}/file").content == Path(raw).read_bytes()
+        assert client.get("/v1/videos").json()["videos"][0]["path"] == path
+    ran = indexer("remove", raw, library=library.folder)
+    assert ran.code == 0 and listed(indexer, library) == []
+
+
+@pytest.mark.parametrize("path", ["/a/b.mp4", "/ä/\U0010ffff.mp4", "/caf\udce9\udc80\udcff", "/\U0001f3ac"])
+def test_stored_names_lead_back(path):
+    assert not is_ambiguous(path)
+    assert os_path(stored_path(path)) == path
+    stored_path(path).encode("utf-8")
+
+
+def test_a_file_is_found_by_each_of_its_names(library, indexer, tmp_path):
+    archive, others = tmp_path / "archive", tmp_path / "others"
+    archive.mkdir(), others.mkdir()
+    path = film(archive / "one.mp4")
+    run(library, archive)
+    os.link(path, others / "hard.mp4")
+    (others / "soft.mp4").symlink_to(path)
+    (tmp_path / "link").symlink_to(archive)
+    for name in (others / "hard.mp4", others / "soft.mp4", tmp_path / "link", tmp_path / "link" / "one.mp4"):
+        assert listed(indexer, library, name) == [str(path)]
+    assert listed(indexer, library, others) == []
+    ran = indexer("search", "a person", "--json", "--path-prefix", tmp_path / "link", library=library.folder)
+    assert len(json.loads(ran.out)["hits"]) == 1
+
+
+def test_swapped_names_are_noticed(library, tmp_path):
+    one, two = film(tmp_path / "one.mp4", seed=1), film(tmp_path / "two.mp4", seed=2)
+    size = max(one.stat().st_size, two.stat().st_size) + 64
+    for path in (one, two):  # a `free` box makes both of one size
+        rest = size - path.stat().st_size
+        path.write_bytes(path.read_bytes() + rest.to_bytes(4, "big") + b"free" + bytes(rest - 8))
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    run(library, tmp_path)
+    before = embeddings(library)
+    for source, target in (("one", "three"), ("two", "one"), ("three", "two")):
+        os.rename(tmp_path / f"{source}.mp4", tmp_path / f"{target}.mp4")
+    assert one.stat().st_size == two.stat().st_size and one.stat().st_mtime == two.stat().st_mtime
+    run(library, tmp_path)
+    after = embeddings(library)
+    assert np.array_equal(after["one.mp4"], before["two.mp4"])
+    assert np.array_equal(after["two.mp4"], before["one.mp4"])
+
+
+def embeddings(library: Library) -> dict[str, np.ndarray]:
+    with library.read() as catalog:
+        clips = catalog.clips(catalog.clip_ids(Filters()).tolist()).values()
+        dim = library.record().dim
+        return {Path(clip.path).name: catalog.embeddings([clip.id], dim)[0] for clip in clips}
+
+
+def test_a_file_replaced_under_the_same_size_and_time_is_noticed(library, tmp_path):
+    path, other = film(tmp_path / "one.mp4", seed=1), film(tmp_path / "other.mp4", seed=2)
+    size = max(path.stat().st_size, other.stat().st_size) + 64
+    for file in (path, other):
+        rest = size - file.stat().st_size
+        file.write_bytes(file.read_bytes() + rest.to_bytes(4, "big") + b"free" + bytes(rest - 8))
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    run(library, path)
+    path.write_bytes(other.read_bytes())
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    assert run(library, path).indexed == 1
+
+
+def test_a_file_that_was_only_touched_is_not_indexed_again(library, tmp_path):
+    path = film(tmp_path / "one.mp4")
+    assert run(library, path).indexed == 1
+    path.chmod(0o600)  # changes its inode, not its content
+    summary = run(library, path)
+    assert (summary.indexed, summary.unchanged) == (0, 1)
+    with library.read() as catalog:
+        assert catalog.list_videos()[0].ctime_ns == path.stat().st_ctime_ns
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "timecode"),
+    [("drop.mov", "30000/1001", "01:00:00;00"), ("plain.mov", "25", "10:00:00:00"), ("none.mov", "25", None)],
+)
+def test_the_time_code_of_a_file_comes_to_the_editor(library, tmp_path, indexer, name, rate, timecode):
+    path = tmp_path / name
+    from fractions import Fraction
+
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=Fraction(rate))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        if timecode:
+            stream.metadata["timecode"] = timecode
+        for picture in moving(30, seed=1):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            output.mux(stream.encode(frame.reformat(64, 48, "yuv420p")))
+        output.mux(stream.encode())
+    run(library, path)
+    (video,) = json.loads(indexer("videos", "--json", library=library.folder).out)["videos"]
+    assert video["timecode"] == timecode
