@@ -88,9 +88,9 @@ GroupBy = Annotated[
 
 
 class StrictRequest(BaseModel):
-    """A body with these fields and no others."""
+    """A body with these fields and no others, each of its own type: "5" and true are no numbers."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     @model_validator(mode="before")
     @classmethod
