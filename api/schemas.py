@@ -495,6 +495,7 @@ class StatusAnswer(StrictAnswer):
     encoder: str | None
     sampling: str | None
     index: dict[str, Any]
+    confinement: str = Field(description="What keeps decoding programs from files and sockets here.")
 
 
 class ReadyAnswer(StrictAnswer):
