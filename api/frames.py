@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import stat
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -87,8 +89,10 @@ class FrameReader:
                 self._cached_bytes -= len(dropped)
 
 
-def stat_file(video: Video) -> os.stat_result:
-    """The state of a video's file, which must be there, readable, and where this server gives out files.
+def open_file(video: Video) -> io.FileIO:
+    """A video's file, which must be there, readable, and where this server gives out files.
+
+    What was opened is what was checked, whatever its path leads to a moment later.
 
     Raises:
         NotFoundError: It is not; says where its key frames are.
@@ -103,11 +107,28 @@ def stat_file(video: Video) -> os.stat_result:
         ) from None
     except OSError as error:
         raise NotFoundError(f"{video.path} cannot be read now ({error.strerror}); {instead}") from None
-    try:
-        stat = os.fstat(descriptor)
-    finally:
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode):
         os.close(descriptor)
-    if not os.path.isfile(os_path(video.path)):
         raise NotFoundError(f"{video.path} is not a file any more; {instead}")
-    roots.current.get().check_served(video, stat)
-    return stat
+    file = io.FileIO(descriptor)  # closes it, whoever asked for it
+    try:
+        roots.current.get().check_served(video, state, real_path(descriptor, video.path))
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def stat_file(video: Video) -> os.stat_result:
+    """The state of a video's file. Raises NotFoundError as `open_file` does."""
+    with open_file(video) as file:
+        return os.fstat(file.fileno())
+
+
+def real_path(descriptor: int, path: str) -> str:
+    """Where an open file lies, its links resolved; by its path where the system does not tell."""
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return os.path.realpath(os_path(path))

@@ -63,7 +63,9 @@ class Guard:
         refusal = self._refusal(scope)
         if refusal is not None:
             status, detail = refusal
-            response = problem_response(kind_of_status(status), detail, scope["path"])
+            # Where the body ends may be in doubt, so that what follows it is no request to be answered.
+            close = {"Connection": "close"} if status == 400 else None
+            response = problem_response(kind_of_status(status), detail, scope["path"], headers=close)
             await response(scope, receive, send)
             return
         # What reads no body may be listening for the client's leaving: that has no end.
@@ -84,6 +86,9 @@ class Guard:
                 "this server answers on this machine only, as localhost or 127.0.0.1; "
                 "bind it to another address with --host to reach it from elsewhere"
             )
+        # By RFC 9112, 6.1, such a request may be two in one, smuggled past a proxy that reads it otherwise.
+        if "content-length" in headers and "transfer-encoding" in headers:
+            return 400, "the request has both Content-Length and Transfer-Encoding: send one of them"
         if scope["method"] not in SAFE_METHODS and not _is_own(headers, host):
             return 403, "a page of another site may not change or search this library"
         # One that came in a single piece gets past the parser's own limit.
@@ -104,6 +109,8 @@ def add_headers(headers: MutableHeaders) -> None:
     """Adds what every answer carries, where it does not say otherwise itself."""
     for name, value in HEADERS.items():
         headers.setdefault(name, value)
+    if headers.get("content-type", "").startswith("application/json"):
+        headers.setdefault("Cache-Control", "no-store")  # what was found is for nobody else, and soon old
 
 
 def host_name(host: str) -> str | None:
@@ -133,9 +140,12 @@ def _is_own(headers: Headers, host: str) -> bool:
     # A page on another port of this machine is "same-site", and still not ours.
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return False
-    origin = headers.get("origin")
-    if origin is None:
+    origins = headers.getlist("origin")
+    if not origins:
         return True
+    if len(origins) > 1:  # whichever of them is meant, no browser sends two
+        return False
+    (origin,) = origins
     try:
         parts = urlsplit(origin)
     except ValueError:

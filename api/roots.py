@@ -61,12 +61,17 @@ class Roots:
             return None
         return "a path lies outside the folders that this server may index (its --root), or leads out of them"
 
-    def check_served(self, video: Video, stat: os.stat_result) -> None:
+    def check_served(self, video: Video, stat: os.stat_result, real_path: str) -> None:
         """Refuses a catalogued file that is not to be given out.
 
         With folders configured, that is one that does not lie below them, or no longer does. Without, on a
         server that is not open, a path that leads elsewhere by a symbolic link counts only while its file is
         the one that was indexed, by size and time: it may have been put there since.
+
+        Args:
+            video: In the catalog.
+            stat: Of its file, which is open.
+            real_path: Where that lies, its links resolved.
 
         Raises:
             NotFoundError: It is not.
@@ -74,7 +79,7 @@ class Roots:
         if self.is_open and not self.folders:
             return
         if self.folders:
-            if is_below(video.path, self.folders):
+            if is_below(real_path, self.folders):
                 return
             raise NotFoundError(
                 f"the file of video {video.id} lies outside the folders that this server gives out (its "
@@ -82,7 +87,7 @@ class Roots:
                 f"/v1/videos/{video.id}/key-frames"
             )
         same = (stat.st_size, stat.st_mtime_ns) == (video.size_bytes, video.mtime_ns)
-        if os.path.realpath(os_path(video.path)) != os_path(video.path) and not same:
+        if real_path != os_path(video.path) and not same:
             raise NotFoundError(
                 f"the path of video {video.id} is a link to another file than the one that was indexed; "
                 "index it again, or start the server with --root"

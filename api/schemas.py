@@ -89,9 +89,9 @@ GroupBy = Annotated[
 
 
 class StrictRequest(BaseModel):
-    """A body with these fields and no others."""
+    """A body with these fields and no others, each of its own type: "5" and true are no numbers."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -528,6 +528,7 @@ class StatusAnswer(StrictAnswer):
     encoder: str | None
     sampling: str | None
     index: dict[str, Any]
+    confinement: str = Field(description="What keeps decoding programs from files and sockets here.")
 
 
 class ReadyAnswer(StrictAnswer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import signal
 import socket
 import sys
@@ -25,8 +26,11 @@ from api.oidc import OidcIssuer
 from api.problems import kind_of_status, problem_response
 from api.settings import ServerSettings
 from encoders.errors import ReelseekError
+from indexer.confinement import describe_confinement
 from search.keys import Keys
 from search.library import Library
+
+logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 75
 
@@ -158,6 +162,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             print(f"serving {self._address}", file=sys.stderr, flush=True)
+            logger.info("decoding programs are confined by %s", describe_confinement())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         first = not self.should_exit

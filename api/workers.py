@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from indexer.worker import DecodeWorker
@@ -14,10 +14,12 @@ class Workers:
 
     Args:
         stall_seconds: How long one may say nothing.
+        writes: Folders in which they may write.
     """
 
-    def __init__(self, stall_seconds: float) -> None:
+    def __init__(self, stall_seconds: float, writes: Sequence[str] = ()) -> None:
         self._stall_seconds = stall_seconds
+        self._writes = writes
         self._idle: list[DecodeWorker] = []
         self._busy: set[DecodeWorker] = set()
         self._lock = threading.Lock()
@@ -27,7 +29,7 @@ class Workers:
     def one(self) -> Iterator[DecodeWorker]:
         """A program for the block, which nobody else uses meanwhile."""
         with self._lock:
-            worker = self._idle.pop() if self._idle else DecodeWorker(stall_seconds=self._stall_seconds)
+            worker = self._idle.pop() if self._idle else self._new()
             self._busy.add(worker)
         try:
             yield worker
@@ -38,6 +40,9 @@ class Workers:
                     self._idle.append(worker)
             if self._is_closed:
                 worker.close()
+
+    def _new(self) -> DecodeWorker:
+        return DecodeWorker(stall_seconds=self._stall_seconds, writes=self._writes)
 
     def close(self) -> None:
         """Ends the programs, also those at work."""

@@ -364,8 +364,10 @@ def _examples(library: Library, images: list[Path], clips: list[Path]) -> list[A
 @app.command()
 def status(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Show what the library holds."""
+    from indexer.confinement import describe_confinement
+
     with open_library(library) as opened:
-        document = opened.status()
+        document = opened.status() | {"confinement": describe_confinement()}
         failed = []
         if not as_json:
             with opened.read() as catalog:

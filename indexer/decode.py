@@ -623,13 +623,15 @@ class VideoDecoder:
             if self._skip == "nonkey":  # those beside it are no neighbours in time
                 fields = Fields(None, None, self._deinterlacer)
             else:
-                fields = latest = Fields(previous, partial(self._peek, self._source), self._deinterlacer)
+                fields = latest = Fields(
+                    previous, partial(self._peek_picture, self._source), self._deinterlacer
+                )
             yield picture, fields, self._geometry_now()
             previous = picture
         if latest is not None:
             latest.settle(None)
 
-    def _peek(self, source: Iterator[Any]) -> Any:
+    def _peek_picture(self, source: Iterator[Any]) -> Any:
         """The picture whose turn is next; None where there is none, or where seeking went elsewhere."""
         if source is self._source and not self._head:
             self._head.extend(itertools.islice(source, 1))

@@ -55,7 +55,10 @@ def read_example(
     threads = None if limits is None else UPLOAD_THREADS
     deadline = time.monotonic() + limit_seconds
     with DecodeWorker(
-        stall_seconds=min(STALL_SECONDS, limit_seconds), threads=threads, limits=limits
+        stall_seconds=min(STALL_SECONDS, limit_seconds),
+        threads=threads,
+        limits=limits,
+        reads=None if limits is None else (path,),
     ) as worker:
         try:
             info = worker.probe(path)

@@ -445,6 +445,7 @@ def library_status(document: dict[str, Any], failed: Sequence[Video]) -> None:
         ("videos", ", ".join(f"{count} {name}" for name, count in videos.items())),
         ("clips", str(document["clips"])),
         ("index", f"{index['kind'] or 'none'}{'' if index['up_to_date'] else ', behind the catalog'}"),
+        ("decoders", f"confined by {document['confinement']}"),
     ]
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)

@@ -185,7 +185,10 @@ def _write_motion(path: Path, found: VideoSummary, stills: list[StillPicture]) -
 def _render(source: str, target: Path, rendition: Rendition) -> None:
     from indexer.worker import DecodeWorker
 
-    with whole_file(target) as part, DecodeWorker(stall_seconds=STALL_SECONDS) as worker:
+    with (
+        whole_file(target) as part,
+        DecodeWorker(stall_seconds=STALL_SECONDS, writes=(str(part.parent),)) as worker,
+    ):
         worker.render(source, str(part), rendition)
 
 

@@ -7,7 +7,6 @@ main module of whoever started it, be that a console script, a test run or a web
 from __future__ import annotations
 
 import os
-import pickle
 import resource
 import signal
 import socket
@@ -16,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -27,7 +26,25 @@ from numpy.typing import NDArray
 
 from encoders import errors
 from encoders.errors import DecodeError, DecoderDiedError, ReelseekError
+from indexer.confinement import Rules
 from indexer.limits import WorkerLimits
+from indexer.messages import (
+    ANSWERS,
+    DecodeRequest,
+    End,
+    Failure,
+    FrameRequest,
+    Jpeg,
+    MessageError,
+    Picture,
+    PictureRequest,
+    ProbeRequest,
+    RenderRequest,
+    Request,
+    StopRequest,
+    pack_message,
+    unpack_message,
+)
 from indexer.types import Damage, Length, Progress, SampledClip, SamplingOptions, VideoInfo
 
 if TYPE_CHECKING:
@@ -37,6 +54,13 @@ __all__ = ["DecodeWorker", "Progress"]
 
 _START_SECONDS = 60.0  # for the child's imports, on a cold and busy disk
 _STOP_SECONDS = 2.0
+_MAX_MESSAGE_BYTES = 2**32  # of one's own files: an hour-long clip of frames is 2.5 GB
+# What the program needs of the environment: where its libraries are, and how to spell names. No password, no
+# token and no database that the server knows is among them.
+_ENVIRONMENT = (
+    "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "LC_CTYPE",
+    "TZ", "TMPDIR", "OMP_NUM_THREADS", "OMP_WAIT_POLICY",
+)  # fmt: skip
 _ROOT = str(Path(__file__).resolve().parent.parent)
 _BOOT = (
     "import sys; root = sys.argv[1]; root in sys.path or sys.path.insert(0, root); "
@@ -61,6 +85,8 @@ class DecodeWorker:
         *,
         threads: int | None = None,
         limits: WorkerLimits | None = None,
+        reads: Sequence[str] | None = None,
+        writes: Sequence[str] = (),
     ) -> None:
         """Makes a worker; nothing is started yet.
 
@@ -68,8 +94,11 @@ class DecodeWorker:
             stall_seconds: How long the program may show no progress before it is given up.
             threads: Of the codec; None lets FFmpeg choose by the cores it sees.
             limits: What the program is held to; None for files of one's own.
+            reads: Files and folders that it may read; None for all that its user may.
+            writes: Folders in which it may write, for `render`.
         """
         self._limits = limits
+        self._rules = Rules(limits, None if reads is None else tuple(reads), tuple(writes))
         self._stall_seconds = stall_seconds
         self._threads = threads
         self._busy = threading.Lock()
@@ -85,6 +114,11 @@ class DecodeWorker:
 
     def __del__(self) -> None:
         self.close()
+
+    @property
+    def _most_bytes(self) -> int:
+        """Of one message: no program can send more than it may hold."""
+        return _MAX_MESSAGE_BYTES if self._limits is None else self._limits.memory_bytes
 
     @property
     def pid(self) -> int | None:
@@ -111,7 +145,7 @@ class DecodeWorker:
             DecoderDiedError: The program crashed, hung or ran out of memory or time.
             DecodeError: Any other failure.
         """
-        return self._request(("decode", path, options, self._threads), limit_seconds)
+        return self._request(DecodeRequest(path, options, self._threads), limit_seconds)
 
     def frame(self, path: str, time_seconds: float, size: int, limit_seconds: float | None = None) -> bytes:
         """The frame shown at a time, upright, as JPEG of short side `size` pixels or less.
@@ -120,8 +154,8 @@ class DecodeWorker:
             NotFoundError: The video shows nothing at this time.
             DecodeError: As `decode`.
         """
-        items = list(self._request(("frame", path, time_seconds, size), limit_seconds))
-        return next(item for item in items if isinstance(item, bytes))
+        items = self._request(FrameRequest(path, time_seconds, size), limit_seconds)
+        return next(item.content for item in list(items) if isinstance(item, Jpeg))
 
     def render(
         self, path: str, target: str, rendition: Rendition, limit_seconds: float | None = None
@@ -132,7 +166,7 @@ class DecodeWorker:
             NotFoundError: The video shows nothing there.
             DecodeError: As `decode`.
         """
-        for _ in self._request(("render", path, target, rendition), limit_seconds):
+        for _ in self._request(RenderRequest(path, target, rendition), limit_seconds):
             pass
 
     def picture(self, path: str, size: int) -> NDArray[np.uint8]:
@@ -142,12 +176,12 @@ class DecodeWorker:
             NotAVideoError: Not a picture in any format that FFmpeg reads.
             DecodeError: As `decode`.
         """
-        items = list(self._request(("picture", path, size), None))
-        return next(item for item in items if isinstance(item, np.ndarray))
+        items = list(self._request(PictureRequest(path, size), None))
+        return next(item.pixels for item in items if isinstance(item, Picture))
 
     def probe(self, path: str) -> VideoInfo:
         """What the file says about its video; errors as `decode`."""
-        items = list(self._request(("probe", path), None))
+        items = list(self._request(ProbeRequest(path), None))
         return next(item for item in items if isinstance(item, VideoInfo))
 
     def kill(self) -> None:
@@ -183,14 +217,17 @@ class DecodeWorker:
                 self._program = subprocess.Popen(
                     [
                         *(sys.executable, "-P", "-c", _BOOT, _ROOT, number, str(os.getpid())),
-                        *([] if self._limits is None else [self._limits.to_json()]),
+                        self._rules.to_json(),
                     ],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=self._stderr,
                     # NumPy's threads have nothing to do there, and starting them takes as long as the rest.
-                    env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+                    env={
+                        **{name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+                        "OPENBLAS_NUM_THREADS": "1",
+                    },
                 )
         except OSError as error:
             ours.close()
@@ -201,7 +238,7 @@ class DecodeWorker:
         self._connection = Connection(ours.detach())
         return self._connection
 
-    def _request(self, request: tuple[Any, ...], limit_seconds: float | None) -> Generator[Any]:
+    def _request(self, request: Request, limit_seconds: float | None) -> Generator[Any]:
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("a DecodeWorker serves one request at a time; make another one")
         finished = False
@@ -210,7 +247,7 @@ class DecodeWorker:
             was_running = self._program is not None
             connection = self._start()
             try:
-                connection.send_bytes(pickle.dumps(request, protocol=5))
+                connection.send_bytes(pack_message(request))
             except OSError:
                 raise self._died() from None
             patience = self._stall_seconds
@@ -220,12 +257,12 @@ class DecodeWorker:
                 left = None if limit_seconds is None else started + limit_seconds - time.monotonic()
                 message = self._receive(connection, patience, left, limit_seconds)
                 patience = self._stall_seconds
-                if message[0] == "item":
-                    yield message[1]
+                if not isinstance(message, Failure | End):
+                    yield message
                     continue
                 finished = True
-                if message[0] == "error":
-                    raise _error(message[1], message[2])
+                if isinstance(message, Failure):
+                    raise _error(message.error, message.reason)
                 return
         finally:
             if not finished:
@@ -238,14 +275,16 @@ class DecodeWorker:
         stall_seconds: float,
         left_seconds: float | None,
         limit_seconds: float | None,
-    ) -> tuple[Any, ...]:
-        """The next message, or an error when the program dies, stalls or takes too long."""
+    ) -> Any:
+        """The next message, or an error when the program dies, stalls, takes too long or talks nonsense."""
         wait = stall_seconds if left_seconds is None else min(stall_seconds, max(0.0, left_seconds))
         try:
             if (left_seconds is None or left_seconds > 0) and connection.poll(wait):
-                message: tuple[Any, ...] = pickle.loads(connection.recv_bytes())
-                return message
-        except (EOFError, OSError, pickle.UnpicklingError):
+                return unpack_message(connection.recv_bytes(self._most_bytes), ANSWERS)
+        except MessageError as error:
+            self.close()
+            raise DecoderDiedError(f"the decoder was stopped, for what it sent: {error}") from None
+        except (EOFError, OSError):
             raise self._died() from None
         self.close()
         if left_seconds is not None and left_seconds <= stall_seconds:
@@ -294,12 +333,14 @@ class DecodeWorker:
         if connection is None:
             return
         try:
-            connection.send_bytes(pickle.dumps(("stop",), protocol=5))
+            connection.send_bytes(pack_message(StopRequest()))
             deadline = time.monotonic() + _STOP_SECONDS
             while connection.poll(max(0.0, deadline - time.monotonic())):
-                if pickle.loads(connection.recv_bytes())[0] != "item":
+                if isinstance(
+                    unpack_message(connection.recv_bytes(self._most_bytes), ANSWERS), Failure | End
+                ):
                     return
-        except (EOFError, OSError):
+        except (EOFError, OSError, MessageError):
             pass
         self.close()
 

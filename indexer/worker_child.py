@@ -7,17 +7,33 @@ and Pillow, never torch, and nothing of the program that started it.
 from __future__ import annotations
 
 import os
-import pickle
 import queue
 import signal
 import threading
 import time
 from multiprocessing.connection import Connection
-from typing import Any
 
 from encoders.errors import DecodeError, DecoderDiedError, ReelseekError
+from indexer.confinement import Rules, confine
 from indexer.limits import WorkerLimits
-from indexer.types import Damage, Length, Progress, SamplingOptions
+from indexer.messages import (
+    REQUESTS,
+    Answer,
+    DecodeRequest,
+    End,
+    Failure,
+    FrameRequest,
+    Jpeg,
+    Picture,
+    PictureRequest,
+    ProbeRequest,
+    RenderRequest,
+    Request,
+    StopRequest,
+    pack_message,
+    unpack_message,
+)
+from indexer.types import Damage, Length, Progress
 
 _HEARTBEAT_SECONDS = 0.5
 _CLIPS_AHEAD = 3  # decoded while the reader is busy
@@ -34,9 +50,9 @@ class _Link:
     def __init__(self, connection: Connection, parent_pid: int) -> None:
         self._connection = connection
         self._parent_pid = parent_pid
-        self.requests: queue.Queue[tuple[Any, ...]] = queue.Queue()
+        self.requests: queue.Queue[Request] = queue.Queue()
         self.stop_wanted = threading.Event()
-        self._outgoing: queue.Queue[Any] = queue.Queue(_CLIPS_AHEAD)
+        self._outgoing: queue.Queue[Answer] = queue.Queue(_CLIPS_AHEAD)
         for work in (self._receive, self._send):
             threading.Thread(target=work, daemon=True).start()
 
@@ -46,8 +62,8 @@ class _Link:
                 while not self._connection.poll(_PARENT_CHECK_SECONDS):
                     if os.getppid() != self._parent_pid:
                         os._exit(0)
-                request = pickle.loads(self._connection.recv_bytes())
-                if request[0] == "stop":
+                request = unpack_message(self._connection.recv_bytes(), REQUESTS)
+                if isinstance(request, StopRequest):
                     self.stop_wanted.set()
                 else:
                     self.requests.put(request)
@@ -57,11 +73,11 @@ class _Link:
     def _send(self) -> None:
         try:
             while True:
-                self._connection.send_bytes(pickle.dumps(self._outgoing.get(), protocol=5))
+                self._connection.send_bytes(pack_message(self._outgoing.get()))
         except BaseException:
             os._exit(0)
 
-    def put(self, message: Any, *, must_arrive: bool = True) -> None:
+    def put(self, message: Answer, *, must_arrive: bool = True) -> None:
         """Queues a message; gives up with `_Stopped` when the reader wants no more."""
         while True:
             try:
@@ -70,7 +86,7 @@ class _Link:
             except queue.Full:
                 if not must_arrive:
                     return
-                if self.stop_wanted.is_set() and message[0] == "item":
+                if self.stop_wanted.is_set() and not isinstance(message, Failure | End):
                     raise _Stopped from None
 
 
@@ -87,45 +103,42 @@ class _Heartbeat:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _HEARTBEAT_SECONDS
-            self._link.put(("item", Progress(time_seconds)), must_arrive=False)
+            self._link.put(Progress(time_seconds), must_arrive=False)
 
 
-def _decode(link: _Link, path: str, options: SamplingOptions, threads: int | None) -> None:
+def _decode(link: _Link, request: DecodeRequest) -> None:
     from indexer.decode import VideoDecoder
     from indexer.sampling import sample_clips
 
-    with VideoDecoder(path, threads=threads, on_progress=_Heartbeat(link)) as decoder:
-        link.put(("item", decoder.info))
-        for clip in sample_clips(decoder, options):
-            link.put(("item", clip))
-        link.put(("item", Length(decoder.seconds_read)))
+    with VideoDecoder(request.path, threads=request.threads, on_progress=_Heartbeat(link)) as decoder:
+        link.put(decoder.info)
+        for clip in sample_clips(decoder, request.options):
+            link.put(clip)
+        link.put(Length(decoder.seconds_read))
         if decoder.damage is not None:
-            link.put(("item", Damage(decoder.damage)))
+            link.put(Damage(decoder.damage))
 
 
-def _answer(link: _Link, request: tuple[Any, ...]) -> None:
+def _answer(link: _Link, request: Request) -> None:
     from indexer.decode import decode_picture, frame_at, probe
     from indexer.sampling import encode_jpeg
 
-    kind, *arguments = request
-    if kind == "decode":
-        _decode(link, *arguments)
-    elif kind == "frame":
-        path, time_seconds, size = arguments
-        heartbeat = _Heartbeat(link)
-        link.put(("item", encode_jpeg(frame_at(path, time_seconds, on_progress=heartbeat), size)))
-    elif kind == "picture":
-        path, size = arguments
-        link.put(("item", decode_picture(path).rgb(size)))
-    elif kind == "render":
-        from indexer.render import render
+    match request:
+        case DecodeRequest():
+            _decode(link, request)
+        case FrameRequest():
+            frame = frame_at(request.path, request.time_seconds, on_progress=_Heartbeat(link))
+            link.put(Jpeg(encode_jpeg(frame, request.size)))
+        case PictureRequest():
+            link.put(Picture(decode_picture(request.path).rgb(request.size)))
+        case RenderRequest():
+            from indexer.render import render
 
-        path, target, rendition = arguments
-        render(path, target, rendition, _Heartbeat(link))
-    elif kind == "probe":
-        link.put(("item", probe(*arguments)))
-    else:
-        raise ValueError(f"unknown request {kind!r}")
+            render(request.path, request.target, request.rendition, _Heartbeat(link))
+        case ProbeRequest():
+            link.put(probe(request.path))
+        case _:
+            raise ValueError(f"unknown request {type(request).__name__}")
 
 
 def _hold_to(limits: WorkerLimits) -> None:
@@ -138,34 +151,36 @@ def _hold_to(limits: WorkerLimits) -> None:
     limits.apply()
 
 
-def serve(descriptor: int, parent_pid: int, limits: str | None = None) -> None:
+def serve(descriptor: int, parent_pid: int, rules: str) -> None:
     """Answers requests on a socket until it closes.
 
     Args:
         descriptor: Of the socket, open in this program.
         parent_pid: The program at the other end; without it this one ends.
-        limits: JSON of `WorkerLimits` that this program is held to; None for none.
+        rules: JSON of the `Rules` that this program is held to.
     """
+    held_to = Rules.from_json(rules)
+    confine(held_to)  # before there is a thread that it would not hold for
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; ours decides
     link = _Link(Connection(descriptor), parent_pid)
     import cv2
 
     cv2.setNumThreads(1)
-    if limits is not None:
-        _hold_to(WorkerLimits.from_json(limits))
+    if held_to.limits is not None:
+        _hold_to(held_to.limits)
     while True:
         request = link.requests.get()
         link.stop_wanted.clear()
         try:
             _answer(link, request)
-            last: tuple[Any, ...] = ("end",)
+            last: Answer = End()
         except _Stopped:
-            last = ("end",)
+            last = End()
         except MemoryError:
-            last = ("error", DecoderDiedError.__name__, "the decoder ran out of memory")
+            last = Failure(DecoderDiedError.__name__, "the decoder ran out of memory")
         except ReelseekError as error:
-            last = ("error", type(error).__name__, str(error))
+            last = Failure(type(error).__name__, str(error))
         except Exception as error:
             reason = f"the decoder failed unexpectedly ({type(error).__name__}: {error})"
-            last = ("error", DecodeError.__name__, reason)
+            last = Failure(DecodeError.__name__, reason)
         link.put(last)

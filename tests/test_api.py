@@ -295,7 +295,9 @@ def test_key_frames_are_pictures_in_order_of_time(client: TestClient, bikes: dic
     some = client.get(f"/v1/videos/{bikes['id']}/key-frames", params={"max": 2}).json()["key_frames"]
     assert len(some) == 2 and all(frame in frames for frame in some)
     response = client.get(frames[0]["url"])
-    assert "immutable" in response.headers["cache-control"]
+    assert response.headers["cache-control"] == "private, no-cache"  # it may have been removed since
+    again = client.get(frames[0]["url"], headers={"If-None-Match": response.headers["etag"]})
+    assert again.status_code == 304 and not again.content
     picture = Image.open(io.BytesIO(response.content))
     assert picture.format == "JPEG"
     assert picture.width / picture.height == pytest.approx(bikes["width"] / bikes["height"], rel=0.02)
@@ -667,3 +669,20 @@ def test_serve_says_where_and_ends_in_order(library: Library) -> None:
         assert program.wait(30) == 0
         stop.cancel()
     assert rest == ""
+
+
+def test_answers_are_kept_by_nobody(client: TestClient) -> None:
+    for path in ("/v1/status", "/v1/videos", "/v1/openapi.json", "/v1/jobs/none"):
+        assert client.get(path).headers["cache-control"] == "no-store", path
+    assert client.post("/v1/search", json=words("a dog")).headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("limit", ["5", True, 5.5, [5], None])
+def test_a_limit_is_a_number(client: TestClient, limit: Any) -> None:
+    assert_problem(client.post("/v1/search", json=words("a dog", limit=limit)), 422)
+
+
+def test_two_origins_are_none_of_ours(client: TestClient) -> None:
+    headers = [("Origin", "http://localhost:8000"), ("Origin", "https://evil.example")]
+    assert client.post("/v1/search", json=words("a dog"), headers=headers[:1]).status_code == 200
+    assert_problem(client.post("/v1/search", json=words("a dog"), headers=headers), 403)

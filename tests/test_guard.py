@@ -12,6 +12,7 @@ import shutil
 import stat
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -172,6 +173,46 @@ def test_a_catalogued_path_that_became_a_link_out_of_the_roots_is_refused(
         assert client.get(addresses[0]).status_code == 404, "catalogued, and not below a root"
     with pytest.raises(ReelseekError, match="no folder"):
         create_app(opened, is_local=False, settings=ServerSettings(roots=(str(root / "own.mp4"),)))
+    opened.close()
+
+
+def test_a_link_that_flips_never_leads_out_of_the_roots(
+    tmp_path: Path, outside: Path, archive: Path, offline_encoder: Any
+) -> None:
+    """What was checked is what is sent, whatever stands under the name a moment later."""
+    root = tmp_path / "root"
+    root.mkdir()
+    shutil.copy(archive / "plain.mp4", root / "real.mp4")
+    shutil.copy(archive / "plain.mp4", root / "own.mp4")
+    opened = Library(tmp_path / "library", device="cpu", create=True)
+    with opened.database.write() as connection:
+        token = Keys(connection).create(Role.read)[1]
+    ingest(opened, [str(root / "own.mp4")], IngestOptions(encoder="offline", device="cpu"))
+    video = video_of(opened, "own.mp4")
+    good, secret = (root / "real.mp4").read_bytes(), (outside / "secret.mp4").read_bytes()
+    assert good != secret
+    stopping = threading.Event()
+
+    def flip() -> None:
+        number = 0
+        while not stopping.is_set():
+            number += 1
+            link = root / f"link-{number % 2}"
+            link.unlink(missing_ok=True)
+            link.symlink_to(outside / "secret.mp4" if number % 2 else root / "real.mp4")
+            os.replace(link, root / "own.mp4")
+
+    with serving(opened, token=token, roots=(str(root),)) as client:
+        flipping = threading.Thread(target=flip)
+        flipping.start()
+        try:
+            answers = [client.get(f"/v1/videos/{video.id}/file") for _ in range(300)]
+        finally:
+            stopping.set()
+            flipping.join()
+    statuses = Counter(answer.status_code for answer in answers)
+    assert set(statuses) == {200, 404}, statuses
+    assert all(answer.content == good for answer in answers if answer.status_code == 200)
     opened.close()
 
 

@@ -367,6 +367,14 @@ def test_what_is_no_request_is_answered_with_care(tmp_path: Path) -> None:
                 b"x-content-type-options: nosniff",
             ):
                 assert header in answer.lower(), name
+        # Two requests in one, for a proxy that goes by the length and a server that goes by the chunks.
+        smuggled = (
+            b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        )
+        answer = sent_raw(address, smuggled)
+        assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1
+        assert b"connection: close" in answer.lower()
         long = b"GET /v1/" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
         answer = sent_raw(address, long)
         assert answer.split(b" ", 2)[1] in (b"400", b"431") and len(answer) < 5000

@@ -22,6 +22,7 @@ from api.schemas import (
     VideosAnswer,
 )
 from api.services import ServicesOf
+from indexer.confinement import describe_confinement
 from indexer.previews import forget_previews
 from search.action_catalog import SegmentFilters
 from search.dates import recorded_bound
@@ -40,7 +41,7 @@ VideoId = Annotated[Id, Path(description="A video's id.", examples=[3])]
 @router.get("/status", response_model=StatusAnswer)
 def status(services: ServicesOf) -> dict[str, object]:
     """Counts and names, as `indexer status --json`."""
-    return services.library.status()
+    return services.library.status() | {"confinement": describe_confinement()}
 
 
 @router.get("/clips", response_model=ClipsAnswer)

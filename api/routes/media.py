@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from api.frames import stat_file
+from api.frames import open_file
 from api.routes.catalog import VideoId
 from api.schemas import Id
 from api.services import Services, ServicesOf
 from encoders.errors import NotFoundError
-from search.file_names import os_path, shown_path
+from search.file_names import shown_path
 from search.types import Video
 
 router = APIRouter(prefix="/v1", tags=["media"])
+# Where a system shows a program its own open files.
+_DESCRIPTORS = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
 
 _JPEG: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
@@ -48,13 +51,17 @@ _MEDIA_TYPES = {
 
 @router.get("/key-frames/{key_frame_id}", response_class=Response, responses=_JPEG)
 def key_frame(
-    key_frame_id: Annotated[Id, Path(description="From a hit's `key_frames`.")], services: ServicesOf
+    key_frame_id: Annotated[Id, Path(description="From a hit's `key_frames`.")],
+    services: ServicesOf,
+    request: Request,
 ) -> Response:
     """A stored key frame, as JPEG; there even when the archive is offline."""
     with services.library.read() as catalog:
         jpeg = catalog.key_frame_jpeg(key_frame_id)
-    # Ids are never used twice, so what an id shows never changes.
-    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+    # Ids are never used twice, so what an id shows never changes; but it may be gone: browsers have to ask.
+    headers = {"Cache-Control": "private, no-cache", "ETag": f'"key-frame-{key_frame_id}"'}
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(None, 304, headers)
     return Response(jpeg, media_type="image/jpeg", headers=headers)
 
 
@@ -83,23 +90,28 @@ def file(video_id: VideoId, services: ServicesOf) -> Response:
     """The file itself, whole or by Range."""
     with services.library.read() as catalog:
         video = catalog.video(video_id)
-    stat = stat_file(video)
-    if stat.st_size == 0:
+    opened = open_file(video)
+    if os.fstat(opened.fileno()).st_size == 0:
+        opened.close()
         why = f" ({video.error})" if video.error else ""
         raise NotFoundError(f"{video.path} is empty, 0 bytes long, so there is nothing to play{why}")
-    return FootageResponse(video, stat)
+    return FootageResponse(video, opened)
 
 
 class FootageResponse(FileResponse):
-    """A file by Range, as Starlette serves it, with refusals as problem details."""
+    """A file by Range, as Starlette serves it, with refusals as problem details.
 
-    def __init__(self, video: Video, stat: os.stat_result) -> None:
+    It is read by its descriptor, and closed at the end: the path may lead elsewhere by then.
+    """
+
+    def __init__(self, video: Video, opened: io.FileIO) -> None:
         path = PurePosixPath(video.path)
+        self._opened = opened
         super().__init__(
-            os_path(video.path),
+            f"{_DESCRIPTORS}/{opened.fileno()}",
             media_type=_MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream"),
             filename=shown_path(path.name),
-            stat_result=stat,
+            stat_result=os.fstat(opened.fileno()),
             content_disposition_type="inline",
             headers={"Cache-Control": "private, no-cache"},
         )
@@ -115,7 +127,8 @@ class FootageResponse(FileResponse):
                 raise HTTPException(message["status"], detail, kept)
             await send(message)
 
-        await super().__call__(_with_known_range_unit(scope), receive, send_file)
+        with self._opened:
+            await super().__call__(_with_known_range_unit(scope), receive, send_file)
 
 
 def _with_known_range_unit(scope: Scope) -> Scope:
