@@ -578,7 +578,7 @@ class VideoDecoder:
         for packet in self._packets():
             if packet is not None and packet.size:
                 self._packets_read += 1
-                self._last_byte = packet.pos or self._last_byte
+                self._last_byte = (packet.pos or self._last_byte) + packet.size
                 self._note_skipped(packet)
                 if self._alpha_codec is not None and self._skip == "nonkey" and not packet.is_keyframe:
                     continue  # libvpx leaves nothing out by itself
@@ -693,7 +693,10 @@ class VideoDecoder:
         share = self._last_byte / size
         if share > _TAIL_SHARE or size - self._last_byte < _TAIL_BYTES:
             return []
-        return [f"the last {1 - share:.0%} of the file are of another programme and are not indexed"]
+        return [
+            f"the last {1 - share:.0%} of the file hold no picture of this film, perhaps those of another "
+            "programme, and are not indexed"
+        ]
 
     def _check_length(self, start_seconds: float, end_seconds: float) -> None:
         """Refuses times that go on for longer than any recording, wherever they begin."""
