@@ -1,27 +1,26 @@
 """The encoder `offline`: weights out of two packages, no model hub.
 
-Frames go through EfficientNet-Lite0, words through all-MiniLM-L6-v2. The two meet over the names of
-the classifier's 1,000 ImageNet classes, as in ConSE (Norouzi et al. 2013, arXiv:1312.5650), with one
-change: ConSE carries a picture's class probabilities p into the space of sentences, here a sentence
-is carried into the space of classes, q = softmax(similarity to each name / 0.06). A feature is
-`[sqrt(a) * visual, sqrt(1-a) * sqrt(p)]` with both parts of norm 1, a text is `[0, q / |q|]`: one index
-answers both kinds of query, and a text's highest cosine is sqrt(1-a). One more class, "unknown", resembles
-every text by 0.42 and no picture: it takes what words have no class for, which would else be spread over
-all classes and fit every picture a little.
+Frames go through EfficientNet-Lite0, whose 1,000 ImageNet classes are the ground on which words meet
+them. A feature is `[sqrt(a) * visual, sqrt(1-a) * sqrt(p)]` with both parts of norm 1 and p the class
+probabilities, a text is `[0, q]`: one index answers both kinds of query, and a text's highest cosine is
+sqrt(1-a).
 
-Choices, measured on 1,000 photographs, one of each class, and on 15 films of other things:
+Words that WordNet's tree over the classes knows become the classes below them (`encoders.words`). What it
+does not know goes through all-MiniLM-L6-v2, as in ConSE (Norouzi et al. 2013, arXiv:1312.5650), with one
+change: ConSE carries a picture's probabilities into the space of sentences, here a sentence is carried
+into the space of classes, q = softmax(likeness to each name / 0.06). One more entry, "unknown", which no
+picture has, takes what is not understood, so that it lowers all scores alike.
 
-- Classes instead of sentences: the right photograph of the 1,000 comes first for 92.5 % of the names,
-  whether bare or in "video of a ..." (ConSE with ten classes: 89.8 %; the classifier itself is right
-  about 88 %), and for words such as "a dog" or "food" the mean average precision is 0.605 (0.597).
-  Among the 15 films the right one comes first for 11 (9), and words for what is not there stay far
-  below: sentences all resemble each other a little, sets of classes need not.
+Choices, measured on 1,000 photographs, one of each class, and on 15 films of other things, before the tree:
+
+- Classes instead of sentences: the right photograph of the 1,000 comes first for 92.5 % of the names
+  (ConSE with ten classes: 89.8 %; the classifier itself is right about 88 %). Among the 15 films the right
+  one comes first for 11 (9), and words for what is not there stay far below: sentences all resemble each
+  other a little, sets of classes need not.
 - Temperature 0.06: 0.05 to 0.07 are alike; sharper loses general words, softer the contrast.
 - Frames are squashed to a square. The customary crop of the middle is better for photographs of one
   thing (the 92.5 % become 87.6 %), but of a wide frame it sees only half: of 14 films it puts 10 first,
   the whole frame 12.
-- Class names are embedded as "a {name}"; the bare name, or cleaning "video of ..." off a query, made no
-  difference that can be told from chance.
 - a = 0.75: the photograph cropped, mirrored, dimmed and captioned finds itself first in 99.8 % (0.5:
   99.3 %, 0: 89 %; measured with the semantic part of ConSE).
 """
@@ -135,6 +134,8 @@ class OfflineEncoder:
 
     def encode_text(self, texts: list[str]) -> EmbeddingBatch:
         """One embedding per text; the words' order and grammar count little.
+
+        Where the tree knows a word of each text, no model is loaded.
 
         Raises:
             InvalidQueryError: A text is empty or blank.

@@ -19,6 +19,7 @@ from encoders.encoder import Encoder
 from encoders.offline import VISUAL_DIM, join_parts
 from encoders.types import normalise
 from encoders.words.everyday import COMPANIONS, SAME
+from encoders.words.languages import CHINESE_PATH, LANGUAGES_PATH
 from encoders.words.phrases import find_named, read_phrase
 from encoders.words.spelling import split_words
 from encoders.words.table import TABLE_PATH, word_table
@@ -167,7 +168,7 @@ class TestNames:
         named = read_phrase(typed).named
         assert [(one.words, one.meaning) for one in named] == [(typed, meaning)]
 
-    @pytest.mark.parametrize("word", ["heart", "bord", "quarterly", "earnings", "running", "猫"])
+    @pytest.mark.parametrize("word", ["heart", "strict", "quarterly", "earnings", "running", "猞"])
     def test_other_words_are_not_bent_into_names(self, word: str) -> None:
         phrase = read_phrase(word)
         assert (phrase.named, phrase.unknown) == ((), (word,))
@@ -209,6 +210,41 @@ class TestPhrases:
         started = time.perf_counter()
         read_phrase("zzyzxq dog " * 500)
         assert time.perf_counter() - started < 5.0
+
+
+class TestLanguages:
+    @pytest.mark.parametrize(
+        ("text", "named"),
+        [
+            ("Hund", ["dog"]),
+            ("Katzen", ["cat"]),
+            ("ein Hund am Strand", ["dog", "seashore"]),
+            ("un chien sur la plage", ["dog", "seashore"]),
+            ("une voiture", ["car"]),
+            ("un perro en la playa", ["dog", "seashore"]),
+            ("una mujer", ["person"]),
+            ("一只狗在海滩上", ["dog", "seashore"]),
+            ("汽车", ["car"]),
+        ],
+    )
+    def test_everyday_nouns(self, text: str, named: list[str]) -> None:
+        phrase = read_phrase(text)
+        assert ([one.meaning for one in phrase.named], phrase.unknown) == (named, ())
+
+    @pytest.mark.parametrize("text", ["chat", "I am in pain", "a strand"])
+    def test_english_words_stay_english(self, text: str) -> None:
+        assert read_phrase(text).named == ()
+
+    def test_boots_are_no_boats(self) -> None:
+        assert [one.meaning for one in read_phrase("boot").named] == ["boot"]
+
+    @pytest.mark.parametrize(("path", "notice"), [(LANGUAGES_PATH, "LANGUAGES"), (CHINESE_PATH, "CHINESE")])
+    def test_each_word_means_something_and_the_licence_is_there(self, path: Path, notice: str) -> None:
+        lines = gzip.decompress(path.read_bytes()).decode().split("\n")
+        assert len(lines) > 1000
+        assert [line for line in lines if find_named(line.split("\t")[1]) is None] == []
+        assert path.stat().st_size < 100_000
+        assert "icen" in path.with_name(f"{notice}-LICENSE.txt").read_text(encoding="utf-8")
 
 
 class TestVectors:

@@ -224,15 +224,15 @@ def _shows(shot: Shot, labels: Collection[str]) -> bool:
 
 
 def _paste_side_by_side(photographs: list[Photograph], path: Path) -> None:
-    """Both as they are, side by side at the same height, cropped to 4:3 each."""
-    whole = Image.new("RGB", (640, 240))
+    """Both side by side in a frame of 4:3: of each the middle, as large as 2:3 allows, not distorted."""
+    width, height = 240, 360
+    whole = Image.new("RGB", (2 * width, height))
     for side, one in enumerate(photographs):
         with Image.open(one.path) as opened:
             picture = opened.convert("RGB")
-        width, height = picture.size
-        wide = min(width, height * 4 / 3)
-        tall = wide * 3 / 4
-        left, top = (width - wide) / 2, (height - tall) / 2
+        wide = min(picture.width, picture.height * width / height)
+        tall = wide * height / width
+        left, top = (picture.width - wide) / 2, (picture.height - tall) / 2
         box = (left, top, left + wide, top + tall)
-        whole.paste(picture.resize((320, 240), Image.Resampling.BILINEAR, box=box), (320 * side, 0))
+        whole.paste(picture.resize((width, height), Image.Resampling.BILINEAR, box=box), (width * side, 0))
     whole.save(path)
