@@ -70,6 +70,14 @@ class Encoder(Protocol):
         """Sets of what it recognises, for lessons to generalise by; None where it recognises nothing."""
         ...
 
+    def encode_concepts(self, text: str) -> NDArray[np.float32]:
+        """What each thing that words ask for adds to their embedding: float32 (C, D).
+
+        The rows add up to the embedding, but for what is not understood. C is 0 where words are only
+        encoded as a whole.
+        """
+        ...
+
 
 def clean_texts(texts: list[str]) -> list[str]:
     """Texts as a tokenizer takes them: trimmed, and valid Unicode.

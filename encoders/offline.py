@@ -1,27 +1,26 @@
 """The encoder `offline`: weights out of two packages, no model hub.
 
-Frames go through EfficientNet-Lite0, words through all-MiniLM-L6-v2. The two meet over the names of
-the classifier's 1,000 ImageNet classes, as in ConSE (Norouzi et al. 2013, arXiv:1312.5650), with one
-change: ConSE carries a picture's class probabilities p into the space of sentences, here a sentence
-is carried into the space of classes, q = softmax(similarity to each name / 0.06). A feature is
-`[sqrt(a) * visual, sqrt(1-a) * sqrt(p)]` with both parts of norm 1, a text is `[0, q / |q|]`: one index
-answers both kinds of query, and a text's highest cosine is sqrt(1-a). One more class, "unknown", resembles
-every text by 0.42 and no picture: it takes what words have no class for, which would else be spread over
-all classes and fit every picture a little.
+Frames go through EfficientNet-Lite0, whose 1,000 ImageNet classes are the ground on which words meet
+them. A feature is `[sqrt(a) * visual, sqrt(1-a) * sqrt(p)]` with both parts of norm 1 and p the class
+probabilities, a text is `[0, q]`: one index answers both kinds of query, and a text's highest cosine is
+sqrt(1-a).
 
-Choices, measured on 1,000 photographs, one of each class, and on 15 films of other things:
+Words that WordNet's tree over the classes knows become the classes below them (`encoders.words`). What it
+does not know goes through all-MiniLM-L6-v2, as in ConSE (Norouzi et al. 2013, arXiv:1312.5650), with one
+change: ConSE carries a picture's probabilities into the space of sentences, here a sentence is carried
+into the space of classes, q = softmax(likeness to each name / 0.06). One more entry, "unknown", which no
+picture has, takes what is not understood, so that it lowers all scores alike.
 
-- Classes instead of sentences: the right photograph of the 1,000 comes first for 92.5 % of the names,
-  whether bare or in "video of a ..." (ConSE with ten classes: 89.8 %; the classifier itself is right
-  about 88 %), and for words such as "a dog" or "food" the mean average precision is 0.605 (0.597).
-  Among the 15 films the right one comes first for 11 (9), and words for what is not there stay far
-  below: sentences all resemble each other a little, sets of classes need not.
+Choices, measured on 1,000 photographs, one of each class, and on 15 films of other things, before the tree:
+
+- Classes instead of sentences: the right photograph of the 1,000 comes first for 92.5 % of the names
+  (ConSE with ten classes: 89.8 %; the classifier itself is right about 88 %). Among the 15 films the right
+  one comes first for 11 (9), and words for what is not there stay far below: sentences all resemble each
+  other a little, sets of classes need not.
 - Temperature 0.06: 0.05 to 0.07 are alike; sharper loses general words, softer the contrast.
 - Frames are squashed to a square. The customary crop of the middle is better for photographs of one
   thing (the 92.5 % become 87.6 %), but of a wide frame it sees only half: of 14 films it puts 10 first,
   the whole frame 12.
-- Class names are embedded as "a {name}"; the bare name, or cleaning "video of ..." off a query, made no
-  difference that can be told from chance.
 - a = 0.75: the photograph cropped, mirrored, dimmed and captioned finds itself first in 99.8 % (0.5:
   99.3 %, 0: 89 %; measured with the semantic part of ConSE).
 """
@@ -45,7 +44,7 @@ from encoders.minilm import MiniLM
 from encoders.preprocessing import squash
 from encoders.types import Concept, EmbeddingBatch, FrameBatch, TextReading, normalise
 from encoders.words.phrases import read_phrase
-from encoders.words.vectors import class_vector, query_vector
+from encoders.words.vectors import query_vector, shares_of_query
 
 if TYPE_CHECKING:
     import torch
@@ -55,9 +54,10 @@ if TYPE_CHECKING:
 VISUAL_DIM = 1280
 VISUAL_SHARE = 0.75  # a
 TEMPERATURE = 0.06
-UNKNOWN = 0.42
+UNKNOWN = 0.42  # of words before the tree; now only part of the id, since stored features are the same
 UNDERSTOOD = 0.65  # likeness to a class name from which a text is taken for it
-GUESSED_SHARE = 0.5
+GUESSED_SHARE = 0.5  # how much of such a text is understood
+LEAST_SHARE = 0.1  # and how much its likeness counts below that
 SIDE = 224
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -136,6 +136,8 @@ class OfflineEncoder:
     def encode_text(self, texts: list[str]) -> EmbeddingBatch:
         """One embedding per text; the words' order and grammar count little.
 
+        Where the tree knows a word of each text, no model is loaded.
+
         Raises:
             InvalidQueryError: A text is empty or blank.
             EncoderUnavailableError: The weights are missing or not those that are expected.
@@ -151,9 +153,7 @@ class OfflineEncoder:
                 unread.append(row)
         if unread:
             likeness = self._likeness([cleaned[row] for row in unread])
-            logits = np.pad(likeness, ((0, 0), (0, 1)), constant_values=UNKNOWN) / TEMPERATURE
-            shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-            vectors[unread, VISUAL_DIM:] = normalise(shares)
+            vectors[unread, VISUAL_DIM:] = guess_vectors(likeness)
         return EmbeddingBatch(vectors, self.encoder_id)
 
     def read_text(self, text: str) -> TextReading:
@@ -178,16 +178,12 @@ class OfflineEncoder:
         concept = Concept(" ".join(phrase.unknown) or cleaned, class_names()[best], 0)
         return TextReading(text, (concept,), (), GUESSED_SHARE)
 
-    def concept_vectors(self, text: str) -> NDArray[np.float32]:
-        """Each thing that words name as a query of its own: float32 (C, 2281), each of L2 norm 1.
-
-        Of what is asked for together, footage should show all: the least of these scores says that better
-        than their sum. C is the number of `read_text(text).concepts`, or 0 where the tree knows none.
-        """
-        named = read_phrase(clean_texts([text])[0]).named
-        vectors = np.zeros((len(named), self.dim), dtype=np.float32)
-        for row, one in enumerate(named):
-            vectors[row, VISUAL_DIM:-1] = class_vector(one)
+    def encode_concepts(self, text: str) -> NDArray[np.float32]:
+        """What each thing that the tree knows adds to the words' embedding: float32 (C, 2281)."""
+        phrase = read_phrase(clean_texts([text])[0])
+        vectors = np.zeros((len(phrase.named), self.dim), dtype=np.float32)
+        if phrase.named:
+            vectors[:, VISUAL_DIM:-1] = shares_of_query(phrase.named, phrase.known_share)
         return vectors
 
     def concept_classes(self, text: str) -> list[NDArray[np.bool_]]:
@@ -239,6 +235,24 @@ class OfflineEncoder:
             if self._visual_tower is None:
                 self._visual_tower = load_visual_tower().to(self._torch_device())
             return self._visual_tower
+
+
+def guess_vectors(likeness: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Queries by the likeness of sentences to class names, where the tree knows no word.
+
+    A sentence becomes the softmax of its likeness over the classes, and the part that is not understood,
+    most of it where no name is near, goes to "unknown": so that such guesses score below what is known.
+
+    Args:
+        likeness: float32 (N, 1000), cosines.
+
+    Returns:
+        float32 (N, 1001), each of L2 norm 1.
+    """
+    best = likeness.max(axis=1, keepdims=True)
+    shares = np.where(best >= UNDERSTOOD, GUESSED_SHARE, LEAST_SHARE).astype(np.float32)
+    classes = normalise(np.exp((likeness - best) / TEMPERATURE))
+    return np.concatenate([np.sqrt(shares) * classes, np.sqrt(1 - shares)], axis=1)
 
 
 def pool_parts(features: NDArray[np.floating], pooling: Pooling) -> NDArray[np.float32]:

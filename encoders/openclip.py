@@ -35,8 +35,13 @@ from encoders.weights import file_digest, first_line
 with quiet_loading():
     import open_clip
     from open_clip.transform import PreprocessCfg, image_transform_v2
+    from open_clip.zero_shot_metadata import SIMPLE_IMAGENET_TEMPLATES
 
 BATCH_TEXTS = 256
+MAX_NAME_WORDS = 3
+_CAPTION_WORDS = frozenset(
+    ("a", "an", "the", "of", "in", "on", "at", "with", "and", "or", "to", "from", "by", "no")
+)
 PREPROCESSING_KEYS = ("mean", "std", "interpolation", "resize_mode", "fill_color")
 
 
@@ -144,19 +149,31 @@ class OpenClipEncoder:
     def encode_text(self, texts: list[str]) -> EmbeddingBatch:
         """One embedding per text; what exceeds the model's context is cut off.
 
+        A bare name ("dog", "fire engine") is put into the seven sentences that open_clip's authors keep for
+        names, and the embeddings are averaged, as they do to classify (Radford et al. 2021, section 3.1.4);
+        anything longer is a caption, such as the model was trained with, and stays as it is. Stored frames
+        are the same either way, so `encoder_id` does not name this.
+
         Raises:
             InvalidQueryError: A text is empty or blank.
             EncoderUnavailableError: The model's tokenizer cannot be had here.
         """
-        cleaned = clean_texts(texts)
+        sentences = [sentences_of(text) for text in clean_texts(texts)]
+        encoded = self._encode_sentences([one for of_text in sentences for one in of_text])
+        starts = np.cumsum([0, *map(len, sentences)])[:-1]
+        sums = np.add.reduceat(encoded, starts) if texts else encoded
+        return EmbeddingBatch(_unit_vectors(sums), self.encoder_id)
+
+    def _encode_sentences(self, sentences: list[str]) -> NDArray[np.float32]:
+        """Each sentence as it is: float32 (N, D), of L2 norm 1."""
         parts = [np.empty((0, self.dim), dtype=np.float32)]
         tokenizer = self._load_tokenizer()
         with torch.inference_mode(), mixed_precision(self._device):
-            for start in range(0, len(cleaned), BATCH_TEXTS):
-                tokens = tokenizer(cleaned[start : start + BATCH_TEXTS]).to(self._device)
+            for start in range(0, len(sentences), BATCH_TEXTS):
+                tokens = tokenizer(sentences[start : start + BATCH_TEXTS]).to(self._device)
                 features = self._model.encode_text(tokens, normalize=True)
                 parts.append(features.float().cpu().numpy())
-        return EmbeddingBatch(_unit_vectors(np.concatenate(parts)), self.encoder_id)
+        return _unit_vectors(np.concatenate(parts))
 
     def read_text(self, text: str) -> TextReading | None:
         """None: words are encoded as a whole."""
@@ -166,11 +183,28 @@ class OpenClipEncoder:
         """None: its features name nothing."""
         return None
 
+    def encode_concepts(self, text: str) -> NDArray[np.float32]:
+        """None: words are encoded as a whole."""
+        return np.empty((0, self.dim), dtype=np.float32)
+
     def _load_tokenizer(self) -> Any:
         with self._lock:
             if self._tokenizer is None:
                 self._tokenizer = load_tokenizer(self._architecture)
             return self._tokenizer
+
+
+def sentences_of(text: str) -> list[str]:
+    """What is encoded for a text: itself, or where it is a bare name, open_clip's sentences about it.
+
+    A bare name is one to three words, none of them an article, a preposition or the like, without
+    punctuation.
+    """
+    words = text.casefold().split()
+    is_name = len(words) <= MAX_NAME_WORDS and _CAPTION_WORDS.isdisjoint(words)
+    if is_name and all(re.fullmatch(r"[\w'’-]+", word) for word in words):
+        return [sentence(text) for sentence in SIMPLE_IMAGENET_TEMPLATES]
+    return [text]
 
 
 def load_tokenizer(architecture: str) -> Any:

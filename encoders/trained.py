@@ -158,6 +158,10 @@ class TrainedEncoder:
         """None: its features name nothing."""
         return None
 
+    def encode_concepts(self, text: str) -> NDArray[np.float32]:
+        """None: words are encoded as a whole."""
+        return np.empty((0, self.dim), dtype=np.float32)
+
 
 def _at_frames(features: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
     """Features at T' times as features at T: of T' steps, the one in which each frame lies."""

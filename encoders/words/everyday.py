@@ -33,6 +33,8 @@ church
     cathedral, chapel, abbey
 cinema
     movie theater, movie theatre
+cock
+    rooster, cockerel
 comic book
     comic, comics
 computer keyboard
@@ -53,6 +55,8 @@ grocery store
     supermarket, grocery
 hand blower
     hair drier, hair dryer, hairdryer, blow dryer
+hen
+    chicken
 laptop
     laptop computer, notebook computer
 motor scooter

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from encoders.words.everyday import COMPANIONS, SAME
+from encoders.words.languages import EMPTY_ABROAD, TELLING, english_for
 from encoders.words.spelling import near_spellings, singulars, split_words, stems
 from encoders.words.table import Kind, WordTable, word_table
 
@@ -89,6 +90,7 @@ def read_phrase(text: str) -> Phrase:
     corrected = [_corrected(word, table) for word in typed]
     named: list[Named] = []
     unknown: list[str] = []
+    told, abroad = not TELLING.isdisjoint(typed), False
     at = 0
     while at < len(typed):
         for count in range(min(table.longest, len(typed) - at), 0, -1):
@@ -98,7 +100,11 @@ def read_phrase(text: str) -> Phrase:
                 continue
             if count == 1 and words[0] in _COLOURS and _tells_colour(corrected[at + 1 :]):
                 continue
-            found = find_named(" ".join(words), " ".join(typed[at : at + count]))
+            spelled = " ".join(typed[at : at + count])
+            found = find_named(" ".join(words), spelled)
+            if found is None and (told or not all(map(table.is_english, words))):
+                found = _find_abroad(" ".join(words))
+                abroad = abroad or found is not None
             if found is not None:
                 if found.meaning not in [one.meaning for one in named]:
                     named.append(found)
@@ -109,7 +115,8 @@ def read_phrase(text: str) -> Phrase:
             if word not in _EMPTY and word not in asking and word not in unknown:
                 unknown.append(word)
             at += 1
-    return Phrase(tuple(named), tuple(unknown))
+    saying_nothing = EMPTY_ABROAD if abroad else frozenset[str]()
+    return Phrase(tuple(named), tuple(word for word in unknown if word not in saying_nothing))
 
 
 def find_named(words: str, typed: str | None = None) -> Named | None:
@@ -131,6 +138,13 @@ def find_named(words: str, typed: str | None = None) -> Named | None:
     companions = tuple(sorted(_companions(listed) - set(own)))
     meaning = kind.name if kind is not None and kind.exact else listed
     return Named(typed, meaning, own, companions, 1.0 if own else HALF)
+
+
+def _find_abroad(words: str) -> Named | None:
+    """What a German, French, Spanish or Chinese noun stands for."""
+    english = english_for(words)
+    typed = words.replace(" ", "") if words[0] >= "\u3400" else words  # Chinese parts no words
+    return find_named(english, typed) if english else None
 
 
 def _spellings(words: str) -> Iterator[str]:
@@ -168,12 +182,13 @@ def _tells_colour(following: list[str]) -> bool:
     return bool(following) and following[0] not in _EMPTY and find_named(following[0]) is not None
 
 
+@functools.lru_cache(maxsize=1024)
 def _corrected(word: str, table: WordTable) -> str:
     """A word that is no word of English as one that the table has, if that takes one letter."""
     if len(word) < MIN_MISTYPED or not word.isascii() or not word.isalpha():
         return word
     known = _all_words()
-    if any(one in known or table.is_english(one) for one in (word, *stems(word))):
+    if any(one in known or table.is_english(one) for one in (word, *stems(word))) or english_for(word):
         return word
     near = (one for one in near_spellings(word) if any(form in known for form in (one, *singulars(one))))
     return next(near, word)

@@ -32,7 +32,9 @@ _VERB_ENDINGS = (
     ("est", ""),
     ("est", "e"),
 )
-_WORD = re.compile(r"[^\W_]+(?:'[^\W\d_]+)?")
+# A Chinese sign is a word of its own: names of several are found as names of several words are.
+_CHINESE = r"\u3400-\u9fff\U00020000-\U0002ffff"
+_WORD = re.compile(rf"[{_CHINESE}]|[^\W_{_CHINESE}]+(?:'[^\W\d_{_CHINESE}]+)?")
 
 
 def split_words(text: str) -> list[str]:

@@ -36,11 +36,20 @@ def class_vector(named: Named) -> NDArray[np.float32]:
     return normalise(entries)
 
 
+def shares_of_query(named: tuple[Named, ...], known_share: float) -> NDArray[np.float32]:
+    """What each of several things adds to the query for all of them: float32 (C, 1000).
+
+    Their vectors are as long as each other, and their sum has the L2 norm sqrt(known_share).
+    """
+    vectors = np.stack([class_vector(one) for one in named])
+    return vectors * np.float32(np.sqrt(known_share) / np.linalg.norm(vectors.sum(axis=0)))
+
+
 def query_vector(named: tuple[Named, ...], known_share: float) -> NDArray[np.float32]:
     """Several things that are asked for together: float32 (1001,), of L2 norm 1.
 
     Their vectors are added: with roots of probabilities, two things at a half each score more than one alone.
     The last entry is for what was not understood: pictures have nothing there, so it lowers all scores alike.
     """
-    both = normalise(np.sum([class_vector(one) for one in named], axis=0))
-    return np.append(np.sqrt(known_share) * both, np.sqrt(1 - known_share)).astype(np.float32)
+    classes = shares_of_query(named, known_share).sum(axis=0)
+    return np.append(classes, np.float32(np.sqrt(1 - known_share)))
