@@ -61,6 +61,7 @@ class Generalisation:
     Args:
         concepts: The sets.
         features: float (T, D) of each of E examples.
+        counts: float (E,), as how many examples each counts: several of one video as one together.
         name: The text that names the action, (D,); None where it says nothing.
     """
 
@@ -68,6 +69,7 @@ class Generalisation:
         self,
         concepts: Concepts,
         features: list[NDArray[np.floating]],
+        counts: NDArray[np.float64],
         name: NDArray[np.floating] | None = None,
     ) -> None:
         self._concepts = concepts
@@ -75,8 +77,9 @@ class Generalisation:
         shares = np.clip(self._squares @ concepts.weights.T, 0.0, 1.0).astype(np.float64)
         sizes = concepts.weights.sum(axis=1, dtype=np.float64)
         sizes /= sizes.max()
-        self._shown = np.log((1 - MISTAKEN) * shares + MISTAKEN * sizes) - np.log(sizes)
-        self._not_shown = np.log((1 - MISTAKEN) * (1 - shares) + MISTAKEN)
+        shown = np.log((1 - MISTAKEN) * shares + MISTAKEN * sizes) - np.log(sizes)
+        self._shown = counts[:, None] * shown
+        self._not_shown = counts[:, None] * np.log((1 - MISTAKEN) * (1 - shares) + MISTAKEN)
         self._likeness = None if name is None else concepts.likeness(name)
 
     def learn(

@@ -146,7 +146,8 @@ def teach(
     threshold, *figures = choose_threshold(confidences[counted], learner.labels[counted], scenes[counted])
     videos = len(np.unique(scenes[learner.labels]))
     precision, recall = figures if learner.is_checked else (None, None)
-    reason = why_draft(videos, precision, recall, told_apart)
+    others = len(np.unique(scenes[counted & ~learner.labels]))
+    reason = why_draft(videos, others, precision, recall, told_apart)
     head = TaughtHead(
         action,
         encoder_id,

@@ -19,8 +19,9 @@ MIN_VIDEOS = 4  # of the action: of fewer, even a lesson without a mistake says 
 LEAST_FIGURE = 0.76  # of precision and recall: with a quarter mislabelled, no lesson reaches it
 LEAST_LOW = 0.45  # of the lower end of either's interval: 4 of 4, 7 of 8, 8 of 10
 # Two files are of one scene where their mean features are as alike as this (cosine) and apart no further than
-# the frames within them.
+# the frames within them; a file that shows several places is of none.
 SAME_SCENE = 0.9
+ONE_PLACE = 0.4  # spread of the frames of one place, at most, of the features' norm
 WITHIN = 1.0  # of the frames' own spread around their mean
 LEAST_SPREAD = 0.03  # of the features' norm: what another encoding of the same file may change
 LEAST_TOLD_APART = 0.7  # area under the ROC curve: 0.5 is guessing
@@ -51,7 +52,9 @@ def count_scenes(tracks: Sequence[FeatureTrack], sources: Sequence[str]) -> NDAr
     names = list(dict.fromkeys(sources))
     numbers = np.array([names.index(source) for source in sources])
     frames = [
-        np.concatenate([tracks[row].features for row in np.flatnonzero(numbers == number)]).astype(np.float32)
+        np.concatenate([tracks[row].features for row in np.flatnonzero(numbers == number).tolist()]).astype(
+            np.float32
+        )
         for number in range(len(names))
     ]
     means = np.stack([one.mean(axis=0) for one in frames])
@@ -61,6 +64,8 @@ def count_scenes(tracks: Sequence[FeatureTrack], sources: Sequence[str]) -> NDAr
     products = means @ means.T
     apart = np.sqrt(np.maximum(norms[:, None] ** 2 + norms**2 - 2 * products, 0.0))
     alike = products >= SAME_SCENE * norms[:, None] * norms
+    is_one_place = spreads <= ONE_PLACE * norms
+    alike &= is_one_place[:, None] & is_one_place
     alike &= apart <= WITHIN * np.maximum(spreads[:, None], spreads)
     scenes = np.arange(len(names))
     for number in range(1, len(names)):
@@ -108,17 +113,25 @@ def _share(value: float, scenes: NDArray[np.int64]) -> Share:
     return Share(value, low, high, videos)
 
 
-def why_draft(videos: int, precision: Share | None, recall: Share | None, told_apart: float) -> str:
+def why_draft(
+    videos: int, others: int, precision: Share | None, recall: Share | None, told_apart: float
+) -> str:
     """Why a lesson is only a draft, as a clause; "" where it is none.
 
     Args:
         videos: That show the action, and look unlike each other.
+        others: That it was told from.
         precision, recall: On what was held out; None where nothing could be.
         told_apart: How often an example scored higher than other footage, 0..1.
     """
     if videos < MIN_VIDEOS or precision is None or recall is None:
         seen = "one video or scene" if videos == 1 else f"{videos} videos"
         return f"the examples are from {seen}, and {MIN_VIDEOS} or more are needed to check what was learned"
+    if others < MIN_VIDEOS:
+        return (
+            f"it was told from other things in {others} video{'' if others == 1 else 's'} only, and "
+            f"{MIN_VIDEOS} or more are needed to check what was learned"
+        )
     if told_apart < LEAST_TOLD_APART:
         return (
             f"held out, an example scored higher than other footage in {told_apart:.0%} of the comparisons "

@@ -11,6 +11,7 @@ people gave.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ STRENGTHS = (10.0, 1.0)  # inverse of the L2 penalty
 PRIOR = 0.2  # how common the action is taken to be, where nothing says
 COMMON = (0.03, 0.5)  # the range in which footage that nobody labelled may say otherwise
 SURELY_TOLD_APART = 0.95  # area under the ROC curve from which on it may
+VIDEOS_THAT_CHOOSE = 4  # of the action; fewer cannot tell one way of telling it from another
 ROUNDS = 3  # of setting background aside
 LARGEST_SHARE = 0.5  # of the background, that may show the action; beyond, the lesson is at fault
 LEAST_SHARE_OF_EXAMPLES = 0.4  # above the score at which background is counted: fewer say too little
@@ -112,14 +114,23 @@ class Learner:
         self._used = self.judges.copy()
         self.set_aside = 0
         self._tracks = tracks
+        self._videos = len(set(sources[: counts[0]]))
         self._name = name
         self._folds, self.by_source = deal_folds(self.labels, sources, self.judges)
         self.is_checked = len(np.unique(self._folds[self.judges])) > 1
         self._kinds = (
-            None if concepts is None else Generalisation(concepts, [one.features for one in tracks], name)
+            None
+            if concepts is None
+            else Generalisation(concepts, [one.features for one in tracks], self._counts(sources), name)
         )
         self._windows: LessonWindows | None = None
         self._gains: dict[str, float] = {}
+
+    def _counts(self, sources: Sequence[str]) -> NDArray[np.float64]:
+        """As how many each example counts: those of one source and side as one together."""
+        keys = [(source, bool(label)) for source, label in zip(sources, self.labels, strict=True)]
+        number = Counter(keys)
+        return np.array([1.0 / number[key] for key in keys])
 
     # --- ways ------------------------------------------------------------------------------
 
@@ -133,8 +144,8 @@ class Learner:
                 self._figure(self._kinds_scores(True)) >= self._figure(self._kinds_scores(False))
             )
             best = self._figure(self.scores(ways[0]))
-        if ways and (best > 1 - CLEARLY_BETTER or not self.is_checked):
-            return ways[0]  # nothing can do clearly better, or nothing could be seen to
+        if ways and (best > 1 - CLEARLY_BETTER or self._videos < VIDEOS_THAT_CHOOSE):
+            return ways[0]  # nothing can do clearly better, or too little says what does
         by_windows = self._choose_windows()
         if self._kinds is not None:
             ways.append(Way(True, by_windows.mix, by_windows.strength))

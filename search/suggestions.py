@@ -90,12 +90,12 @@ def choose(confidences: NDArray[np.floating], vectors: NDArray[np.floating], cou
         count: How many at most.
     """
     doubt = np.asarray(confidences, np.float64) * (1.0 - np.asarray(confidences, np.float64))
-    distance, chosen = np.ones(len(doubt)), []
+    distance, is_left, chosen = np.ones(len(doubt)), np.ones(len(doubt), bool), []
     for _ in range(min(count, len(doubt))):
-        place = int(np.argmax(doubt * distance))
+        place = int(np.argmax(np.where(is_left, doubt * distance, -1.0)))
         chosen.append(place)
+        is_left[place] = False
         distance = np.minimum(distance, np.clip(1.0 - vectors @ vectors[place], 0.0, 1.0))
-        doubt[place] = -1.0
     return chosen
 
 

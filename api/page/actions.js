@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { element, icon, make } from "./elements.js";
 import { colour, count, fileName, length, percent, span, whole } from "./format.js";
 import { clipOf, judging } from "./judge.js";
-import { finished, outcome, stage, tooFew } from "./lesson.js";
+import { figure, finished, outcome, stage, tooFew } from "./lesson.js";
 import { fit } from "./scrub.js";
 
 const PAGE = 24;
@@ -74,9 +74,9 @@ function row(one) {
     make("div", { class: "action-head" },
       make("i", { class: `swatch ${colour(one.action)}`, "aria-hidden": "true" }),
       make("h2", {}, make("a", { href: `/?view=actions&name=${encodeURIComponent(one.action)}` }, one.action)),
-      make("span", { class: "note" }, one.head === "taught" ? "taught here" : one.head)),
+      make("span", { class: "note" }, one.head === "taught" ? "taught here" : one.head === "draft" ? "a draft, found by its name alone" : one.head)),
     make("p", { class: "found" }, make("b", {}, whole(one.segments)), ` ${one.segments === 1 ? "segment" : "segments"} · ${length(one.seconds)}`),
-    one.head === "taught" ? faces(one.action) : null,
+    one.head === "taught" || one.head === "draft" ? faces(one.action) : null,
     measures(one.report),
     make("div", { class: "row" },
       make("button", { class: "plain edged", type: "button", "aria-label": `Search for ${one.action}`, onclick: () => on.only(one.action) }, "Search for it"),
@@ -96,17 +96,20 @@ function faces(name) {
 
 // Precision and recall of a lesson, with what they rest on.
 function measures(report) {
+  const draft = report?.is_draft ? make("p", { class: "note caution" }, `A draft: ${report.reason}.`) : null;
   if (!report || !Number.isFinite(report.precision)) {
-    return make("p", { class: "note" }, "Nothing was measured here.");
+    return make("div", { class: "measures" }, draft, make("p", { class: "note" }, "Nothing was measured here."));
   }
   const gauge = (name, share) => make(
     "div", { class: "gauge" },
     make("dt", {}, name),
-    make("dd", {}, percent(share), make("meter", { min: 0, max: 1, value: share, "aria-label": `${name} ${percent(share)}` })),
+    make("dd", {}, figure(report, name.toLowerCase()), make("meter", { min: 0, max: 1, value: share, "aria-label": `${name} ${percent(share)}` })),
   );
-  const basis = `Measured on ${count(report.positives, "piece")} that show it and ${report.negatives} that do not, each held out in turn.`;
+  const videos = report.videos ? ` of ${count(report.videos, "video")}` : "";
+  const basis = `Measured on ${count(report.positives, "example")}${videos} that show it and ${report.negatives} that do not, each held out in turn.`;
   return make(
     "div", { class: "measures" },
+    draft,
     make("dl", {}, gauge("Precision", report.precision), gauge("Recall", report.recall)),
     make("p", { class: "note" }, basis, report.by_source ? null : make("span", { class: "caution" }, " They come from few files: with other footage, expect less.")),
   );
@@ -150,7 +153,7 @@ async function detail(name) {
     return made;
   }
   await add(found);
-  const taught = known.head === "taught";
+  const taught = known.head === "taught" || known.head === "draft";
   const isKept = !known.head && known.examples.length > 0;
   return [
     back(),
@@ -162,12 +165,28 @@ async function detail(name) {
         taught || isKept ? make("button", { class: "plain edged bad", type: "button", onclick: (event) => forget(name, event.currentTarget) }, "Forget it") : null)),
     isKept ? make("p", { class: "note" }, "Not taught yet: these examples are kept until there are enough for a lesson.") : measures(known.report),
     make("h3", {}, "Found ", total),
-    found.total ? make("p", { class: "note" }, "Confirm or reject what you see: the next lesson learns from it.") : make("p", { class: "note" }, "Nothing was found yet."),
+    found.total ? make("p", { class: "note" }, "Confirm or reject what you see: it is learned again at once.") : make("p", { class: "note" }, "Nothing was found yet."),
     segments,
     more,
+    taught ? helping(name) : null,
     make("h3", {}, "Examples ", make("b", { class: "number" }, whole(known.examples.length))),
     make("ul", { class: "tiles" }, ...known.examples.map((one) => exampleTile(name, one))),
   ];
+}
+
+// Clips whose answers would help most, once they are there.
+function helping(name) {
+  const part = make("div", { class: "helping", hidden: true });
+  api.suggestions(name).then(({ suggestions }) => {
+    if (!suggestions.length) return;
+    part.append(
+      make("h3", {}, "Would help most"),
+      make("p", { class: "note" }, "The head is least sure of these, and none is like another. Does each show it?"),
+      make("ul", { class: "tiles" }, ...suggestions.map((one) => tile(one, judging({ ...one, action: name })))),
+    );
+    part.hidden = false;
+  }).catch(() => {}); // a head that learned borders suggests nothing
+  return part;
 }
 
 function tile(one, ...acts) {
@@ -208,7 +227,7 @@ function exampleTile(name, one) {
     try {
       await api.forgetExample(name, one.id);
       made.remove();
-      say("Removed. Teach again for it to count.");
+      say("Removed. It is learned again without it.");
     } catch (error) {
       say(error.message, "problem");
     }

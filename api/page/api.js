@@ -82,6 +82,7 @@ export const action = (name) => answer(`/v1/actions/${encodeURIComponent(name)}`
 export const segments = (parameters) => answer(address("/v1/segments", parameters));
 export const teach = (lesson) => send("/v1/actions", lesson);
 export const forget = (name) => remove(`/v1/actions/${encodeURIComponent(name)}`);
+export const suggestions = (name) => answer(`/v1/actions/${encodeURIComponent(name)}/suggestions?limit=12`);
 export const forgetExample = (name, id) => remove(`/v1/actions/${encodeURIComponent(name)}/examples/${id}`);
 export const judge = (what, action, correct) => send("/v1/feedback", { ...what, action, correct });
 

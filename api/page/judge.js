@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { icon, make } from "./elements.js";
 import { count } from "./format.js";
+import { finished, outcome } from "./lesson.js";
 
 const clips = new Map(); // video id -> promise of its clips
 
@@ -59,20 +60,35 @@ export function judging(segment, done = () => {}) {
       enable(true);
     }
   };
+  // The server learns from an answer at once; what came of it is said when it is done.
+  const relearn = async (id) => {
+    if (!id) return;
+    const told = make("span", {}, " Learning it again…");
+    said.append(told);
+    try {
+      const job = await finished(await api.job(id));
+      told.textContent = ` ${outcome({ action, ...job.result })}`;
+    } catch (error) {
+      told.textContent = ` ${error.message}`;
+    }
+  };
   const judge = (correct) => attempt(async () => {
     const before = new Set((await examplesOf(action)).map((one) => one.id));
-    const { positive, negative, removed } = await send(segment, correct);
+    const { positive, negative, removed, lesson } = await send(segment, correct);
     const added = (await examplesOf(action)).filter((one) => !before.has(one.id) && one.origin === "feedback");
     said.replaceChildren(
-      `${correct ? "Confirmed" : "Rejected"}. Kept for the next lesson: ${count(positive, "example")} that ${positive === 1 ? "shows" : "show"} it, ${negative} that ${negative === 1 ? "does" : "do"} not.`,
+      `${correct ? "Confirmed" : "Rejected"}. Kept: ${count(positive, "example")} that ${positive === 1 ? "shows" : "show"} it, ${negative} that ${negative === 1 ? "does" : "do"} not.`,
       removed ? ` ${count(removed, "example")} gave way to it.` : "",
     );
     if (added.length) said.append(" ", undo(added));
+    relearn(lesson);
     done(correct);
   });
   const undo = (added) => make("button", { class: "plain edged small", type: "button", onclick: attempt(async () => {
-    for (const one of added) await api.forgetExample(action, one.id);
+    let lesson = null;
+    for (const one of added) ({ lesson } = await api.forgetExample(action, one.id));
     said.textContent = "Taken back.";
+    relearn(lesson);
     enable(true);
     done(null);
     buttons[0].focus();

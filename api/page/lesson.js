@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { element, icon, make } from "./elements.js";
-import { clock, count, fileName, percent } from "./format.js";
+import { clock, count, fileName } from "./format.js";
 import * as spans from "./spans.js";
 
 const POLL_MS = 500;
@@ -61,20 +61,16 @@ function show() {
   const yes = tray.filter((one) => one.positive).length;
   element("teach-go").disabled = teaching || !tray.length || !name.value.trim();
   const isKnown = [...element("known-actions").options].some((one) => one.value === name.value.trim());
-  // A first lesson takes more than one span: until then they are kept.
-  const verb = isKnown || yes > 1 || !tray.length ? "Teach" : "Keep";
+  // A first lesson takes a span that shows it: until then what does not is kept.
+  const verb = isKnown || yes > 0 || !tray.length ? "Teach" : "Keep";
   const from = verb === "Keep" ? ` ${count(tray.length, "span")} for later` : ` from ${count(yes, "span")}`;
   element("teach-go").textContent = teaching ? "Teaching…" : `${verb}${tray.length ? from : ""}`;
 }
 
-// What is wanting for a lesson, in seconds of footage where the server says how many.
-export function tooFew(action, { positive, needed_seconds: seconds }) {
-  const kept = `${count(positive, "example")} of “${action}” ${positive === 1 ? "is" : "are"} kept`;
-  const more = Number.isFinite(seconds) && seconds > 0
-    ? `A lesson needs about ${Math.ceil(seconds)} s more that ${Math.ceil(seconds) === 1 ? "shows" : "show"} it`
-    : "That is not enough for a lesson yet: mark more that shows it";
-  return `${kept}. ${more}, best in several spans that look unlike each other.`;
-}
+// What is wanting for a lesson.
+export const tooFew = (action, { negative }) =>
+  `${count(negative, "example")} of what “${action}” is not ${negative === 1 ? "is" : "are"} kept. ` +
+  "A lesson needs something that shows it: mark a span, best several that look unlike each other.";
 
 export const examples = (positive) =>
   tray.filter((one) => one.positive === positive)
@@ -96,12 +92,22 @@ export function stage(progress) {
   return `Learning: ${what}${total ? `, ${done} of ${count(total, "video")}` : ""}…`;
 }
 
+// "0.83, likely between 0.55 and 0.95": a figure of a report with its interval.
+export function figure(report, name) {
+  const [low, high] = [report[`${name}_low`], report[`${name}_high`]];
+  const likely = Number.isFinite(low) ? `, likely between ${low.toFixed(2)} and ${high.toFixed(2)}` : "";
+  return `${report[name].toFixed(2)}${likely}`;
+}
+
 // What a lesson came to, in words.
 export function outcome(result) {
   const { action, segments, report = result } = result ?? {};
-  const parts = [`Learned “${action}” from ${count(report?.positives ?? 0, "piece")} of footage that show it.`];
+  const from = `from ${count(report?.positives ?? 0, "example")} of ${count(report?.videos ?? 0, "video")}`;
+  const parts = [report?.is_draft
+    ? `A draft of “${action}” ${from}, found by its name alone: ${report.reason}.`
+    : `Learned “${action}” ${from}.`];
   if (Number.isFinite(report?.precision)) {
-    parts.push(`On examples held out: precision ${percent(report.precision)}, recall ${percent(report.recall)}.`);
+    parts.push(`On examples held out: precision ${figure(report, "precision")}; recall ${figure(report, "recall")}.`);
   }
   if (Number.isFinite(segments)) parts.push(`${count(segments, "segment")} found.`);
   return parts.join(" ");

@@ -1,0 +1,243 @@
+"""Lessons: actions taught from shots of an archive, and judged by what `find` then says of all other shots.
+
+Which shots show a category comes from WordNet's own database, not from the table that the encoder uses. The
+examples are drawn from the archive itself; half of what the action is not is near to it (other animals for
+dogs). Settings were chosen by the photographs of even classes; the default half judges by the odd ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.answers.archive import Archive, Shot
+from benchmarks.answers.figures import Measured, measure_mean, measure_share
+from benchmarks.answers.setup import Setup
+from benchmarks.answers.words import synsets_below
+from encoders.calibration import expected_calibration_error
+from search.action_catalog import ActionExample
+from search.corrections import span_example
+from search.suggestions import suggest
+
+# A category, its synset, and that of what is near to it.
+CATEGORIES = {
+    "dog": ("02084071", "00015388"), "bird": ("01503061", "00015388"), "insect": ("02159955", "00015388"),
+    "fish": ("02512053", "00015388"), "snake": ("01726692", "00015388"),
+    "monkey": ("02484322", "00015388"), "vehicle": ("04524313", "03575240"),
+    "musical instrument": ("03800933", "03575240"), "food": ("00021265", "03575240"),
+    "clothing": ("03051540", "03575240"), "boat": ("02858304", "03575240"),
+    "furniture": ("03405725", "03575240"), "building": ("02913152", "03575240"),
+}  # fmt: skip
+MADE_UP = "zorp"
+DRAWS = 5
+POSITIVES, NEGATIVES = 8, 16
+LEAST_LEFT = 3  # shots that show it and are no examples
+FEW = (3, 3)  # examples of a lesson that is to be helped
+ANSWERS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Examples of a category from an archive: rows of its shots, and which of all shows it."""
+
+    category: str
+    positives: tuple[int, ...]
+    negatives: tuple[int, ...]
+    shows: NDArray[np.bool_]
+
+
+def measure(setup: Setup) -> list[Measured]:
+    """The section "lessons"."""
+    found: dict[str, list[float]] = {}
+    drafts: dict[str, list[bool]] = {}
+    for number in range(DRAWS):
+        archive = setup.archive(number % setup.seeds)
+        for draw in draw_examples(archive, number):
+            for kind, name in (("named", draw.category), ("made-up", MADE_UP)):
+                report, precision, error = _lesson(archive, name, draw)
+                found.setdefault(f"{kind} precision", []).append(precision)
+                found.setdefault("error", []).append(error)
+                found.setdefault("seconds", []).append(report["seconds"])
+                drafts.setdefault("good", []).append(not report["is_draft"])
+            for kind, bad in _bad(archive, draw, number).items():
+                report = archive.library.actions.teach(MADE_UP, bad)
+                archive.library.actions.remove(MADE_UP)
+                drafts.setdefault(kind, []).append(report["is_draft"])
+            before, answered, more = _answered(archive, draw, number)
+            found.setdefault("raised", []).append(answered - before)
+            found.setdefault("beyond more examples", []).append(answered - more)
+    of = f"from {POSITIVES} and {NEGATIVES}"
+    few = f"{FEW[0]} and {FEW[1]} examples"
+    return [
+        measure_mean(
+            "lessons", f"{of}, average precision, a name that is known", found["named precision"], 0.90
+        ),
+        measure_mean("lessons", f"{of}, average precision, a made-up name", found["made-up precision"], 0.85),
+        measure_share("lessons", f"{of}, learned and no draft", drafts["good"]),
+        measure_mean("lessons", f"{of}, calibration error", found["error"], 0.05, at_most=True),
+        measure_mean("lessons", "seconds of a lesson", found["seconds"], 5.0, at_most=True),
+        measure_share("lessons", "from one scene: a draft", drafts["one scene"], 1.0),
+        measure_share("lessons", "from mixed examples: a draft", drafts["mixed"], 1.0),
+        measure_share("lessons", "a quarter mislabelled: a draft", drafts["mislabelled"], 1.0),
+        measure_mean(
+            "lessons", f"{ANSWERS} answers after {few} raise average precision", found["raised"], 0.05
+        ),
+        measure_mean(
+            "lessons", f"{ANSWERS // 2} answers beyond as many more examples", found["beyond more examples"]
+        ),
+    ]
+
+
+def draw_examples(archive: Archive, seed: int) -> list[Draw]:
+    """A lesson's examples for each category of which the archive shows enough."""
+    random = np.random.default_rng(seed)
+    found = []
+    for category, (offset, near) in CATEGORIES.items():
+        shows, is_near = (_showing(archive.shots, one) for one in (offset, near))
+        if shows.sum() < POSITIVES + LEAST_LEFT:
+            continue
+        positives = random.permutation(np.flatnonzero(shows))[:POSITIVES]
+        close = random.permutation(np.flatnonzero(is_near & ~shows))[: NEGATIVES // 2]
+        rest = np.setdiff1d(np.flatnonzero(~shows), close)
+        far = random.permutation(rest)[: NEGATIVES - len(close)]
+        found.append(Draw(category, tuple(positives.tolist()), (*close.tolist(), *far.tolist()), shows))
+    return found
+
+
+def _showing(shots: Sequence[Shot], offset: str) -> NDArray[np.bool_]:
+    synsets = synsets_below(offset)
+    return np.array([bool(shot.photograph.labels & synsets) for shot in shots])
+
+
+def _lesson(archive: Archive, name: str, draw: Draw) -> tuple[dict[str, Any], float, float]:
+    """The report, the average precision and the calibration error over all shots that are no examples."""
+    examples = _examples(archive, draw.positives, draw.negatives)
+    report = archive.library.actions.teach(name, examples)
+    precision, error = _judged(archive, name, draw, (*draw.positives, *draw.negatives))
+    archive.library.actions.remove(name)
+    return report, precision, error
+
+
+def _judged(archive: Archive, name: str, draw: Draw, given: Sequence[int]) -> tuple[float, float]:
+    from sklearn.metrics import average_precision_score
+
+    left = np.setdiff1d(np.arange(len(archive.shots)), given)
+    confidences = _confidences(archive, name)[left]
+    shows = draw.shows[left]
+    return float(average_precision_score(shows, confidences)), expected_calibration_error(confidences, shows)
+
+
+def _confidences(archive: Archive, name: str) -> NDArray[np.float64]:
+    """How surely `find` says that each shot shows the action, 0 where it says nothing."""
+    found = archive.library.actions.find(name, min_confidence=0.0)
+    places: dict[str, list[int]] = {}
+    for row, shot in enumerate(archive.shots):
+        places.setdefault(str(shot.path), []).append(row)
+    confidences = np.zeros(len(archive.shots))
+    for segment in archive.library.actions.segments(found):
+        for row in places.get(segment.path, ()):
+            shot = archive.shots[row]
+            shared = min(shot.end_seconds, segment.end_seconds) - max(
+                shot.start_seconds, segment.start_seconds
+            )
+            if 2 * shared >= min(
+                shot.end_seconds - shot.start_seconds, segment.end_seconds - segment.start_seconds
+            ):
+                confidences[row] = max(confidences[row], segment.confidence)
+    return confidences
+
+
+def _examples(archive: Archive, positives: Sequence[int], negatives: Sequence[int]) -> list[ActionExample]:
+    spans = [(row, True) for row in positives] + [(row, False) for row in negatives]
+    shots = [(archive.shots[row], is_positive) for row, is_positive in spans]
+    return [
+        _example(archive, shot, (shot.start_seconds, shot.end_seconds), is_positive)
+        for shot, is_positive in shots
+    ]
+
+
+def _example(archive: Archive, shot: Shot, span: tuple[float, float], is_positive: bool) -> ActionExample:
+    with archive.library.read() as catalog:
+        video = catalog.video_by_path(str(shot.path))
+        assert video is not None
+        return span_example(catalog, video.id, span, is_positive=is_positive)
+
+
+def _bad(archive: Archive, draw: Draw, seed: int) -> dict[str, list[ActionExample]]:
+    """Bad lessons: of one scene, of anything, and with a quarter on the wrong side."""
+    random = np.random.default_rng(seed)
+    shot = archive.shots[draw.positives[0]]
+    borders = np.linspace(shot.start_seconds, shot.end_seconds, 7).tolist()
+    scene = [_example(archive, shot, span, True) for span in pairwise(borders)]
+    mixed = random.permutation(np.flatnonzero(~draw.shows))[:POSITIVES].tolist()
+    others = [row for row in draw.negatives if row not in mixed]
+    wrong, moved = draw.negatives[: POSITIVES // 4], draw.positives[: POSITIVES // 4]
+    positives = (*draw.positives[POSITIVES // 4 :], *wrong)
+    spare = [row for row in np.flatnonzero(draw.shows).tolist() if row not in draw.positives]
+    more = spare[: NEGATIVES // 4 - len(moved)]
+    negatives = (*draw.negatives[POSITIVES // 4 : NEGATIVES - len(more)], *moved, *more)
+    return {
+        "one scene": scene,
+        "mixed": _examples(archive, mixed, others),
+        "mislabelled": _examples(archive, positives, negatives),
+    }
+
+
+def _answered(archive: Archive, draw: Draw, seed: int) -> tuple[float, float, float]:
+    """Average precision of a small lesson; after answers; and after half as many more examples instead.
+
+    All three are judged by the shots that none of them was given.
+    """
+    library, random = archive.library, np.random.default_rng(100 + seed)
+    given = (*draw.positives[: FEW[0]], *draw.negatives[: FEW[1]])
+    few = _examples(archive, given[: FEW[0]], given[FEW[0] :])
+    others = random.permutation(np.setdiff1d(np.arange(len(archive.shots)), given))[: ANSWERS // 2].tolist()
+
+    def judged(answer: Callable[[], Sequence[int]]) -> tuple[NDArray[np.float64], Sequence[int]]:
+        library.actions.teach(MADE_UP, few)
+        rows = answer()
+        confidences = _confidences(archive, MADE_UP)
+        library.actions.remove(MADE_UP)
+        return confidences, rows
+
+    def by_suggestions() -> Sequence[int]:
+        rows = []
+        for one in suggest(library, MADE_UP, ANSWERS):
+            shots = archive.shots_in(one.clip.path, one.clip.start_seconds, one.clip.end_seconds)
+            places = [archive.shots.index(shot) for shot in shots]
+            rows += places
+            library.actions.correct(
+                one.clip.id, MADE_UP, is_positive=any(bool(draw.shows[place]) for place in places)
+            )
+        library.actions.teach(MADE_UP, ())
+        return rows
+
+    def by_chance() -> Sequence[int]:
+        library.actions.teach(
+            MADE_UP,
+            _examples(
+                archive,
+                [row for row in others if draw.shows[row]],
+                [row for row in others if not draw.shows[row]],
+            ),
+        )
+        return others
+
+    from sklearn.metrics import average_precision_score
+
+    results = [judged(lambda: ()), judged(by_suggestions), judged(by_chance)]
+    seen = {*given, *(row for _, rows in results for row in rows)}
+    left = np.setdiff1d(np.arange(len(archive.shots)), sorted(seen))
+    shows = draw.shows[left]
+    if not shows.any():  # all that show it were among the answers: nothing is left to judge by
+        left = np.setdiff1d(np.arange(len(archive.shots)), given)
+        shows = draw.shows[left]
+    before, answered, more = (
+        float(average_precision_score(shows, confidences[left])) for confidences, _ in results
+    )
+    return before, answered, more
