@@ -40,10 +40,12 @@ class Example:
     Attributes:
         track: Its features.
         source: Examples of one source (a file, a video) are held out together.
+        is_file: Whether it is a file of its own, which may be a piece of another, and no video of a library.
     """
 
     track: FeatureTrack
     source: str
+    is_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,9 @@ def teach(
         on_progress("comparing the examples")
         examples = [*positives, *negatives, *background]
         tracks, sources = [one.track for one in examples], [one.source for one in examples]
-        learner = Learner(tracks, sources, (len(positives), len(negatives)), concepts, name)
+        scenes = count_scenes(tracks, sources, [one.is_file for one in examples])
+        # What is of one scene is held out together.
+        learner = Learner(tracks, scenes.tolist(), (len(positives), len(negatives)), concepts, name)
         on_progress("learning")
         way = learner.choose()
         scores = learner.scores(way)
@@ -142,7 +146,6 @@ def teach(
         more_common = learner.more_common(scores, slope, offset)
     confidences = np.asarray(sigmoid(slope * scores + offset), np.float64)
     counted = learner.counted
-    scenes = count_scenes(tracks, sources)
     threshold, *figures = choose_threshold(confidences[counted], learner.labels[counted], scenes[counted])
     videos = len(np.unique(scenes[learner.labels]))
     precision, recall = figures if learner.is_checked else (None, None)

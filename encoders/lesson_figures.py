@@ -18,11 +18,15 @@ from encoders.intervals import wilson
 MIN_VIDEOS = 4  # of the action: of fewer, even a lesson without a mistake says too little
 LEAST_FIGURE = 0.76  # of precision and recall: with a quarter mislabelled, no lesson reaches it
 LEAST_LOW = 0.45  # of the lower end of either's interval: 4 of 4, 7 of 8, 8 of 10
-# Two files are of one scene where their mean features are as alike as this (cosine) and apart no further than
-# the frames within them; a file that shows several places is of none.
+# Two videos are of one scene where their mean features are as alike as this (cosine) and apart no further
+# than the frames within them; a video that shows several places is of none.
 SAME_SCENE = 0.9
 ONE_PLACE = 0.4  # spread of the frames of one place, at most, of the features' norm
 WITHIN = 1.0  # of the frames' own spread around their mean
+# Files that are given as examples are mostly cut out of longer ones: pieces of one street, one after the
+# other, were 0.9 to 1.5 spreads from the next (cosine 0.55 to 0.88), photographs in motion 4 and more from
+# any other.
+SAME_RECORDING, PIECES_WITHIN = 0.4, 1.6
 LEAST_SPREAD = 0.03  # of the features' norm: what another encoding of the same file may change
 LEAST_TOLD_APART = 0.7  # area under the ROC curve: 0.5 is guessing
 CLEARLY_BETTER = 0.02  # in F1, for a threshold that is further down
@@ -47,8 +51,15 @@ class Share:
         return f"{self.value:.2f}, likely between {self.low:.2f} and {self.high:.2f}"
 
 
-def count_scenes(tracks: Sequence[FeatureTrack], sources: Sequence[str]) -> NDArray[np.int64]:
-    """Which scene each example is of, int64 (E,): its source, or an earlier source that looks alike."""
+def count_scenes(
+    tracks: Sequence[FeatureTrack], sources: Sequence[str], are_files: Sequence[bool]
+) -> NDArray[np.int64]:
+    """Which scene each example is of: its source, or an earlier source that looks alike; int64 (E,).
+
+    Args:
+        tracks, sources: Of the examples.
+        are_files: Whether each is a file of its own, perhaps a piece of another, and no video of a library.
+    """
     names = list(dict.fromkeys(sources))
     numbers = np.array([names.index(source) for source in sources])
     frames = [
@@ -63,15 +74,22 @@ def count_scenes(tracks: Sequence[FeatureTrack], sources: Sequence[str]) -> NDAr
     spreads = np.maximum(spreads, LEAST_SPREAD * norms)
     products = means @ means.T
     apart = np.sqrt(np.maximum(norms[:, None] ** 2 + norms**2 - 2 * products, 0.0))
-    alike = products >= SAME_SCENE * norms[:, None] * norms
+    cosines = products / (norms[:, None] * norms)
+    ratios = apart / np.maximum(spreads[:, None], spreads)
     is_one_place = spreads <= ONE_PLACE * norms
-    alike &= is_one_place[:, None] & is_one_place
-    alike &= apart <= WITHIN * np.maximum(spreads[:, None], spreads)
+    alike = (cosines >= SAME_SCENE) & (ratios <= WITHIN) & is_one_place[:, None] & is_one_place
     scenes = np.arange(len(names))
     for number in range(1, len(names)):
         first = np.flatnonzero(alike[number, :number] & (scenes[:number] == np.arange(number)))
         if len(first):
             scenes[number] = first[0]
+    is_file = np.zeros(len(names), bool)
+    is_file[numbers[np.asarray(are_files, bool)]] = True
+    pieces = (cosines >= SAME_RECORDING) & (ratios <= PIECES_WITHIN) & is_file[:, None] & is_file
+    for number in range(len(names)):  # a piece belongs with the next, and that with the one after it
+        joined = np.unique(scenes[pieces[number]])
+        if len(joined):
+            scenes[np.isin(scenes, joined)] = joined[0]
     return scenes[numbers].astype(np.int64)
 
 

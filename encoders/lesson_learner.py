@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,7 +92,7 @@ class Learner:
     def __init__(
         self,
         tracks: Sequence[FeatureTrack],
-        sources: Sequence[str],
+        sources: Sequence[Hashable],
         counts: tuple[int, int],
         concepts: Concepts | None,
         name: NDArray[np.floating] | None,
@@ -100,7 +100,8 @@ class Learner:
         """Prepares them.
 
         Args:
-            tracks, sources: Of all examples.
+            tracks: Of all examples.
+            sources: What each is from; what is from the same is held out together.
             counts: How many positives, and how many negatives.
             concepts: What the encoder offers.
             name: The text that names the action, (D,); None where it says nothing.
@@ -126,7 +127,7 @@ class Learner:
         self._windows: LessonWindows | None = None
         self._gains: dict[str, float] = {}
 
-    def _counts(self, sources: Sequence[str]) -> NDArray[np.float64]:
+    def _counts(self, sources: Sequence[Hashable]) -> NDArray[np.float64]:
         """As how many each example counts: those of one source and side as one together."""
         keys = [(source, bool(label)) for source, label in zip(sources, self.labels, strict=True)]
         number = Counter(keys)
@@ -315,7 +316,7 @@ class Learner:
 
 
 def deal_folds(
-    labels: NDArray[np.bool_], sources: Sequence[str], judges: NDArray[np.bool_]
+    labels: NDArray[np.bool_], sources: Sequence[Hashable], judges: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], bool]:
     """Which examples are held out together, int64 (E,), and whether whole sources are.
 

@@ -46,7 +46,7 @@ def gather_examples(
         side = sides[0 if example.is_positive else 1]
         if track is not None and len(track) and not _is_among(track, (one.track for one in side)):
             source = example.source if example.video_id is None else f"video {example.video_id}"
-            side.append(Example(track, source))
+            side.append(Example(track, source, is_file=example.video_id is None))
     return sides
 
 
