@@ -13,8 +13,8 @@ together:
 
 Weights are per family of encoders, learned from many made libraries and not from the one at hand.
 `benchmarks/answers/fit_bands.py` makes those of `offline` and says from what: there the share of the best
-score carries all that words are told by, and deviations add nothing to it. Of other encoders no best score is known: theirs follow
-from an argument (see DEFAULT).
+score carries all that words are told by, and deviations add nothing to it. Of other encoders no best
+score is known: theirs follow from an argument (see DEFAULT).
 """
 
 from __future__ import annotations
