@@ -187,7 +187,7 @@ def _render(source: str, target: Path, rendition: Rendition) -> None:
 
     with (
         whole_file(target) as part,
-        DecodeWorker(stall_seconds=STALL_SECONDS, writes=(str(part.parent),)) as worker,
+        DecodeWorker(stall_seconds=STALL_SECONDS) as worker,
     ):
         worker.render(source, str(part), rendition)
 

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -95,10 +96,12 @@ class DecodeWorker:
             threads: Of the codec; None lets FFmpeg choose by the cores it sees.
             limits: What the program is held to; None for files of one's own.
             reads: Files and folders that it may read; None for all that its user may.
-            writes: Folders in which it may write, for `render`.
+            writes: Folders in which it may write; `render` adds that of its target, in a new program.
         """
         self._limits = limits
-        self._rules = Rules(limits, None if reads is None else tuple(reads), tuple(writes))
+        self._rules = Rules(
+            limits, None if reads is None else tuple(reads), tuple(map(os.path.realpath, writes))
+        )
         self._stall_seconds = stall_seconds
         self._threads = threads
         self._busy = threading.Lock()
@@ -166,6 +169,10 @@ class DecodeWorker:
             NotFoundError: The video shows nothing there.
             DecodeError: As `decode`.
         """
+        folder = os.path.realpath(os.path.dirname(target) or ".")
+        if not any(os.path.commonpath([folder, one]) == one for one in self._rules.writes):
+            self.close()  # what a program may write is settled before it starts
+            self._rules = replace(self._rules, writes=(*self._rules.writes, folder))
         for _ in self._request(RenderRequest(path, target, rendition), limit_seconds):
             pass
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+from contextlib import nullcontext
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
@@ -104,6 +105,8 @@ class FootageResponse(FileResponse):
     It is read by its descriptor, and closed at the end: the path may lead elsewhere by then.
     """
 
+    _opened: io.FileIO | None = None
+
     def __init__(self, video: Video, opened: io.FileIO) -> None:
         path = PurePosixPath(video.path)
         self._opened = opened
@@ -127,7 +130,7 @@ class FootageResponse(FileResponse):
                 raise HTTPException(message["status"], detail, kept)
             await send(message)
 
-        with self._opened:
+        with self._opened or nullcontext():
             await super().__call__(_with_known_range_unit(scope), receive, send_file)
 
 

@@ -172,7 +172,7 @@ class Asking:
     def _words(
         self, footage: Footage, members: NDArray[np.int64], is_everyday: bool, random: np.random.Generator
     ) -> Iterator[tuple[AskedFor, Callable[[int], bool]]]:
-        """Three of four for what is there, one for what is not; and some that say nothing of pictures."""
+        """Half of them for what is there, half for what is not; and some that say nothing of pictures."""
         if is_everyday:
             words = sorted({str(name) for shown in footage.shows for name in shown})
             wanted: dict[str, frozenset[int | str]] = {word: frozenset({word}) for word in words}
@@ -190,11 +190,11 @@ class Asking:
         shown = frozenset().union(*(footage.shows[one] for one in set(members.tolist())))
         there = [word for word in wanted if wanted[word] & shown]
         absent = [word for word in wanted if not wanted[word] & shown]
-        quarter = WORDS_A_LIBRARY // 4
-        for word in [*random.permutation(there)[: 3 * quarter], *random.permutation(absent)[:quarter]]:
+        half = WORDS_A_LIBRARY // 2
+        for word in [*random.permutation(there)[:half], *random.permutation(absent)[:half]]:
             known = wanted[str(word)]
             yield self._asked(str(word)), lambda one, known=known: bool(known & footage.shows[one])  # type: ignore[misc]
-        for word in random.permutation(self._unknown)[: quarter // 2]:
+        for word in random.permutation(self._unknown)[: half // 3]:
             yield self._asked(str(word)), lambda one: False
 
     def _asked(self, text: str) -> AskedFor:
