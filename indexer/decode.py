@@ -437,7 +437,7 @@ class VideoDecoder:
         """The video stream that a viewer would call the film; notes the others."""
         container = self._container
         whole = _sane((container.duration or 0) / av.time_base, _MAX_DURATION_SECONDS) or 0.0
-        films = film_streams(container, self._own_seconds, self._peek)
+        films = film_streams(container, self._own_seconds, self._first_packets)
         longest = max([whole, *(film.seconds or 0.0 for film in films)])
         chosen = choose_film(films, longest)
         if chosen is None and container.streams.audio and all(film.is_picture_codec for film in films):
@@ -465,7 +465,7 @@ class VideoDecoder:
         own = _sane((stream.duration or 0) * float(stream.time_base or 0), _MAX_DURATION_SECONDS)
         return own or _sane(_clock_seconds(stream.metadata.get("DURATION", "")), _MAX_DURATION_SECONDS)
 
-    def _peek(self, indices: list[int]) -> Iterator[tuple[int, float | None]]:
+    def _first_packets(self, indices: list[int]) -> Iterator[tuple[int, float | None]]:
         """The packets of streams, each with the number of its stream and its time."""
         with _open(self.path) as container:
             streams = [container.streams[index] for index in indices]
