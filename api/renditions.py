@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from pathlib import Path
 
 from api.frames import stat_file
 from api.workers import Workers
 from encoders.errors import ReelseekError
-from encoders.whole_files import make_private_folder
 from indexer.previews import Preview, PreviewCache, sweep_previews
 from indexer.renditions import Rendition
 from search.library import Library
@@ -31,8 +29,6 @@ class RenditionMaker:
     def __init__(self, library: Library, cache_bytes: int) -> None:
         self._library = library
         self._cache = PreviewCache(library.folder, cache_bytes)
-        with suppress(OSError):  # where nothing can be written, making one will say so
-            make_private_folder(self._cache.folder)
         self._workers = Workers(STALL_SECONDS, writes=(str(self._cache.folder),))
 
     def sweep(self) -> None:

@@ -823,7 +823,7 @@ def test_a_rejected_clip_is_cut_out_of_a_long_segment(library):
     (clip,) = clips_of(library, [long], [3])
     library.actions.correct(clip, "running", is_positive=False)
     rests = [pytest.approx((8, 12), abs=STEP), pytest.approx((16, 24), abs=STEP)]
-    filters = Filters(action="running", path_prefix="/long", min_confidence=0.0)
+    filters = Filters(action="running", path_prefix="/long.mp4", min_confidence=0.0)
     for _ in range(2):
         assert spans_of(library, long) == rests
         # The cut is exact: no moment of the clip is left, and the two rests end and begin with it.

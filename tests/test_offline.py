@@ -106,7 +106,7 @@ class TestOffline:
         texts = [
             "a violinist",
             "Quarterly earnings, seen from below!",
-            "Übergröße 猫 naïve",
+            "Übergröße 龘 naïve",
             "word " * 600,
         ]
         reference = SentenceTransformer(str(get_model_path()), device="cpu")
