@@ -406,7 +406,8 @@ class TestWeightFiles:
         file = make_checkpoint(tmp_path, "mc3_18", suffix=".pth")  # {"model": {"module.x": ...}}
         wrapped = open_classifier(f"kinetics:mc3_18/{file}", device="cpu")
         batch = clip_of(mc3)
-        np.testing.assert_array_equal(wrapped.classify(batch)[1], mc3.classify(batch)[1])
+        # Some processors add up in another order where the same weights lie elsewhere in memory.
+        np.testing.assert_allclose(wrapped.classify(batch)[1], mc3.classify(batch)[1], rtol=1e-5)
 
     def test_torchvision_finds_its_file_in_torchs_cache(
         self, tmp_path: Path, mc3_file: Path, monkeypatch: pytest.MonkeyPatch
