@@ -7,13 +7,13 @@ from typing import Literal
 Band = Literal["match", "maybe", "unlikely"]
 BANDS: tuple[Band, ...] = ("match", "maybe", "unlikely")
 MATCH_PROBABILITY = 0.5
-MAYBE_PROBABILITY = 0.05
+MAYBE_PROBABILITY = 0.03
 
 
 def band_of(probability: float) -> Band:
     """The band of a probability, 0..1, that a hit shows what was asked for.
 
-    "match": more probable than not. "maybe": worth a look. "unlikely": fewer than one in twenty of such
+    "match": more probable than not. "maybe": worth a look. "unlikely": fewer than one in thirty of such
     hits show it; an answer of these alone says that there is nothing.
     """
     if probability >= MATCH_PROBABILITY:

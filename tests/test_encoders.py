@@ -148,6 +148,8 @@ class TestEveryEncoder:
         np.testing.assert_allclose(batch.vectors[0], batch.vectors[1], atol=1e-5)
         alone = encoder.encode_text(texts[2:3]).vectors[0]
         np.testing.assert_allclose(batch.vectors[2], alone, atol=1e-5)
+        # What words score at best is a cosine, whatever they are.
+        assert all(0 < encoder.best_score(vector) <= 1 for vector in batch.vectors)
 
     def test_no_texts_no_vectors(self, encoder: Encoder) -> None:
         assert encoder.encode_text([]).vectors.shape == (0, encoder.dim)

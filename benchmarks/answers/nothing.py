@@ -195,7 +195,7 @@ class Asker:
 
 
 def measure(setup: Setup) -> list[Measured]:
-    """All sizes and sorts; half an hour on two cores, most of it making the archives."""
+    """All sizes and sorts: ten minutes on two busy cores once the archives are made."""
     asker = Asker(read_photographs(setup.photographs))
     pictures = setup.pictures()
     found: list[Measured] = []
