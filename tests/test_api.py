@@ -288,6 +288,23 @@ def test_clips_are_filtered(client: TestClient, bikes: dict[str, Any], archive: 
     assert_problem(client.get("/v1/clips", params={"cursor": other}), 422)
 
 
+def test_answers_are_kept_by_nobody(client: TestClient) -> None:
+    for path in ("/v1/status", "/v1/videos", "/v1/openapi.json", "/v1/jobs/none"):
+        assert client.get(path).headers["cache-control"] == "no-store", path
+    assert client.post("/v1/search", json=words("a dog")).headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("limit", ["5", True, 5.5, [5], None])
+def test_a_limit_is_a_number(client: TestClient, limit: Any) -> None:
+    assert_problem(client.post("/v1/search", json=words("a dog", limit=limit)), 422)
+
+
+def test_two_origins_are_none_of_ours(client: TestClient) -> None:
+    headers = [("Origin", "http://localhost:8000"), ("Origin", "https://evil.example")]
+    assert client.post("/v1/search", json=words("a dog"), headers=headers[:1]).status_code == 200
+    assert_problem(client.post("/v1/search", json=words("a dog"), headers=headers), 403)
+
+
 def test_key_frames_are_pictures_in_order_of_time(client: TestClient, bikes: dict[str, Any]) -> None:
     frames = client.get(f"/v1/videos/{bikes['id']}/key-frames").json()["key_frames"]
     times = [frame["time_seconds"] for frame in frames]
@@ -669,20 +686,3 @@ def test_serve_says_where_and_ends_in_order(library: Library) -> None:
         assert program.wait(30) == 0
         stop.cancel()
     assert rest == ""
-
-
-def test_answers_are_kept_by_nobody(client: TestClient) -> None:
-    for path in ("/v1/status", "/v1/videos", "/v1/openapi.json", "/v1/jobs/none"):
-        assert client.get(path).headers["cache-control"] == "no-store", path
-    assert client.post("/v1/search", json=words("a dog")).headers["cache-control"] == "no-store"
-
-
-@pytest.mark.parametrize("limit", ["5", True, 5.5, [5], None])
-def test_a_limit_is_a_number(client: TestClient, limit: Any) -> None:
-    assert_problem(client.post("/v1/search", json=words("a dog", limit=limit)), 422)
-
-
-def test_two_origins_are_none_of_ours(client: TestClient) -> None:
-    headers = [("Origin", "http://localhost:8000"), ("Origin", "https://evil.example")]
-    assert client.post("/v1/search", json=words("a dog"), headers=headers[:1]).status_code == 200
-    assert_problem(client.post("/v1/search", json=words("a dog"), headers=headers), 403)

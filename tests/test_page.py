@@ -157,10 +157,11 @@ def test_an_example_is_dropped_kept_over_a_reload_and_taken_back(page: Any) -> N
     expect(page.locator(".card")).to_have_count(0)
 
 
-def test_more_like_this_and_not_like_this_by_drag(page: Any) -> None:
+def test_more_like_this_and_not_like_this_by_drag(page: Any, shown: Shown) -> None:
     from playwright.sync_api import expect
 
-    look_for(page, "a rabbit")
+    page.goto(f"{shown.address}/?q=a+rabbit&group=video")
+    page.locator(".card").first.wait_for()
     first(page, "street.mp4").locator(".like").click()
     expect(page.locator(".part.like")).to_contain_text("street.mp4")
     expect(page.locator(".card .name").first).to_have_text("street.mp4")
@@ -204,7 +205,7 @@ def test_an_action_filters_and_nothing_is_said_clearly(page: Any) -> None:
 def test_filters_alone_list_clips_and_wrong_ones_are_named(page: Any, shown: Shown) -> None:
     from playwright.sync_api import expect
 
-    page.goto(f"{shown.address}/?prefix={shown.archive}/street")
+    page.goto(f"{shown.address}/?prefix={shown.archive}/street*")
     expect(page.locator(".card .name").first).to_have_text("street.mp4")
     expect(page.locator("#message")).to_contain_text(re.compile(r"\d+ clips pass the filters"))
     assert page.locator(".card .score").count() == 0
@@ -296,7 +297,8 @@ def test_two_spans_teach_an_action(page: Any, shown: Shown) -> None:
         page.click("#teach-yes")
     expect(page.locator("#teach-spans li")).to_have_count(2)
     page.click("#teach-go")
-    expect(page.locator("#teach-said")).to_contain_text("Learned “staring”", timeout=60_000)
+    # Of one video nothing can be held out: it is kept as a draft.
+    expect(page.locator("#teach-said")).to_contain_text("A draft of “staring”", timeout=60_000)
     page.locator("#teach-said a").click()
     expect(page.locator(".action-title h2")).to_have_text("staring")
     expect(page.locator("#view-actions .measures")).to_contain_text("Precision")
@@ -315,7 +317,7 @@ def mark(page: Any, seconds: float, key: str) -> None:
 def test_a_file_that_moved_away_says_so(page: Any, shown: Shown) -> None:
     from playwright.sync_api import expect
 
-    page.goto(f"{shown.address}/?q=a+man&prefix={shown.archive}/car")
+    page.goto(f"{shown.address}/?q=a+man&prefix={shown.archive}/car*")
     page.locator(".card .still").first.click()
     expect(page.locator("#player-lost")).to_contain_text("The file is not there")
     expect(page.locator("#player-lost")).to_contain_text("missing")
