@@ -32,6 +32,8 @@ from encoders.lesson_figures import Share, choose_threshold, count_scenes, why_d
 from encoders.lesson_learner import Learner
 from encoders.taught import TaughtHead, sigmoid
 
+DRAFT_THRESHOLD = 0.3  # at most: whoever looks at a draft is to judge what it shows, and so it shows more
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -156,7 +158,7 @@ def teach(
         encoder_id,
         (slope * learned.weights).astype(np.float32),
         float(slope * learned.bias + offset + more_common),
-        threshold,
+        min(threshold, DRAFT_THRESHOLD) if reason else threshold,
         learned.kinds,
         slope * learned.kinds_gain if learned.kinds is not None else 0.0,
     )
