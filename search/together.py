@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_PART = 1e-4  # what a thing counts that is not there at all
+SHARE_OF_SUM = 0.1
 
 
 def score_together(parts: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -16,6 +17,9 @@ def score_together(parts: NDArray[np.floating]) -> NDArray[np.float32]:
     the right one came first for 96 one after the other and for 69 side by side, by the sum for 55 and 11.
     Scaled by the number of things, it is at most the sum, and equal where all parts are: scores of both
     kinds stand on one scale.
+    A tenth of the sum stays: where no clip shows all things, those that show one of them come before those
+    that show a trace of each. Over 200 such pairs one of the two photographs came first for 0.88 with it, for
+    0.46 without; with a clip of both, that came first for 0.995 either way (classes of even number).
 
     Args:
         parts: float (C, N), what each of C things adds to the sum of each of N clips.
@@ -24,4 +28,6 @@ def score_together(parts: NDArray[np.floating]) -> NDArray[np.float32]:
         float32 (N,).
     """
     means = np.exp(np.log(np.maximum(parts, LEAST_PART)).mean(axis=0))
-    return np.minimum(len(parts) * means, parts.sum(axis=0)).astype(np.float32)
+    sums = parts.sum(axis=0)
+    together = np.minimum(len(parts) * means, sums)
+    return ((1 - SHARE_OF_SUM) * together + SHARE_OF_SUM * sums).astype(np.float32)

@@ -356,5 +356,6 @@ class TestSearch:
 
 def test_geometric_mean_by_hand() -> None:
     parts = np.array([[0.4, 0.1, 0.8, 0.2], [0.4, 0.4, 0.0, -0.3]])
-    expected = [0.8, 2 * 0.04**0.5, 2 * (0.8 * 1e-4) ** 0.5, -0.1]
+    means = np.array([0.8, 2 * 0.04**0.5, 2 * (0.8 * 1e-4) ** 0.5, -0.1])  # of the last no more than the sum
+    expected = 0.9 * means + 0.1 * np.array([0.8, 0.5, 0.8, -0.1])
     np.testing.assert_allclose(score_together(parts), expected, atol=1e-6)
