@@ -162,7 +162,7 @@ def _own_folders() -> list[str]:
     """Where Python and its packages are; of a checkout the packages alone, not what lies beside them."""
     found = [sys.prefix, sys.base_prefix]
     found += [path for path in sys.path if path and os.path.realpath(path) != _ROOT]
-    if "site-packages" in _ROOT:
+    if not os.path.exists(os.path.join(_ROOT, "pyproject.toml")):  # installed, among other packages
         return [*found, _ROOT]
     return found + [os.path.join(_ROOT, name) for name in ("encoders", "indexer", "search")]
 
