@@ -18,6 +18,7 @@ share.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from encoders.errors import TeachingError
 from encoders.heads import FeatureTrack
 from encoders.lesson_figures import Share, choose_threshold, count_scenes, why_draft
 from encoders.lesson_learner import Learner
-from encoders.taught import TaughtHead, sigmoid
+from encoders.taught import NEUTRAL_LOG_ODDS, TaughtHead, sigmoid
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +157,10 @@ def teach(
         encoder_id,
         (slope * learned.weights).astype(np.float32),
         float(slope * learned.bias + offset + more_common),
-        threshold,
-        learned.kinds,
-        slope * learned.kinds_gain if learned.kinds is not None else 0.0,
+        threshold=float(sigmoid(math.log(threshold / (1 - threshold)) + more_common)),
+        kinds=learned.kinds,
+        kinds_gain=slope * learned.kinds_gain if learned.kinds is not None else 0.0,
+        neutral=NEUTRAL_LOG_ODDS + min(0.0, more_common),
     )
     report = TeachReport(
         positives=len(positives),
