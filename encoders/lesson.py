@@ -18,6 +18,7 @@ share.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from encoders.errors import TeachingError
 from encoders.heads import FeatureTrack
 from encoders.lesson_figures import Share, choose_threshold, count_scenes, why_draft
 from encoders.lesson_learner import Learner
-from encoders.taught import TaughtHead, sigmoid
+from encoders.taught import NEUTRAL_LOG_ODDS, TaughtHead, sigmoid
 
 DRAFT_THRESHOLD = 0.3  # at most: whoever looks at a draft is to judge what it shows, and so it shows more
 
@@ -153,14 +154,16 @@ def teach(
     precision, recall = figures if learner.is_checked else (None, None)
     others = len(np.unique(scenes[counted & ~learner.labels]))
     reason = why_draft(videos, others, precision, recall, told_apart)
+    rarer = float(sigmoid(math.log(threshold / (1 - threshold)) + more_common))
     head = TaughtHead(
         action,
         encoder_id,
         (slope * learned.weights).astype(np.float32),
         float(slope * learned.bias + offset + more_common),
-        min(threshold, DRAFT_THRESHOLD) if reason else threshold,
-        learned.kinds,
-        slope * learned.kinds_gain if learned.kinds is not None else 0.0,
+        threshold=min(rarer, DRAFT_THRESHOLD) if reason else rarer,
+        kinds=learned.kinds,
+        kinds_gain=slope * learned.kinds_gain if learned.kinds is not None else 0.0,
+        neutral=NEUTRAL_LOG_ODDS + min(0.0, more_common),
     )
     report = TeachReport(
         positives=len(positives),

@@ -109,7 +109,8 @@ def choose_threshold(
         recall = _share(right / weights[labels].sum(), scenes[labels])
         precision = _share(right / max(1e-9, float(weights[found].sum())), scenes[found])
         f1 = 2 * precision.value * recall.value / max(1e-9, precision.value + recall.value)
-        if best is None or f1 > best[0] + CLEARLY_BETTER:
+        # Where nothing is found at any, the lowest: it is a draft, and there to be looked at.
+        if best is None or best[0] == 0.0 or f1 > best[0] + CLEARLY_BETTER:
             best = (f1, threshold, precision, recall)
     assert best is not None
     return best[1:]

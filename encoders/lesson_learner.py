@@ -31,9 +31,10 @@ MIN_BACKGROUND = 30
 WINDOWS_PER_EXAMPLE = 8
 WINDOWS_PER_BACKGROUND = 2
 CLEARLY_BETTER = 0.02  # in average precision, for a way that is further down
+KINDS_LEAD = 0.4  # so much over the number of videos, for a way that leaves kinds or adds to them
 STRENGTHS = (10.0, 1.0)  # inverse of the L2 penalty
 PRIOR = 0.2  # how common the action is taken to be, where nothing says
-COMMON = (0.03, 0.5)  # the range in which footage that nobody labelled may say otherwise
+COMMON = (0.1, 0.5)  # the range in which footage that nobody labelled may say otherwise
 SURELY_TOLD_APART = 0.95  # area under the ROC curve from which on it may
 VIDEOS_THAT_CHOOSE = 4  # of the action; fewer cannot tell one way of telling it from another
 ROUNDS = 3  # of setting background aside
@@ -155,7 +156,9 @@ class Learner:
             ways += [Way(False, by_windows.mix, by_windows.strength, words=True), Way(words=True)]
         chosen, best = ways[0], self._figure(self.scores(ways[0]))
         for way in ways[1:]:
-            if (figure := self._figure(self.scores(way))) > best + CLEARLY_BETTER:
+            # Of few videos the figure says little, and kinds mislead least.
+            least = max(CLEARLY_BETTER, KINDS_LEAD / self._videos) if chosen.kinds else CLEARLY_BETTER
+            if (figure := self._figure(self.scores(way))) > best + least:
                 chosen, best = way, figure
         return chosen
 
@@ -268,12 +271,12 @@ class Learner:
         Above any score there is at least so much of it as there is of the examples, times this share.
         """
         examples, background = np.sort(scores[self.labels]), scores[self._is_background]
-        fewest = max(3, math.ceil(LEAST_SHARE_OF_EXAMPLES * len(examples)))
+        fewest = min(len(examples), max(3, math.ceil(LEAST_SHARE_OF_EXAMPLES * len(examples))))
         ratios = [
             (background >= score).mean() / (examples >= score).mean()
-            for score in examples[: max(0, len(examples) - fewest + 1)]
+            for score in examples[: len(examples) - fewest + 1]
         ]
-        return float(min([1.0, *ratios])) if ratios else 0.0
+        return float(min(1.0, *ratios))
 
     def calibrate(self, scores: NDArray[np.float64]) -> tuple[float, float, float | None]:
         """Slope and offset from scores to log-odds, and how far off such a fit is when held out."""

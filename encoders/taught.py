@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -42,6 +43,8 @@ class TaughtHead:
         kinds: float32 (D,), on the squares of features: how much of a frame is of the kinds of things that
             the action was learned as, see `encoders/concepts.py`. None where it was not learned so.
         kinds_gain: What the log-odds of that share are multiplied by.
+        neutral: The log-odds from which a sample speaks for the action: less for an action that is rarer
+            than lessons take it to be. Segments down to as much below it are kept as below the usual one.
     """
 
     action: str
@@ -51,8 +54,14 @@ class TaughtHead:
     threshold: float
     kinds: NDArray[np.float32] | None = None
     kinds_gain: float = 0.0
+    neutral: float = NEUTRAL_LOG_ODDS
 
     kind = "taught"
+
+    @property
+    def least_confidence(self) -> float:
+        """Of the segments that are kept."""
+        return min(LEAST_CONFIDENCE, LEAST_CONFIDENCE * math.exp(self.neutral - NEUTRAL_LOG_ODDS))
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -75,7 +84,7 @@ class TaughtHead:
         return float(sigmoid(logit))
 
     def localise(self, track: FeatureTrack) -> list[ActionSpan]:
-        """Segments of the action in order of time, down to `LEAST_CONFIDENCE`."""
+        """Segments of the action in order of time, down to `least_confidence`."""
         return localise_all([self], track)
 
     def to_bytes(self) -> bytes:
@@ -93,6 +102,7 @@ class TaughtHead:
             scales_seconds=list(SCALES_SECONDS),
             parts=[*PARTS, KINDS] if has_kinds else list(PARTS),
             **({"kinds_gain": self.kinds_gain} if has_kinds else {}),
+            **({} if self.neutral == NEUTRAL_LOG_ODDS else {"neutral": self.neutral}),
         )
 
     @classmethod
@@ -113,6 +123,7 @@ class TaughtHead:
             threshold=_number(card, "threshold"),
             kinds=_kinds(content, tensors["weights"]) if has_kinds else None,
             kinds_gain=_number(card, "kinds_gain") if has_kinds else 0.0,
+            neutral=_number(card, "neutral") if "neutral" in card else NEUTRAL_LOG_ODDS,
         )
 
 
@@ -156,10 +167,10 @@ def localise_all(heads: Sequence[TaughtHead], track: FeatureTrack) -> list[Actio
     found = []
     for number, head in enumerate(heads):
         evidence = SHARP_SHARE * alone[:, number] + (1 - SHARP_SHARE) * windows[:, number]
-        for first, last in most_likely_runs(evidence - NEUTRAL_LOG_ODDS, SWITCHING_COST):
+        for first, last in most_likely_runs(evidence - head.neutral, SWITCHING_COST):
             start, end = float(track.borders_seconds[first]), float(track.borders_seconds[last])
             confidence = head.classify(track.between(first, last))
-            if confidence >= LEAST_CONFIDENCE and start < end:
+            if confidence >= head.least_confidence and start < end:
                 found.append(ActionSpan(head.action, start, end, confidence))
     return found
 

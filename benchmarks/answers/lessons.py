@@ -37,8 +37,9 @@ MADE_UP = "zorp"
 DRAWS = 5
 POSITIVES, NEGATIVES = 8, 16
 LEAST_LEFT = 3  # shots that show it and are no examples
-FEW = (3, 3)  # examples of a lesson that is to be helped
+FEW = (2, 2)  # examples of a lesson that is to be helped
 ANSWERS = 20
+ROOM = 0.9  # of average precision: above, there is little to raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ def measure(setup: Setup) -> list[Measured]:
                 drafts.setdefault(kind, []).append(report["is_draft"])
             before, answered, more = _answered(archive, draw, number)
             found.setdefault("raised", []).append(answered - before)
+            if before < ROOM:
+                found.setdefault("raised where low", []).append(answered - before)
             found.setdefault("beyond more examples", []).append(answered - more)
     of = f"from {POSITIVES} and {NEGATIVES}"
     few = f"{FEW[0]} and {FEW[1]} examples"
@@ -86,6 +89,12 @@ def measure(setup: Setup) -> list[Measured]:
         measure_share("lessons", "a quarter mislabelled: a draft", drafts["mislabelled"], 1.0),
         measure_mean(
             "lessons", f"{ANSWERS} answers after {few} raise average precision", found["raised"], 0.05
+        ),
+        measure_mean(
+            "lessons",
+            f"the same where it was below {ROOM:g} before",
+            found.get("raised where low", [0.0]),
+            0.05,
         ),
         measure_mean(
             "lessons", f"{ANSWERS // 2} answers beyond as many more examples", found["beyond more examples"]
