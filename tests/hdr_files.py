@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -46,23 +47,28 @@ def write_signal(
     color_range: int = 1,
 ) -> Path:
     """Writes R'G'B' (H, W, 3) 0..1 as video, tagged with the numbers of ITU-T H.273."""
-    with av.open(str(path), "w") as output:
-        stream: Any = output.add_stream(codec, rate=fps)
-        stream.height, stream.width = signals[0].shape[:2]
-        stream.pix_fmt = pixel_format
-        context = stream.codec_context
-        context.color_trc, context.color_primaries = transfer, primaries
-        context.colorspace, context.color_range = matrix, color_range
-        if codec == "libsvtav1":
-            context.options = {"preset": "8", "crf": "8"}
-        for number, signal in enumerate(signals):
-            deep = np.rint(signal * 65535).astype(np.uint16)
-            picture = av.VideoFrame.from_ndarray(deep, "rgb48le").reformat(
-                format=pixel_format, dst_colorspace=matrix, dst_color_range=color_range
-            )
-            picture.colorspace, picture.color_range = matrix, color_range
-            picture.color_trc, picture.color_primaries = transfer, primaries
-            picture.pts, picture.time_base = number, Fraction(1, fps)
-            output.mux(stream.encode(picture))
-        output.mux(stream.encode(None))
+    try:
+        with av.open(str(path), "w") as output:
+            stream: Any = output.add_stream(codec, rate=fps)
+            stream.height, stream.width = signals[0].shape[:2]
+            stream.pix_fmt = pixel_format
+            context = stream.codec_context
+            context.color_trc, context.color_primaries = transfer, primaries
+            context.colorspace, context.color_range = matrix, color_range
+            if codec == "libsvtav1":
+                context.options = {"preset": "8", "crf": "8"}
+            for number, signal in enumerate(signals):
+                deep = np.rint(signal * 65535).astype(np.uint16)
+                picture = av.VideoFrame.from_ndarray(deep, "rgb48le").reformat(
+                    format=pixel_format, dst_colorspace=matrix, dst_color_range=color_range
+                )
+                picture.colorspace, picture.color_range = matrix, color_range
+                picture.color_trc, picture.color_primaries = transfer, primaries
+                picture.pts, picture.time_base = number, Fraction(1, fps)
+                output.mux(stream.encode(picture))
+            output.mux(stream.encode(None))
+    finally:
+        # As root, SVT-AV1 gives the thread that opens it real-time priority, which all that it starts inherits.
+        if hasattr(os, "sched_setscheduler"):
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return path
