@@ -68,7 +68,7 @@ def write_signal(
                 output.mux(stream.encode(picture))
             output.mux(stream.encode(None))
     finally:
-        # As root, SVT-AV1 gives the thread that opens it real-time priority, which all that it starts inherits.
+        # As root, SVT-AV1 gives the thread that opens it real-time priority, and so all that it starts.
         if hasattr(os, "sched_setscheduler"):
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return path
