@@ -32,15 +32,15 @@ from benchmarks.made_videos import Piece, sample_footage, write_copy, write_exce
 from benchmarks.oracle import Oracle
 from benchmarks.programs import Sampler, figures, load_of_machine, serving
 from benchmarks.report import RESULTS, write_result
-from encoders.types import normalise
 from indexer.check import check
 from indexer.example import read_example
 from indexer.lessons import examples_from_clips
 from indexer.pipeline import IngestOptions, ingest
 from indexer.types import SamplingOptions
 from search.action_catalog import overlaps_enough
+from search.engine import SearchEngine
 from search.library import Library
-from search.types import Clip
+from search.types import Clip, Query
 
 TEXTS = (
     *("a bicycle", "people in the street", "a rabbit in a meadow", "a man in a car", "trees and grass"),
@@ -91,7 +91,7 @@ def make_library(folder: Path, archive: Path, videos: int) -> tuple[Library, lis
 
 def make_material(library: Library, pieces: list[Piece], archive: Path, work: Path) -> Material:
     """What the clients ask with, encoded here, beside the server."""
-    encoder, record = library.encoder(), library.record()
+    encoder, record, engine = library.encoder(), library.record(), SearchEngine(library)
     footage = sample_footage()
     examples = []
     for number, piece in enumerate(pieces[:6]):
@@ -105,16 +105,13 @@ def make_material(library: Library, pieces: list[Piece], archive: Path, work: Pa
         still.write_bytes(picture.getvalue())
         for source, known in ((path, shown), (still, None)):
             part = read_example(str(source), record.sampling, encoder.frame_size)
-            vectors = []
-            for clip in part.clips:
-                for step in (1, -1) if part.is_footage else (1,):  # footage is also looked for mirrored
-                    turned = np.ascontiguousarray(clip.frames[:, :, ::step])
-                    vectors.append(encoder.pool(encoder.encode_frames(type(clip)(turned, clip.pts_seconds))))
-            examples.append(Example(source.read_bytes(), source.name, normalise(np.stack(vectors)), known))
+            vectors = engine.encode(Query((part,))).vectors
+            examples.append(Example(source.read_bytes(), source.name, vectors, known))
     # Words that many ask for, and words that hardly anybody has asked for before.
     rare = [f"{text} {look} {place}".strip() for text in TEXTS for look in LOOKS for place in PLACES]
     texts = list(dict.fromkeys([*TEXTS, *rare]))
     vectors = encoder.encode_text(texts).vectors
+    things = {text: encoder.encode_concepts(text) for text in texts}
     page = (file.name for file in (resources.files("api") / "page").iterdir())
     oracle = Oracle(library)
     oracle.refresh()
@@ -128,6 +125,7 @@ def make_material(library: Library, pieces: list[Piece], archive: Path, work: Pa
         ACTION,
         _showing(library, oracle),
         [name for name in page if name.endswith((".js", ".css"))],
+        {text: rows for text, rows in things.items() if len(rows) > 1},
     )
 
 

@@ -67,6 +67,7 @@ class Material:
     action: str
     showing: Callable[[Clip], bool | None]
     page_files: list[str]
+    things: dict[str, np.ndarray]
 
 
 class Client:
@@ -194,7 +195,7 @@ class Client:
 
     async def _words(self) -> None:
         text, vector = self._text()
-        asked = Asked(vector[None], self._pick((LIMIT, 50)))
+        asked = Asked(vector[None], self._pick((LIMIT, 50)), things=self._of.things.get(text))
         await self._search("search by words", asked, [{"text": text}])
 
     async def _like(self) -> None:
@@ -226,20 +227,21 @@ class Client:
             passes = lambda clip: clip.video_id in videos  # noqa: E731
         await self._search(
             "search with filters",
-            Asked(vector[None], LIMIT, passes=passes),
+            Asked(vector[None], LIMIT, passes=passes, things=self._of.things.get(text)),
             [{"text": text}],
             filters=filters,
         )
 
     async def _with_action(self) -> None:
         text, vector = self._text()
-        asked = Asked(vector[None], LIMIT, passes=self._of.showing, action=self._of.action)
+        things = self._of.things.get(text)
+        asked = Asked(vector[None], LIMIT, passes=self._of.showing, action=self._of.action, things=things)
         filters = {"action": self._of.action}
         await self._search("search with an action", asked, [{"text": text}], filters=filters)
 
     async def _by_video(self) -> None:
         text, vector = self._text()
-        asked = Asked(vector[None], LIMIT, by_video=True)
+        asked = Asked(vector[None], LIMIT, by_video=True, things=self._of.things.get(text))
         await self._search("search, one hit a video", asked, [{"text": text}], group_by="video")
 
     async def _upload(self, kind: str, example: Example, asked: Asked) -> dict[str, Any] | None:

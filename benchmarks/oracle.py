@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.library import Library
+from search.together import score_together
 from search.types import Clip, Filters
 
 SCORE_TOLERANCE = 1e-3
@@ -32,6 +33,7 @@ class Asked:
 
     Attributes:
         vectors: Of the query, float32 (Q, D): a clip's score is the best of them.
+        things: What words ask for together, float32 (C, D); None where that is one thing.
         limit: Most hits.
         excluded: Clips that are no answer.
         passes: Whether a clip passes the filters; None where that is not known.
@@ -47,6 +49,7 @@ class Asked:
     action: str | None = None
     by_video: bool = False
     aligned: bool = False
+    things: NDArray[np.float32] | None = None
 
 
 @dataclass(slots=True)
@@ -109,7 +112,7 @@ class Oracle:
         if any(hit["clip_id"] not in self._known for hit in hits):
             self.refresh()
         with self._lock:
-            scores = self._scores(asked.vectors)
+            scores = self._scores(asked)
             faults = [fault for hit in hits for fault in self._check_hit(hit, asked, scores, sent)]
             if not document["exact"]:
                 faults.append("the answer is not exact")
@@ -125,9 +128,11 @@ class Oracle:
                 faults.append("a hit comes twice")
             return [*faults, *self._missing(set(keys), given, asked, scores, sent, received)]
 
-    def _scores(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _scores(self, asked: Asked) -> NDArray[np.float32]:
         assert self._vectors is not None
-        return (self._vectors @ vectors.T).max(axis=1)
+        if asked.things is not None:
+            return score_together(asked.things @ self._vectors.T)
+        return (self._vectors @ asked.vectors.T).max(axis=1)
 
     def _check_hit(
         self, hit: dict[str, Any], asked: Asked, scores: NDArray[np.float32], sent: float
