@@ -132,7 +132,11 @@ class Lite0(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Visual features and class logits.
+        """Visual features, and class logits of whole frames and of their quarters.
+
+        A quarter is half as wide and half as high as the last layer, rounded up, so that neighbours overlap
+        where it is of odd size: 4 x 4 of the 7 x 7 of a frame of 224. Layers before see further, so a quarter
+        knows of what lies next to it. The backbone runs once for all.
 
         Args:
             images: float (T, 3, H, W), normalised with mean 0.5 and standard deviation 0.5; H and
@@ -140,12 +144,19 @@ class Lite0(nn.Module):
 
         Returns:
             Mean activations of the last layer (T, 1280), before any normalisation, and logits of
-            the 1,000 ImageNet classes (T, 1000).
+            the 1,000 ImageNet classes (T, 5, 1000): the whole, upper left, upper right, lower left,
+            lower right.
         """
         for block, residual in zip(self.blocks, self.residual, strict=True):
             images = block(images).add_(images) if residual else block(images)
         features = images.mean(dim=(2, 3))
-        return features, self.classifier(features)
+        height, width = (images.shape[2] + 1) // 2, (images.shape[3] + 1) // 2
+        quarters = [
+            images[:, :, rows, columns].mean(dim=(2, 3))
+            for rows in (slice(None, height), slice(-height, None))
+            for columns in (slice(None, width), slice(-width, None))
+        ]
+        return features, self.classifier(torch.stack([features, *quarters], dim=1))
 
 
 def _fold(layer: _Layer, tensors: Mapping[str, Tensor]) -> _FoldedConvolution:

@@ -3,7 +3,8 @@
 Frames go through EfficientNet-Lite0, whose 1,000 ImageNet classes are the ground on which words meet
 them. A feature is `[sqrt(a) * visual, sqrt(1-a) * sqrt(p)]` with both parts of norm 1 and p the class
 probabilities, a text is `[0, q]`: one index answers both kinds of query, and a text's highest cosine is
-sqrt(1-a).
+sqrt(1-a). p is the mean of the probabilities that the whole frame has, and the mean of those of its four
+overlapping quarters: what is next to something larger is recognised there.
 
 Words that WordNet's tree over the classes knows become the classes below them (`encoders.words`). What it
 does not know goes through all-MiniLM-L6-v2, as in ConSE (Norouzi et al. 2013, arXiv:1312.5650), with one
@@ -53,8 +54,8 @@ if TYPE_CHECKING:
 
 VISUAL_DIM = 1280
 VISUAL_SHARE = 0.75  # a
+WHOLE_SHARE = 0.5  # of the class probabilities; the rest is the quarters'
 TEMPERATURE = 0.06
-UNKNOWN = 0.42  # of words before the tree; now only part of the id, since stored features are the same
 UNDERSTOOD = 0.65  # likeness to a class name from which a text is taken for it
 GUESSED_SHARE = 0.5  # how much of such a text is understood
 LEAST_SHARE = 0.1  # and how much its likeness counts below that
@@ -88,7 +89,7 @@ class OfflineEncoder:
         self._pooling = check_pooling(pooling)
         self.encoder_id = (
             f"offline/lite0-{LITE0_SHA256[:8]}+minilm-{MINILM_SHA256[:8]}"
-            f"/squash-{SIDE}/classes-{TEMPERATURE:g}-{UNKNOWN:g}-{VISUAL_SHARE:g}/{pooling}"
+            f"/squash-{SIDE}/quarters-{1 - WHOLE_SHARE:g}/classes-{1 - VISUAL_SHARE:g}/{pooling}"
         )
         self._lock = threading.RLock()
         self._text_tower: MiniLM | None = None
@@ -122,7 +123,8 @@ class OfflineEncoder:
                 images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float()
                 with mixed_precision(device, torch.float16):  # ReLU6 keeps it in half's range
                     visual, logits = network(images.mul_(2.0 / 255.0).sub_(1.0))
-                classes = logits.float().softmax(dim=1).sqrt()
+                shares = logits.float().softmax(dim=2)
+                classes = torch.lerp(shares[:, 1:].mean(dim=1), shares[:, 0], WHOLE_SHARE).sqrt()
                 semantic = torch.nn.functional.pad(classes, (0, 1))  # nothing is shown as "unknown"
                 features[stretch] = join_parts(visual.float().cpu().numpy(), semantic.cpu().numpy())
         if not np.isfinite(features).all():

