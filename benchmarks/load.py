@@ -111,7 +111,7 @@ def make_material(library: Library, pieces: list[Piece], archive: Path, work: Pa
     rare = [f"{text} {look} {place}".strip() for text in TEXTS for look in LOOKS for place in PLACES]
     texts = list(dict.fromkeys([*TEXTS, *rare]))
     vectors = encoder.encode_text(texts).vectors
-    things = {text: encoder.encode_concepts(text) for text in texts}
+    things = {text: encoder.encode_things(text) for text in texts}
     page = (file.name for file in (resources.files("api") / "page").iterdir())
     oracle = Oracle(library)
     oracle.refresh()
@@ -125,7 +125,7 @@ def make_material(library: Library, pieces: list[Piece], archive: Path, work: Pa
         ACTION,
         _showing(library, oracle),
         [name for name in page if name.endswith((".js", ".css"))],
-        {text: rows for text, rows in things.items() if len(rows) > 1},
+        {text: rows for text, rows in things.items() if len(rows)},
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.made_videos import Piece
 from benchmarks.oracle import Asked, Oracle
+from encoders.things import Things
 from search.types import Clip
 
 TIMEOUT_SECONDS = 60.0
@@ -67,7 +68,7 @@ class Material:
     action: str
     showing: Callable[[Clip], bool | None]
     page_files: list[str]
-    things: dict[str, np.ndarray]
+    things: dict[str, Things]
 
 
 class Client:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.things import Things
 from search.library import Library
 from search.together import score_together
 from search.types import Clip, Filters
@@ -33,7 +34,7 @@ class Asked:
 
     Attributes:
         vectors: Of the query, float32 (Q, D): a clip's score is the best of them.
-        things: What words ask for together, float32 (C, D); None where that is one thing.
+        things: What words ask for, thing by thing; None where they are one whole.
         limit: Most hits.
         excluded: Clips that are no answer.
         passes: Whether a clip passes the filters; None where that is not known.
@@ -49,7 +50,7 @@ class Asked:
     action: str | None = None
     by_video: bool = False
     aligned: bool = False
-    things: NDArray[np.float32] | None = None
+    things: Things | None = None
 
 
 @dataclass(slots=True)
@@ -131,7 +132,7 @@ class Oracle:
     def _scores(self, asked: Asked) -> NDArray[np.float32]:
         assert self._vectors is not None
         if asked.things is not None:
-            return score_together(asked.things @ self._vectors.T)
+            return score_together(asked.things.parts(self._vectors))
         return (self._vectors @ asked.vectors.T).max(axis=1)
 
     def _check_hit(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from encoders.concepts import Concepts
 from encoders.errors import InvalidQueryError
+from encoders.things import Things
 from encoders.types import EmbeddingBatch, FrameBatch, TextReading, normalise
 
 Pooling = Literal["mean", "max", "attention"]
@@ -77,11 +78,10 @@ class Encoder(Protocol):
         """
         ...
 
-    def encode_concepts(self, text: str) -> NDArray[np.float32]:
-        """What each thing that words ask for adds to their embedding: float32 (C, D).
+    def encode_things(self, text: str) -> Things:
+        """What words ask for, thing by thing; none where they are only encoded as a whole.
 
-        The rows add up to the embedding, but for what is not understood. C is 0 where words are only
-        encoded as a whole.
+        Its vectors add up to the words' embedding, but for what is not understood.
         """
         ...
 

@@ -43,9 +43,10 @@ from encoders.encoder import Pooling, check_pooling, clean_texts, pool_features
 from encoders.errors import EncoderError, EncoderUnavailableError
 from encoders.minilm import MiniLM
 from encoders.preprocessing import squash
+from encoders.things import Things, no_things
 from encoders.types import Concept, EmbeddingBatch, FrameBatch, TextReading, normalise
 from encoders.words.phrases import read_phrase
-from encoders.words.vectors import query_vector, shares_of_query
+from encoders.words.vectors import counts_of_classes, query_vector, shares_of_query
 
 if TYPE_CHECKING:
     import torch
@@ -180,13 +181,20 @@ class OfflineEncoder:
         concept = Concept(" ".join(phrase.unknown) or cleaned, class_names()[best], 0)
         return TextReading(text, (concept,), (), GUESSED_SHARE)
 
-    def encode_concepts(self, text: str) -> NDArray[np.float32]:
-        """What each thing that the tree knows adds to the words' embedding: float32 (C, 2281)."""
+    def encode_things(self, text: str) -> Things:
+        """What the tree knows of the words, thing by thing."""
         phrase = read_phrase(clean_texts([text])[0])
+        if not phrase.named:
+            return no_things(self.dim)
         vectors = np.zeros((len(phrase.named), self.dim), dtype=np.float32)
-        if phrase.named:
-            vectors[:, VISUAL_DIM:-1] = shares_of_query(phrase.named, phrase.known_share)
-        return vectors
+        squares, entries = np.zeros_like(vectors), np.zeros_like(vectors)
+        vectors[:, VISUAL_DIM:-1] = shares_of_query(phrase.named, phrase.known_share)
+        own, beside = counts_of_classes(phrase.named)
+        # Things share what a frame shows: of C, all are shown by 1 / C each.
+        squares[:, VISUAL_DIM:-1] = own * (phrase.known_share / len(own))
+        entries[:, VISUAL_DIM:-1] = beside * np.sqrt(phrase.known_share / len(own))
+        best = np.maximum(own.max(axis=1), beside.max(axis=1)) * np.sqrt((1 - VISUAL_SHARE) / len(own))
+        return Things(vectors, squares, entries, best.astype(np.float32))
 
     def concept_classes(self, text: str) -> list[NDArray[np.bool_]]:
         """For each thing that words name, which of the thousand classes show it: bool (1000,) each.

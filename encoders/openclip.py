@@ -29,6 +29,7 @@ from encoders.hub import from_cache_or_hub
 from encoders.openclip_weights import CONFIG_FILE, OTHERWISE, WeightsSource, find_weights
 from encoders.preprocessing import limit_aspect
 from encoders.quiet import quiet_loading
+from encoders.things import Things, no_things
 from encoders.types import EmbeddingBatch, FrameBatch, TextReading, normalise
 from encoders.weights import file_digest, first_line
 
@@ -183,9 +184,9 @@ class OpenClipEncoder:
         """1: what words and frames can have in common is not known."""
         return 1.0
 
-    def encode_concepts(self, text: str) -> NDArray[np.float32]:
+    def encode_things(self, text: str) -> Things:
         """None: words are encoded as a whole."""
-        return np.empty((0, self.dim), dtype=np.float32)
+        return no_things(self.dim)
 
     def concepts(self) -> Concepts | None:
         """None: its features name nothing."""

@@ -15,6 +15,7 @@ from encoders.concepts import Concepts
 from encoders.device import check_device_name, choose_device, mixed_precision
 from encoders.encoder import Pooling, check_pooling, pool_features
 from encoders.errors import EncoderError, UnsupportedQueryError
+from encoders.things import Things, no_things
 from encoders.types import EmbeddingBatch, FrameBatch, TextReading, normalise
 from encoders.weights import TRAINED_PREFIX, file_digest
 
@@ -158,9 +159,9 @@ class TrainedEncoder:
         """1: what words and frames can have in common is not known."""
         return 1.0
 
-    def encode_concepts(self, text: str) -> NDArray[np.float32]:
+    def encode_things(self, text: str) -> Things:
         """None: words are encoded as a whole."""
-        return np.empty((0, self.dim), dtype=np.float32)
+        return no_things(self.dim)
 
     def concepts(self) -> Concepts | None:
         """None: its features name nothing."""

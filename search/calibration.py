@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.things import Things
 from search.background_texts import BACKGROUND_TEXTS
 from search.sample import Sample
 from search.together import score_together
@@ -100,7 +101,7 @@ _BY_EXTREMES = Weights(constant=-3.0, deviations=_TAIL, clips=-math.log(10.0))
 DEFAULT = Family(words=_BY_EXTREMES, examples=_BY_EXTREMES)
 FAMILIES: dict[str, Family] = {
     "offline": Family(
-        words=Weights(-0.142, fit=4.41, log_fit=0.956, clips=-0.658),
+        words=Weights(-2.0, fit=8.27, log_fit=0.632, clips=-0.83),
         examples=Weights(-6.4, score=16.8, alike=30.9, clips=-0.39),
     ),
 }
@@ -116,15 +117,26 @@ class AskedFor:
         best_score: What a clip would score that shows all that is asked for; the encoder's word for it,
             1 where that is not known.
         known_share: How much of the words is understood, 0..1.
-        together: float32 (C, D), the things that are asked for together, as `score_together` takes them; None
-            or of no rows where that is one.
+        things: What words ask for, where that is all that is asked for and the encoder knows it thing by
+            thing.
     """
 
     vectors: NDArray[np.float32]
     text_share: float
     best_score: float = 1.0
     known_share: float = 1.0
-    together: NDArray[np.float32] | None = None
+    things: Things | None = None
+
+    def score(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How well each of N embeddings, float32 (N, D), fits: float32 (N,).
+
+        The highest cosine with any of the vectors; of things, what `score_together` makes of their parts, on
+        a scale of its own: `best_score` for what clearly shows all.
+        """
+        if self.things is not None:
+            return score_together(self.things.parts(embeddings))
+        scores: NDArray[np.float32] = (embeddings @ self.vectors.T).max(axis=1, initial=-1.0)
+        return scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +218,7 @@ def judge(asked: AskedFor, sample: Sample, encoder_id: str) -> Level:
     """
     family = FAMILIES.get(_family_name(encoder_id))
     share = asked.text_share
-    if asked.together is not None and len(asked.together):
-        scores = score_together(asked.together @ sample.embeddings.T)
-    else:
-        scores = (sample.embeddings @ asked.vectors.T).max(axis=1, initial=-1.0)
+    scores = asked.score(sample.embeddings)
     unlike = scores[scores < NEAR_COPY].astype(np.float64)
     mean, deviation = _spread(unlike, sample, share)
     lead = None

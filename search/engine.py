@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.errors import InvalidQueryError, NotFoundError, UnsupportedQueryError
+from encoders.things import Things
 from encoders.types import TextReading, normalise
 from search.action_catalog import overlaps_enough
 from search.actions import FoundSegments
@@ -24,7 +25,7 @@ from search.grouping import Group, ScoredClip, group_clips
 from search.insets import find_inset
 from search.library import Library
 from search.timeline import VideoMatches, score_frames
-from search.together import score_together
+from search.together import best_together
 from search.types import (
     MAX_LIMIT,
     ActionTag,
@@ -42,8 +43,8 @@ from search.types import (
 )
 
 CANDIDATES_PER_EXAMPLE_CLIP = 100
-# Where words ask for several things together, among how many clips that show each best all are sought.
-CANDIDATES_PER_THING = 256
+# Of how many clips that an index finds by words the things are looked for in each.
+CANDIDATES_BY_WORDS = 1000
 CLIPS_AT_ONCE = 1024  # whose embeddings are held in memory
 KEPT_TEXTS = 1024  # people page, filter and refine: the same words come again
 
@@ -58,15 +59,12 @@ class EncodedQuery:
         asked: The same as its scores are judged by.
         examples: Footage to be laid over videos in time: as it is, mirrored, and what is shown within it.
         understood: What the encoder took its words for.
-        together: float32 (C, D), the things that the words ask for together, which add up to the vector;
-            of no rows where that is one thing, or not all that is asked for.
     """
 
     vectors: NDArray[np.float32]
     excluded: frozenset[int]
     asked: AskedFor
     examples: tuple[EncodedExample, ...]
-    together: NDArray[np.float32]
     understood: tuple[TextReading, ...] = ()
 
 
@@ -78,13 +76,13 @@ class EncodedText:
         vector: float32 (D,), their embedding.
         reading: What they were taken for.
         best_score: What a frame scores that clearly shows one thing which they name.
-        things: float32 (C, D), what each thing adds to the vector; none where they are one whole.
+        things: What they ask for, thing by thing; none where they are one whole.
     """
 
     vector: NDArray[np.float32]
     reading: TextReading | None
     best_score: float
-    things: NDArray[np.float32]
+    things: Things
 
 
 class SearchEngine:
@@ -119,7 +117,7 @@ class SearchEngine:
             )
         vector = encoder.encode_text([text]).vectors[0]
         encoded = EncodedText(
-            vector, encoder.read_text(text), encoder.best_score(vector), encoder.encode_concepts(text)
+            vector, encoder.read_text(text), encoder.best_score(vector), encoder.encode_things(text)
         )
         with self._texts_lock:
             self._texts[text] = encoded
@@ -175,7 +173,7 @@ class SearchEngine:
                     ]
                     hits = merged(matched, hits, one_per_video=group_by == "video")[:limit]
                 hits = _tagged(catalog, hits, self._letting_in(catalog, hits, wanted))
-                hits = order_key_frames(catalog, hits, encoded.vectors, record.dim)
+                hits = order_key_frames(catalog, hits, encoded.asked.score, record.dim)
                 captions = catalog.captions.of_clips([hit.clip_id for hit in hits], filters.caption)
                 hits = [replace(hit, caption=captions.get(hit.clip_id)) for hit in hits]
             break
@@ -202,7 +200,7 @@ class SearchEngine:
         level = judge(encoded.asked, self._library.sample(), record.encoder_id)
         with self._library.read() as catalog:
             catalog.video(video_id)  # it may have gone meanwhile
-            times, scores = score_frames(catalog.actions.tracks(video_id, record.dim), encoded.vectors)
+            times, scores = score_frames(catalog.actions.tracks(video_id, record.dim), encoded.asked.score)
         usual, sure = level.score_at(MAYBE_PROBABILITY), level.score_at(MATCH_PROBABILITY)
         return VideoMatches(video_id, times, scores, usual, sure)
 
@@ -256,30 +254,24 @@ class SearchEngine:
         # With words or a second example beside it, footage is a likeness, not a copy to align.
         alone = len(query.parts) == 1 and isinstance(query.parts[0], ExamplePart)
         footage = alone and query.parts[0].is_footage  # type: ignore[union-attr]
-        together = self._things_together(query)
-        asked = self._asked_for(query, vectors, together, float(np.linalg.norm(total, axis=1).mean()))
+        asked = self._asked_for(query, vectors, float(np.linalg.norm(total, axis=1).mean()))
         texts = [self.encode_text(part.text) for part in query.parts if isinstance(part, TextPart)]
         return EncodedQuery(
             vectors,
             frozenset(excluded),
             asked,
             tuple(examples) if footage else (),
-            together,
             tuple(text.reading for text in texts if text.reading is not None),
         )
 
-    def _things_together(self, query: Query) -> NDArray[np.float32]:
-        """The things that a query of nothing but words asks for, if they are several."""
+    def _things(self, query: Query) -> Things | None:
+        """What a query of nothing but words asks for, thing by thing, as far as the encoder tells."""
         only = query.parts[0]
         if len(query.parts) == 1 and isinstance(only, TextPart) and only.weight > 0:
-            things = self.encode_text(only.text).things
-            if len(things) > 1:
-                return things
-        return np.empty((0, self._library.record().dim), np.float32)
+            return self.encode_text(only.text).things or None
+        return None
 
-    def _asked_for(
-        self, query: Query, vectors: NDArray[np.float32], together: NDArray[np.float32], norm: float
-    ) -> AskedFor:
+    def _asked_for(self, query: Query, vectors: NDArray[np.float32], norm: float) -> AskedFor:
         """What a query asks for: `norm` is that of its vectors before they were scaled to 1."""
         best = known = texts = 0.0
         for part in query.parts:
@@ -295,18 +287,10 @@ class SearchEngine:
                 best += part.weight
         whole = sum(part.weight for part in query.parts if part.weight > 0)
         known = known / texts if texts else 1.0
-        if len(together):
-            best, norm = self._best_together(together, known), 1.0
-        return AskedFor(vectors, texts / whole, min(1.0, best / norm), known, together)
-
-    def _best_together(self, things: NDArray[np.float32], known_share: float) -> float:
-        """What a clip scores that shows each thing as clearly as they can all be shown at once."""
-        encoder = self._library.encoder()
-        norms = np.linalg.norm(things, axis=1)
-        bests = [encoder.best_score(row) for row in things]
-        # Things share what a clip shows: of C each has 1 / sqrt(C) of its best score.
-        parts = np.array(bests) * norms / np.sqrt(len(things) * max(known_share, 1e-6))
-        return float(score_together(parts[:, None])[0])
+        things = self._things(query)
+        if things is not None:
+            best, norm = best_together(things), 1.0
+        return AskedFor(vectors, texts / whole, min(1.0, best / norm), known, things)
 
     def _encode_part(self, part: QueryPart, excluded: set[int]) -> NDArray[np.float32]:
         if isinstance(part, TextPart):
@@ -382,8 +366,9 @@ class SearchEngine:
     def _scored(
         self, query: EncodedQuery, allowed: NDArray[np.int64] | None, depth: int
     ) -> tuple[list[ScoredClip], bool]:
-        if len(query.together):
-            return self._scored_together(query, allowed, max(depth, CANDIDATES_PER_THING))
+        things = query.asked.things
+        if things is not None:
+            return self._scored_by_things(query, things, allowed, depth)
         with self._library.index() as index:
             scores, ids = index.search(query.vectors, depth, allowed)
         exhausted = ids.shape[1] < depth
@@ -400,22 +385,25 @@ class SearchEngine:
         ]
         return _in_order(scored), exhausted
 
-    def _scored_together(
-        self, query: EncodedQuery, allowed: NDArray[np.int64] | None, depth: int
+    def _scored_by_things(
+        self, query: EncodedQuery, things: Things, allowed: NDArray[np.int64] | None, depth: int
     ) -> tuple[list[ScoredClip], bool]:
-        """Those that show all things: sought among what shows them best, each alone and in sum."""
+        """Those that show all things, among what the index finds by the words and by each thing alone."""
+        sought = query.vectors
+        if len(things) > 1:
+            sought = np.concatenate([sought, normalise(things.vectors)])
+        depth = max(depth, CANDIDATES_BY_WORDS // len(things))
         with self._library.index() as index:
-            _, ids = index.search(np.concatenate([query.vectors, normalise(query.together)]), depth, allowed)
+            _, ids = index.search(sought, depth, allowed)
         with self._library.read() as catalog:
             found = catalog.clips([int(clip_id) for clip_id in np.unique(ids) if clip_id >= 0])
             kept = list(found)
             dim = query.vectors.shape[1]
-            scores = [np.zeros(0, np.float32)]
+            scores: list[float] = []
             for start in range(0, len(kept), CLIPS_AT_ONCE):
                 embeddings = catalog.embeddings(kept[start : start + CLIPS_AT_ONCE], dim)
-                scores.append(score_together(query.together @ embeddings.T))
-        together = np.concatenate(scores).tolist()
-        scored = [ScoredClip(found[clip_id], score) for clip_id, score in zip(kept, together, strict=True)]
+                scores += np.clip(query.asked.score(embeddings), -1.0, 1.0).tolist()
+        scored = [ScoredClip(found[clip_id], score) for clip_id, score in zip(kept, scores, strict=True)]
         return _in_order(scored), ids.shape[1] < depth
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,10 @@ MOST_CLIPS = 1000  # whose features are read for one answer, some 20 MB with 512
 
 
 def order_key_frames(
-    catalog: Catalog, hits: Sequence[Hit], vectors: NDArray[np.float32], dim: int
+    catalog: Catalog,
+    hits: Sequence[Hit],
+    score: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    dim: int,
 ) -> list[Hit]:
     """The hits with their key frames in order of fit, the best first.
 
@@ -30,14 +33,15 @@ def order_key_frames(
     Args:
         catalog: Where the features are.
         hits: Best first, key frames in order of time.
-        vectors: float32 (Q, D), of norm 1: what was asked for, any of them.
+        score: How well embeddings fit what was asked for, float32 (N, D) -> float32 (N,), as that of
+            `AskedFor`.
         dim: D.
     """
     asked = [hit for hit in hits if len(hit.key_frames) > 1]
     clip_ids = list(dict.fromkeys(frame.clip_id for hit in asked for frame in hit.key_frames))
     scored: dict[int, tuple[NDArray[np.float64], NDArray[np.float32]]] = {}
     for clip_id, features, times in catalog.features_of_clips(clip_ids[:MOST_CLIPS], dim):
-        scored[clip_id] = times, (normalise(features) @ vectors.T).max(axis=1)
+        scored[clip_id] = times, score(normalise(features))
 
     def fit(frame: KeyFrame) -> float:
         times, scores = scored[frame.clip_id]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,7 @@ class VideoMatches:
 
     Attributes:
         times_seconds: float64 (T,), of the stored frames, ascending.
-        scores: float32 (T,), cosine of each with the query, -1..1.
+        scores: float32 (T,), of each as if it were a clip, -1..1.
         usual: Below it a hit of such a score is "unlikely"; 1 where every one is.
         sure: From it on a hit of such a score is a "match"; 1 where none is.
     """
@@ -61,13 +61,13 @@ class VideoMatches:
 
 
 def score_frames(
-    tracks: Iterable[FeatureTrack], vectors: NDArray[np.float32]
+    tracks: Iterable[FeatureTrack], score: Callable[[NDArray[np.float32]], NDArray[np.float32]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Each frame's cosine with the nearest of some vectors.
+    """How well each frame fits what was asked for.
 
     Args:
         tracks: Of one video, in order of time.
-        vectors: float32 (Q, D), of norm 1.
+        score: Of embeddings, float32 (N, D) -> float32 (N,), as `AskedFor.score`.
 
     Returns:
         times in seconds float64 (T,), and scores float32 (T,).
@@ -77,7 +77,7 @@ def score_frames(
         times.append(track.times_seconds)
         # The embedding of a clip of this one frame, however the encoder pools.
         frames = normalise(track.features.astype(np.float32))
-        scores.append(np.clip((frames @ vectors.T).max(axis=1), -1.0, 1.0))
+        scores.append(np.clip(score(frames), -1.0, 1.0))
     return np.concatenate(times), np.concatenate(scores)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.things import Things
+
 LEAST_PART = 1e-4  # what a thing counts that is not there at all
 SHARE_OF_SUM = 0.1
 
@@ -31,3 +33,11 @@ def score_together(parts: NDArray[np.floating]) -> NDArray[np.float32]:
     sums = parts.sum(axis=0)
     together = np.minimum(len(parts) * means, sums)
     return ((1 - SHARE_OF_SUM) * together + SHARE_OF_SUM * sums).astype(np.float32)
+
+
+def best_together(things: Things) -> float:
+    """What a clip scores that shows C things, C >= 1, as clearly as they can all be shown at once.
+
+    They share what a clip shows: each has 1 / sqrt(C) of its best score.
+    """
+    return float(score_together(things.best[:, None] / np.sqrt(len(things)))[0])

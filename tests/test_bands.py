@@ -123,8 +123,9 @@ def test_every_hit_has_the_band_of_its_probability_and_surer_hits_come_first(bro
 def test_what_is_there_is_found_and_nothing_else_is_a_match(broad, words):
     hits = broad.words(words, limit=99).hits
     assert broad.shown[hits[0].path] == words
-    # The classifier is not sure of the flower (a daisy with 0.16): it is the closest result.
-    assert hits[0].band == ("maybe" if words == "flower" else "match")
+    # The classifier is not sure of the flower (a daisy with 0.18) nor of the palace (0.06; a bell cote with
+    # 0.3): they are the closest results.
+    assert hits[0].band == ("maybe" if words in ("flower", "palace") else "match")
     assert {broad.shown[hit.path] for hit in hits if hit.band == hits[0].band} == {words}
 
 

@@ -151,7 +151,7 @@ class TestSameNumbersAsOpenClip:
 
     def test_words_are_only_encoded_as_a_whole(self, small: Encoder) -> None:
         assert small.read_text("a dog and a car") is None
-        assert small.encode_concepts("a dog and a car").shape == (0, small.dim)
+        assert small.encode_things("a dog and a car").vectors.shape == (0, small.dim)
 
     def test_another_tokenizer_and_text_tower(self, tmp_path: Path) -> None:
         """As the SigLIP 2 models have: a tokenizer of Hugging Face beside the weights."""

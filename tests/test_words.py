@@ -27,7 +27,7 @@ from encoders.words.vectors import class_vector, query_vector
 from search.engine import SearchEngine
 from search.library import Library
 from search.together import score_together
-from search.types import EncodedClip, Query, TextPart
+from search.types import EncodedClip, Filters, Query, TextPart
 
 # Where the kinds stand in ImageNet's list, which is sorted by synset; wolves and foxes follow the dogs.
 DOGS = range(151, 269)
@@ -301,11 +301,12 @@ class TestEncoder:
 
     def test_things_of_a_phrase_one_by_one(self, offline_encoder: Encoder) -> None:
         whole = offline_encoder.encode_text(["a dog running on the beach"]).vectors[0]
-        parts = offline_encoder.encode_concepts("a dog running on the beach")
+        things = offline_encoder.encode_things("a dog running on the beach")
+        parts = things.vectors
         np.testing.assert_allclose(parts.sum(axis=0)[:-1], whole[:-1], atol=1e-6)
         alone = offline_encoder.encode_text(["dog", "beach"]).vectors
         np.testing.assert_allclose(normalise(parts), alone, atol=1e-6)
-        assert offline_encoder.encode_concepts("quarterly earnings").shape == (0, offline_encoder.dim)
+        assert len(offline_encoder.encode_things("quarterly earnings")) == 0
         masks = offline_encoder.concept_classes("a dog running on the beach")  # type: ignore[attr-defined]
         assert np.flatnonzero(masks[0]).tolist() == list(DOGS)
         assert [class_names()[number] for number in np.flatnonzero(masks[1])] == ["seashore"]
@@ -320,25 +321,38 @@ class TestEncoder:
         assert (ran.stdout, ran.stderr) == ("['encoders.minilm']\n", "")
 
 
+def made_library(encoder: Encoder, folder: Path, shown: Sequence[np.ndarray]) -> Library:
+    """Clips of one frame each, in a video of their own: of these class probabilities, (1000,) each."""
+    library = Library(folder, create=True)
+    library.create(encoder, pooling="mean", sampling="{}")
+    for number, probabilities in enumerate(shown):
+        visual = np.random.default_rng(number).normal(size=VISUAL_DIM)
+        roots = np.append(np.sqrt(probabilities), 0.0)
+        features = join_parts(visual[None], roots[None]).astype(np.float16)
+        clip = EncodedClip(0.0, 4.0, features[0].astype(np.float32), features, np.ones(1), ((0.0, b"x"),))
+        with library.write() as catalog:
+            staged = catalog.stage_video(f"/{number}.mp4", 1, 1)
+            catalog.add_clips(staged, 0, [clip])
+            catalog.publish_video(staged, digest=str(number), duration_seconds=4.0)
+    return library
+
+
+def shares(**named: float) -> np.ndarray:
+    """Class probabilities (1000,): these, and what is left evenly over all; _ stands for a space."""
+    probabilities = np.zeros(1000)
+    names = class_names()
+    for name, share in named.items():
+        probabilities[names.index(name.replace("_", " "))] = share
+    return probabilities + (1.0 - probabilities.sum()) / 1000
+
+
 class TestSearch:
     @pytest.fixture
     def engine(self, offline_encoder: Encoder, tmp_path: Path) -> Iterator[SearchEngine]:
         """A library of made clips: a goldfish, a church, both by half, both a little, and anything."""
-        names = class_names()
-        library = Library(tmp_path / "library", create=True)
-        library.create(offline_encoder, pooling="mean", sampling="{}")
-        shown = [{"goldfish": 1.0}, {"church": 1.0}, {"goldfish": 0.5, "church": 0.5}]
-        shown += [{"goldfish": 0.2, "church": 0.1, "tench": 0.7}, {}]
-        for number, shares in enumerate(shown):
-            probabilities = np.full(1001, 0.0 if shares else 0.001)
-            probabilities[[names.index(name) for name in shares]] = list(shares.values())
-            visual = np.random.default_rng(number).normal(size=VISUAL_DIM)
-            features = join_parts(visual[None], np.sqrt(probabilities)[None]).astype(np.float16)
-            clip = EncodedClip(0.0, 4.0, features[0].astype(np.float32), features, np.ones(1), ((0.0, b"x"),))
-            with library.write() as catalog:
-                staged = catalog.stage_video(f"/{number}.mp4", 1, 1)
-                catalog.add_clips(staged, 0, [clip])
-                catalog.publish_video(staged, digest=str(number), duration_seconds=4.0)
+        shown = [shares(goldfish=1.0), shares(church=1.0), shares(goldfish=0.5, church=0.5)]
+        shown += [shares(goldfish=0.2, church=0.1, tench=0.7), shares()]
+        library = made_library(offline_encoder, tmp_path / "library", shown)
         yield SearchEngine(library)
         library.close()
 
@@ -352,6 +366,83 @@ class TestSearch:
         """Half each: sqrt(1/2) of the highest possible score twice, over sqrt(2) for two things."""
         both = engine.search(Query((TextPart("a goldfish and a church"),))).hits[0]
         assert both.score == pytest.approx(0.5, abs=0.005)
+
+
+@pytest.fixture(scope="module")
+def shown() -> list[np.ndarray]:
+    """A borzoi; dogs of every kind by 0.7 together; two dogs by 0.3 each; then 60 of anything."""
+    spread = np.full(1000, 0.3 / 882)
+    spread[DOGS] = 0.7 / 118
+    random = np.random.default_rng(0)
+    anything = random.dirichlet(np.full(1000, 0.02), size=60)
+    return [shares(borzoi=1.0), spread, shares(borzoi=0.3, beagle=0.3, tench=0.4), *anything]
+
+
+@pytest.fixture(scope="module")
+def dogs(
+    offline_encoder: Encoder, shown: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SearchEngine]:
+    library = made_library(offline_encoder, tmp_path_factory.mktemp("dogs") / "library", shown)
+    yield SearchEngine(library)
+    library.close()
+
+
+class TestSumsOfProbabilities:
+    """A general word finds what surely is one of its kinds, not what could be a bit of each."""
+
+    def test_scores_are_half_the_root_of_the_sum(self, dogs: SearchEngine, shown: list[np.ndarray]) -> None:
+        hits = dogs.search(Query((TextPart("a dog"),)), limit=100).hits
+        expected = {f"/{number}.mp4": 0.5 * one[DOGS].sum() ** 0.5 for number, one in enumerate(shown)}
+        assert len(hits) == len(shown)
+        for hit in hits:
+            assert hit.score == pytest.approx(expected[hit.path], abs=2e-3)
+        scores = [hit.score for hit in hits]
+        assert scores == sorted(scores, reverse=True)
+        assert hits[0].path == "/0.mp4"
+        # By the dot product with all kinds, what could be any dog would come first.
+        vector = dogs.encode_text("a dog").vector[VISUAL_DIM:-1]
+        assert np.argmax([vector @ np.sqrt(one) for one in shown]) == 1
+
+    def test_filters_hold(self, dogs: SearchEngine, shown: list[np.ndarray]) -> None:
+        hits = dogs.search(Query((TextPart("dog"),)), Filters(video_ids=(2, 3, 4)), limit=100).hits
+        assert {hit.video_id for hit in hits} == {2, 3, 4}
+        assert hits[0].path == "/1.mp4"
+
+    def test_frames_are_scored_as_clips_are(self, dogs: SearchEngine) -> None:
+        query = Query((TextPart("a dog and a tench"),))
+        hits = dogs.search(query, limit=3).hits
+        assert hits[0].path == "/2.mp4"
+        for hit in hits:
+            found = dogs.matches(query, hit.video_id)
+            assert found.scores.tolist() == [pytest.approx(hit.score, abs=1e-4)]
+            assert (hit.score >= found.sure) == (hit.band == "match")
+
+    def test_the_index_in_lists_answers_alike(
+        self, offline_encoder: Encoder, shown: list[np.ndarray], dogs: SearchEngine, tmp_path: Path
+    ) -> None:
+        query = Query((TextPart("a dog"),))
+        exact = dogs.search(query, limit=20)
+        library = made_library(offline_encoder, tmp_path / "library", shown)
+        with library.index() as index:
+            index._exact_limit_numbers = 1  # type: ignore[attr-defined]
+            index._restructure()  # type: ignore[attr-defined]
+            assert index.kind.startswith("ivf")
+        found = SearchEngine(library).search(query, limit=20)
+        library.close()
+        assert [hit.path for hit in found.hits] == [hit.path for hit in exact.hits]
+
+    def test_companions_add_to_a_thing(self, offline_encoder: Encoder) -> None:
+        """A car, and of the 10 kinds that go with it one: by half each."""
+        things = offline_encoder.encode_things("car")
+        named = read_phrase("car").named[0]
+        assert (len(named.classes), len(named.companions)) == (10, 10)
+        roots = np.zeros((2, offline_encoder.dim), np.float32)
+        roots[:, VISUAL_DIM + named.classes[0]] = 0.5 * 0.5**0.5
+        roots[1, VISUAL_DIM + named.companions[0]] = 0.5 * 0.5**0.5
+        first = 0.5 * 0.5**0.5
+        expected = [first, first + 0.5 / 10**0.25 * first]
+        np.testing.assert_allclose(things.parts(roots)[0], expected, atol=1e-5)
+        np.testing.assert_allclose(things.best, [0.5], atol=1e-6)
 
 
 def test_geometric_mean_by_hand() -> None:

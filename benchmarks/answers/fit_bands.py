@@ -36,6 +36,7 @@ from encoders.words.table import word_table
 from search.bands import MATCH_PROBABILITY, MAYBE_PROBABILITY
 from search.calibration import AskedFor, Evidence, judge
 from search.sample import SAMPLE_CLIPS, measure_sample
+from search.together import best_together
 
 SIZES = (5, 15, 50, 150, 500, 1500, 5000)
 KINDS = ("broad", "few", "narrow", "narrow and more")
@@ -122,7 +123,7 @@ class Asking:
         for word in BASIC.replace("\n", "").split("|"):
             kind = table.kind(word.strip())
             self._basic.append(frozenset(kind.classes) if kind else frozenset())
-        self._texts: dict[str, tuple[NDArray[np.float32], float, float]] = {}
+        self._texts: dict[str, AskedFor] = {}
 
     def rows(self, name: str, random: np.random.Generator, size: int) -> Iterator[Row]:
         """The first hits of the queries of one made library."""
@@ -136,7 +137,7 @@ class Asking:
         queries = self._words(footage, members, is_everyday, random) if name == "words" else None
         for asked, is_right in queries or self._pictures(footage, members, random):
             level = judge(asked, sample, self._encoder.encoder_id)
-            scores = (embeddings @ asked.vectors.T)[:, 0]
+            scores = asked.score(embeddings)
             right = np.array([is_right(one) for one in members.tolist()])
             for rank, place in enumerate(np.argsort(-scores)[:HITS].tolist()):
                 score = float(scores[place])
@@ -202,9 +203,10 @@ class Asking:
             vector = self._encoder.encode_text([text]).vectors
             reading = self._encoder.read_text(text)
             known = 1.0 if reading is None else reading.known_share
-            self._texts[text] = vector, self._encoder.best_score(vector[0]), known
-        vector, best, known = self._texts[text]
-        return AskedFor(vector, 1.0, best, known)
+            things = self._encoder.encode_things(text) or None
+            best = best_together(things) if things else self._encoder.best_score(vector[0])
+            self._texts[text] = AskedFor(vector, 1.0, best, known, things)
+        return self._texts[text]
 
     def _pictures(
         self, footage: Footage, members: NDArray[np.int64], random: np.random.Generator

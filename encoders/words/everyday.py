@@ -169,8 +169,10 @@ sink, washbasin
     *bathroom, *kitchen
 bedroom, bed
     four-poster, quilt, pillow, chiffonier, wardrobe, crib, table lamp
-living room, lounge, room, interior, couch, sofa
+living room, lounge, room, interior, couch, sofa, remote control, clock, furniture
     *living room
+potted plant, pot
+    *living room, patio, vase, greenhouse
 office, laptop, mouse, keyboard, computer, monitor, desk, computer keyboard
     *desk
 street, city, town, road, traffic, crossroads, downtown, car, truck, traffic light, street sign, parking
@@ -200,9 +202,11 @@ garden
     pot, greenhouse, picket fence, patio, lawn mower, daisy, birdhouse, fountain
 flower, bouquet, vase, plant
     *flowers
-restaurant, dining, dining room, meal, dinner, lunch, breakfast, dish, fork, knife, spoon, cup, bowl,
-plate, cutlery, silverware, table, dining table, carrot, broccoli, salad
+restaurant, dining, dining room, meal, dinner, lunch, breakfast, dish, cup, plate, table, dining table,
+carrot, broccoli, salad
     *meal
+fork, knife, spoon, bowl, cutlery, silverware, bottle
+    *meal, *kitchen
 wine glass, glass, drink, beverage, wine, beer, alcohol
     wine bottle, red wine, goblet, beer bottle, pop bottle, water bottle, beer glass, cocktail shaker
 coffee, tea
@@ -216,8 +220,10 @@ birthday, party
     candle, balloon, trifle, confectionery
 apple
     granny smith, pomegranate, fig, grocery store
-sport, sports, game, match, athlete, ball, sports ball, frisbee
+sport, sports, game, match, athlete, ball, sports ball
     *ball game
+frisbee
+    *ball game, dog
 baseball bat, baseball glove, baseball mitt, baseball game, baseball player
     ballplayer, baseball, scoreboard
 tennis, tennis player
@@ -253,7 +259,9 @@ backpack, hiking
 handbag
     purse, mailbag, sarong, gown, miniskirt, turnstile
 book, reading
-    bookcase, bookshop, library, book jacket, comic book, desk
+    bookcase, bookshop, library, book jacket, comic book, *desk, *living room
+teddy
+    toyshop, crib, quilt, pillow
 newspaper
     crossword puzzle, comic book
 scissors

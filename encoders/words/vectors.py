@@ -22,6 +22,9 @@ from encoders.types import normalise
 from encoders.words.phrases import Named
 
 COMPANION_WEIGHT = 0.2
+# The same where scores are the root of a sum of squares (`encoders.things`): chosen on the same photographs.
+BESIDE_WEIGHT = 0.5
+BESIDE_POWER = 0.25
 
 
 def class_vector(named: Named) -> NDArray[np.float32]:
@@ -43,6 +46,24 @@ def shares_of_query(named: tuple[Named, ...], known_share: float) -> NDArray[np.
     """
     vectors = np.stack([class_vector(one) for one in named])
     return vectors * np.float32(np.sqrt(known_share) / np.linalg.norm(vectors.sum(axis=0)))
+
+
+def counts_of_classes(named: tuple[Named, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """As how much the classes of several things count, each thing apart: two of float32 (C, 1000).
+
+    Their own classes by the squares of their roots, 1 each. Those that go with them by the roots themselves:
+    `BESIDE_WEIGHT` over the fourth root of their number; where a thing has no classes of its own, 1 over the
+    square root of it.
+    """
+    own = np.zeros((len(named), CLASS_COUNT), dtype=np.float32)
+    beside = np.zeros_like(own)
+    for row, one in enumerate(named):
+        own[row, list(one.classes)] = 1.0
+        if one.companions:
+            count = len(one.companions)
+            weight = BESIDE_WEIGHT / count**BESIDE_POWER if one.classes else 1.0 / count**0.5
+            beside[row, list(one.companions)] = weight
+    return own, beside
 
 
 def query_vector(named: tuple[Named, ...], known_share: float) -> NDArray[np.float32]:
