@@ -2,16 +2,17 @@
 
 An index finds vectors by their dot product with one query. Where a feature holds the roots of class
 probabilities, that is not what is wanted of a general word: the dot product is highest for a frame that could
-be a bit of every dog, and not for one that surely is some dog. So an index only says which vectors are worth
-a look, and those are scored again: the root of the sum of squares over a thing's classes is the root of the
-probability that one of them is shown. Classes that are seen beside a thing add to it, each in proportion to
-the root of its probability.
+be a bit of every dog, and not for one that surely is some dog. So vectors are scored one by one, all of them
+or those that an index in lists finds by dot products: the root of the sum of squares over a thing's classes
+is the root of the probability that one of them is shown. Classes that are seen beside a thing add to it, each
+in proportion to the root of its probability.
 
 Measured on embeddings of photographs in motion (classes of even number; train2017), by the dot product and by
 this: general words, mean average precision 0.928, 0.969; names of classes, the right one first 0.924, 0.926;
 two things side by side first 0.925, 0.950; everyday words, mean average precision 0.586, 0.595, first hit
-right 0.69, 0.75. Of frames without their quarters' probabilities (see `encoders.offline`) two things become
-worse by it: 0.875, 0.808.
+right 0.69, 0.75. Without the probabilities of a frame's quarters (see `encoders.offline`) two things become
+worse by it: 0.875, 0.808. Of 20,000 made clips all are scored in 2 to 14 ms, where the dot product takes 6 to
+20; the first ten among the thousand best dot products score 0.281 to 0.527, among all 0.286 to 0.527.
 """
 
 from __future__ import annotations
@@ -59,8 +60,10 @@ class Things:
 
     def parts(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """What each thing adds to the score of each of N embeddings: float32 (N, D) -> (C, N)."""
-        roots: NDArray[np.float32] = np.sqrt(self.squares @ np.square(embeddings).T)
-        return roots + self.entries @ embeddings.T
+        counts = self.squares.any(axis=0) | self.entries.any(axis=0)
+        squares, entries, used = self.squares[:, counts], self.entries[:, counts], embeddings[:, counts]
+        roots: NDArray[np.float32] = np.sqrt(squares @ np.square(used).T)
+        return roots + entries @ used.T
 
 
 def no_things(dim: int) -> Things:

@@ -43,7 +43,7 @@ from search.types import (
 )
 
 CANDIDATES_PER_EXAMPLE_CLIP = 100
-# Of how many clips that an index finds by words the things are looked for in each.
+# Where an index does not compare all clips: in how many that it finds by words the things are looked for.
 CANDIDATES_BY_WORDS = 1000
 CLIPS_AT_ONCE = 1024  # whose embeddings are held in memory
 KEPT_TEXTS = 1024  # people page, filter and refine: the same words come again
@@ -388,23 +388,42 @@ class SearchEngine:
     def _scored_by_things(
         self, query: EncodedQuery, things: Things, allowed: NDArray[np.int64] | None, depth: int
     ) -> tuple[list[ScoredClip], bool]:
-        """Those that show all things, among what the index finds by the words and by each thing alone."""
-        sought = query.vectors
-        if len(things) > 1:
-            sought = np.concatenate([sought, normalise(things.vectors)])
-        depth = max(depth, CANDIDATES_BY_WORDS // len(things))
+        """Those that show all things: among all clips, or what an index in lists finds by the words."""
         with self._library.index() as index:
-            _, ids = index.search(sought, depth, allowed)
+            if index.is_stored_exactly:
+                ids, vectors = index.contents()
+                may = np.ones(len(ids), np.bool_) if allowed is None else np.isin(ids, allowed)
+                scores = [np.zeros(0, np.float32)]
+                for start in range(0, len(ids), CLIPS_AT_ONCE):
+                    rows = slice(start, start + CLIPS_AT_ONCE)
+                    few = vectors[rows] if may[rows].all() else vectors[rows][may[rows]]
+                    scores.append(query.asked.score(few))
+                return self._best_of(ids[may], np.concatenate(scores), depth)
+            sought = query.vectors
+            if len(things) > 1:
+                sought = np.concatenate([sought, normalise(things.vectors)])
+            at_least = max(depth, CANDIDATES_BY_WORDS // len(things))
+            _, found = index.search(sought, at_least, allowed)
+        ids = np.unique(found)
         with self._library.read() as catalog:
-            found = catalog.clips([int(clip_id) for clip_id in np.unique(ids) if clip_id >= 0])
-            kept = list(found)
-            dim = query.vectors.shape[1]
-            scores: list[float] = []
-            for start in range(0, len(kept), CLIPS_AT_ONCE):
-                embeddings = catalog.embeddings(kept[start : start + CLIPS_AT_ONCE], dim)
-                scores += np.clip(query.asked.score(embeddings), -1.0, 1.0).tolist()
-        scored = [ScoredClip(found[clip_id], score) for clip_id, score in zip(kept, scores, strict=True)]
-        return _in_order(scored), ids.shape[1] < depth
+            ids = np.array(list(catalog.clips(ids[ids >= 0].tolist())), np.int64)
+            scores = [np.zeros(0, np.float32)]
+            for start in range(0, len(ids), CLIPS_AT_ONCE):
+                few = ids[start : start + CLIPS_AT_ONCE].tolist()
+                scores.append(query.asked.score(catalog.embeddings(few, query.vectors.shape[1])))
+        scored, are_all = self._best_of(ids, np.concatenate(scores), depth)
+        return scored, are_all and found.shape[1] < at_least
+
+    def _best_of(
+        self, ids: NDArray[np.int64], scores: NDArray[np.float32], depth: int
+    ) -> tuple[list[ScoredClip], bool]:
+        """The `depth` best of clips, and whether that is all of them."""
+        order = np.lexsort((ids, -scores))[:depth]
+        best = dict(zip(ids[order].tolist(), np.clip(scores[order], -1.0, 1.0).tolist(), strict=True))
+        with self._library.read() as catalog:
+            found = catalog.clips(list(best))
+        scored = [ScoredClip(found[clip_id], score) for clip_id, score in best.items() if clip_id in found]
+        return _in_order(scored), len(ids) <= depth
 
 
 def _in_order(scored: list[ScoredClip]) -> list[ScoredClip]:

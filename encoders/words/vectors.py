@@ -1,5 +1,8 @@
 """Queries in the space of ImageNet's classes: what is multiplied by the roots of class probabilities.
 
+Words alone are scored by `counts_of_classes` (see `encoders.things`); the vectors are what an index in lists
+is asked, and what counts where words stand beside pictures or other words.
+
 A picture's classes are stored as the roots of their probabilities, s = sqrt(p). The plain sum of s over
 the 118 breeds of dogs is greatest for a picture of which the classifier knows nothing, since many small
 roots add up to more than one large one. So every query is centred: its entries add up to nothing, and a
