@@ -332,7 +332,7 @@ class HitAnswer(StrictAnswer):
     path: str
     start_seconds: float
     end_seconds: float
-    score: float = Field(ge=-1, le=1, description="Cosine with the query.")
+    score: float = Field(ge=-1, le=1, description="Cosine with the query; of words, what takes its place.")
     probability: float = Field(ge=0, le=1, description="That it shows what was asked for.")
     band: Band = Field(
         description=f"Of the probability: match from {MATCH_PROBABILITY}, maybe from {MAYBE_PROBABILITY}."
@@ -396,7 +396,7 @@ class MatchesAnswer(StrictAnswer):
 
     video_id: int
     times_seconds: list[float] = Field(description="Of the stored frames; none of a file that failed.")
-    scores: list[float] = Field(description="Cosine of each frame with the query, -1..1.")
+    scores: list[float] = Field(description="Of each frame, as a hit has it, -1..1.")
     usual: float = Field(description="Below it a hit of such a score is `unlikely`; 1 where every one is.")
     sure: float = Field(description="From it on a hit of such a score is a `match`; 1 where none is.")
 
