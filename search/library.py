@@ -229,8 +229,8 @@ class Library:
                 if encoder.encoder_id != record.encoder_id:
                     raise EncoderMismatchError(
                         f"this library was made with {record.encoder_id}, but {record.encoder_spec} "
-                        f"is now {encoder.encoder_id}: restore the weights that it was made with, "
-                        "or index into a new library with --library"
+                        f"is now {encoder.encoder_id}: restore the weights or the version that it was "
+                        "made with, or index into a new library with --library"
                     )
                 self._encoder = encoder
             return self._encoder
