@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from api.routes.page import nothing_here
 from encoders.errors import (
+    BudgetError,
     CatalogUnavailableError,
     DecodeError,
     EncoderError,
@@ -74,6 +75,7 @@ KINDS: dict[type[ReelseekError], ProblemKind] = {
     SchemaError: ProblemKind(503, "schema", "The catalog is of another version"),
     IndexFileError: ProblemKind(503, "index", "The index cannot be read"),
     LibraryError: ProblemKind(409, "library", "The library is not ready for this"),
+    BudgetError: ProblemKind(422, "too-much-work", "Answering takes too much work"),
     ReelseekError: ProblemKind(500, "error", "It did not work"),
 }
 

@@ -22,7 +22,9 @@
     │   └── IndexFileError              the index cache is broken (it can be rebuilt)
     ├── NotFoundError                   no such video, clip, frame or job
     │   └── UnknownActionError          an action that no head knows
-    └── InvalidQueryError               a query or filter that makes no sense
+    ├── InvalidQueryError               a query or filter that makes no sense
+    ├── BudgetError                     a question whose answer takes too much work
+    └── AbandonedError                  work that nobody waits for any more
 
 A message says what was got, what was expected and what to do next. The lower layers know no HTTP;
 `api/` maps a class to a status in one table.
@@ -119,3 +121,11 @@ class UnknownActionError(NotFoundError):
 
 class InvalidQueryError(ReelseekError):
     """A query or filter contradicts itself or is out of range."""
+
+
+class BudgetError(ReelseekError):
+    """Answering takes more work than one question may cause."""
+
+
+class AbandonedError(ReelseekError):
+    """Work was given up, as nobody waits for its outcome any more."""
