@@ -12,7 +12,8 @@
     │   ├── NotAVideoError              holds no video stream (text, audio)
     │   │   └── StillPictureError       holds a picture that does not move
     │   ├── DamagedVideoError           truncated or broken
-    │   └── DecoderDiedError            crashed, hung or ran out of memory
+    │   ├── DecoderDiedError            crashed, hung or ran out of memory
+    │   └── TookTooLongError            costs far more than others of its size and length
     ├── LibraryError
     │   ├── LibraryNotFoundError        nothing has been indexed here yet
     │   ├── LibraryBusyError            another process is writing
@@ -81,6 +82,10 @@ class DamagedVideoError(DecodeError):
 
 class DecoderDiedError(DecodeError):
     """The decoding process crashed, made no progress or ran out of memory."""
+
+
+class TookTooLongError(DecodeError):
+    """Decoding costs far more than that of other files of this size and length."""
 
 
 class LibraryError(ReelseekError):

@@ -154,6 +154,15 @@ def ingest(
     stall_seconds: Annotated[
         float, typer.Option(min=1, max=86400, help="Give a file up when its decoder makes no progress.")
     ] = 60.0,
+    patience: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            max=1e6,
+            metavar="TIMES",
+            help="Give a file so many times the usual processor time before it is left out.",
+        ),
+    ] = 1.0,
     as_json: JsonOption = False,
 ) -> None:
     """Index files and folders, or bring them up to date.
@@ -180,6 +189,7 @@ def ingest(
             prune=prune,
             workers=workers,
             stall_seconds=stall_seconds,
+            patience=patience,
         )
         with stop_on_signal() as stopping, show.ingest_progress() as on_progress:
             summary = run_ingest(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,8 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.settings import ServerSettings
 from encoders.budget import Budget, budget_left_seconds, check_budget
-from encoders.errors import AbandonedError, BudgetError
+from encoders.errors import AbandonedError, BudgetError, TookTooLongError
+from indexer.cost import Patience
 from indexer.example import MAX_EXAMPLE_BYTES, MAX_EXAMPLE_FRAMES, read_example
 from indexer.pipeline import IngestOptions, ingest
 from indexer.types import SamplingOptions
@@ -168,3 +172,54 @@ def test_work_ends_when_the_client_hangs_up(montage: Path, library: Library, wai
     asyncio.run(ask())
     assert taken["status"] == 499
     assert taken["seconds"] < wait_seconds + 3, "an answer takes longer, and nobody waits for it"
+
+
+# --- ingest --------------------------------------------------------------------------------
+
+
+def gif_of(frames: int, side: int = 4000) -> bytes:
+    """A GIF (89a) whose frames, of one pixel each, are shown on a large canvas: 23 bytes a frame."""
+    screen = struct.pack("<HHBBB", side, side, 0x80, 0, 0) + bytes([0, 0, 0, 255, 255, 255])
+    content = [b"GIF89a", screen]
+    for number in range(frames):
+        control = b"\x21\xf9\x04\x04" + struct.pack("<H", 10) + b"\0\0"
+        where = b"\x2c" + struct.pack("<HHHHB", number % side, number // side, 1, 1, 0)
+        content += [control, where, b"\x02\x02\x4c\x01\x00"]  # one pixel of colour 1, by LZW
+    return b"".join([*content, b"\x3b"])
+
+
+def test_a_file_that_costs_far_more_than_others_is_left_out_and_the_queue_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    (folder / "a.gif").write_bytes(gif_of(130))
+    make_montage(folder / "b.mp4", cuts=8)
+    with closing(Library(tmp_path / "library", device="cpu", create=True)) as library:
+        options = IngestOptions(encoder="offline", device="cpu", patience=0.03)  # 2 s, not 60
+        summary = ingest(library, [str(folder)], options)
+        assert summary.indexed == 1
+        [(path, reason)] = summary.failed
+        assert path.endswith("a.gif") and reason.startswith("took too long") and "--patience" in reason
+        # It is not read again, nor forgotten; and it is once somebody insists.
+        started = time.process_time()
+        again = ingest(library, [str(folder)], options)
+        assert again.failed == summary.failed and again.unchanged == 1
+        assert time.process_time() - started < 5
+        insisted = ingest(library, [str(folder / "a.gif")], replace(options, patience=1.5))
+        assert insisted.indexed == 1 and not insisted.failed
+
+
+def test_what_a_file_may_take_by_arithmetic() -> None:
+    patience = Patience()
+    patience.check(59.0, 0.0, 0)  # anything may
+    with pytest.raises(TookTooLongError, match="61 s of processor time for 0 s"):
+        patience.check(61.0, 0.0, 0)
+    patience.check(60 + 30 * 10 + 0.25 * 100, 100.0, 10_000_000)
+    with pytest.raises(TookTooLongError):
+        patience.check(60 + 30 * 10 + 0.25 * 100 + 1, 100.0, 10_000_000)
+    # Where others take 0.5 s a second of footage, four times that is allowed.
+    for rate in (0.4, 0.5, 0.9):
+        patience.learn(rate * 10, 10.0)
+    patience.check(60 + 2.0 * 100, 100.0, 0)
+    with pytest.raises(TookTooLongError):
+        patience.check(60 + 2.0 * 100 + 1, 100.0, 0)
+    Patience(10).check(599.0, 0.0, 0)
