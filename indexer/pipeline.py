@@ -599,7 +599,8 @@ class _Ingest:
                     continue
 
     def _reader(self, pending: deque[FoundFile]) -> None:
-        worker = DecodeWorker(stall_seconds=self._options.stall_seconds)
+        # What a path leads to may change after it was found: the kernel holds the program to the roots.
+        worker = DecodeWorker(stall_seconds=self._options.stall_seconds, reads=self._options.roots)
         worker.memory_bytes = usual_memory_bytes()
         self._workers.append(worker)
         try:
