@@ -15,6 +15,7 @@ BASE_SECONDS = 60.0  # for any file
 SECONDS_PER_MEGABYTE = 30.0  # ten times what 4K AV1 of few bits takes
 LEAST_RATE = 0.25  # seconds a second of footage, where others are cheaper than a quarter of it
 TIMES_USUAL = 4.0
+LEAST_BYTES_PER_SECOND = 1000.0  # of footage: what has fewer counts as less of it
 TOOK_TOO_LONG = "took too long"  # how the reason begins
 LEAST_FOOTAGE_SECONDS = 2.0  # of a file that tells what is usual
 
@@ -49,9 +50,11 @@ class Patience:
             return
         with self._lock:
             usual = statistics.median(self._rates) if self._rates else 0.0
-        rate = max(LEAST_RATE, TIMES_USUAL * usual)
         megabytes = size_bytes / 1e6
-        allowed = self._factor * (BASE_SECONDS + SECONDS_PER_MEGABYTE * megabytes + rate * footage_seconds)
+        by_length = max(LEAST_RATE, TIMES_USUAL * usual) * min(
+            footage_seconds, size_bytes / LEAST_BYTES_PER_SECOND
+        )
+        allowed = self._factor * (BASE_SECONDS + SECONDS_PER_MEGABYTE * megabytes + by_length)
         if cpu_seconds > allowed:
             raise TookTooLongError(
                 f"{TOOK_TOO_LONG}: {cpu_seconds:.0f} s of processor time for {footage_seconds:.0f} s of "

@@ -219,7 +219,11 @@ def test_what_a_file_may_take_by_arithmetic() -> None:
     # Where others take 0.5 s a second of footage, four times that is allowed.
     for rate in (0.4, 0.5, 0.9):
         patience.learn(rate * 10, 10.0)
-    patience.check(60 + 2.0 * 100, 100.0, 0)
+    patience.check(60 + 30 + 2.0 * 100, 100.0, 1_000_000)
     with pytest.raises(TookTooLongError):
-        patience.check(60 + 2.0 * 100 + 1, 100.0, 0)
+        patience.check(60 + 30 + 2.0 * 100 + 1, 100.0, 1_000_000)
+    # A second of footage in less than a kilobyte is no whole second.
+    patience.check(60 + 3 + 2.0 * 100, 1e6, 100_000)
+    with pytest.raises(TookTooLongError):
+        patience.check(60 + 3 + 2.0 * 100 + 1, 1e6, 100_000)
     Patience(10).check(599.0, 0.0, 0)
