@@ -60,7 +60,7 @@ def index_finding(library: Library, *, is_whole: bool = True) -> Finding:
             return Finding("index", 1, 1, message)
         record = with_agreed_dim(connection, record)
         try:
-            changed = None if saved is None else FaissIndex.verify(library.index_folder)
+            changed = FaissIndex.verify(library.index_folder)
             if changed is not None:
                 return broken(f"the index in {library.index_folder} has changed on disk: {changed}")
             index = FaissIndex.load(library.index_folder, record.dim, record.encoder_id, record.catalog_id)

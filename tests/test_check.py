@@ -314,7 +314,7 @@ def test_one_flipped_bit_of_the_index_is_found(library, name):
         flipped = bytearray(good)
         flipped[place] ^= 1 << int(chance.integers(8))
         path.write_bytes(flipped)
-        assert "index" in wrong(check(library)), place
+        assert "index" in wrong(check(library)), bytes(flipped[max(0, place - 20) : place + 20])
     path.write_bytes(good)
     assert "index" not in wrong(check(library))
 
