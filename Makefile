@@ -15,7 +15,7 @@ PYTEST_ARGS ?=
 # A program for each core, four at most: each loads models of its own. Files stay whole, as their fixtures do.
 PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help install demo serve test test-slow check bench lock wheel clean
+.PHONY: help install demo serve test test-slow check bench lock wheel sbom audit clean
 
 help:
 	@echo "make install     create $(VENV) with everything in requirements.lock; leaves $(BIN)/indexer"
@@ -25,7 +25,8 @@ help:
 	@echo "make test-slow   the longer tests that make test leaves out"
 	@echo "make check       format, lint, types, layers and the tests that take seconds"
 	@echo "make bench       side-by-side measurements, written to benchmarks/results/"
-	@echo "make wheel       build dist/reelseek-*.whl"
+	@echo "make wheel       build dist/reelseek-*.whl, and what it brings along, dist/reelseek.cdx.json"
+	@echo "make audit       ask the registry's advisories about every package in requirements.lock"
 	@echo "make lock        bring requirements.lock up to pyproject.toml; UPGRADE=1 takes newer versions"
 
 install: $(STAMP)
@@ -72,9 +73,27 @@ bench: install
 	"$(BIN)/python" -m benchmarks.bench_ingest
 	"$(BIN)/python" -m benchmarks.bench_search
 
-wheel: install
+wheel: install sbom
 	"$(BIN)/python" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/*.whl
+
+# CycloneDX: what a user installs with the wheel, in the versions that the tests ran with.
+sbom:
+	@set -euo pipefail; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; mkdir -p dist; \
+	"$(PYTHON)" -m venv "$$folder/venv"; "$$folder/venv/bin/python" -m pip install --quiet uv cyclonedx-bom; \
+	"$$folder/venv/bin/uv" pip compile pyproject.toml --constraint requirements.lock --universal \
+		--python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+		--quiet --output-file "$$folder/runtime.txt"; \
+	"$$folder/venv/bin/cyclonedx-py" requirements "$$folder/runtime.txt" --pyproject pyproject.toml \
+		--output-reproducible --output-file dist/reelseek.cdx.json; \
+	ls dist/reelseek.cdx.json
+
+# It fails where a package has a known hole, and where the registry has no advisories to ask.
+audit:
+	@set -euo pipefail; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	"$(PYTHON)" -m venv "$$folder/venv"; "$$folder/venv/bin/python" -m pip install --quiet pip-audit; \
+	"$$folder/venv/bin/pip-audit" --requirement requirements.lock --no-deps --disable-pip --strict \
+		--progress-spinner off
 
 # No hashes: one file serves every platform, and a torch built for another accelerator under the same
 # version stays installable. No index: where packages come from is the reader's own affair.

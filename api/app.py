@@ -93,8 +93,10 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,  # it would name whatever host the request did
     )
+    app.state.routes = list(app.routes)  # each by itself: the app keeps those of a router together
     for module in (search, actions, catalog, timeline, media, summaries, jobs, keys, session, health, page):
         _answer_head(module.router)
+        app.state.routes += module.router.routes
         app.include_router(module.router, dependencies=[] if module is page else [Depends(refuse_unknown)])
     problems.install_handlers(app)
     app.state.doorkeeper = doorkeeper

@@ -10,9 +10,11 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from api import lanes
 from api.schemas import ExampleOptions, MatchesOptions
 from api.services import Services
 from api.uploads import received_upload
+from encoders.budget import Budget
 from search.types import ExamplePart
 
 Options = TypeVar("Options", ExampleOptions, MatchesOptions)
@@ -64,11 +66,16 @@ async def received_example(
 ) -> tuple[ExamplePart, Options]:
     """Receives the form, and decodes the example as the library's clips were.
 
+    From here on to its answer the request has so much work as an example may cause.
+
     Raises:
         LibraryError: Nothing was indexed yet, so that there is nothing to compare with.
         DecodeError: The example cannot be read.
         HTTPException, RequestValidationError: The form is not as it should be.
     """
+    limit_seconds = services.settings.upload_limit_seconds
+    advice = "send a shorter excerpt, or raise REELSEEK_UPLOAD_LIMIT_SECONDS on the server"
+    lanes.budget.set(Budget(limit_seconds, advice))
     record = await run_sync(services.library.record)
     async with (
         services.receiving.place(),

@@ -7,6 +7,7 @@ import os
 import stat
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from api import roots
@@ -35,10 +36,11 @@ class FrameReader:
 
     Args:
         cache_bytes: Memory for JPEGs that were decoded before.
+        folders: Below which alone files are read; None for no limit.
     """
 
-    def __init__(self, cache_bytes: int) -> None:
-        self._workers = Workers(STALL_SECONDS)
+    def __init__(self, cache_bytes: int, folders: Sequence[str] | None = None) -> None:
+        self._workers = Workers(STALL_SECONDS, reads=folders)
         self._cache: OrderedDict[_Key, bytes] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0

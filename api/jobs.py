@@ -64,7 +64,7 @@ class JobRunner:
         if self._thread.ident is not None:
             self._thread.join(wait_seconds)
 
-    def submit(self, paths: list[str], *, prune: bool) -> Job:
+    def submit(self, paths: list[str], *, prune: bool, patience: float = 1.0) -> Job:
         """Queues an ingest.
 
         Raises:
@@ -75,7 +75,8 @@ class JobRunner:
             for path in paths:
                 if not os.path.lexists(os_path(path)) and not catalog.videos_below(os.path.abspath(path)):
                     raise InvalidQueryError(f"{path} does not exist on the server")
-            catalog.create_job(job_id, {"paths": paths, "prune": prune, "roots": self._roots})
+            request = {"paths": paths, "prune": prune, "patience": patience, "roots": self._roots}
+            catalog.create_job(job_id, request)
             job = catalog.job(job_id)
         self._wake.set()
         return job
@@ -170,6 +171,7 @@ class JobRunner:
             IngestOptions(
                 device=self._device,
                 prune=bool(job.request["prune"]),
+                patience=float(job.request.get("patience", 1.0)),
                 roots=common_folders(self._roots, job.request.get("roots")),
             ),
             on_progress=on_progress,

@@ -13,11 +13,17 @@ from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from encoders.budget import Budget
+from encoders.errors import AbandonedError
+
 Answer = TypeVar("Answer")
+LOOK_SECONDS = 0.5  # after whether a client has hung up
 
 # The request that is being answered. A variable of the context, as the lanes are reached through layers
 # that have nothing to do with requests.
 current: ContextVar[Request | None] = ContextVar("request", default=None)
+# What may be spent on it: from the upload to the answer, in every lane that it comes through.
+budget: ContextVar[Budget | None] = ContextVar("budget_of_request", default=None)
 
 
 class Lane:
@@ -41,22 +47,30 @@ class Lane:
         self._threads = ThreadPoolExecutor(width, thread_name_prefix="lane")
 
     async def run(self, work: Callable[..., Answer], *args: object, **options: object) -> Answer:
-        """Runs something in a thread when it is this request's turn.
+        """Runs something in a thread when it is this request's turn, on the request's budget.
 
         Raises:
-            ClientDisconnect: Nobody waits for the answer any more.
+            ClientDisconnect: Nobody waits for the answer any more; what looks at its budget ends then.
+            BudgetError: It took more than the request may.
         """
+        spending = budget.get() or Budget()
         async with self.place():
             await _check_still_there()
             context = copy_context()
             working = asyncio.get_running_loop().run_in_executor(
-                self._threads, partial(context.run, work, *args, **options)
+                self._threads, partial(context.run, _worked, spending, partial(work, *args, **options))
             )
             try:
-                return await asyncio.shield(working)
+                while not (await asyncio.wait([working], timeout=LOOK_SECONDS))[0]:
+                    if await _has_hung_up():
+                        spending.cancel()
+                return await working
             except asyncio.CancelledError:
-                await asyncio.wait([working])  # a thread cannot be stopped, and keeps its place until it ends
+                spending.cancel()
+                await asyncio.wait([working])  # it keeps its place until it has looked, and ended
                 raise
+            except AbandonedError:
+                raise ClientDisconnect from None
 
     def close(self) -> None:
         """Takes no more work; what is under way goes on."""
@@ -119,7 +133,16 @@ def _caller() -> str:
 
 
 async def _check_still_there() -> None:
-    request = current.get()
     # Where nobody has read the body, the first look finds that and only the second the end.
-    if request is not None and (await request.is_disconnected() or await request.is_disconnected()):
+    if await _has_hung_up() or await _has_hung_up():
         raise ClientDisconnect
+
+
+async def _has_hung_up() -> bool:
+    request = current.get()
+    return request is not None and await request.is_disconnected()
+
+
+def _worked(spending: Budget, work: Callable[[], Answer]) -> Answer:
+    with spending.work():
+        return work()

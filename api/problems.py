@@ -13,9 +13,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Route
 
 from api.routes.page import nothing_here
 from encoders.errors import (
+    BudgetError,
     CatalogUnavailableError,
     DecodeError,
     EncoderError,
@@ -74,6 +76,7 @@ KINDS: dict[type[ReelseekError], ProblemKind] = {
     SchemaError: ProblemKind(503, "schema", "The catalog is of another version"),
     IndexFileError: ProblemKind(503, "index", "The index cannot be read"),
     LibraryError: ProblemKind(409, "library", "The library is not ready for this"),
+    BudgetError: ProblemKind(422, "too-much-work", "Answering takes too much work"),
     ReelseekError: ProblemKind(500, "error", "It did not work"),
 }
 
@@ -173,9 +176,20 @@ async def _http_error(request: Request, error: Exception) -> Response:
         if "text/html" in request.headers.get("accept", ""):
             return nothing_here()  # somebody typed it into a browser
         detail = "there is nothing at this address; /v1/openapi.json lists what there is"
-    elif error.status_code == 405:
+    headers = error.headers
+    if error.status_code == 405:
         detail = f"{request.method[:20]} is not possible here"
-    return problem_response(kind, detail, request.url.path, headers=error.headers)
+        headers = {"Allow": ", ".join(_methods_of(request))}
+    return problem_response(kind, detail, request.url.path, headers=headers)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """What the address answers, by all of its routes; the framework names those of one of them."""
+    found: set[str] = set()
+    for route in request.app.state.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE:
+            found |= route.methods or set()
+    return sorted(found)
 
 
 async def _disconnected(request: Request, error: Exception) -> Response:

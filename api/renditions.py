@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from api.frames import stat_file
@@ -24,12 +25,13 @@ class RenditionMaker:
     Args:
         library: Holds the folder of previews.
         cache_bytes: What they may take together.
+        folders: Below which alone files are read; None for no limit.
     """
 
-    def __init__(self, library: Library, cache_bytes: int) -> None:
+    def __init__(self, library: Library, cache_bytes: int, folders: Sequence[str] | None = None) -> None:
         self._library = library
         self._cache = PreviewCache(library.folder, cache_bytes)
-        self._workers = Workers(STALL_SECONDS, writes=(str(self._cache.folder),))
+        self._workers = Workers(STALL_SECONDS, reads=folders, writes=(str(self._cache.folder),))
 
     def sweep(self) -> None:
         """Removes what was made of videos that are gone, perhaps while no server ran."""

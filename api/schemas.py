@@ -277,6 +277,14 @@ class IngestRequest(StrictRequest):
     prune: bool = Field(
         default=False, description="Remove videos whose file has vanished; takes a key of role `admin`."
     )
+    patience: float = Field(
+        default=1.0,
+        ge=0.1,
+        le=1e6,
+        allow_inf_nan=False,
+        description="Of the processor time that a file may usually take, this many times; beyond, it is left "
+        "out. Above 1, what was left out for that before is read again.",
+    )
 
     @model_validator(mode="after")
     def _absolute(self) -> IngestRequest:

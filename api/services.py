@@ -63,8 +63,10 @@ class Services:
         self.finder = SegmentFinder(library)
         self.roots = allowed_roots
         self.jobs = JobRunner(library, device, allowed_roots.limit)
-        self.frames = FrameReader(settings.frame_cache_bytes)
-        self.renditions = RenditionMaker(library, settings.preview_cache_bytes)
+        # What a path leads to may change after it was checked: the kernel holds the programs that read it.
+        folders = allowed_roots.folders or None
+        self.frames = FrameReader(settings.frame_cache_bytes, folders)
+        self.renditions = RenditionMaker(library, settings.preview_cache_bytes, folders)
         self.summaries = SummaryReader(settings.importance)
         self._readiness = Readiness(False, False, "the server is starting")
         self._trouble: str | None = None

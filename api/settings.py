@@ -20,7 +20,7 @@ class ServerSettings(BaseSettings):
         max_upload_seconds: Longest one, in seconds of footage.
         max_upload_pixels: Of one of its frames.
         max_upload_frames: In all.
-        upload_limit_seconds: How long it may take to decode.
+        upload_limit_seconds: How long it may be worked on, from decoding to the answer, without waiting.
         upload_memory_bytes: What its decoder may take beyond what it starts with.
         max_body_bytes: Largest JSON body that is taken.
         frame_cache_bytes: Memory for frames that were decoded on request.

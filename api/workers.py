@@ -14,11 +14,15 @@ class Workers:
 
     Args:
         stall_seconds: How long one may say nothing.
+        reads: Folders that they may read, where the system holds them to it; None for all.
         writes: Folders in which they may write.
     """
 
-    def __init__(self, stall_seconds: float, writes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, stall_seconds: float, *, reads: Sequence[str] | None = None, writes: Sequence[str] = ()
+    ) -> None:
         self._stall_seconds = stall_seconds
+        self._reads = reads
         self._writes = writes
         self._idle: list[DecodeWorker] = []
         self._busy: set[DecodeWorker] = set()
@@ -42,7 +46,7 @@ class Workers:
                 worker.close()
 
     def _new(self) -> DecodeWorker:
-        return DecodeWorker(stall_seconds=self._stall_seconds, writes=self._writes)
+        return DecodeWorker(stall_seconds=self._stall_seconds, reads=self._reads, writes=self._writes)
 
     def close(self) -> None:
         """Ends the programs, also those at work."""

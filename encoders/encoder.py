@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.budget import check_budget
 from encoders.concepts import Concepts
 from encoders.errors import InvalidQueryError
 from encoders.things import Things
@@ -119,6 +120,7 @@ def encode_together(encoder: Encoder, clips: Sequence[FrameBatch]) -> list[NDArr
     """
     features: list[NDArray[np.float32]] = []
     for _, neighbours in groupby(clips, key=lambda clip: clip.frames.shape[1:]):
+        check_budget()
         run = list(neighbours)
         frames = FrameBatch(
             np.concatenate([clip.frames for clip in run]), np.concatenate([clip.pts_seconds for clip in run])

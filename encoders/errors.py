@@ -12,7 +12,8 @@
     │   ├── NotAVideoError              holds no video stream (text, audio)
     │   │   └── StillPictureError       holds a picture that does not move
     │   ├── DamagedVideoError           truncated or broken
-    │   └── DecoderDiedError            crashed, hung or ran out of memory
+    │   ├── DecoderDiedError            crashed, hung or ran out of memory
+    │   └── TookTooLongError            costs far more than others of its size and length
     ├── LibraryError
     │   ├── LibraryNotFoundError        nothing has been indexed here yet
     │   ├── LibraryBusyError            another process is writing
@@ -22,7 +23,9 @@
     │   └── IndexFileError              the index cache is broken (it can be rebuilt)
     ├── NotFoundError                   no such video, clip, frame or job
     │   └── UnknownActionError          an action that no head knows
-    └── InvalidQueryError               a query or filter that makes no sense
+    ├── InvalidQueryError               a query or filter that makes no sense
+    ├── BudgetError                     a question whose answer takes too much work
+    └── AbandonedError                  work that nobody waits for any more
 
 A message says what was got, what was expected and what to do next. The lower layers know no HTTP;
 `api/` maps a class to a status in one table.
@@ -81,6 +84,10 @@ class DecoderDiedError(DecodeError):
     """The decoding process crashed, made no progress or ran out of memory."""
 
 
+class TookTooLongError(DecodeError):
+    """Decoding costs far more than that of other files of this size and length."""
+
+
 class LibraryError(ReelseekError):
     """The library on disk cannot be used as asked."""
 
@@ -119,3 +126,11 @@ class UnknownActionError(NotFoundError):
 
 class InvalidQueryError(ReelseekError):
     """A query or filter contradicts itself or is out of range."""
+
+
+class BudgetError(ReelseekError):
+    """Answering takes more work than one question may cause."""
+
+
+class AbandonedError(ReelseekError):
+    """Work was given up, as nobody waits for its outcome any more."""

@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from indexer.check import CheckReport
 
 
+def _read_share(text: str) -> float:
+    """A share above 0 to 1, as "5%" or "0.05"."""
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise typer.BadParameter(f"got {text!r}, expected a share such as 5% or 0.05, above 0 to 100%")
+    return share
+
+
 def check(
     library: LibraryOption = None,
     digests: Annotated[
@@ -21,6 +32,14 @@ def check(
     repair: Annotated[
         bool, typer.Option("--repair", help="Mend what can be, and say what was done.")
     ] = False,
+    sample: Annotated[
+        float | None,
+        typer.Option(
+            parser=_read_share,
+            metavar="SHARE",
+            help="Read vectors, pictures and --digests of so many only, as 5% or 0.05; others each time.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Verify everything: rows, vectors, key frames, the index, the files; mend it with --repair.
@@ -30,7 +49,7 @@ def check(
     from indexer.check import check as run_check
 
     with open_library(library, migrate=False) as opened, show.status("checking"):
-        report = run_check(opened, digests=digests, repair=repair)
+        report = run_check(opened, digests=digests, repair=repair, share=sample or 1.0)
     if as_json:
         print_json(report.as_json())
     else:

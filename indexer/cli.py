@@ -154,6 +154,15 @@ def ingest(
     stall_seconds: Annotated[
         float, typer.Option(min=1, max=86400, help="Give a file up when its decoder makes no progress.")
     ] = 60.0,
+    patience: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            max=1e6,
+            metavar="TIMES",
+            help="Give a file so many times the usual processor time before it is left out.",
+        ),
+    ] = 1.0,
     as_json: JsonOption = False,
 ) -> None:
     """Index files and folders, or bring them up to date.
@@ -180,6 +189,7 @@ def ingest(
             prune=prune,
             workers=workers,
             stall_seconds=stall_seconds,
+            patience=patience,
         )
         with stop_on_signal() as stopping, show.ingest_progress() as on_progress:
             summary = run_ingest(
@@ -364,10 +374,9 @@ def _examples(library: Library, images: list[Path], clips: list[Path]) -> list[A
 @app.command()
 def status(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Show what the library holds."""
-    from indexer.confinement import describe_confinement
 
     with open_library(library) as opened:
-        document = opened.status() | {"confinement": describe_confinement()}
+        document = _status_of(opened)
         failed = []
         if not as_json:
             with opened.read() as catalog:
@@ -439,13 +448,20 @@ def remove(
         )
 
 
+def _status_of(library: Library) -> dict[str, Any]:
+    """The document that `indexer status --json` prints."""
+    from indexer.confinement import describe_confinement
+
+    return library.status() | {"confinement": describe_confinement()}
+
+
 @app.command()
 def rebuild(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Make the vector index anew from the catalog."""
     with open_library(library) as opened:
         with show.status("reading vectors"):
             opened.rebuild_index()
-        document = opened.status()
+        document = _status_of(opened)
     if as_json:
         print_json(document)
     else:

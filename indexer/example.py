@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from encoders.budget import check_budget
 from encoders.errors import DecodeError, NotAVideoError, StillPictureError
 from encoders.types import FrameBatch
 from indexer.limits import WorkerLimits
@@ -18,6 +19,7 @@ from search.types import ExamplePart
 # one is thinned so that encoding it takes seconds, not minutes, and of a short one more is taken: two frames
 # say little of how fast it is.
 MAX_EXAMPLE_FRAMES = 160
+MAX_EXAMPLE_BYTES = 160 * 256 * 1024 * 3  # of all its frames: of strips that are very long, fewer are kept
 LEAST_EXAMPLE_FRAMES = 24
 MOST_DENSE_FPS = 12.0
 DENSITY = 2.0
@@ -77,11 +79,50 @@ def read_example(
             fps = max(fps, min(LEAST_EXAMPLE_FRAMES / info.duration_seconds, MOST_DENSE_FPS))
             fps = max(min(fps, MAX_EXAMPLE_FRAMES / info.duration_seconds), 0.01)
         sampling = sampling.changed(fps=fps, clip_seconds=max(sampling.clip_seconds, 1 / fps))
-        clips = [
-            item.frames
-            for item in worker.decode(path, sampling, max(1.0, deadline - time.monotonic()))
-            if isinstance(item, SampledClip)
-        ]
-    if not clips:
+        kept = _Thinned()
+        for item in worker.decode(path, sampling, max(1.0, deadline - time.monotonic())):
+            check_budget()
+            if isinstance(item, SampledClip):
+                kept.add(item.frames)
+    if not kept.clips:
         raise NotAVideoError("no frame could be decoded from the example")
-    return ExamplePart(tuple(clips), weight)
+    return ExamplePart(tuple(kept.clips), weight)
+
+
+class _Thinned:
+    """Clips as they come, evenly thinned whenever they are too many to be encoded in seconds.
+
+    A file with a cut at every second has a clip for each, and one that lies about its length any number.
+    """
+
+    def __init__(self) -> None:
+        self.clips: list[FrameBatch] = []
+        self._stride = 1
+        self._seen = 0
+
+    def add(self, clip: FrameBatch) -> None:
+        taken = self._every(clip, self._stride, self._seen)
+        self._seen += len(clip)
+        if taken is not None:
+            self.clips.append(taken)
+        while len(self.clips) > 1 and self._is_too_much():
+            self._stride *= 2
+            first, kept = 0, []
+            for one in self.clips:
+                rest = self._every(one, 2, first)
+                first += len(one)
+                if rest is not None:
+                    kept.append(rest)
+            self.clips = kept
+
+    def _is_too_much(self) -> bool:
+        frames = sum(map(len, self.clips))
+        return frames > MAX_EXAMPLE_FRAMES or sum(one.frames.nbytes for one in self.clips) > MAX_EXAMPLE_BYTES
+
+    @staticmethod
+    def _every(clip: FrameBatch, stride: int, first: int) -> FrameBatch | None:
+        """Of a clip whose first frame is number `first`, those whose number is a multiple of `stride`."""
+        places = slice(-first % stride, None, stride)
+        # A copy, so that the frames which are left out are let go.
+        frames = clip.frames[places] if stride == 1 else clip.frames[places].copy()
+        return FrameBatch(frames, clip.pts_seconds[places]) if len(frames) else None

@@ -33,6 +33,7 @@ from encoders.errors import (
 from encoders.kinetics_weights import resolve_classifier
 from encoders.weights import CLASSIFIER_PREFIXES
 from indexer.backbone import THRESHOLD, BackboneWatch, window_hint
+from indexer.cost import TOOK_TOO_LONG, Patience
 from indexer.previews import sweep_previews
 from indexer.types import Damage, Length, Progress, SampledClip, SamplingOptions, VideoInfo, stored_sampling
 from indexer.walk import FoundFile, content_digest, find_files
@@ -63,6 +64,7 @@ class IngestOptions:
         prune: Remove videos whose file has vanished.
         workers: Worker programs; None means one for every two cores.
         stall_seconds: How long a decoder may make no progress.
+        patience: Of the processor time that a file may usually take, this many times.
         roots: Resolved folders below which every file must lie, its links resolved; None for no limit.
     """
 
@@ -74,6 +76,7 @@ class IngestOptions:
     prune: bool = False
     workers: int | None = None
     stall_seconds: float = 60.0
+    patience: float = 1.0
     roots: tuple[str, ...] | None = None
 
 
@@ -472,6 +475,7 @@ class _Ingest:
         self._messages: queue.Queue[tuple[_Reading, object]] = queue.Queue(QUEUED_CLIPS)
         self._stopping = threading.Event()
         self._workers: list[DecodeWorker] = []
+        self._patience = Patience(options.patience)
         on_cpu = encoder.device.startswith("cpu")
         self._frames_per_batch = 1 if on_cpu else GPU_FRAMES_PER_BATCH
 
@@ -526,9 +530,13 @@ class _Ingest:
             return True
         with self._library.read() as catalog:
             video = catalog.video_by_path(file.path)
-        if video is None or not self._is_same(video, file) or not self._is_sampled_so(video):
+        if video is None or not self._is_same(video, file):
             return False
-        if video.status == "failed":
+        if video.status == "failed" and _took_too_long(video) and self._options.patience <= 1:
+            self._summary.failed.append((file.path, video.error or ""))
+            self._files_done += 1
+            return True
+        if video.status == "failed" or not self._is_sampled_so(video):
             return False
         if video.status == "missing":
             with self._library.write() as catalog:
@@ -591,7 +599,8 @@ class _Ingest:
                     continue
 
     def _reader(self, pending: deque[FoundFile]) -> None:
-        worker = DecodeWorker(stall_seconds=self._options.stall_seconds)
+        # What a path leads to may change after it was found: the kernel holds the program to the roots.
+        worker = DecodeWorker(stall_seconds=self._options.stall_seconds, reads=self._options.roots)
         worker.memory_bytes = usual_memory_bytes()
         self._workers.append(worker)
         try:
@@ -628,8 +637,12 @@ class _Ingest:
     def _read(self, worker: DecodeWorker, reading: _Reading) -> None:
         file = reading.file
         items = worker.decode(file.path, self._sampling)
+        spent = Progress(0.0)
         try:
             for item in items:
+                if isinstance(item, Progress):
+                    spent = item
+                    self._patience.check(item.cpu_seconds, item.time_seconds, file.size_bytes)
                 if isinstance(item, VideoInfo):
                     reading.digest = content_digest(file.path)
                 self._put(reading, item)
@@ -644,9 +657,12 @@ class _Ingest:
             outcome = "failed" if file.looks_like_video else "ignored"
             self._put(reading, _Ended(str(error), outcome))
         except (DecodeError, OSError) as error:
+            items.close()
             self._put(reading, _Ended(_reason(error), "failed"))
         else:
             self._put(reading, _Ended())
+        finally:
+            self._patience.learn(spent.cpu_seconds, spent.time_seconds)
 
     def _settle_by_digest(self, file: FoundFile, digest: str) -> str | None:
         """Whether this content is known: "unchanged" (touched), "back", "moved", or None."""
@@ -841,6 +857,11 @@ def encode_clips(encoder: Encoder, clips: Sequence[SampledClip]) -> list[Encoded
 def _damage(video: Video) -> str | None:
     """What stays true of a video whose content is the same as before."""
     return None if video.status == "failed" else video.error
+
+
+def _took_too_long(video: Video) -> bool:
+    """Whether it was left out for its cost, which it would have again."""
+    return video.error is not None and video.error.startswith(TOOK_TOO_LONG)
 
 
 def _is_gone(path: str) -> bool:

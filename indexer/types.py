@@ -203,6 +203,8 @@ class Progress:
 
     Attributes:
         time_seconds: Time of the last decoded frame.
+        cpu_seconds: Processor time of the decoding program since the request came.
     """
 
     time_seconds: float
+    cpu_seconds: float = 0.0

@@ -96,6 +96,7 @@ class _Heartbeat:
     def __init__(self, link: _Link) -> None:
         self._link = link
         self._next = time.monotonic() + _HEARTBEAT_SECONDS
+        self._spent_before = time.process_time()
 
     def __call__(self, time_seconds: float) -> None:
         if self._link.stop_wanted.is_set():
@@ -103,7 +104,8 @@ class _Heartbeat:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _HEARTBEAT_SECONDS
-            self._link.put(Progress(time_seconds), must_arrive=False)
+            spent = time.process_time() - self._spent_before
+            self._link.put(Progress(time_seconds, spent), must_arrive=False)
 
 
 def _decode(link: _Link, request: DecodeRequest) -> None:

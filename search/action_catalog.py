@@ -27,7 +27,16 @@ from sqlalchemy import (
 from encoders.errors import NotFoundError
 from encoders.heads import ActionSpan, FeatureTrack
 from search.conditions import larger, path_prefix_condition, recorded_conditions, smaller
-from search.tables import action_examples, clip_vectors, clips, heads, library, segments, videos
+from search.tables import (
+    action_examples,
+    checksum,
+    clip_vectors,
+    clips,
+    heads,
+    library,
+    segments,
+    videos,
+)
 from search.tracks import check_stored, file_track_from_bytes, shot_window_of, track_of_clips, track_to_bytes
 from search.types import Segment
 
@@ -164,7 +173,7 @@ class ActionCatalog:
 
     def heads(self, *, active: bool | None = True) -> list[HeadRecord]:
         """Heads by name; with `active=None` also those that are still at work."""
-        columns = [column for column in heads.c if column.name != "parameters"]
+        columns = [column for column in heads.c if column.name not in ("parameters", "crc32")]
         query = select(*columns).order_by(heads.c.name, heads.c.id)
         if active is not None:
             query = query.where(heads.c.is_active == active)
@@ -218,7 +227,7 @@ class ActionCatalog:
         self._connection.execute(
             update(heads)
             .where(heads.c.id == head_id)
-            .values(name=new, actions=actions, parameters=parameters)
+            .values(name=new, actions=actions, parameters=parameters, crc32=checksum(parameters))
         )
         self._connection.execute(update(segments).where(segments.c.head_id == head_id).values(action=new))
         self._connection.execute(

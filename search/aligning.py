@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders import Encoder, encode_together
+from encoders.budget import check_budget
 from encoders.types import FrameBatch
 from search.action_catalog import overlaps_enough
 from search.alignment import Alignment, Stretch, align
@@ -143,6 +144,7 @@ def match_videos(
     usual = _usual_scores(catalog, examples, sample_ids, dim)
     found = []
     for clips in leads:
+        check_budget()
         pieces = _pieces_of_video(catalog, examples, usual, clips, dim)
         if pieces:
             hit = _hit(catalog, clips[0], pieces, dim, level, pool)
@@ -201,6 +203,7 @@ def _pieces_of_video(
         span = (ends[int(ids[0])].start_seconds, ends[int(ids[-1])].end_seconds)
         stretch = Stretch(features, times, span)
         for example, level in zip(examples, usual, strict=True):
+            check_budget()
             found += [_Piece(piece, example) for piece in align(example.stretch, stretch, level)]
     # As it is, mirrored or cut out, whichever explains most of it; of the others, what that leaves over.
     worth = {id(example): 0.0 for example in examples}

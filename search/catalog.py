@@ -31,6 +31,7 @@ from search.conditions import below_condition, path_key, path_prefix_condition, 
 from search.file_names import stored_path
 from search.tables import (
     action_examples,
+    checksum,
     clip_vectors,
     clips,
     jobs,
@@ -113,7 +114,7 @@ class Catalog:
     def library_record(self) -> LibraryRecord | None:
         """The library row, or None before the first ingest."""
         # Not the background texts: every search reads this row several times, and they are the most of it.
-        wanted = (column for column in library.c if column is not library.c.background)
+        wanted = (column for column in library.c if column.name not in ("background", "crc32"))
         row = self._connection.execute(select(*wanted)).first()
         if row is None:
             return None
@@ -141,6 +142,7 @@ class Catalog:
             values["sampling"] = sampling
         if background is not None:
             values["background"] = background.astype(np.float16).tobytes()
+            values["crc32"] = checksum(values["background"])
         if values:
             self._connection.execute(update(library).values(**values))
 

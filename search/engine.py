@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.budget import check_budget
 from encoders.errors import InvalidQueryError, NotFoundError, UnsupportedQueryError
 from encoders.things import Things
 from encoders.types import TextReading, normalise
@@ -159,6 +160,7 @@ class SearchEngine:
         wanted = self._library.actions.wanted(filters)
         allowed = self._library.actions.allowed_clips(filters, wanted)
         while True:
+            check_budget()
             groups = self._grouped(encoded, allowed, limit, group_by, usual)
             with self._library.read() as catalog:
                 shown = groups if encoded.examples else groups[:limit]
@@ -357,6 +359,7 @@ class SearchEngine:
         elif group_by != "clip":
             depth = max(4 * depth, 64)
         while True:
+            check_budget()
             scored, exhausted = self._scored(query, allowed, depth)
             groups = group_clips(scored, group_by, background)
             if len(groups) >= limit or exhausted:

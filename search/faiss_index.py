@@ -5,12 +5,14 @@ The only module that imports faiss.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import shutil
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ EXACT_FILTER_LIMIT = 50_000
 TUNING_QUERIES = 256
 TUNING_RECALL = 0.99
 GPU_MAX_K = 2048
+BYTES_PER_READ = 2**20
 
 
 class FaissIndex:
@@ -267,9 +270,30 @@ class FaissIndex:
     # --- on disk ---------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Writes the index and what it is to a folder; a crash leaves the old one or the new one."""
-        make_private_folder(folder)
+        """Writes the index and what it is to a folder; a crash leaves the old one or the new one.
+
+        Raises:
+            IndexFileError: It cannot be written there; nothing of it stays.
+        """
         name = f"vectors-{self.revision}-{os.getpid()}.faiss"
+        temporary = folder / f"index-{os.getpid()}.tmp"
+        try:
+            make_private_folder(folder)
+            self._write(folder, name, temporary)
+        except (OSError, RuntimeError) as error:  # FAISS raises the latter
+            with suppress(OSError):
+                _clear(temporary)
+                if (self.describe(folder) or {}).get("file") != name:
+                    _clear(folder / name)
+            raise IndexFileError(
+                f"the index cannot be written to {folder} ({_reason(error)}): make room there, or see to its "
+                "mode and owner; the catalog is whole, and `indexer rebuild` makes the index from it"
+            ) from error
+        for stale in [*folder.glob("vectors-*.faiss"), *folder.glob("index-*.tmp")]:
+            if stale.name != name:
+                _clear(stale)
+
+    def _write(self, folder: Path, name: str, temporary: Path) -> None:
         _clear(folder / name)
         faiss.write_index(self._index, str(folder / name))
         sync(folder / name)
@@ -282,17 +306,15 @@ class FaissIndex:
             "kind": self.kind,
             "clips": len(self),
             "file": name,
+            "size_bytes": (folder / name).stat().st_size,
+            "crc32": _checksum(folder / name),
         }
-        temporary = folder / f"index-{os.getpid()}.tmp"
-        temporary.write_text(json.dumps(record))
+        temporary.write_text(json.dumps({**record, "own_crc32": _own_checksum(record)}))
         sync(temporary)
         if (folder / "index.json").is_dir():
             _clear(folder / "index.json")
         temporary.replace(folder / "index.json")
         sync(folder)
-        for stale in folder.glob("vectors-*.faiss"):
-            if stale.name != name:
-                _clear(stale)
 
     @classmethod
     def load(
@@ -316,6 +338,9 @@ class FaissIndex:
                     f"({record['dim']} dimensions), the library uses {encoder_id} ({dim}); "
                     "run `indexer rebuild` to make it anew from the catalog"
                 )
+            size_bytes, written = (folder / record["file"]).stat().st_size, record.get("size_bytes")
+            if written not in (None, size_bytes):
+                raise ValueError(f"{record['file']} has {size_bytes} bytes, and was written with {written}")
             index._index = faiss.read_index(str(folder / record["file"]))
             if index._index is None:  # an empty file
                 raise ValueError(f"{record['file']} is empty")
@@ -330,6 +355,23 @@ class FaissIndex:
         return index
 
     @staticmethod
+    def verify(folder: Path) -> str | None:
+        """What of a saved index is not as it was written, bit for bit; None for nothing, or where none tells.
+
+        Raises:
+            OSError, ValueError: It cannot be read.
+        """
+        record = json.loads((folder / "index.json").read_text())
+        own = record.pop("own_crc32", None)
+        if own is None and not {"crc32", "size_bytes"} & record.keys():  # of a version that kept none
+            return None
+        if own != _own_checksum(record) or "crc32" not in record:
+            return "index.json is not as it was written"
+        if record["crc32"] != _checksum(folder / record["file"]):
+            return f"{record['file']} is not as it was written"
+        return None
+
+    @staticmethod
     def describe(folder: Path) -> dict[str, object] | None:
         """What was saved (kind, clips, revision, file, catalog), without reading the vectors."""
         try:
@@ -337,6 +379,28 @@ class FaissIndex:
             return {name: record[name] for name in ("kind", "clips", "revision", "file", "catalog_id")}
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+
+def _checksum(path: Path) -> int:
+    """CRC-32 of a file: it tells every change of up to 32 bits in a row (Peterson and Brown 1961)."""
+    value = 0
+    with path.open("rb") as file:
+        while block := file.read(BYTES_PER_READ):
+            value = zlib.crc32(block, value)
+    return value
+
+
+def _own_checksum(record: dict[str, object]) -> int:
+    return zlib.crc32(json.dumps(record, sort_keys=True).encode())
+
+
+def _reason(error: Exception) -> str:
+    """Why it could not be written; FAISS wraps what the system said in the names of its functions."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    known = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+    said = [os.strerror(number) for number in known if os.strerror(number) in str(error)]
+    return said[0] if said else "writing failed"
 
 
 def _clear(path: Path) -> None:

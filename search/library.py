@@ -88,6 +88,8 @@ class Library:
         self._encoder_lock = threading.Lock()
         self._index: FaissIndex | None = None
         self._saved_revision = -1
+        self._mending: threading.Thread | None = None
+        self._is_saved_broken = False  # what was found on disk: it is written anew, whatever its revision
         self._being_saved: FaissIndex | None = None  # by another thread: it must not change meanwhile
         self._index_lock = threading.RLock()
         self._save_lock = threading.Lock()
@@ -273,6 +275,9 @@ class Library:
                     index = self._new_index(record)
                     self.catch_up(index, catalog, record)
             self._index = index
+            if is_loaded_now and self._is_saved_broken:
+                self._mending = threading.Thread(target=self.save_index, name="index")
+                self._mending.start()
             # Searches do not wait for it: until it has been done, this index finds as much, in more time.
             if index.is_outgrown and self._being_saved is not index and not self._save_lock.locked():
                 threading.Thread(target=self.save_index, name="index", daemon=True).start()
@@ -309,6 +314,7 @@ class Library:
             return self._new_index(record)
         except IndexFileError as error:
             logger.warning("%s; making it anew from the catalog", error)
+            self._is_saved_broken = True
             return self._new_index(record)
         self._saved_revision = index.revision
         return index
@@ -336,7 +342,11 @@ class Library:
         """
         with self._save_lock:
             with self.index() as index:
-                if index.revision == self._saved_revision and not index.is_outgrown:
+                if (
+                    index.revision == self._saved_revision
+                    and not index.is_outgrown
+                    and not self._is_saved_broken
+                ):
                     return
                 self._being_saved = index
             is_outgrown = index.is_outgrown
@@ -344,10 +354,11 @@ class Library:
                 if is_outgrown:
                     index = self._give_structure(index)
                 with self._one_saver() as saved_revision:
-                    if saved_revision < index.revision + is_outgrown:
+                    if self._is_saved_broken or saved_revision < index.revision + is_outgrown:
                         index.save(self.index_folder)
+                        self._is_saved_broken = False
                 self._saved_revision = index.revision
-            except (OSError, RuntimeError) as error:  # FAISS raises the latter
+            except (OSError, RuntimeError, IndexFileError) as error:  # FAISS raises the second
                 logger.warning("the index could not be saved: %s", error)
             finally:
                 self._being_saved = None
@@ -432,5 +443,7 @@ class Library:
         }
 
     def close(self) -> None:
-        """Lets go of the database."""
+        """Lets go of the database, once an index that was broken on disk is written anew."""
+        if self._mending is not None:
+            self._mending.join()
         self.database.close()

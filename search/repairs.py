@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Table, delete, select, update
+from sqlalchemy import ColumnElement, Connection, LargeBinary, Table, and_, cast, delete, select, update
 
 from encoders.errors import EncoderMismatchError, IndexFileError
 from encoders.registry import pool_of
 from search.catalog import Catalog, LibraryRecord
 from search.stored_vectors import Vectors, chosen_clips, fits
-from search.tables import clip_vectors, clips, videos
+from search.tables import CHECKED, checksum, clip_vectors, clips, videos
 from search.tables import library as library_table
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FORGOTTEN = "what was stored of it was damaged and is forgotten; ingest it again"
 IDS_PER_STATEMENT = 500
+ROWS_PER_CHECKSUM = 256
 
 
 def migrate(library: Library) -> str:
@@ -109,7 +110,7 @@ def restore_embeddings(library: Library, record: LibraryRecord, clip_ids: Sequen
     with library.database.write() as connection:
         for clip_id, vector in right.items():
             stored = update(clip_vectors).where(clip_vectors.c.clip_id == clip_id)
-            connection.execute(stored.values(embedding=vector.astype(np.float32).tobytes()))
+            connection.execute(stored.values(embedding=vector.astype(np.float32).tobytes(), crc32=None))
     said = f"set {len(right)} embeddings to what features and index agree on"
     rest = sorted(set(clip_ids) - set(right))
     return f"{said}; {forget_clips(library, rest)}" if rest else said
@@ -125,6 +126,26 @@ def _held(library: Library, record: LibraryRecord) -> tuple[dict[int, Vectors], 
         return {}, False
     ids, vectors = index.contents()
     return dict(zip(ids.tolist(), np.array(vectors), strict=True)), index.is_stored_exactly
+
+
+def add_checksums(library: Library) -> str:
+    """Gives what is stored without a checksum its own: rows of an older version, and embeddings set right."""
+    added = 0
+    for table, names in CHECKED.items():
+        key = next(iter(table.primary_key.columns))
+        columns = [cast(table.c[name], LargeBinary).label(name) for name in names]
+        is_without = and_(table.c.crc32.is_(None), *(table.c[name].is_not(None) for name in names))
+        while True:
+            with library.database.write() as connection:
+                query = select(key.label("key"), *columns).where(is_without).limit(ROWS_PER_CHECKSUM)
+                rows = connection.execute(query).all()
+                for row in rows:
+                    value = checksum(*(bytes(getattr(row, name)) for name in names))
+                    connection.execute(update(table).where(key == row.key).values(crc32=value))
+                added += len(rows)
+            if not rows:
+                break
+    return f"gave {added} rows a checksum"
 
 
 def set_status(library: Library, video_ids: Sequence[int], status: str | ColumnElement[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,14 +10,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Double, LargeBinary, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Double, LargeBinary, cast, func, select, true
 
 from encoders.encoder import Pool
-from search.tables import clip_vectors, clips
+from search.tables import checksum, clip_vectors, clips
 
 ROWS_PER_FETCH = 16
 BYTES_PER_BATCH = 16 * 2**20
 IDS_PER_STATEMENT = 500
+SAMPLE_PARTS = 10_000
+SAMPLE_STEP = 6181  # near 10,000 over the golden ratio
 NORM_TOLERANCE = 1e-3  # features are kept in 16 bits
 TIME_TOLERANCE_SECONDS = 1e-3
 # An embedding was pooled from features of 32 bits, of which those that are kept are rounded by 2**-12 of
@@ -29,7 +32,11 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class StoredClip:
-    """One clip whose parts have the right lengths: embedding float32 (D,), features float16 (T, D)."""
+    """One clip whose parts have the right lengths: embedding float32 (D,), features float16 (T, D).
+
+    Attributes:
+        is_changed: Whether they are not, bit for bit, what was stored; False where no checksum tells.
+    """
 
     id: int
     start_seconds: float
@@ -37,6 +44,7 @@ class StoredClip:
     embedding: Vectors
     times: NDArray[np.float64]
     features: NDArray[np.float16]
+    is_changed: bool
 
 
 def agreed_dim(connection: Connection, recorded: int) -> int:
@@ -68,7 +76,7 @@ def stored_clips(
     ]
     span = [cast(clips.c[name], Double).label(name) for name in ("start_seconds", "end_seconds")]
     query = (
-        select(clips.c.id, *span, *parts)
+        select(clips.c.id, clip_vectors.c.crc32, *span, *parts)
         .outerjoin(clip_vectors, clip_vectors.c.clip_id == clips.c.id)
         .where(clips.c.revision.is_not(None), *conditions)
         .order_by(clips.c.id)
@@ -88,6 +96,15 @@ def stored_clips(
             yield good, bad
             good, bad, size = [], [], 0
     yield good, bad
+
+
+def sample_condition(share: float) -> ColumnElement[bool]:
+    """Which clips are among a share of all, above 0 to 1: spread evenly, and others each time."""
+    if share >= 1:
+        return true()
+    start = secrets.randbelow(SAMPLE_PARTS)
+    # Multiplied by what has no divisor in common, neighbouring ids fall far apart (Knuth 1998, section 6.4).
+    return (clips.c.id * SAMPLE_STEP + start) % SAMPLE_PARTS < max(1, round(share * SAMPLE_PARTS))
 
 
 def chosen_clips(connection: Connection, dim: int, clip_ids: Sequence[int]) -> Iterator[StoredClip]:
@@ -110,6 +127,7 @@ def _read(row: Any, dim: int) -> StoredClip | None:
         np.frombuffer(row.embedding, np.float32),
         np.frombuffer(row.times, np.float64),
         np.frombuffer(row.features, np.float16).reshape(-1, dim),
+        row.crc32 not in (None, checksum(row.embedding, row.times, row.features)),
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -33,6 +36,24 @@ Id = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 Path = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 Word = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 
+
+def checksum(*parts: bytes | None) -> int | None:
+    """CRC-32 of stored bytes, 0..2**32 - 1, which tells any one changed bit; None where there are none."""
+    if None in parts:
+        return None
+    return zlib.crc32(b"".join(part for part in parts if part is not None))
+
+
+def _checksum_column(*names: str) -> Column[int]:
+    """Made with the row from what stands in some of its columns; who changes those sets it as well."""
+
+    def make(context: Any) -> int | None:
+        given = context.get_current_parameters()
+        return checksum(*(given.get(name) for name in names))
+
+    return Column("crc32", BigInteger, default=make)
+
+
 library = Table(
     "library",
     metadata,
@@ -49,6 +70,7 @@ library = Table(
     # float16 (N, D): unrelated texts, to tell a real match from this library's background.
     Column("background", LargeBinary),
     Column("created_at", Double, nullable=False),
+    _checksum_column("background"),
 )
 
 videos = Table(
@@ -117,6 +139,7 @@ clip_vectors = Table(
     Column("embedding", LargeBinary, nullable=False),
     Column("times", LargeBinary, nullable=False),
     Column("features", LargeBinary, nullable=False),
+    _checksum_column("embedding", "times", "features"),
 )
 
 key_frames = Table(
@@ -126,6 +149,7 @@ key_frames = Table(
     Column("clip_id", Id, ForeignKey("clips.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("time_seconds", Double, nullable=False),
     Column("jpeg", LargeBinary, nullable=False),
+    _checksum_column("jpeg"),
     sqlite_autoincrement=True,
 )
 
@@ -166,6 +190,7 @@ heads = Table(
     # safetensors; NULL for a backbone, which keeps its weights elsewhere.
     Column("parameters", LargeBinary),
     Column("created_at", Double, nullable=False),
+    _checksum_column("parameters"),
     sqlite_autoincrement=True,
 )
 Index(
@@ -205,6 +230,7 @@ action_examples = Table(
     Column("end_seconds", Double),
     Column("track", LargeBinary),
     Column("created_at", Double, nullable=False),
+    _checksum_column("track"),
     sqlite_autoincrement=True,
 )
 
@@ -253,3 +279,12 @@ keys = Table(
     Column("expires_at", Double),
     Column("revoked_at", Double),
 )
+
+# What has a checksum, and of which columns.
+CHECKED: dict[Table, tuple[str, ...]] = {
+    library: ("background",),
+    clip_vectors: ("embedding", "times", "features"),
+    key_frames: ("jpeg",),
+    heads: ("parameters",),
+    action_examples: ("track",),
+}

@@ -18,7 +18,18 @@ from search.catalog import Catalog, LibraryRecord
 from search.database import newest_revision
 from search.findings import EXAMPLES, Finding, count, finding, named
 from search.stored_vectors import TIME_TOLERANCE_SECONDS
-from search.tables import clips, heads, metadata, removed_clips, segments, videos
+from search.tables import (
+    CHECKED,
+    action_examples,
+    checksum,
+    clips,
+    heads,
+    metadata,
+    removed_clips,
+    segments,
+    videos,
+)
+from search.tables import library as library_table
 from search.verified_clips import clip_findings
 
 if TYPE_CHECKING:
@@ -46,12 +57,13 @@ def schema_finding(library: Library) -> Finding:
     return Finding("schema", 1, 1, message, mend=lambda: repairs.migrate(library))
 
 
-def catalog_findings(library: Library, *, is_ingesting: bool) -> Iterator[Finding]:
+def catalog_findings(library: Library, *, is_ingesting: bool, share: float = 1.0) -> Iterator[Finding]:
     """Every check of the catalog's rows, at one moment of it.
 
     Args:
         library: At the newest migration.
         is_ingesting: An ingest is going on: what it has staged is no leftover.
+        share: Of the clips, whose vectors and pictures are read.
     """
     yield _pages(library)
     with library.database.read() as connection:
@@ -63,9 +75,11 @@ def catalog_findings(library: Library, *, is_ingesting: bool) -> Iterator[Findin
         yield _states(library, connection)
         yield _visibility(library, connection, record)
         yield _ordinals(library, connection)
-        yield from clip_findings(library, connection, record)
+        yield from clip_findings(library, connection, record, share)
         yield _segments(library, connection)
         yield _heads(library, connection)
+        yield from _other_checksums(connection)
+        yield _missing_checksums(library, connection)
 
 
 # --- rows --------------------------------------------------------------------------------------
@@ -258,3 +272,30 @@ def _heads(library: Library, connection: Connection) -> Finding:
         "left by lessons that were stopped; they can be dropped",
         lambda: repairs.drop(library, {"heads": (heads, heads.c.id.in_([row.id for row in left]))}),
     )
+
+
+def _other_checksums(connection: Connection) -> Iterator[Finding]:
+    """Of what belongs to no clip: each is, bit for bit, what was stored."""
+    advice = {
+        library_table: "the texts that words are held against: put a backup back (`indexer restore --force`)",
+        heads: "heads: forget them and teach them again (`indexer actions`)",
+        action_examples: "examples: take them back and give them again (`indexer actions`)",
+    }
+    for table, what in advice.items():
+        key = next(iter(table.primary_key.columns))
+        parts = [cast(table.c[name], LargeBinary) for name in CHECKED[table]]
+        rows = connection.execute(select(key, table.c.crc32, *parts).where(table.c.crc32.is_not(None))).all()
+        name = table.name.replace("_", " ")
+        wrong = [row[0] for row in rows if row[1] != checksum(*row[2:])]
+        message = f"not, bit for bit, what was stored: {what}"
+        yield finding(f"checksums of {name}", len(rows), named(name, wrong), message)
+
+
+def _missing_checksums(library: Library, connection: Connection) -> Finding:
+    """Rows of an older version have none; that is no fault, and `--repair` gives them some."""
+    missing = sum(
+        count(connection, table, table.c.crc32.is_(None), *(table.c[name].is_not(None) for name in names))
+        for table, names in CHECKED.items()
+    )
+    mend = (lambda: repairs.add_checksums(library)) if missing else None
+    return Finding("without a checksum", missing, mend=mend)

@@ -28,27 +28,35 @@ from encoders.registry import pool_of
 from search import repairs
 from search.catalog import LibraryRecord
 from search.findings import Finding, count, finding, named
-from search.stored_vectors import TIME_TOLERANCE_SECONDS, agreed_dim, are_sound, fits, stored_clips
-from search.tables import clip_vectors, clips, key_frames, metadata
+from search.stored_vectors import (
+    TIME_TOLERANCE_SECONDS,
+    agreed_dim,
+    are_sound,
+    fits,
+    sample_condition,
+    stored_clips,
+)
+from search.tables import checksum, clip_vectors, clips, key_frames, metadata
 from search.tables import library as library_table
 
 if TYPE_CHECKING:
     from search.library import Library
 
-ROWS_PER_READ = 4096
+PICTURES_PER_FETCH = 256
 OWNERS = {clips: clips.c.id, clip_vectors: clip_vectors.c.clip_id, key_frames: key_frames.c.clip_id}
 
 
 def clip_findings(
-    library: Library, connection: Connection, record: LibraryRecord | None
+    library: Library, connection: Connection, record: LibraryRecord | None, share: float = 1.0
 ) -> Iterator[Finding]:
-    """Every check of what clips hold."""
+    """Every check of what clips hold; vectors and pictures of a share of them, others than the last time."""
+    chosen = sample_condition(share)
     yield from _values(library, connection)
     if record is not None:
         actual = with_agreed_dim(connection, record)
         yield _dimension(library, connection, record, actual)
-        yield from _vectors(library, connection, actual)
-    yield _pictures(library, connection)
+        yield from _vectors(library, connection, actual, chosen)
+    yield _pictures(library, connection, chosen)
 
 
 def with_agreed_dim(connection: Connection, record: LibraryRecord) -> LibraryRecord:
@@ -112,13 +120,16 @@ def _dimension(
     )
 
 
-def _vectors(library: Library, connection: Connection, record: LibraryRecord) -> Iterator[Finding]:
+def _vectors(
+    library: Library, connection: Connection, record: LibraryRecord, chosen: ColumnElement[bool]
+) -> Iterator[Finding]:
     """Each clip has features of norm 1, times within it, and the embedding that these come to."""
     pool = pool_of(record.encoder_spec, record.pooling) if record.pooling in POOLINGS else None
     looked_at = 0
     wrong: list[int] = []
     apart: list[int] = []
-    for found, unread in stored_clips(connection, record.dim):
+    changed: list[int] = []  # what makes sense, and is not what was stored
+    for found, unread in stored_clips(connection, record.dim, chosen):
         looked_at += len(found) + len(unread)
         wrong += unread
         for clip, is_sound in zip(found, are_sound(found), strict=True):
@@ -126,6 +137,8 @@ def _vectors(library: Library, connection: Connection, record: LibraryRecord) ->
                 wrong.append(clip.id)
             elif pool is not None and not fits(clip.features, clip.embedding, pool):
                 apart.append(clip.id)
+            elif clip.is_changed:
+                changed.append(clip.id)
     yield _to_read_anew(
         library,
         "vectors",
@@ -141,11 +154,17 @@ def _vectors(library: Library, connection: Connection, record: LibraryRecord) ->
         "videos are to be read anew",
         lambda: repairs.restore_embeddings(library, record, apart),
     )
+    yield _to_read_anew(
+        library,
+        "checksums of vectors",
+        looked_at,
+        changed,
+        "clips whose vectors or times are not, bit for bit, what was stored",
+    )
 
 
-def _pictures(library: Library, connection: Connection) -> Finding:
-    """Each clip has key frames, at times within it, and each is a whole JPEG."""
-    jpeg = cast(key_frames.c.jpeg, LargeBinary)
+def _pictures(library: Library, connection: Connection, chosen: ColumnElement[bool]) -> Finding:
+    """Each clip has key frames, at times within it, and each is a whole JPEG, and the one that was stored."""
     is_outside = or_(
         key_frames.c.time_seconds < clips.c.start_seconds - TIME_TOLERANCE_SECONDS,
         key_frames.c.time_seconds > clips.c.end_seconds + TIME_TOLERANCE_SECONDS,
@@ -153,26 +172,28 @@ def _pictures(library: Library, connection: Connection) -> Finding:
     query = (
         select(
             clips.c.id,
-            func.substr(jpeg, 1, 2).label("head"),
-            func.substr(jpeg, func.length(jpeg) - 1, 2).label("tail"),
+            cast(key_frames.c.jpeg, LargeBinary).label("jpeg"),
+            key_frames.c.crc32,
             is_outside.label("is_outside"),
         )
         .outerjoin(key_frames, key_frames.c.clip_id == clips.c.id)
-        .where(clips.c.revision.is_not(None))
-        .execution_options(yield_per=ROWS_PER_READ)
+        .where(clips.c.revision.is_not(None), chosen)
+        .execution_options(yield_per=PICTURES_PER_FETCH)
     )
     looked_at, wrong = 0, set()
     for row in connection.execute(query):
         looked_at += 1
-        is_whole = row.head is not None and (bytes(row.head), bytes(row.tail)) == (b"\xff\xd8", b"\xff\xd9")
-        if row.is_outside or not is_whole:
+        jpeg = row.jpeg or b""
+        is_whole = jpeg[:2] == b"\xff\xd8" and jpeg[-2:] == b"\xff\xd9"
+        is_changed = row.crc32 not in (None, checksum(jpeg))
+        if row.is_outside or not is_whole or is_changed:
             wrong.add(int(row.id))
     return _to_read_anew(
         library,
         "pictures",
         looked_at,
         sorted(wrong),
-        "clips without key frames, or with some that are no whole picture",
+        "clips without key frames, or with some that are no whole picture or not the one that was stored",
     )
 
 

@@ -17,6 +17,7 @@ from search.catalog import Catalog, LibraryRecord
 from search.findings import Finding, finding, named
 from search.stored_vectors import Vectors, chosen_clips, fits
 from search.tables import clip_vectors, clips
+from search.types import Filters
 from search.verified_clips import with_agreed_dim
 
 if TYPE_CHECKING:
@@ -27,8 +28,13 @@ ROWS_PER_READ = 4096
 HALF_TOLERANCE = 1e-3  # of a number of a unit vector that an index keeps in 16 bits
 
 
-def index_finding(library: Library) -> Finding:
-    """Whether the saved index, brought up to date, holds what the catalog holds, vector for vector."""
+def index_finding(library: Library, *, is_whole: bool = True) -> Finding:
+    """Whether the saved index, brought up to date, holds what the catalog holds.
+
+    Args:
+        library: At the newest migration.
+        is_whole: Vector for vector; else clip for clip, and its file as it was written.
+    """
     from search.faiss_index import FaissIndex
 
     def broken(reason: str) -> Finding:
@@ -54,12 +60,15 @@ def index_finding(library: Library) -> Finding:
             return Finding("index", 1, 1, message)
         record = with_agreed_dim(connection, record)
         try:
+            changed = FaissIndex.verify(library.index_folder)
+            if changed is not None:
+                return broken(f"the index in {library.index_folder} has changed on disk: {changed}")
             index = FaissIndex.load(library.index_folder, record.dim, record.encoder_id, record.catalog_id)
         except FileNotFoundError:
             if saved is not None:
                 return broken("the index's file is gone")
             return Finding("index", 0)  # none was saved: the next search makes it
-        except (IndexFileError, EncoderMismatchError) as error:
+        except (IndexFileError, EncoderMismatchError, OSError, ValueError, KeyError) as error:
             return broken(str(error))
         if index.revision > record.revision:
             return broken(
@@ -70,7 +79,7 @@ def index_finding(library: Library) -> Finding:
             library.catch_up(index, catalog, record)
         except (TypeError, ValueError):  # vectors of other lengths or types
             return broken("the index is older than the catalog, and cannot be brought up to date")
-        count, wrong = _compare(index, connection, record)
+        count, wrong = (_compare if is_whole else _compare_ids)(index, connection, record)
     return finding(
         "index",
         count,
@@ -102,6 +111,11 @@ def _compare(index: FaissIndex, connection: Connection, record: LibraryRecord) -
         other.update(zip(wanted[known][differs].tolist(), held[differs], strict=True))
     wrong.update(ids[unseen].tolist())
     return count, sorted(wrong | set(other) - _right(connection, record, other))
+
+
+def _compare_ids(index: FaissIndex, connection: Connection, _: LibraryRecord) -> tuple[int, list[int]]:
+    known = Catalog(connection).clip_ids(Filters())
+    return len(known), np.setxor1d(known, index.ids()).tolist()
 
 
 def _right(connection: Connection, record: LibraryRecord, held: dict[int, Vectors]) -> set[int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.budget import check_budget
 from search.action_catalog import SegmentFilters, without
 from search.catalog import open_record
 from search.types import Filters, Segment
@@ -111,6 +112,7 @@ class ZeroShot:
         found: list[Segment] = []
         with self._library.read() as catalog:
             for video_id in sorted({clip.video_id for clip in catalog.clips(ids.tolist()).values()}):
+                check_budget()
                 path = catalog.video(video_id).path
                 rejected = catalog.actions.rejected(video_id)
                 for track in catalog.actions.tracks(video_id, dim):

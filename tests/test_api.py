@@ -7,6 +7,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -603,6 +604,18 @@ def test_methods_sizes_and_failures_are_problems(
     response = client.put("/v1/search")
     assert_problem(response, 405)
     assert response.headers["allow"] == "POST"
+    paths = client.get("/v1/openapi.json").json()["paths"]
+    for path in paths:
+        address = re.sub(r"{[^}]*}", "1", path)
+        answer = client.request("TRACE", address)
+        assert_problem(answer, 405)
+        # An action's name may hold slashes, so that what stands below it may be one, too.
+        patterns = {one: re.sub(r"{[^}]*}", ".+" if "actions/" in one else "[^/]+", one) for one in paths}
+        answered = {
+            method.upper() for one in paths if re.fullmatch(patterns[one], address) for method in paths[one]
+        }
+        answered |= {"HEAD"} if "GET" in answered else set()
+        assert set(answer.headers["allow"].split(", ")) == answered, path
     large = json.dumps(words("x", filters={"path_prefix": "y" * 200_000})).encode()
     assert_problem(client.post("/v1/search", content=large), 413)
     pieces = iter([large[:50_000], large[50_000:]])

@@ -18,9 +18,11 @@ from sqlalchemy import select
 from video_factory import moving, shots, write_video
 
 from encoders.errors import LibraryBusyError
+from encoders.heads import FeatureTrack
 from indexer.check import CheckReport, check
 from indexer.pipeline import IngestOptions, ingest
 from indexer.types import SamplingOptions
+from search.action_catalog import ActionExample
 from search.library import Library
 from search.tables import clip_vectors, clips, key_frames, videos
 from search.types import Filters
@@ -106,7 +108,7 @@ DAMAGE = {
         [
             "INSERT INTO clips (id, video_id, ordinal, start_seconds, end_seconds, revision)"
             " SELECT 50, video_id, ordinal, start_seconds, end_seconds, revision FROM clips WHERE id = 1",
-            "INSERT INTO clip_vectors SELECT 50, embedding, times, features"
+            "INSERT INTO clip_vectors SELECT 50, embedding, times, features, crc32"
             " FROM clip_vectors WHERE clip_id = 1",
         ],
         {"clips of videos": 1},
@@ -152,7 +154,7 @@ DAMAGE = {
     ),
     "text for a picture": (
         ["UPDATE key_frames SET jpeg = CAST(x'ffd841ffd9' AS TEXT) WHERE clip_id = 3"],
-        {"values of clips": None, "pictures": 0},
+        {"values of clips": None, "pictures": None},
     ),
     "text for vectors": (
         ["UPDATE clip_vectors SET features = CAST(features AS TEXT), embedding = 'abc' WHERE clip_id = 3"],
@@ -232,6 +234,89 @@ def test_a_broken_index_is_found_and_made_anew(library, what):
             index.save(library.index_folder)
     assert "index" in wrong(check(library))
     assert check(library, repair=True).ok
+
+
+BLOBS = [
+    ("clip_vectors", "embedding"),
+    ("clip_vectors", "times"),
+    ("clip_vectors", "features"),
+    ("key_frames", "jpeg"),
+    ("heads", "parameters"),
+    ("action_examples", "track"),
+    ("library", "background"),
+]
+
+
+@pytest.mark.parametrize(("table", "column"), BLOBS, ids=[".".join(pair) for pair in BLOBS])
+def test_one_flipped_bit_of_a_stored_thing_is_found(library, table, column):
+    """Whatever bit it is: the last one of a mantissa changes a number by less than any bound allows."""
+    with library.write() as catalog:
+        catalog.set_library(background=np.eye(2, 8))
+        track = FeatureTrack(np.eye(2, 8), np.array([0.0, 1.0]), np.array([0.0, 1, 2]), np.array([0, 0]))
+        catalog.actions.add_example("x", ActionExample(True, "/f.mp4", track=track))
+        catalog.actions.add_head(
+            kind="taught", name="x", encoder_id="made", actions=["x"], threshold=0.5, card={},
+            parameters=b"not read where another finding is asked for" * 9, is_active=True,
+        )  # fmt: skip
+    before = wrong(check(library))
+    chance = np.random.default_rng(0)
+    connection = sqlite3.connect(library.folder / "catalog.sqlite3")
+    key = {"clip_vectors": "clip_id"}.get(table, "id")
+    (row, good) = connection.execute(
+        f"SELECT {key}, {column} FROM {table} WHERE {column} IS NOT NULL"
+    ).fetchone()
+    for place in chance.integers(0, len(good), 12).tolist():
+        flipped = bytearray(good)
+        flipped[place] ^= 1 << int(chance.integers(8))
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (bytes(flipped), row))
+        connection.commit()
+        assert wrong(check(library)) != before, place
+    connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (good, row))
+    connection.commit()
+    assert wrong(check(library)) == before
+    connection.close()
+
+
+def test_what_has_no_checksum_gets_one_when_it_is_repaired(library):
+    change(library, "UPDATE clip_vectors SET crc32 = NULL", "UPDATE key_frames SET crc32 = NULL")
+    report = check(library)
+    assert report.ok
+    assert {one.name: one.looked_at for one in report.findings}["without a checksum"] >= 8
+    again = check(library, repair=True)
+    assert again.ok and any("a checksum" in line for line in again.repaired)
+    assert {one.name: one.looked_at for one in again.findings}["without a checksum"] == 0
+
+
+def test_a_sample_reads_a_share_and_in_time_all_of_it(library, indexer):
+    total = {one.name: one.looked_at for one in check(library).findings}
+    with library.read() as catalog:
+        clip_ids = catalog.clip_ids(Filters()).tolist()
+    change(library, f"UPDATE clip_vectors SET crc32 = crc32 + 1 WHERE clip_id = {clip_ids[2]}")
+    found = [check(library, share=0.25) for _ in range(40)]
+    looked_at = [{one.name: one.looked_at for one in report.findings}["vectors"] for report in found]
+    assert max(looked_at) < total["vectors"] and 0.1 < np.mean(looked_at) / total["vectors"] < 0.5
+    assert 0 < sum(not report.ok for report in found) < 40
+    assert all(
+        {one.name: one.looked_at for one in report.findings}["clips"] == total["clips"] for report in found
+    )
+    for text in ("0", "101%", "-5%", "a lot", "nan"):
+        ran = indexer("check", "--sample", text, library=library.folder)
+        assert ran.code == 2 and "5%" in ran.err, ran.err
+    assert indexer("check", "--sample", "100%", library=library.folder).code == 1
+
+
+@pytest.mark.parametrize("name", ["vectors", "index.json"])
+def test_one_flipped_bit_of_the_index_is_found(library, name):
+    path = library.index_folder / "index.json" if name == "index.json" else library.index_file()
+    chance = np.random.default_rng(0)
+    good = path.read_bytes()
+    for place in chance.integers(0, len(good), 40).tolist():
+        flipped = bytearray(good)
+        flipped[place] ^= 1 << int(chance.integers(8))
+        path.write_bytes(flipped)
+        assert "index" in wrong(check(library)), bytes(flipped[max(0, place - 20) : place + 20])
+    path.write_bytes(good)
+    assert "index" not in wrong(check(library))
 
 
 def test_a_folder_in_the_place_of_the_index_goes(library, indexer):

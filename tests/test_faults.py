@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -262,75 +263,127 @@ def test_a_library_on_read_only_media_is_searched_and_not_changed(tmp_path):
         assert "Traceback" not in done.stderr
 
 
-# What is killed, at which calls. Of each, strace counts some 3 to 60.
+def test_an_index_for_which_there_is_no_room_says_so_and_leaves_nothing(tmp_path):
+    library = make_library(tmp_path / "library")
+    for number in range(6):
+        add_video(library, f"/v/{number}.mp4", count=100, seed=number)
+    library.close()
+    with small_disk(tmp_path / "library" / "index", "8k") as index:
+        done = indexer("rebuild", library=tmp_path / "library")
+        assert done.returncode == 1 and "cannot be written to" in done.stderr
+        assert "No space left on device" in done.stderr and "faiss" not in done.stderr.lower()
+        assert [path.name for path in index.iterdir()] == ["save.lock"]
+        remount(index, "size=1m")
+        assert indexer("rebuild", library=tmp_path / "library").returncode == 0
+        found = json.loads(indexer("check", "--json", library=tmp_path / "library").stdout)["checks"]
+        assert {one["check"]: one["wrong"] for one in found}["index"] == 0
+
+
+# What is done to a library whose `folder` holds a copy of it; before a migration it is at the first one.
 TOOLS = {
-    "migrate": "Library(folder).close()",
+    "migrate": "Library(folder / 'library').close()",
     "backup": "library = Library(folder / 'library'); back_up(library, folder / 'copy'); library.close()",
     "restore": "restore(folder / 'backup', folder / 'library')",
     "restore over it": "restore(folder / 'backup', folder / 'library', force=True)",
+    "save the index": "library = Library(folder / 'library'); library.rebuild_index(); library.close()",
 }
-CHOSEN = {
-    "migrate": [("pwrite64", 10), ("rename", 1), ("fdatasync", 1), ("pwrite64", 60)],
-    "backup": [("pwrite64", 30), ("fsync", 2), ("rename", 1)],
-    "restore": [("pwrite64", 8), ("fsync", 1), ("rename", 1)],
-    "restore over it": [("pwrite64", 30), ("fdatasync", 3)],
-}
+DISTURBED = ("pwrite64", "write", "fdatasync", "fsync", "rename", "unlink", "ftruncate")
+# Of each system call so many, spread over all; the slow test, with REELSEEK_EVERY_CALL=1, takes each of them.
+FEW_CALLS = 1
+
+
+def run_tool(folder: Path, tool: str, *strace: str) -> subprocess.CompletedProcess:
+    code = f"""
+        import sys; sys.path.insert(0, {str(ROOT)!r})
+        from pathlib import Path
+        from indexer.backup import back_up, restore
+        from search.library import Library
+        folder = Path({str(folder)!r})
+        # Only what is done counts, not what is loaded.
+        import os, faiss, search.faiss_index, alembic.config, search.database
+        os.write(1, b"ready")
+        {TOOLS[tool]}
+    """
+    return subprocess.run(
+        ["strace", "-f", *strace, sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
+    )
+
+
+def count_calls(folder: Path, tool: str) -> dict[str, int]:
+    """How many of each system call it takes, undisturbed."""
+    listing = folder / "calls"
+    done = run_tool(folder, tool, "-o", str(listing), "-e", f"trace={','.join(DISTURBED)}")
+    assert done.returncode == 0, done.stderr
+    lines = listing.read_text().splitlines()
+    return {call: sum(f" {call}(" in line for line in lines) for call in DISTURBED}
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("disturbance", ["signal=SIGKILL", "error=EIO", "error=ENOSPC"])
 @pytest.mark.parametrize("tool", TOOLS)
-def test_a_migration_a_backup_or_a_restore_that_is_killed_leaves_all_or_nothing(tmp_path, tool):
+def test_what_is_disturbed_at_a_system_call_leaves_all_or_nothing(tmp_path, tool, disturbance):
+    """Killed there, or told by the disk that it fails or is full; afterwards the same goes through."""
     needs_strace()
     original = make_library(tmp_path / "original")
     for number in range(6):
         add_video(original, f"/v/{number}.mp4", count=30, seed=number)
+    original.save_index()
     back_up(original, tmp_path / "backup")
     expected = contents(original)
     if tool == "migrate":
         original.database.downgrade("0001")
     original.close()
-    killed = 0
-    for number, (call, when) in enumerate(CHOSEN[tool]):
-        folder = tmp_path / f"{number}"
-        library = folder if tool == "migrate" else folder / "library"
-        if tool != "restore":
-            shutil.copytree(tmp_path / "original", library)
+
+    def prepare(folder: Path) -> Path:
+        folder.mkdir()
         shutil.copytree(tmp_path / "backup", folder / "backup")
-        code = f"""
-            import sys; sys.path.insert(0, {str(ROOT)!r})
-            from pathlib import Path
-            from indexer.backup import back_up, restore
-            from search.library import Library
-            folder = Path({str(folder)!r})
-            {TOOLS[tool]}
-        """
-        inject = f"inject={call}:signal=SIGKILL:when={when}"
-        done = subprocess.run(
-            ["strace", "-f", "-o", os.devnull, "-e", inject, sys.executable, "-c", textwrap.dedent(code)],
-            capture_output=True,
-            text=True,
-        )
-        killed += done.returncode != 0
-        if tool == "backup":
-            again = Library(library)
-            if not (folder / "copy").exists():
-                back_up(again, folder / "copy")
-            again.close()
-            assert not list(folder.glob(".*copying*"))
-            restore(folder / "copy", folder / "from-copy")
-            library = folder / "from-copy"
-        if tool == "restore" and not (library / "catalog.sqlite3").exists():
-            restore(folder / "backup", library)
-        for copy in folder.glob("catalog-schema-*.sqlite3"):
-            kept = Database(f"sqlite:///{copy}")
-            assert (kept.schema_revision(), kept.damage()) == ("0001", [])
-            kept.close()
-        opened = Library(library)
-        check(opened, repair=True)
-        assert contents(opened) == expected
-        assert faults(opened) == {}
-        opened.close()
-    assert killed == len(CHOSEN[tool])
+        if tool != "restore":
+            shutil.copytree(tmp_path / "original", folder / "library")
+        return folder
+
+    counts = count_calls(prepare(tmp_path / "counted"), tool)
+    assert sum(counts.values()) > 5
+    disturbed = 0
+    for call, count in counts.items():
+        few = {round(1 + (count - 1) * (n + 0.5) / FEW_CALLS) for n in range(FEW_CALLS)} if count else set()
+        chosen = range(1, count + 1) if os.environ.get("REELSEEK_EVERY_CALL") else sorted(few)
+        for when in chosen:
+            folder = prepare(tmp_path / f"{call}-{when}")
+            # From there on, as a disk that has failed or is full goes on to be so.
+            more = "" if "SIGKILL" in disturbance else "+"
+            inject = f"inject={call}:{disturbance}:when={when}{more}"
+            done = run_tool(folder, tool, "-o", os.devnull, "-e", inject)
+            disturbed += done.returncode != 0
+            assert_mended(folder, tool, expected, f"{call} {when}")
+            shutil.rmtree(folder)
+    assert disturbed > 0
+
+
+def assert_mended(folder: Path, tool: str, expected: object, where: str) -> None:
+    """What was disturbed is whole or not there, and goes through now."""
+    library = folder / "library"
+    if tool == "backup":
+        again = Library(library)
+        if not (folder / "copy").exists():
+            back_up(again, folder / "copy")
+        again.close()
+        assert not list(folder.glob(".*copying*")), where
+        restore(folder / "copy", folder / "from-copy")
+        library = folder / "from-copy"
+    if tool == "restore" and not (library / "catalog.sqlite3").exists():
+        restore(folder / "backup", library)
+    for copy in library.glob("catalog-schema-*.sqlite3"):
+        kept = Database(f"sqlite:///{copy}")
+        assert (kept.schema_revision(), kept.damage()) == ("0001", []), where
+        kept.close()
+    opened = Library(library)
+    check(opened, repair=True)
+    assert contents(opened) == expected, where
+    assert faults(opened) == {}, where
+    opened.rebuild_index()
+    assert len(list(opened.index_folder.glob("vectors-*"))) == 1, where
+    assert not list(opened.index_folder.glob("*.tmp")), where
+    opened.close()
 
 
 def contents(library: Library) -> list[tuple]:

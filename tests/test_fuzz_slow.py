@@ -22,6 +22,12 @@ import uvicorn
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    unsupported_method,
+)
 from test_api import sample
 from video_factory import write_video
 
@@ -36,6 +42,12 @@ from search.types import Query, TextPart
 pytestmark = pytest.mark.slow
 
 EXAMPLES = 40  # of each operation and kind of request
+CHECKS = (
+    response_schema_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    unsupported_method,
+)
 FILES = 1000
 LIMIT_SECONDS = 240.0
 STALL_SECONDS = 10.0
@@ -124,6 +136,7 @@ def try_operation(
             counted["dropped", 0] += 1
             return
         counted[operation.label, answer.status_code] += 1
+        case.validate_response(answer, checks=CHECKS)
         assert answer.status_code < 500, (answer.status_code, answer.text)
         if answer.status_code >= 400:
             kinds = answer.headers["content-type"]

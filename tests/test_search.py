@@ -16,6 +16,7 @@ from encoders.errors import (
 )
 from encoders.types import FrameBatch, normalise
 from search.engine import SearchEngine
+from search.faiss_index import FaissIndex
 from search.grouping import ScoredClip, group_clips
 from search.library import Library
 from search.types import Clip, ClipPart, EncodedClip, ExamplePart, Filters, Query, SpanPart, TextPart
@@ -167,6 +168,25 @@ def test_the_index_follows_the_catalog_without_being_made_anew(library):
         assert index.ids().tolist() == catalog.clip_ids(Filters()).tolist()
         late = [clip.id for clip in catalog.clips_of_video(added)]
     assert set(late) <= set(index.ids().tolist())
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "not json"])
+def test_an_index_that_was_broken_is_saved_anew_by_whoever_searches(library, damage):
+    library.save_index()
+    file = library.index_file()
+    if damage == "not json":
+        (library.index_folder / "index.json").write_text("{")
+    else:
+        file.write_bytes(file.read_bytes()[:-7] if damage == "truncated" else b"garbage")
+    again = Library(library.folder)
+    assert SearchEngine(again).search(Query((ClipPart(1),))).hits
+    again.close()
+    assert FaissIndex.verify(library.index_folder) is None
+    record = library.record()
+    saved = FaissIndex.load(library.index_folder, record.dim, record.encoder_id, record.catalog_id)
+    with library.read() as catalog:
+        assert saved.ids().tolist() == catalog.clip_ids(Filters()).tolist()
+    assert len(list(library.index_folder.glob("vectors-*"))) == 1
 
 
 @pytest.mark.parametrize("damage", ["none", "deleted", "garbage", "behind", "ahead"])

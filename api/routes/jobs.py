@@ -32,7 +32,7 @@ def ingest(body: IngestRequest, request: Request, services: ServicesOf, response
     why_not = services.roots.why_not_ingest(body.paths)
     if why_not is not None:
         raise HTTPException(403, why_not)
-    job = services.jobs.submit(body.paths, prune=body.prune)
+    job = services.jobs.submit(body.paths, prune=body.prune, patience=body.patience)
     request.scope["state"]["audit"] = {"job": job.id, "paths": len(body.paths), "prune": body.prune}
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job_document(job)
