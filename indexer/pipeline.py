@@ -38,6 +38,7 @@ from indexer.types import Damage, Length, Progress, SampledClip, SamplingOptions
 from indexer.walk import FoundFile, content_digest, find_files
 from indexer.worker import DecodeWorker, usual_memory_bytes
 from search.file_names import os_path
+from search.file_state import FileState
 from search.library import Library
 from search.types import EncodedClip, Video
 
@@ -526,7 +527,7 @@ class _Ingest:
             return True
         with self._library.read() as catalog:
             video = catalog.video_by_path(file.path)
-        if video is None or not self._is_same(video, file) or not self._is_sampled_so(video):
+        if video is None or not video.file_state.is_same(file.state) or not self._is_sampled_so(video):
             return False
         if video.status == "failed":
             return False
@@ -547,12 +548,6 @@ class _Ingest:
             return False
         with self._library.read() as catalog:
             return bool(catalog.videos_below(path))
-
-    @staticmethod
-    def _is_same(video: Video, file: FoundFile) -> bool:
-        """Whether nothing tells the file from the one that was indexed; its content may need a look else."""
-        same_inode = video.ctime_ns in (None, file.ctime_ns)
-        return video.size_bytes == file.size_bytes and video.mtime_ns == file.mtime_ns and same_inode
 
     def _is_sampled_so(self, video: Video) -> bool:
         try:
@@ -639,7 +634,7 @@ class _Ingest:
                         items.close()
                         self._put(reading, _Ended(outcome=outcome))
                         return
-            _check_unchanged(file)
+            _check_unchanged(file, reading.digest)
         except NotAVideoError as error:
             outcome = "failed" if file.looks_like_video else "ignored"
             self._put(reading, _Ended(str(error), outcome))
@@ -862,9 +857,12 @@ def _is_same_file(path: str, other: str) -> bool:
         return False
 
 
-def _check_unchanged(file: FoundFile) -> None:
-    stat = os.stat(os_path(file.path))
-    if (stat.st_size, stat.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
+def _check_unchanged(file: FoundFile, digest: str) -> None:
+    """A new name or mode of a file is a change of its inode as well: then its content is what counts."""
+    now = FileState.of(os.stat(os_path(file.path)))
+    if now.is_same(file.state):
+        return
+    if not now.is_same(replace(file.state, ctime_ns=None)) or content_digest(file.path) != digest:
         raise DamagedVideoError("the file changed while it was being read; ingest it again")
 
 

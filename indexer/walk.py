@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.file_names import is_ambiguous, os_path, stored_path
+from search.file_state import FileState
 
 # Everything that a person would call a video file. A file without such a name is tried as well;
 # the name only decides whether "not a video" is worth a word.
@@ -45,6 +46,11 @@ class FoundFile:
     looks_like_video: bool
     reason: str | None = None
     ctime_ns: int | None = None
+
+    @property
+    def state(self) -> FileState:
+        """As it was found."""
+        return FileState(self.size_bytes, self.mtime_ns, self.ctime_ns)
 
 
 def find_files(

@@ -29,6 +29,7 @@ from search.action_catalog import ActionCatalog, SegmentFilters, clips_with_acti
 from search.caption_catalog import CaptionCatalog, clips_with_words
 from search.conditions import below_condition, path_key, path_prefix_condition, recorded_conditions
 from search.file_names import stored_path
+from search.file_state import FileState
 from search.tables import (
     action_examples,
     clip_vectors,
@@ -370,12 +371,15 @@ class Catalog:
             query = query.where(videos.c.status == status)
         return self._connection.execute(query).scalar_one()
 
-    def file_states(self) -> list[tuple[int, int, int]]:
-        """Id, size in bytes and mtime in ns of every video's file, as it was indexed."""
-        query = select(videos.c.id, videos.c.size_bytes, videos.c.mtime_ns).where(
+    def file_states(self) -> dict[int, FileState]:
+        """By id the state of every video's file, as it was indexed."""
+        query = select(videos.c.id, videos.c.size_bytes, videos.c.mtime_ns, videos.c.ctime_ns).where(
             videos.c.status != "staging"
         )
-        return [(row.id, row.size_bytes, row.mtime_ns) for row in self._connection.execute(query)]
+        return {
+            row.id: FileState(row.size_bytes, row.mtime_ns, row.ctime_ns)
+            for row in self._connection.execute(query)
+        }
 
     def _videos(self, query: Select[Any]) -> list[Video]:
         rows = self._connection.execute(query.where(videos.c.status != "staging")).all()

@@ -13,6 +13,7 @@ from encoders.errors import InvalidQueryError
 from encoders.types import FrameBatch, TextReading
 from search.bands import BANDS, Band, band_of
 from search.caption_words import caption_words
+from search.file_state import FileState
 
 VideoStatus = Literal["indexed", "failed", "missing"]
 GroupBy = Literal["clip", "moment", "video"]
@@ -48,6 +49,11 @@ class Video:
     recorded_at: float | None = None
     ctime_ns: int | None = None
     timecode: str | None = None
+
+    @property
+    def file_state(self) -> FileState:
+        """That of its file when it was indexed."""
+        return FileState(self.size_bytes, self.mtime_ns, self.ctime_ns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import unicodedata
@@ -12,12 +13,15 @@ import av
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from video_factory import moving, write_video
+from PIL import Image
+from video_factory import moving, read_stamp, write_video
 
 from api.app import create_app
+from indexer.check import check
 from indexer.pipeline import IngestOptions, IngestSummary, ingest
 from indexer.types import SamplingOptions
 from search.file_names import is_ambiguous, os_path, shown_path, stored_path
+from search.file_state import FileState
 from search.library import Library
 from search.types import Filters
 
@@ -157,6 +161,75 @@ def test_a_file_replaced_under_the_same_size_and_time_is_noticed(library, tmp_pa
     path.write_bytes(other.read_bytes())
     os.utime(path, (1_700_000_000, 1_700_000_000))
     assert run(library, path).indexed == 1
+
+
+def of_equal_size(*paths: Path) -> None:
+    """A `free` box makes the files of one size and of one modification time, and keeps what they show."""
+    size = max(path.stat().st_size for path in paths) + 64
+    for path in paths:
+        rest = size - path.stat().st_size
+        path.write_bytes(path.read_bytes() + rest.to_bytes(4, "big") + b"free" + bytes(rest - 8))
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+
+
+def test_nothing_of_a_file_that_was_replaced_is_served_again(library, tmp_path):
+    """Same size, modification time and inode: frame n of the first is stamped n, of the second 200 + n."""
+    path = write_video(tmp_path / "one.mp4", moving(50, seed=1), fps=25)
+    other = write_video(tmp_path / "other.mp4", moving(50, seed=2, first=200), fps=25)
+    of_equal_size(path, other)
+    run(library, path)
+    before = path.stat()
+    with library.read() as catalog:
+        (video,) = catalog.list_videos()
+    with TestClient(create_app(library), base_url="http://localhost") as client:
+
+        def look() -> tuple[int, list[int], list[int], set[str]]:
+            still = client.get(f"/v1/frames/{video.id}", params={"t": 0.48, "size": 144})
+            numbers, etags = [], set()
+            for kind in ("preview", "cut"):
+                params = {"start_seconds": 0.48, "end_seconds": 1.0}
+                made = client.get(f"/v1/videos/{video.id}/{kind}", params=params)
+                assert made.status_code == 200, made.text
+                etags.add(made.headers["etag"])
+                with av.open(io.BytesIO(made.content)) as opened:
+                    frame = next(opened.decode(video=0)).reformat(192, 144, "rgb24")
+                    numbers.append(read_stamp(frame.to_ndarray()))
+            picture = np.asarray(Image.open(io.BytesIO(still.content)).resize((192, 144)))
+            return read_stamp(picture), numbers, etags, kept()
+
+        def kept() -> set[str]:
+            return {folder.name for folder in (library.folder / "previews" / str(video.id)).iterdir()}
+
+        def is_changed() -> bool:
+            return client.get(f"/v1/videos/{video.id}/timeline").json()["changed"]
+
+        still, numbers, etags, states = look()
+        assert (still, numbers, is_changed()) == (12, [12, 12], False)
+        with path.open("r+b") as file:
+            file.write(other.read_bytes())
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        after = path.stat()
+        assert (after.st_size, after.st_mtime_ns, after.st_ino) == (
+            before.st_size, before.st_mtime_ns, before.st_ino)  # fmt: skip
+        assert is_changed()
+        assert next(one for one in check(library).findings if one.name == "files unchanged").wrong == 1
+        assert run(library, path).indexed == 1
+        assert kept() == set() and not is_changed() and check(library).ok
+        still, numbers, new_etags, new_states = look()
+        assert (still, numbers) == (212, [212, 212])
+        assert not etags & new_etags and not states & new_states and len(new_states) == 1
+
+
+def test_a_state_of_a_file_counts_what_is_known_of_it(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    state = FileState.of(path.stat())
+    older = FileState(state.size_bytes, state.mtime_ns)
+    assert state.size_bytes == 3 and state.is_same(older) and older.is_same(state)
+    assert older.is_named(state.key) and state.is_named(state.key) and not state.is_named(older.key)
+    os.chmod(path, 0o600)
+    touched = FileState.of(path.stat())
+    assert not touched.is_same(state) and touched.is_same(older) and not state.is_named(touched.key)
 
 
 def test_a_file_that_was_only_touched_is_not_indexed_again(library, tmp_path):

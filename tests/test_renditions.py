@@ -331,7 +331,7 @@ def test_one_frame_makes_a_film_of_one_frame(worker: DecodeWorker, tmp_path: Pat
 
 # --- the cache -------------------------------------------------------------------------------------
 
-STAT = SimpleNamespace(st_size=100, st_mtime_ns=5)
+STAT = SimpleNamespace(st_size=100, st_mtime_ns=5, st_ctime_ns=7)
 WANTED = clip_preview(0.0, 2.0)
 
 
@@ -351,7 +351,7 @@ def test_a_preview_is_made_once_and_for_one_state_of_the_file(tmp_path: Path) ->
     again = PreviewCache(tmp_path, 1000).get(3, STAT, WANTED, make)  # another server
     assert again == first and len(made) == 1 and first.path.read_bytes() == b"x" * 10
     assert cache.get(3, STAT, clip_preview(0.0, 2.5), make).etag != first.etag
-    changed = cache.get(3, SimpleNamespace(st_size=100, st_mtime_ns=6), WANTED, make)
+    changed = cache.get(3, SimpleNamespace(st_size=100, st_mtime_ns=6, st_ctime_ns=7), WANTED, make)
     assert changed.etag != first.etag and len(made) == 3
     assert not first.path.exists()  # nothing of the old state stays
     assert len(filled(tmp_path)) == 1
