@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -29,15 +30,16 @@ from encoders.errors import (
     EncoderMismatchError,
     InvalidQueryError,
     NotAVideoError,
+    NotFoundError,
 )
 from encoders.kinetics_weights import resolve_classifier
 from encoders.weights import CLASSIFIER_PREFIXES
 from indexer.backbone import THRESHOLD, BackboneWatch, window_hint
 from indexer.previews import sweep_previews
 from indexer.types import Damage, Length, Progress, SampledClip, SamplingOptions, VideoInfo, stored_sampling
-from indexer.walk import FoundFile, content_digest, find_files
+from indexer.walk import FoundFile, content_digest, find_files, is_below
 from indexer.worker import DecodeWorker, usual_memory_bytes
-from search.file_names import os_path
+from search.file_names import has_other_names, is_same_file, os_path
 from search.file_state import FileState
 from search.library import Library
 from search.types import EncodedClip, Video
@@ -466,6 +468,7 @@ class _Ingest:
         self._on_change = on_change
         self._moved_from: dict[str, str] = {}
         self._newly_missing: set[int] = set()
+        self._ids_by_size_and_time: dict[tuple[int, int], list[int]] | None = None
         self._summary = IngestSummary()
         self._started = time.monotonic()
         self._files_total = 0
@@ -527,6 +530,8 @@ class _Ingest:
             return True
         with self._library.read() as catalog:
             video = catalog.video_by_path(file.path)
+        if video is None:
+            video = self._by_another_name(file)
         if video is None or not video.file_state.is_same(file.state) or not self._is_sampled_so(video):
             return False
         if video.status == "failed":
@@ -541,6 +546,29 @@ class _Ingest:
         self._summary.unchanged += 1
         self._files_done += 1
         return True
+
+    def _by_another_name(self, file: FoundFile) -> Video | None:
+        """The video of a file that the catalog knows by another of its names, which leads to it still."""
+        if not has_other_names(file.path):
+            return None
+        if self._ids_by_size_and_time is None:
+            self._ids_by_size_and_time = {}
+            with self._library.read() as catalog:
+                for video_id, state in catalog.file_states().items():
+                    key = (state.size_bytes, state.mtime_ns)
+                    self._ids_by_size_and_time.setdefault(key, []).append(video_id)
+        with self._library.read() as catalog:
+            for video_id in self._ids_by_size_and_time.get((file.size_bytes, file.mtime_ns), ()):
+                with suppress(NotFoundError):  # removed a moment ago
+                    video = catalog.video(video_id)
+                    if self._keeps_its_name(video, file):
+                        return video
+        return None
+
+    def _keeps_its_name(self, video: Video, file: FoundFile) -> bool:
+        """Whether a video's name leads to a file that was found by another, and may be read by its own."""
+        roots = self._options.roots
+        return is_same_file(video.path, file.path) and (roots is None or is_below(video.path, roots))
 
     def _is_known_and_gone(self, path: str) -> bool:
         """Whether a path that was given has vanished: then it is missing, which is no failure."""
@@ -643,8 +671,12 @@ class _Ingest:
         else:
             self._put(reading, _Ended())
 
-    def _settle_by_digest(self, file: FoundFile, digest: str) -> str | None:
-        """Whether this content is known: "unchanged" (touched), "back", "moved", or None."""
+    def _settle_by_digest(self, reading: _Reading) -> str | None:
+        """Whether this content is known: "unchanged" (touched), "back", "moved", or None.
+
+        A file that the catalog knows by another name that still leads to it keeps that one.
+        """
+        file, digest = reading.file, reading.digest
         with self._library.write() as catalog:
             at_path = catalog.video_by_path(file.path)
             seen = {"size_bytes": file.size_bytes, "mtime_ns": file.mtime_ns, "ctime_ns": file.ctime_ns}
@@ -652,18 +684,22 @@ class _Ingest:
                 catalog.update_video(at_path.id, status="indexed", error=_damage(at_path), **seen)
                 return "back" if at_path.status == "missing" else "unchanged"
             for video in catalog.videos_by_digest(digest):
-                # One file under two names is one video: by its new name, as if it had been moved.
-                if not (_is_gone(video.path) or _is_same_file(video.path, file.path)):
+                stays = self._keeps_its_name(video, file)
+                if not (stays or _is_gone(video.path) or is_same_file(video.path, file.path)):
                     continue
+                path = video.path if stays else file.path
                 if not self._is_sampled_so(video):
-                    if at_path is None:  # moved, and to be read anew: what it was goes when that is done
-                        catalog.update_video(video.id, path=file.path, status="indexed", error=None)
+                    if at_path is None:  # to be read anew: what it was goes when that is done
+                        catalog.update_video(video.id, path=path, status="indexed", error=None)
+                        reading.file = replace(file, path=path)
                         return None
                     continue
-                if at_path is not None:
+                if at_path is not None and at_path.id != video.id:
                     self._summary.examples_gone.update(catalog.actions.examples_of_videos([at_path.id]))
                     catalog.remove_videos([at_path.id])
-                catalog.update_video(video.id, path=file.path, status="indexed", error=_damage(video), **seen)
+                catalog.update_video(video.id, path=path, status="indexed", error=_damage(video), **seen)
+                if stays:
+                    return "back" if video.status == "missing" else "unchanged"
                 self._moved_from[file.path] = video.path
                 return "moved"
         return None
@@ -674,7 +710,7 @@ class _Ingest:
         """Handles one message; returns how many files it ended."""
         if isinstance(message, VideoInfo):
             reading.info = message
-            reading.verdict.put(self._settle_by_digest(reading.file, reading.digest))
+            reading.verdict.put(self._settle_by_digest(reading))
         elif isinstance(message, Progress):
             self._advance(reading, message.time_seconds)
         elif isinstance(message, Damage):
@@ -847,14 +883,6 @@ def _is_gone(path: str) -> bool:
     except OSError:
         pass
     return False
-
-
-def _is_same_file(path: str, other: str) -> bool:
-    """Whether two paths, by links of either kind, are two names of one file."""
-    try:
-        return path != other and os.path.samefile(os_path(path), os_path(other))
-    except OSError:
-        return False
 
 
 def _check_unchanged(file: FoundFile, digest: str) -> None:

@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from encoders.errors import InvalidQueryError, LibraryError, NotFoundError
 from search.action_catalog import ActionCatalog, SegmentFilters, clips_with_action
 from search.caption_catalog import CaptionCatalog, clips_with_words
 from search.conditions import below_condition, path_key, path_prefix_condition, recorded_conditions
-from search.file_names import stored_path
+from search.file_names import catalogued_prefix, stored_path
 from search.file_state import FileState
 from search.tables import (
     action_examples,
@@ -348,6 +348,11 @@ class Catalog:
         """The video at this path, and those in the folder of that name."""
         return self._videos(_video_select().where(below_condition(stored_path(path))))
 
+    def knows_below(self, prefix: str) -> bool:
+        """Whether any video passes a filter by this path. Raises InvalidQueryError where none ever can."""
+        wanted = (path_prefix_condition(prefix), videos.c.status != "staging")
+        return self._connection.execute(select(videos.c.id).where(*wanted).limit(1)).first() is not None
+
     def paths(self) -> Iterator[str]:
         """The path of every video, streamed."""
         query = select(videos.c.path).where(videos.c.status != "staging")
@@ -416,6 +421,8 @@ class Catalog:
     def _conditions(self, filters: Filters) -> list[ColumnElement[bool]]:
         if filters.caption is not None:
             self.captions.check_any()
+        if filters.path_prefix is not None:
+            filters = replace(filters, path_prefix=catalogued_prefix(self, filters.path_prefix))
         return _filter_conditions(filters)
 
     def clips(self, clip_ids: Sequence[int]) -> dict[int, Clip]:

@@ -125,6 +125,65 @@ def test_a_file_is_found_by_each_of_its_names(library, indexer, tmp_path):
     assert len(json.loads(ran.out)["hits"]) == 1
 
 
+def test_a_file_keeps_its_name_where_it_is_found_by_another(library, indexer, tmp_path):
+    archive, others = tmp_path / "archive", tmp_path / "others"
+    archive.mkdir(), others.mkdir()
+    path = film(archive / "one.mp4")
+    run(library, archive)
+    os.link(path, others / "hard.mp4")
+    (others / "soft.mp4").symlink_to(path)
+    (tmp_path / "link").symlink_to(archive)
+    names = [others / "hard.mp4", others / "soft.mp4", tmp_path / "link", archive]
+    for name in [*names, *names]:  # the second time nothing is read
+        summary = run(library, name)
+        assert (summary.unchanged, summary.moved, summary.indexed, summary.missing) == (1, 0, 0, 0)
+        assert listed(indexer, library) == [str(path)]
+    path.unlink()
+    assert run(library, archive).missing == 1
+    assert run(library, others / "hard.mp4").moved == 1
+    assert listed(indexer, library) == [str(others / "hard.mp4")]
+
+
+def test_a_file_found_by_another_name_is_read_anew_by_its_own(library, indexer, tmp_path):
+    path = film(tmp_path / "one.mp4")
+    run(library, path)
+    os.link(path, tmp_path / "other.mp4")
+    sampling = SamplingOptions.from_json(library.record().sampling).changed(fps=4.0)
+    assert ingest(library, [str(tmp_path / "other.mp4")], IngestOptions(sampling=sampling)).indexed == 1
+    assert listed(indexer, library) == [str(path)]
+
+
+def test_filters_follow_links_as_look_ups_do(library, indexer, tmp_path):
+    archive, others = tmp_path / "archive", tmp_path / "others"
+    archive.mkdir(), others.mkdir()
+    path = film(archive / "one.mp4", seed=1)
+    film(archive / "two.mp4", seed=2)
+    run(library, archive)
+    os.link(path, others / "hard.mp4")
+    (others / "soft.mp4").symlink_to(path)
+    (tmp_path / "link").symlink_to(archive)
+    wanted = {
+        others / "hard.mp4": {"one"},
+        others / "soft.mp4": {"one"},
+        tmp_path / "link": {"one", "two"},
+        f"{tmp_path}/link/": {"one", "two"},
+        f"{tmp_path}/link/o*": {"one"},
+        tmp_path / "link" / "two.mp4": {"two"},
+        others: set(),
+        tmp_path / "nowhere": set(),
+        f"{others}/*": set(),
+    }
+    with TestClient(create_app(library), base_url="http://localhost") as client:
+        for prefix, names in wanted.items():
+            ran = indexer("search", "a person", "--json", "--path-prefix", prefix, library=library.folder)
+            assert {Path(hit["path"]).stem for hit in json.loads(ran.out)["hits"]} == names, prefix
+            found = client.get("/v1/clips", params={"path_prefix": str(prefix)}).json()
+            assert {Path(clip["path"]).stem for clip in found["clips"]} == names, prefix
+            body = {"query": [{"text": "a person"}], "filters": {"path_prefix": str(prefix)}}
+            hits = client.post("/v1/search", json=body).json()["hits"]
+            assert {Path(hit["path"]).stem for hit in hits} == names, prefix
+
+
 def test_swapped_names_are_noticed(library, tmp_path):
     one, two = film(tmp_path / "one.mp4", seed=1), film(tmp_path / "two.mp4", seed=2)
     size = max(one.stat().st_size, two.stat().st_size) + 64

@@ -296,8 +296,8 @@ def test_links_made_later_double_nothing(library, tmp_path):
     assert run(library, archive).indexed == 0
     with library.read() as catalog:
         assert [video.path for video in catalog.list_videos(limit=10)] == [
-            str(archive / "b" / "far.mp4"),
-            str(archive / "near.mp4"),
+            str(archive / "out" / "far.mp4"),
+            str(archive / "sub" / "near.mp4"),
         ]
 
 
