@@ -23,7 +23,7 @@ _TAGS = (
 # Exif's "2019:05:03 23:30:00", RIFF's "Fri May 03 23:30:00 2019".
 _EXIF = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T](\d\d:\d\d:\d\d.*)")
 _RIFF_FORMAT = "%a %b %d %H:%M:%S %Y"
-_TIMECODE = re.compile(r"\s*(\d\d):(\d\d):(\d\d)([:;.])(\d\d)\s*")
+_TIMECODE = re.compile(r"\s*(\d\d):(\d\d):(\d\d)([:;.])(\d{2,3})\s*")
 
 
 def recorded_seconds(tags: Iterable[Mapping[str, str]], now_seconds: float) -> float | None:
@@ -63,11 +63,15 @@ def _seconds(text: str) -> float | None:
 def first_timecode(tags: Iterable[Mapping[str, str]]) -> str | None:
     """The first time code of some tags (SMPTE 12M): "hh:mm:ss:ff", or "hh:mm:ss;ff" where frames are dropped.
 
+    Above 100 frames per second they have three digits.
+
     Args:
-        tags: Of the picture's stream, of the other streams, of the file.
+        tags: Of the picture's stream, of the other streams, of the file; names in any case, as Matroska
+            shouts them.
     """
     for one in tags:
-        found = _TIMECODE.fullmatch(one.get("timecode", ""))
+        text = next((value for name, value in one.items() if name.lower() == "timecode"), "")
+        found = _TIMECODE.fullmatch(text)
         if found and int(found[1]) < 24 and int(found[2]) < 60 and int(found[3]) < 60:
             return f"{found[1]}:{found[2]}:{found[3]}{':' if found[4] == ':' else ';'}{found[5]}"
     return None

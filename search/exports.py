@@ -230,7 +230,7 @@ def _otio_clip(segment: Segment, video: Video, origin_seconds: float) -> dict[st
     rate = _rate(video)
     first, length = _frames(segment, rate, origin_seconds)
     available = max(first + length, math.ceil((video.duration_seconds or 0.0) * rate))
-    start = round(_start_frame(video, _nominal(rate)) * max(1, round(rate / _nominal(rate))))
+    start = _start_frame(video, max(1, round(rate)))
     span = _otio_range(start + first, length, rate)
     metadata = {
         "reelseek": {
@@ -317,7 +317,10 @@ def _start_frame(video: Video, fps: int) -> int:
     """The number of a file's first frame, counted from midnight at a whole rate."""
     if video.timecode is None:
         return 0
-    if (own := _nominal(_rate(video))) == fps:
+    own = _nominal(_rate(video))
+    if len(re.split("[:;]", video.timecode)[-1]) > 2:  # above 100, where not every second one is counted
+        own = max(1, round(_rate(video)))
+    if own == fps:
         drops = _drops_frames(video, fps)
         return _count_frames(video.timecode if drops else video.timecode.replace(";", ":"), fps)
     return round(Fraction(_count_frames(video.timecode.replace(";", ":"), own) * fps, own))

@@ -29,7 +29,8 @@ class Video:
         recorded_at: When its container says that it was recorded, in seconds since 1970; where that says
             nothing, or nonsense, when the file was last changed.
         ctime_ns: When the file's inode last changed; None where it was indexed before that was kept.
-        timecode: Of the first frame, as editors count: "01:00:00;00"; None for a file that has none.
+        timecode: Of the first frame, as editors count: "01:00:00;00", above 100 frames per second perhaps
+            with three digits of frames; None for a file that has none.
     """
 
     id: int

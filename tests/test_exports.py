@@ -320,6 +320,15 @@ def test_editors_find_a_place_by_the_time_code_of_the_file(fps, timecode, second
     assert clip.source_range.start_time == otio.opentime.from_timecode(second, rate)
 
 
+def test_a_time_code_of_three_digits_counts_every_frame():
+    """Frame 29 of 120 after 10 s: frame 1,229, which a list at 60 has as the 614th or 615th."""
+    video = make_video(fps=120.0, timecode="00:00:10:029")
+    (clip,) = read_otio("".join(to_otio([make_segment()], [video]))).find_clips()
+    assert clip.media_reference.available_range.start_time == otio.opentime.RationalTime(1229, 120)
+    assert clip.source_range.start_time == otio.opentime.RationalTime(1229 + 120, 120)
+    assert to_edl([make_segment()], [video]).splitlines()[3].split()[4] in ("00:00:11:14", "00:00:11:15")
+
+
 def test_edl_of_files_that_drop_frames_and_others():
     drop, other = make_video(1, fps=30000 / 1001, timecode="01:00:00;00"), make_video(2, fps=30000 / 1001)
     lines = to_edl([make_segment(1), make_segment(2), make_segment(3, 2)], [drop, other]).splitlines()

@@ -303,7 +303,14 @@ def test_a_file_that_was_only_touched_is_not_indexed_again(library, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "rate", "timecode"),
-    [("drop.mov", "30000/1001", "01:00:00;00"), ("plain.mov", "25", "10:00:00:00"), ("none.mov", "25", None)],
+    [
+        ("drop.mov", "30000/1001", "01:00:00;00"),
+        ("plain.mov", "25", "10:00:00:00"),
+        ("none.mov", "25", None),
+        ("fast.mov", "120", "00:00:10:029"),
+        ("stream.mkv", "25", "04:00:00:12"),
+        ("file.mkv", "25", "04:00:00:12"),
+    ],
 )
 def test_the_time_code_of_a_file_comes_to_the_editor(library, tmp_path, indexer, name, rate, timecode):
     path = tmp_path / name
@@ -313,7 +320,7 @@ def test_the_time_code_of_a_file_comes_to_the_editor(library, tmp_path, indexer,
         stream = output.add_stream("libx264", rate=Fraction(rate))
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         if timecode:
-            stream.metadata["timecode"] = timecode
+            (output if name == "file.mkv" else stream).metadata["timecode"] = timecode
         for picture in moving(30, seed=1):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             output.mux(stream.encode(frame.reformat(64, 48, "yuv420p")))
