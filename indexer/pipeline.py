@@ -799,6 +799,7 @@ class _Ingest:
                 sampling=self._sampling.to_json(),
                 recorded_at=info.recorded_at,
                 timecode=info.timecode,
+                recorded_offset_seconds=info.recorded_offset_seconds,
                 error=reading.damage,
             )
             # In the same transaction: a video is never seen with its clips and without its actions.

@@ -78,6 +78,8 @@ videos = Table(
     Column("ctime_ns", BigInteger),
     # Of the file's first frame, as editors count: "01:00:00;00", with a semicolon for drop-frame.
     Column("timecode", Text),
+    # How far the clock where it was recorded was ahead of UTC. NULL: not known.
+    Column("recorded_offset_seconds", Integer),
     sqlite_autoincrement=True,
 )
 # A video being ingested has a row of its own beside the one that it will replace.

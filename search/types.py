@@ -13,6 +13,7 @@ from encoders.errors import InvalidQueryError
 from encoders.types import FrameBatch, TextReading
 from search.bands import BANDS, Band, band_of
 from search.caption_words import caption_words
+from search.dates import RecordedBound, is_later
 from search.file_state import FileState
 
 VideoStatus = Literal["indexed", "failed", "missing"]
@@ -31,6 +32,8 @@ class Video:
         ctime_ns: When the file's inode last changed; None where it was indexed before that was kept.
         timecode: Of the first frame, as editors count: "01:00:00;00", above 100 frames per second perhaps
             with three digits of frames; None for a file that has none.
+        recorded_offset_seconds: How far the clock was ahead of UTC where it was recorded; None where that
+            is not known.
     """
 
     id: int
@@ -50,6 +53,7 @@ class Video:
     recorded_at: float | None = None
     ctime_ns: int | None = None
     timecode: str | None = None
+    recorded_offset_seconds: int | None = None
 
     @property
     def file_state(self) -> FileState:
@@ -196,9 +200,9 @@ class Query:
             )
 
 
-def check_recorded(after: float | None, before: float | None) -> None:
+def check_recorded(after: RecordedBound | None, before: RecordedBound | None) -> None:
     """Raises InvalidQueryError where nothing can lie between two bounds on when a video was recorded."""
-    if after is not None and before is not None and after > before:
+    if after is not None and before is not None and is_later(after, before):
         raise InvalidQueryError(
             "nothing was recorded both after and before: the first date must not be later than the second"
         )
@@ -215,7 +219,7 @@ class Filters:
         action: What is done in the clip, as people say it; the heads' names for it are looked up.
         min_confidence: 0..1, that it is done; None leaves it to the threshold of each head.
         recorded_after, recorded_before: Bounds on when the video was recorded, inclusive, in seconds since
-            1970; `search/dates.py` reads them out of what people write.
+            1970, or on the clock of where it was; `search/dates.py` reads them out of what people write.
         caption: Words that one caption of the clip must hold, all of them, whatever their case and order.
     """
 
@@ -225,8 +229,8 @@ class Filters:
     video_ids: tuple[int, ...] | None = None
     action: str | None = None
     min_confidence: float | None = None
-    recorded_after: float | None = None
-    recorded_before: float | None = None
+    recorded_after: RecordedBound | None = None
+    recorded_before: RecordedBound | None = None
     caption: str | None = None
 
     def __post_init__(self) -> None:
