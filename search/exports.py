@@ -229,7 +229,7 @@ def _label(segment: Segment) -> str:
 def _otio_clip(segment: Segment, video: Video, origin_seconds: float) -> dict[str, Any]:
     rate = _rate(video)
     first, length = _frames(segment, rate, origin_seconds)
-    available = max(first + length, math.ceil((video.duration_seconds or 0.0) * rate))
+    available = max(first + length, round((video.duration_seconds or 0.0) * rate))
     start = _start_frame(video, max(1, round(rate)))
     span = _otio_range(start + first, length, rate)
     metadata = {

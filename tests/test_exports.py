@@ -320,6 +320,14 @@ def test_editors_find_a_place_by_the_time_code_of_the_file(fps, timecode, second
     assert clip.source_range.start_time == otio.opentime.from_timecode(second, rate)
 
 
+@pytest.mark.parametrize("fps", [24000 / 1001, 25.0, 30000 / 1001, 50.0, 60000 / 1001])
+@pytest.mark.parametrize("count", [60, 61, 120, 9001, 215_784])
+def test_otio_makes_as_many_frames_available_as_there_are(fps, count):
+    video = make_video(fps=fps, duration=count / fps)
+    (clip,) = read_otio("".join(to_otio([make_segment(start=0.1, end=0.5)], [video]))).find_clips()
+    assert clip.media_reference.available_range.duration.value == count
+
+
 def test_a_time_code_of_three_digits_counts_every_frame():
     """Frame 29 of 120 after 10 s: frame 1,229, which a list at 60 has as the 614th or 615th."""
     video = make_video(fps=120.0, timecode="00:00:10:029")
