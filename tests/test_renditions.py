@@ -241,6 +241,28 @@ def test_a_clip_preview_is_short_silent_and_small(worker: DecodeWorker, tmp_path
     assert is_indexed_in_front(target)
 
 
+@pytest.mark.parametrize("make", [clip_preview, span_preview])
+@pytest.mark.parametrize("start", [1.228, 1.201, 1.235, 1.24, 1.25])
+def test_a_preview_leaves_no_frame_out_where_there_are_fewer_than_it_may_show(
+    worker: DecodeWorker, film: Path, tmp_path: Path, start: float, make: Any
+) -> None:
+    """At 25 fps frame n comes on screen at n / 25: the one there at the start may be about to go."""
+    target, end = tmp_path / "preview.mp4", start + 0.8
+    worker.render(str(film), str(target), make(start, end))
+    with av.open(str(target)) as opened:
+        found = [
+            (
+                float(frame.pts * frame.time_base),
+                read_stamp(frame.reformat(WIDTH, HEIGHT, "rgb24").to_ndarray()),
+            )
+            for frame in opened.decode(video=0)
+        ]
+    first = math.floor(start * 25 + 1e-6)
+    wanted = [(max(0.0, n / 25 - start), n) for n in range(first, math.ceil(end * 25 - 1e-6))]
+    assert [number for _, number in found] == [number for _, number in wanted]
+    assert [time for time, _ in found] == pytest.approx([time for time, _ in wanted], abs=0.001)
+
+
 def test_what_cannot_be_made_small_enough_is_said(worker: DecodeWorker, film: Path, tmp_path: Path) -> None:
     rendition = replace(clip_preview(0, 2), most_bytes=500)
     with pytest.raises(DecodeError, match="smaller than 500 bytes"):
