@@ -39,7 +39,7 @@ from indexer.previews import sweep_previews
 from indexer.types import Damage, Length, Progress, SampledClip, SamplingOptions, VideoInfo, stored_sampling
 from indexer.walk import FoundFile, content_digest, find_files, is_below
 from indexer.worker import DecodeWorker, usual_memory_bytes
-from search.file_names import has_other_names, is_same_file, os_path
+from search.file_names import has_other_names, is_same_file, os_path, stored_path
 from search.file_state import FileState
 from search.library import Library
 from search.types import EncodedClip, Video
@@ -67,6 +67,8 @@ class IngestOptions:
         workers: Worker programs; None means one for every two cores.
         stall_seconds: How long a decoder may make no progress.
         roots: Resolved folders below which every file must lie, its links resolved; None for no limit.
+        says_ignored: Whether a file that is given by itself and is no video counts as failed, whatever its
+            name; below folders nobody misses one that is not called like a video.
     """
 
     sampling: SamplingOptions | None = None
@@ -78,6 +80,7 @@ class IngestOptions:
     workers: int | None = None
     stall_seconds: float = 60.0
     roots: tuple[str, ...] | None = None
+    says_ignored: bool = True
 
 
 @dataclass(slots=True)
@@ -468,6 +471,7 @@ class _Ingest:
         self._on_change = on_change
         self._moved_from: dict[str, str] = {}
         self._newly_missing: set[int] = set()
+        self._given: set[str] = set()
         self._ids_by_size_and_time: dict[tuple[int, int], list[int]] | None = None
         self._summary = IngestSummary()
         self._started = time.monotonic()
@@ -482,6 +486,8 @@ class _Ingest:
     def run(self, paths: Sequence[str]) -> IngestSummary:
         """Does all of it."""
         self._report(None, "looking for videos")
+        if self._options.says_ignored:
+            self._given = {stored_path(os.path.abspath(os_path(os.fspath(path)))) for path in paths}
         found = list(self._until_stopped(find_files(paths, self._options.roots)))
         self._files_total = len(found)
         if not self._should_stop():
@@ -664,7 +670,8 @@ class _Ingest:
                         return
             _check_unchanged(file, reading.digest)
         except NotAVideoError as error:
-            outcome = "failed" if file.looks_like_video else "ignored"
+            others = "refused" if file.path in self._given else "ignored"
+            outcome = "failed" if file.looks_like_video else others
             self._put(reading, _Ended(str(error), outcome))
         except (DecodeError, OSError) as error:
             self._put(reading, _Ended(_reason(error), "failed"))
@@ -776,6 +783,10 @@ class _Ingest:
             self._on_change(Change("moved", path, from_path=self._moved_from.pop(path, None)))
         elif ended.outcome == "ignored":
             self._summary.ignored += 1
+        elif ended.outcome == "refused":  # no video, nor called like one: nothing to catalogue
+            reason = ended.reason or "no video"
+            self._summary.failed.append((reading.file.path, reason))
+            self._on_change(Change("failed", reading.file.path, reason=reason))
         else:
             self._fail(reading.file, ended.reason or "no reason was given")
 
