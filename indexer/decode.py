@@ -540,6 +540,7 @@ class VideoDecoder:
             start_seconds=self._clock.time_of(first.pts, first.dts) or 0.0,
             recorded_at=recorded_at,
             recorded_offset_seconds=offset_seconds,
+            base_fps=_sane(self._stream.base_rate, _MAX_FPS),
             timecode=first_timecode(
                 one.metadata for one in (self._stream, *self._container.streams, self._container)
             ),

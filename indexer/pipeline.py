@@ -806,6 +806,7 @@ class _Ingest:
                 width=info.width,
                 height=info.height,
                 average_fps=info.average_fps,
+                base_fps=info.base_fps,
                 codec=info.codec,
                 sampling=self._sampling.to_json(),
                 recorded_at=info.recorded_at,

@@ -34,6 +34,8 @@ class Video:
             with three digits of frames; None for a file that has none.
         recorded_offset_seconds: How far the clock was ahead of UTC where it was recorded; None where that
             is not known.
+        base_fps: The lowest rate of which all frames' times are whole numbers, as far as the container tells;
+            above `average_fps` where frames do not come evenly. None where it does not tell.
     """
 
     id: int
@@ -54,6 +56,7 @@ class Video:
     ctime_ns: int | None = None
     timecode: str | None = None
     recorded_offset_seconds: int | None = None
+    base_fps: float | None = None
 
     @property
     def file_state(self) -> FileState:

@@ -7,6 +7,7 @@ import json
 import os
 import unicodedata
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -314,8 +315,6 @@ def test_a_file_that_was_only_touched_is_not_indexed_again(library, tmp_path):
 )
 def test_the_time_code_of_a_file_comes_to_the_editor(library, tmp_path, indexer, name, rate, timecode):
     path = tmp_path / name
-    from fractions import Fraction
-
     with av.open(str(path), "w") as output:
         stream = output.add_stream("libx264", rate=Fraction(rate))
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -328,3 +327,18 @@ def test_the_time_code_of_a_file_comes_to_the_editor(library, tmp_path, indexer,
     run(library, path)
     (video,) = json.loads(indexer("videos", "--json", library=library.folder).out)["videos"]
     assert video["timecode"] == timecode
+
+
+def test_footage_that_comes_unevenly_is_counted_in_its_finest_step(library, tmp_path, indexer):
+    """Frames at whole 25ths of a second, most of them a second or more apart."""
+    places = [0, 1, 2, 30, 31, 32, 33, 80, 120, 121, 150, 200, 230, 231, 233, 260, 300, 301, 340, 375]
+    path = write_video(
+        tmp_path / "screen.mp4",
+        moving(len(places)),
+        times=[place / 25 for place in places],
+        tick=Fraction(1, 12800),
+    )
+    run(library, path)
+    with library.read() as catalog:
+        (video,) = catalog.list_videos()
+    assert video.average_fps is not None and video.average_fps < 3 and video.base_fps == 25.0

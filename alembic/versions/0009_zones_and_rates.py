@@ -1,4 +1,4 @@
-"""In which zone a video was recorded.
+"""In which zone a video was recorded, and the step of its frames.
 
 Revision ID: 0009
 Revises: 0007
@@ -15,7 +15,9 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("videos", sa.Column("recorded_offset_seconds", sa.Integer))
+    op.add_column("videos", sa.Column("base_fps", sa.Double))
 
 
 def downgrade() -> None:
-    op.drop_column("videos", "recorded_offset_seconds")
+    for name in ("base_fps", "recorded_offset_seconds"):
+        op.drop_column("videos", name)
