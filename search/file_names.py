@@ -35,6 +35,11 @@ def is_ambiguous(path: str) -> bool:
     return any(ord(character) in _AS_OPENED for character in path)
 
 
+def as_replaced(path: str) -> str:
+    """An ambiguous path of the disk for people: U+FFFD stands for what the catalog would take for a byte."""
+    return path.translate(dict.fromkeys(_AS_OPENED, "\N{REPLACEMENT CHARACTER}"))
+
+
 def shown_path(path: str) -> str:
     r"""A path for people: bytes that are no UTF-8 as \xNN."""
     return os_path(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -104,6 +104,22 @@ def test_a_name_that_is_no_utf8_is_indexed_shown_and_served(library, indexer, tm
     assert ran.code == 0 and listed(indexer, library) == []
 
 
+def test_what_is_shown_of_a_name_is_no_other_name(library, indexer, tmp_path):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    names = {"new\nline.mp4": "new\\nline.mp4", r"new\nline.mp4": r"new\\nline.mp4"}
+    for number, name in enumerate(names):
+        film(folder / name, seed=number)
+    film(folder / "\U000fdc80private.mp4", seed=5)
+    ran = indexer("ingest", folder, "--device", "cpu", library=library.folder)
+    assert ran.code == 1 and "2 indexed, 0 unchanged, 1 failed" in ran.err
+    (line,) = [line for line in ran.err.splitlines() if "failed" in line and "private.mp4" in line]
+    assert "\\x80" not in line and "/\N{REPLACEMENT CHARACTER}private.mp4: " in line and "U+FDC80" in line
+    ran = indexer("videos", library=library.folder)
+    shown = [line.rpartition("/")[2] for line in ran.out.splitlines() if ".mp4" in line]
+    assert sorted(shown) == sorted(names.values())
+
+
 @pytest.mark.parametrize("path", ["/a/b.mp4", "/ä/\U0010ffff.mp4", "/caf\udce9\udc80\udcff", "/\U0001f3ac"])
 def test_stored_names_lead_back(path):
     assert not is_ambiguous(path)
