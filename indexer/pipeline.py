@@ -384,7 +384,7 @@ def ingest(
 ) -> IngestSummary:
     """Brings the library up to date with files and folders.
 
-    Files known by path, size and modification time are left alone; known content at a new path
+    Files known by path, size and times of change are left alone; known content at a new path
     is a move; changed files replace what they were; vanished ones are marked missing. Killed at
     any moment, the next call completes the work.
 
@@ -527,7 +527,7 @@ class _Ingest:
                         self._newly_missing.add(video.id)
 
     def _is_settled(self, file: FoundFile) -> bool:
-        """Whether nothing has to be read, going by path, size and modification time."""
+        """Whether nothing has to be read, going by path, size and times of change."""
         if file.reason is not None:
             # A folder that cannot be read, a name that is no text: nothing to catalogue.
             self._files_done += 1
