@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.file_names import as_replaced, is_ambiguous, os_path, stored_path
+from search.file_names import is_ambiguous, os_path, spelled_out, stored_path
 from search.file_state import FileState
 
 # Everything that a person would call a video file. A file without such a name is tried as well;
@@ -155,7 +155,7 @@ def _walk(
             if is_ambiguous(path):
                 if looks_like_video(path):
                     reason = "the name holds private characters (U+FDC80 and after): rename it"
-                    yield _failure(as_replaced(path), reason)
+                    yield _failure(spelled_out(path), reason)
                 continue
             yield FoundFile(
                 stored_path(path),

@@ -35,9 +35,9 @@ def is_ambiguous(path: str) -> bool:
     return any(ord(character) in _AS_OPENED for character in path)
 
 
-def as_replaced(path: str) -> str:
-    """An ambiguous path of the disk for people: U+FFFD stands for what the catalog would take for a byte."""
-    return path.translate(dict.fromkeys(_AS_OPENED, "\N{REPLACEMENT CHARACTER}"))
+def spelled_out(path: str) -> str:
+    """An ambiguous path of the disk for people: "<U+FDC80>" for what the catalog would take for a byte."""
+    return path.translate({code: f"<U+{code:X}>" for code in _AS_OPENED})
 
 
 def shown_path(path: str) -> str:

@@ -114,7 +114,7 @@ def test_what_is_shown_of_a_name_is_no_other_name(library, indexer, tmp_path):
     ran = indexer("ingest", folder, "--device", "cpu", library=library.folder)
     assert ran.code == 1 and "2 indexed, 0 unchanged, 1 failed" in ran.err
     (line,) = [line for line in ran.err.splitlines() if "failed" in line and "private.mp4" in line]
-    assert "\\x80" not in line and "/\N{REPLACEMENT CHARACTER}private.mp4: " in line and "U+FDC80" in line
+    assert "\\x80" not in line and "/<U+FDC80>private.mp4: " in line
     ran = indexer("videos", library=library.folder)
     shown = [line.rpartition("/")[2] for line in ran.out.splitlines() if ".mp4" in line]
     assert sorted(shown) == sorted(names.values())
