@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from encoders.action_names import normalise_action
 from search.actions import FoundSegments
 from search.catalog import Catalog
+from search.dates import RecordedBound
 from search.library import Library
 from search.types import Segment
 
@@ -27,8 +28,8 @@ class Wanted:
     min_duration_seconds: float | None = None
     path_prefix: str | None = None
     video_id: int | None = None
-    recorded_after: float | None = None
-    recorded_before: float | None = None
+    recorded_after: RecordedBound | None = None
+    recorded_before: RecordedBound | None = None
 
     def digest(self) -> str:
         """What tells these filters from others, 16 hex digits. Raises InvalidQueryError for no name."""

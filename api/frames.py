@@ -14,6 +14,7 @@ from api import roots
 from api.workers import Workers
 from encoders.errors import NotFoundError
 from search.file_names import os_path
+from search.file_state import FileState
 from search.types import Video
 
 # For one frame: a long file without an index is decoded from its start.
@@ -25,8 +26,7 @@ STALL_SECONDS = 20.0
 class _Key:
     video_id: int
     path: str
-    size_bytes: int
-    mtime_ns: int
+    state: FileState
     time_seconds: float
     size: int
 
@@ -53,8 +53,7 @@ class FrameReader:
             NotFoundError: The file is not there now, or shows nothing at this time.
             DecodeError: It cannot be decoded.
         """
-        stat = stat_file(video)
-        key = _Key(video.id, video.path, stat.st_size, stat.st_mtime_ns, time_seconds, size)
+        key = _Key(video.id, video.path, FileState.of(stat_file(video)), time_seconds, size)
         found = self._cached(key)
         if found is not None:
             return found

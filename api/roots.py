@@ -11,6 +11,7 @@ from pathlib import Path
 from encoders.errors import NotFoundError, ReelseekError
 from indexer.walk import is_below
 from search.file_names import os_path
+from search.file_state import FileState
 from search.types import Video
 
 
@@ -66,7 +67,7 @@ class Roots:
 
         With folders configured, that is one that does not lie below them, or no longer does. Without, on a
         server that is not open, a path that leads elsewhere by a symbolic link counts only while its file is
-        the one that was indexed, by size and time: it may have been put there since.
+        the one that was indexed, by size and times: it may have been put there since.
 
         Args:
             video: In the catalog.
@@ -86,8 +87,7 @@ class Roots:
                 f"--root), or has become a link that leads out of them; its key frames are still at "
                 f"/v1/videos/{video.id}/key-frames"
             )
-        same = (stat.st_size, stat.st_mtime_ns) == (video.size_bytes, video.mtime_ns)
-        if real_path != os_path(video.path) and not same:
+        if real_path != os_path(video.path) and not video.file_state.is_same(FileState.of(stat)):
             raise NotFoundError(
                 f"the path of video {video.id} is a link to another file than the one that was indexed; "
                 "index it again, or start the server with --root"

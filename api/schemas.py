@@ -61,7 +61,8 @@ RecordedAfter = Annotated[
     Field(
         max_length=64,
         description="Only videos recorded at this moment or later: an ISO 8601 day or date-time. Without an "
-        "offset, it is in the server's time zone.",
+        "offset, it is on the clock of where the video was recorded, or in the server's time zone where that "
+        "is not known.",
     ),
 ]
 RecordedBefore = Annotated[
@@ -444,7 +445,8 @@ class VideoAnswer(StrictAnswer):
     digest: str | None
     clips: int
     recorded_at: str | None = Field(
-        description="ISO 8601, UTC: as the container says, else when the file was last changed."
+        description="ISO 8601, as the container says, in the zone where it was recorded if it says that too, "
+        "else in UTC; of others when the file was last changed."
     )
     timecode: str | None = Field(
         description="Of the first frame, hh:mm:ss:ff, or hh:mm:ss;ff where frames are dropped; null for none."

@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from encoders.encoder import POOLINGS
@@ -15,6 +15,7 @@ from indexer.types import SamplingOptions
 from indexer.walk import content_digest
 from search import repairs
 from search.file_names import os_path
+from search.file_state import FileState
 from search.findings import EXAMPLES, Finding, finding
 from search.library import Library
 from search.types import Video
@@ -205,7 +206,7 @@ def _files(library: Library, say: Callable[[str], None] | None, share: float) ->
             if video.status == "indexed":
                 missing.append(video)
             continue
-        if (stat.st_size, stat.st_mtime_ns) != (video.size_bytes, video.mtime_ns):
+        if _has_changed(video, FileState.of(stat)):
             changed.append(video)
             continue
         if video.status == "missing":
@@ -232,7 +233,8 @@ def _files(library: Library, say: Callable[[str], None] | None, share: float) ->
         "files unchanged",
         looked_at,
         changed,
-        "another size or time of change than when they were indexed: `indexer ingest` brings them up to date",
+        "another size, time of change or content than when they were indexed: `indexer ingest` brings them "
+        "up to date",
         None,
     )
     if say is not None:
@@ -244,6 +246,13 @@ def _files(library: Library, say: Callable[[str], None] | None, share: float) ->
             "ingest; if nobody changed it, the disk did",
             lambda: repairs.queue_videos(library, [video.id for video in rotten]),
         )
+
+
+def _has_changed(video: Video, now: FileState) -> bool:
+    """Whether a file is another: where only its inode changed (a new name, a new mode), its content says."""
+    if now.is_same(video.file_state):
+        return False
+    return not now.is_same(replace(video.file_state, ctime_ns=None)) or _differs(video)
 
 
 def _differs(video: Video) -> bool:

@@ -36,7 +36,7 @@ from indexer.cli_options import (
     JsonOption,
     LibraryOption,
     absolute,
-    catalogued_prefix,
+    absolute_prefix,
     open_library,
     print_json,
     settings,
@@ -333,7 +333,7 @@ def search(
             parts += _examples(opened, image or [], clip or [])
             query = Query(tuple(parts))
             filters = Filters(
-                path_prefix=catalogued_prefix(opened, path_prefix),
+                path_prefix=absolute_prefix(path_prefix),
                 min_duration_seconds=min_duration,
                 action=action,
                 min_confidence=min_confidence,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.file_names import os_path, stored_path
+from search.file_names import stored_path
 
 if TYPE_CHECKING:
     from indexer.settings import Settings
@@ -79,20 +79,9 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
 
-def catalogued_prefix(library: Library, prefix: str | None) -> str | None:
-    """A filter's path as the catalog has it; a relative one counts from here.
-
-    A link to a folder is the folder, where nothing was catalogued by the link's own name.
-    """
-    if prefix is None:
-        return None
-    found = absolute(prefix)
-    real = stored_path(os.path.realpath(os_path(found)))
-    if real != found and not found.endswith("*"):
-        with library.read() as catalog:
-            if not catalog.videos_below(found):
-                return real
-    return found
+def absolute_prefix(prefix: str | None) -> str | None:
+    """A filter's path, if any; a relative one counts from here."""
+    return None if prefix is None else absolute(prefix)
 
 
 def absolute(path: str) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.file_names import os_path
+from search.file_state import FileState
 
 _STEP_BACK_SECONDS = 0.1
 _STEP_BACK_UNSURE_SECONDS = 1.0  # where decoding times are derived, or the format does not let clocks restart
@@ -230,7 +231,7 @@ _maps_lock = threading.Lock()
 def remembered_map(path: str, stream: int, make: Callable[[], ClockMap]) -> ClockMap:
     """The map of a stream of a file in this state, made once in this program."""
     state = os.stat(os_path(path))
-    key = (os.path.abspath(path), stream, state.st_size, state.st_mtime_ns, state.st_ino)
+    key = (os.path.abspath(path), stream, FileState.of(state), state.st_ino)
     with _maps_lock:
         if key in _maps:
             _maps.move_to_end(key)

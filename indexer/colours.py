@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.matrices import Unmix, unmixer
 from indexer.tone import is_hdr, needs_mapping, to_sdr
 
 AREA, BICUBIC, ACCURATE_ROUNDING = 0x20, 0x4, 0x40000  # swscale's flags
 LIMITED, FULL = 1, 2
 BT709, BT601, BT2020 = 1, 5, 9  # swscale's colour matrices; AVFrame.colorspace uses the same
-_MATRICES = {1: BT709, 4: 4, 5: BT601, 6: BT601, 7: 7, 9: BT2020, 10: BT2020}
+_MATRICES = {1: BT709, 4: 4, 5: BT601, 6: BT601, 7: 7, 9: BT2020}
+_MATRICES_OF_THE_SCALER = frozenset({*_MATRICES, 0, 2})
 
 
 def matrix_of(picture: Any) -> int:
@@ -28,6 +30,14 @@ def matrix_of(picture: Any) -> int:
     if is_hdr(transfer_of(picture)):
         return BT2020
     return BT709 if picture.width >= 1280 or picture.height > 576 else BT601
+
+
+def unmixer_of(picture: Any) -> Unmix | None:
+    """What makes R'G'B' of its samples where the scaler cannot; None for all usual pictures."""
+    matrix = int(picture.colorspace)
+    if matrix in _MATRICES_OF_THE_SCALER or picture.format.is_rgb or picture.format.has_palette:
+        return None
+    return unmixer(matrix, transfer_of(picture))
 
 
 def transfer_of(picture: Any) -> int:
@@ -45,7 +55,7 @@ def is_full_range(picture: Any) -> bool:
 
 def is_plain(picture: Any) -> bool:
     """Whether the samples are what is to be seen: opaque, of standard range and gamut."""
-    return not (_has_alpha(picture.format) or _is_mapped(picture))
+    return not (_has_alpha(picture.format) or _is_mapped(picture) or unmixer_of(picture))
 
 
 def pixels(picture: Any, reformatter: Any, width: int, height: int, interpolation: int) -> NDArray[np.uint8]:
@@ -61,6 +71,12 @@ def pixels(picture: Any, reformatter: Any, width: int, height: int, interpolatio
         uint8 (height, width, 3), RGB.
     """
     alpha, deep = _has_alpha(picture.format), _is_mapped(picture)
+    unmix = unmixer_of(picture)
+    if unmix is not None:
+        signal = _unmixed(picture, reformatter, width, height, interpolation, unmix)
+        if deep:
+            return to_sdr(signal, transfer_of(picture), int(picture.color_primaries))
+        return np.rint(signal / 257.0).astype(np.uint8)
     scaled = reformatter.reformat(
         picture,
         width=width,
@@ -79,6 +95,31 @@ def pixels(picture: Any, reformatter: Any, width: int, height: int, interpolatio
         return colour
     opacity = scaled[:, :, 3].astype(np.float32) * np.float32(1.0 / np.iinfo(scaled.dtype).max)
     return np.rint(colour * opacity[:, :, None]).astype(np.uint8)
+
+
+def _unmixed(
+    picture: Any, reformatter: Any, width: int, height: int, interpolation: int, unmix: Unmix
+) -> NDArray[np.uint16]:
+    """R'G'B' in full range, uint16 (H, W, 3); alpha, which no such codec here has, is left out."""
+    colour_range = FULL if is_full_range(picture) else LIMITED
+    scaled = reformatter.reformat(
+        picture,
+        width=width,
+        height=height,
+        format="yuv444p16le",
+        src_colorspace=BT709,  # to the same: nothing but the size and the depth changes
+        dst_colorspace=BT709,
+        src_color_range=colour_range,
+        dst_color_range=colour_range,
+        interpolation=interpolation,
+        threads=1,
+    )
+    planes = scaled.to_ndarray(channel_last=True).astype(np.float64) / 256.0
+    if colour_range == FULL:
+        planes = (planes - (0.0, 128.0, 128.0)) / (65535 / 256)
+    else:
+        planes = (planes - (16.0, 128.0, 128.0)) / (219.0, 224.0, 224.0)
+    return np.rint(np.clip(unmix(planes), 0.0, 1.0) * 65535.0).astype(np.uint16)
 
 
 def as_plain(picture: Any, reformatter: Any, width: int, height: int, interpolation: int) -> Any:

@@ -47,7 +47,7 @@ from indexer.film_stream import choose_film, film_streams, name_others
 from indexer.frame import DecodedFrame, Fields, Orientation, PictureGeometry
 from indexer.limits import WorkerLimits
 from indexer.pictures import Cropper, Deinterlacer, alpha_codec, as_video, still_picture
-from indexer.recorded import first_timecode, recorded_seconds
+from indexer.recorded import first_timecode, recorded_moment
 from indexer.types import VideoInfo
 from search.file_names import os_path
 
@@ -528,6 +528,8 @@ class VideoDecoder:
         geometry = PictureGeometry(_sane_aspect(float(aspect or 1.0)), orientation, VideoReformatter, {})
         width, height = geometry.display_size(first.width, first.height)
         animation = animation_in(self.path)
+        dated = (self._container.metadata, self._stream.metadata)
+        recorded_at, offset_seconds = recorded_moment(dated, time.time())
         self.info = VideoInfo(
             duration_seconds=self._declared_seconds(),
             width=width,
@@ -536,7 +538,9 @@ class VideoDecoder:
             codec=animation or self._codec.codec.canonical_name,
             container=animation or self._container.format.name,
             start_seconds=self._clock.time_of(first.pts, first.dts) or 0.0,
-            recorded_at=recorded_seconds((self._container.metadata, self._stream.metadata), time.time()),
+            recorded_at=recorded_at,
+            recorded_offset_seconds=offset_seconds,
+            base_fps=_sane(self._stream.base_rate, _MAX_FPS),
             timecode=first_timecode(
                 one.metadata for one in (self._stream, *self._container.streams, self._container)
             ),

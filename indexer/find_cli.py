@@ -18,7 +18,7 @@ from indexer.cli_options import (
     DeviceOption,
     JsonOption,
     LibraryOption,
-    catalogued_prefix,
+    absolute_prefix,
     open_library,
     print_json,
 )
@@ -79,7 +79,7 @@ def find(
             opened.actions.find,
             action,
             min_duration_seconds=min_duration,
-            path_prefix=catalogued_prefix(opened, path_prefix),
+            path_prefix=absolute_prefix(path_prefix),
             recorded_after=recorded_bound(after, is_end=False),
             recorded_before=recorded_bound(before, is_end=True),
         )

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -29,6 +30,7 @@ from encoders.errors import (
     EncoderMismatchError,
     InvalidQueryError,
     NotAVideoError,
+    NotFoundError,
 )
 from encoders.kinetics_weights import resolve_classifier
 from encoders.weights import CLASSIFIER_PREFIXES
@@ -36,9 +38,10 @@ from indexer.backbone import THRESHOLD, BackboneWatch, window_hint
 from indexer.cost import TOOK_TOO_LONG, Patience
 from indexer.previews import sweep_previews
 from indexer.types import Damage, Length, Progress, SampledClip, SamplingOptions, VideoInfo, stored_sampling
-from indexer.walk import FoundFile, content_digest, find_files
+from indexer.walk import FoundFile, content_digest, find_files, is_below
 from indexer.worker import DecodeWorker, usual_memory_bytes
-from search.file_names import os_path
+from search.file_names import has_other_names, is_same_file, os_path, stored_path
+from search.file_state import FileState
 from search.library import Library
 from search.types import EncodedClip, Video
 
@@ -66,6 +69,8 @@ class IngestOptions:
         stall_seconds: How long a decoder may make no progress.
         patience: Of the processor time that a file may usually take, this many times.
         roots: Resolved folders below which every file must lie, its links resolved; None for no limit.
+        says_ignored: Whether a file that is given by itself and is no video counts as failed, whatever its
+            name; below folders nobody misses one that is not called like a video.
     """
 
     sampling: SamplingOptions | None = None
@@ -78,6 +83,7 @@ class IngestOptions:
     stall_seconds: float = 60.0
     patience: float = 1.0
     roots: tuple[str, ...] | None = None
+    says_ignored: bool = True
 
 
 @dataclass(slots=True)
@@ -381,7 +387,7 @@ def ingest(
 ) -> IngestSummary:
     """Brings the library up to date with files and folders.
 
-    Files known by path, size and modification time are left alone; known content at a new path
+    Files known by path, size and times of change are left alone; known content at a new path
     is a move; changed files replace what they were; vanished ones are marked missing. Killed at
     any moment, the next call completes the work.
 
@@ -468,6 +474,8 @@ class _Ingest:
         self._on_change = on_change
         self._moved_from: dict[str, str] = {}
         self._newly_missing: set[int] = set()
+        self._given: set[str] = set()
+        self._ids_by_size_and_time: dict[tuple[int, int], list[int]] | None = None
         self._summary = IngestSummary()
         self._started = time.monotonic()
         self._files_total = 0
@@ -482,6 +490,8 @@ class _Ingest:
     def run(self, paths: Sequence[str]) -> IngestSummary:
         """Does all of it."""
         self._report(None, "looking for videos")
+        if self._options.says_ignored:
+            self._given = {stored_path(os.path.abspath(os_path(os.fspath(path)))) for path in paths}
         found = list(self._until_stopped(find_files(paths, self._options.roots)))
         self._files_total = len(found)
         if not self._should_stop():
@@ -521,7 +531,7 @@ class _Ingest:
                         self._newly_missing.add(video.id)
 
     def _is_settled(self, file: FoundFile) -> bool:
-        """Whether nothing has to be read, going by path, size and modification time."""
+        """Whether nothing has to be read, going by path, size and times of change."""
         if file.reason is not None:
             # A folder that cannot be read, a name that is no text: nothing to catalogue.
             self._files_done += 1
@@ -530,7 +540,9 @@ class _Ingest:
             return True
         with self._library.read() as catalog:
             video = catalog.video_by_path(file.path)
-        if video is None or not self._is_same(video, file):
+        if video is None:
+            video = self._by_another_name(file)
+        if video is None or not video.file_state.is_same(file.state):
             return False
         if video.status == "failed" and _took_too_long(video) and self._options.patience <= 1:
             self._summary.failed.append((file.path, video.error or ""))
@@ -549,18 +561,35 @@ class _Ingest:
         self._files_done += 1
         return True
 
+    def _by_another_name(self, file: FoundFile) -> Video | None:
+        """The video of a file that the catalog knows by another of its names, which leads to it still."""
+        if not has_other_names(file.path):
+            return None
+        if self._ids_by_size_and_time is None:
+            self._ids_by_size_and_time = {}
+            with self._library.read() as catalog:
+                for video_id, state in catalog.file_states().items():
+                    key = (state.size_bytes, state.mtime_ns)
+                    self._ids_by_size_and_time.setdefault(key, []).append(video_id)
+        with self._library.read() as catalog:
+            for video_id in self._ids_by_size_and_time.get((file.size_bytes, file.mtime_ns), ()):
+                with suppress(NotFoundError):  # removed a moment ago
+                    video = catalog.video(video_id)
+                    if self._keeps_its_name(video, file):
+                        return video
+        return None
+
+    def _keeps_its_name(self, video: Video, file: FoundFile) -> bool:
+        """Whether a video's name leads to a file that was found by another, and may be read by its own."""
+        roots = self._options.roots
+        return is_same_file(video.path, file.path) and (roots is None or is_below(video.path, roots))
+
     def _is_known_and_gone(self, path: str) -> bool:
         """Whether a path that was given has vanished: then it is missing, which is no failure."""
         if not _is_gone(path):
             return False
         with self._library.read() as catalog:
             return bool(catalog.videos_below(path))
-
-    @staticmethod
-    def _is_same(video: Video, file: FoundFile) -> bool:
-        """Whether nothing tells the file from the one that was indexed; its content may need a look else."""
-        same_inode = video.ctime_ns in (None, file.ctime_ns)
-        return video.size_bytes == file.size_bytes and video.mtime_ns == file.mtime_ns and same_inode
 
     def _is_sampled_so(self, video: Video) -> bool:
         try:
@@ -652,9 +681,10 @@ class _Ingest:
                         items.close()
                         self._put(reading, _Ended(outcome=outcome))
                         return
-            _check_unchanged(file)
+            _check_unchanged(file, reading.digest)
         except NotAVideoError as error:
-            outcome = "failed" if file.looks_like_video else "ignored"
+            others = "refused" if file.path in self._given else "ignored"
+            outcome = "failed" if file.looks_like_video else others
             self._put(reading, _Ended(str(error), outcome))
         except (DecodeError, OSError) as error:
             items.close()
@@ -664,8 +694,12 @@ class _Ingest:
         finally:
             self._patience.learn(spent.cpu_seconds, spent.time_seconds)
 
-    def _settle_by_digest(self, file: FoundFile, digest: str) -> str | None:
-        """Whether this content is known: "unchanged" (touched), "back", "moved", or None."""
+    def _settle_by_digest(self, reading: _Reading) -> str | None:
+        """Whether this content is known: "unchanged" (touched), "back", "moved", or None.
+
+        A file that the catalog knows by another name that still leads to it keeps that one.
+        """
+        file, digest = reading.file, reading.digest
         with self._library.write() as catalog:
             at_path = catalog.video_by_path(file.path)
             seen = {"size_bytes": file.size_bytes, "mtime_ns": file.mtime_ns, "ctime_ns": file.ctime_ns}
@@ -673,18 +707,22 @@ class _Ingest:
                 catalog.update_video(at_path.id, status="indexed", error=_damage(at_path), **seen)
                 return "back" if at_path.status == "missing" else "unchanged"
             for video in catalog.videos_by_digest(digest):
-                # One file under two names is one video: by its new name, as if it had been moved.
-                if not (_is_gone(video.path) or _is_same_file(video.path, file.path)):
+                stays = self._keeps_its_name(video, file)
+                if not (stays or _is_gone(video.path) or is_same_file(video.path, file.path)):
                     continue
+                path = video.path if stays else file.path
                 if not self._is_sampled_so(video):
-                    if at_path is None:  # moved, and to be read anew: what it was goes when that is done
-                        catalog.update_video(video.id, path=file.path, status="indexed", error=None)
+                    if at_path is None:  # to be read anew: what it was goes when that is done
+                        catalog.update_video(video.id, path=path, status="indexed", error=None)
+                        reading.file = replace(file, path=path)
                         return None
                     continue
-                if at_path is not None:
+                if at_path is not None and at_path.id != video.id:
                     self._summary.examples_gone.update(catalog.actions.examples_of_videos([at_path.id]))
                     catalog.remove_videos([at_path.id])
-                catalog.update_video(video.id, path=file.path, status="indexed", error=_damage(video), **seen)
+                catalog.update_video(video.id, path=path, status="indexed", error=_damage(video), **seen)
+                if stays:
+                    return "back" if video.status == "missing" else "unchanged"
                 self._moved_from[file.path] = video.path
                 return "moved"
         return None
@@ -695,7 +733,7 @@ class _Ingest:
         """Handles one message; returns how many files it ended."""
         if isinstance(message, VideoInfo):
             reading.info = message
-            reading.verdict.put(self._settle_by_digest(reading.file, reading.digest))
+            reading.verdict.put(self._settle_by_digest(reading))
         elif isinstance(message, Progress):
             self._advance(reading, message.time_seconds)
         elif isinstance(message, Damage):
@@ -761,6 +799,10 @@ class _Ingest:
             self._on_change(Change("moved", path, from_path=self._moved_from.pop(path, None)))
         elif ended.outcome == "ignored":
             self._summary.ignored += 1
+        elif ended.outcome == "refused":  # no video, nor called like one: nothing to catalogue
+            reason = ended.reason or "no video"
+            self._summary.failed.append((reading.file.path, reason))
+            self._on_change(Change("failed", reading.file.path, reason=reason))
         else:
             self._fail(reading.file, ended.reason or "no reason was given")
 
@@ -780,10 +822,12 @@ class _Ingest:
                 width=info.width,
                 height=info.height,
                 average_fps=info.average_fps,
+                base_fps=info.base_fps,
                 codec=info.codec,
                 sampling=self._sampling.to_json(),
                 recorded_at=info.recorded_at,
                 timecode=info.timecode,
+                recorded_offset_seconds=info.recorded_offset_seconds,
                 error=reading.damage,
             )
             # In the same transaction: a video is never seen with its clips and without its actions.
@@ -875,17 +919,12 @@ def _is_gone(path: str) -> bool:
     return False
 
 
-def _is_same_file(path: str, other: str) -> bool:
-    """Whether two paths, by links of either kind, are two names of one file."""
-    try:
-        return path != other and os.path.samefile(os_path(path), os_path(other))
-    except OSError:
-        return False
-
-
-def _check_unchanged(file: FoundFile) -> None:
-    stat = os.stat(os_path(file.path))
-    if (stat.st_size, stat.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
+def _check_unchanged(file: FoundFile, digest: str) -> None:
+    """A new name or mode of a file is a change of its inode as well: then its content is what counts."""
+    now = FileState.of(os.stat(os_path(file.path)))
+    if now.is_same(file.state):
+        return
+    if not now.is_same(replace(file.state, ctime_ns=None)) or content_digest(file.path) != digest:
         raise DamagedVideoError("the file changed while it was being read; ingest it again")
 
 

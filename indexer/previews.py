@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from encoders.errors import LibraryError, ReelseekError
 from encoders.whole_files import make_private_folder
 from indexer.renditions import Rendition
+from search.file_state import FileState
 
 if TYPE_CHECKING:
     from search.library import Library
@@ -84,7 +85,7 @@ class PreviewCache:
         Raises:
             LibraryError: The folder cannot be written to.
         """
-        state = f"{stat.st_size:x}-{stat.st_mtime_ns:x}"
+        state = FileState.of(stat).key
         name = hashlib.sha256(repr(rendition).encode()).hexdigest()[:24]
         path = self.folder / str(video_id) / state / f"{name}.{rendition.kind}"
         preview = Preview(path, f'"{state}-{name}"')
@@ -161,13 +162,13 @@ def sweep_previews(library: Library) -> None:
         return
     with library.read() as catalog:
         states = catalog.file_states()
-    known = {str(video_id): f"{size:x}-{mtime:x}" for video_id, size, mtime in states}
+    known = {str(video_id): state for video_id, state in states.items()}
     for folder in found:
         if folder.name not in known:
             shutil.rmtree(folder, ignore_errors=True)
             continue
         for state in _folders(folder):
-            if state.name != known[folder.name]:
+            if not known[folder.name].is_named(state.name):
                 shutil.rmtree(state, ignore_errors=True)
 
 

@@ -113,7 +113,8 @@ def frames_between(
             break
         begins = max(frame.pts_seconds, start_seconds)
         until = min(end_seconds, frame.pts_seconds + decoder.shown_seconds(frame))
-        if held is not None and begins - held[1] < step:
+        # By when they come on screen, not by the part that is shown: the first may be about to go.
+        if held is not None and frame.pts_seconds - held[0].pts_seconds < step:
             continue
         if held is not None and begins - held[1] >= _SAME_SECONDS:
             yield held[0], held[1], begins

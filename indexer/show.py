@@ -37,11 +37,16 @@ def _stderr() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-def printable(name: str) -> str:
-    """A path as one line: control characters (a newline in a name) and bytes of no text are shown escaped."""
+def printable(text: str) -> str:
+    """A text as one line: control characters and, in names of files, bytes of no text are shown escaped."""
     return "".join(
-        character if character.isprintable() else repr(character)[1:-1] for character in shown_path(name)
+        character if character.isprintable() else repr(character)[1:-1] for character in shown_path(text)
     )
+
+
+def printable_path(path: str) -> str:
+    r"""A path as one line, and only one path: a newline in a name is \n, a backslash is two."""
+    return printable(path.replace("\\", "\\\\"))
 
 
 def short_path(path: str) -> str:
@@ -146,7 +151,9 @@ def ingest_summary(summary: IngestSummary) -> None:
     console = _stderr()
     for what, files in (("[yellow]note[/]", summary.damaged), ("[red]failed[/]", summary.failed)):
         for path, reason in files:
-            console.print(f"{what} {escape(printable(path))}: {escape(printable(reason))}", soft_wrap=True)
+            console.print(
+                f"{what} {escape(printable_path(path))}: {escape(printable(reason))}", soft_wrap=True
+            )
     parts = [f"{summary.indexed} indexed", f"{summary.unchanged} unchanged"]
     for count, name in (
         (summary.moved, "moved"),
@@ -211,7 +218,7 @@ def search_result(result: SearchResult) -> None:
             *([_action_names(hit)] if with_actions else []),
             *([_pieces(hit)] if with_pieces else []),
             *([escape(printable(hit.caption or ""))] if with_captions else []),
-            escape(printable(short_path(hit.path))),
+            escape(printable_path(short_path(hit.path))),
             style=style,
         )
     console.print(table)
@@ -303,7 +310,7 @@ def segments(found: Iterable[Segment], total: int, *, is_narrowed: bool = False)
             f"{clock(segment.start_seconds)}-{clock(segment.end_seconds)}",
             escape(printable(segment.action)),
             escape(segment.head),
-            escape(printable(short_path(segment.path))),
+            escape(printable_path(short_path(segment.path))),
         )
     console.print(table)
     console.print(f"[dim]{counted(total, 'segment')}[/]")
@@ -368,7 +375,7 @@ def suggestions(document: dict[str, Any]) -> None:
             str(row["clip_id"]),
             f"{row['confidence']:.2f}",
             f"{clock(row['start_seconds'])}-{clock(row['end_seconds'])}",
-            escape(printable(short_path(row["path"]))),
+            escape(printable_path(short_path(row["path"]))),
         )
     console.print(table)
     console.print(f'[dim]indexer actions confirm CLIP "{escape(document["action"])}", or reject[/]')
@@ -455,7 +462,7 @@ def library_status(document: dict[str, Any], failed: Sequence[Video]) -> None:
     console.print(table)
     for video in failed[:SHOWN_FAILURES]:
         console.print(
-            f"[red]failed[/] {escape(printable(video.path))}: {escape(printable(video.error or ''))}",
+            f"[red]failed[/] {escape(printable_path(video.path))}: {escape(printable(video.error or ''))}",
             soft_wrap=True,
         )
 
@@ -468,7 +475,7 @@ def videos(found: Sequence[Video]) -> None:
         lasting = clock(video.duration_seconds) if video.duration_seconds is not None else "-"
         why = f"  [red]{escape(printable(video.error))}[/]" if video.error else ""
         console.print(
-            f"{video.id:7d}  {video.status:8s}  {lasting:>9}  {escape(printable(video.path))}{why}",
+            f"{video.id:7d}  {video.status:8s}  {lasting:>9}  {escape(printable_path(video.path))}{why}",
             soft_wrap=True,
         )
 

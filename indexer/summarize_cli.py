@@ -238,7 +238,7 @@ def show_summary(found: VideoSummary) -> None:
     share = found.shown_seconds / whole if whole > 0 else 1.0
     console.print(
         f"{show.counted(len(found.frames), 'key frame')} of "
-        f"{escape(show.printable(show.short_path(found.video.path)))}, {found.shown_seconds:.1f} of "
+        f"{escape(show.printable_path(show.short_path(found.video.path)))}, {found.shown_seconds:.1f} of "
         f"{whole:.1f} s ({share:.0%}), by {found.by}",
         style="dim",
         soft_wrap=True,

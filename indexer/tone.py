@@ -92,6 +92,13 @@ def hlg_to_scene(signal: Any) -> NDArray[np.float64]:
     return np.where(value <= 0.5, value**2 / 3.0, (np.exp((value - c) / a) + b) / 12.0)
 
 
+def scene_to_hlg(light: Any) -> NDArray[np.float64]:
+    """The inverse of `hlg_to_scene`."""
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    value = np.clip(np.asarray(light, np.float64), 0.0, 1.0)
+    return np.where(value <= 1 / 12, np.sqrt(3.0 * value), a * np.log(np.maximum(12.0 * value - b, 1e-9)) + c)
+
+
 def compress(nits: Any, peak_nits: float, target_nits: float = _WHITE_NITS) -> NDArray[np.float64]:
     """The EETF of BT.2390 (section 5.4.1, black at 0): light of a bright screen for one less bright.
 

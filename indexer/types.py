@@ -29,6 +29,8 @@ class VideoInfo:
         recorded_at: When it was recorded, in seconds since 1970; None where the container does not say.
         timecode: Of the first frame, "01:00:00:00", with a semicolon before the frames where it drops frames
             (SMPTE 12M); None where the container has none.
+        recorded_offset_seconds: How far the clock there was ahead of UTC; None where that is not known.
+        base_fps: The lowest rate of which all frames' times are whole numbers; None where unknown.
     """
 
     duration_seconds: float | None
@@ -40,6 +42,8 @@ class VideoInfo:
     start_seconds: float
     recorded_at: float | None = None
     timecode: str | None = None
+    recorded_offset_seconds: int | None = None
+    base_fps: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

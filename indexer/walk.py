@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.file_names import is_ambiguous, os_path, stored_path
+from search.file_names import is_ambiguous, os_path, spelled_out, stored_path
+from search.file_state import FileState
 
 # Everything that a person would call a video file. A file without such a name is tried as well;
 # the name only decides whether "not a video" is worth a word.
@@ -45,6 +46,11 @@ class FoundFile:
     looks_like_video: bool
     reason: str | None = None
     ctime_ns: int | None = None
+
+    @property
+    def state(self) -> FileState:
+        """As it was found."""
+        return FileState(self.size_bytes, self.mtime_ns, self.ctime_ns)
 
 
 def find_files(
@@ -148,7 +154,8 @@ def _walk(
             seen.add(identity)
             if is_ambiguous(path):
                 if looks_like_video(path):
-                    yield _failure(path, "the name holds private characters (U+FDC80 and after): rename it")
+                    reason = "the name holds private characters (U+FDC80 and after): rename it"
+                    yield _failure(spelled_out(path), reason)
                 continue
             yield FoundFile(
                 stored_path(path),

@@ -364,6 +364,7 @@ class Watcher:
         options = replace(self._options.ingest, sampling=None, encoder=None, actions=None, pooling=None)
         if not self._known:
             options = self._options.ingest
+        options = replace(options, says_ignored=False)  # what it gives by itself nobody asked for by name
         try:
             ingest(
                 self._library,

@@ -71,9 +71,9 @@ def watch(
 
 
 def _print(change: Change) -> None:
-    line = f"{change.kind} {show.printable(change.path)}"
+    line = f"{change.kind} {show.printable_path(change.path)}"
     if change.from_path is not None:
-        line = f"{change.kind} {show.printable(change.from_path)} -> {show.printable(change.path)}"
+        line = f"{change.kind} {show.printable_path(change.from_path)} -> {show.printable_path(change.path)}"
     if change.clips is not None:
         line += f" ({show.counted(change.clips, 'clip')})"
     if change.reason is not None:

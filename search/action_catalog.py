@@ -27,6 +27,7 @@ from sqlalchemy import (
 from encoders.errors import NotFoundError
 from encoders.heads import ActionSpan, FeatureTrack
 from search.conditions import larger, path_prefix_condition, recorded_conditions, smaller
+from search.dates import RecordedBound
 from search.tables import (
     action_examples,
     checksum,
@@ -130,8 +131,8 @@ class SegmentFilters:
     min_duration_seconds: float | None = None
     path_prefix: str | None = None
     video_id: int | None = None
-    recorded_after: float | None = None
-    recorded_before: float | None = None
+    recorded_after: RecordedBound | None = None
+    recorded_before: RecordedBound | None = None
 
 
 class ActionCatalog:

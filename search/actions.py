@@ -29,7 +29,9 @@ from search.action_catalog import (
 )
 from search.carried_heads import carried_report, check_taught
 from search.corrections import clip_example, keep_correction, span_example
+from search.dates import RecordedBound
 from search.examples import check_sides
+from search.file_names import catalogued_prefix
 from search.kept_examples import describe_examples
 from search.tagging import Tagger, read_head, renamed
 from search.teaching import teach
@@ -106,8 +108,8 @@ class Actions:
         min_duration_seconds: float | None = None,
         path_prefix: str | None = None,
         video_id: int | None = None,
-        recorded_after: float | None = None,
-        recorded_before: float | None = None,
+        recorded_after: RecordedBound | None = None,
+        recorded_before: RecordedBound | None = None,
     ) -> FoundSegments:
         """What an action is called here, ready for `count` and `segments`.
 
@@ -118,6 +120,9 @@ class Actions:
         check_bounds(min_confidence, min_duration_seconds)
         check_recorded(recorded_after, recorded_before)
         match = self.match(action)
+        if path_prefix is not None:
+            with self._library.read() as catalog:
+                path_prefix = catalogued_prefix(catalog, path_prefix)
         filters = SegmentFilters(
             match.names,
             min_confidence,

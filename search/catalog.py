@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,8 @@ from encoders.errors import InvalidQueryError, LibraryError, NotFoundError
 from search.action_catalog import ActionCatalog, SegmentFilters, clips_with_action
 from search.caption_catalog import CaptionCatalog, clips_with_words
 from search.conditions import below_condition, path_key, path_prefix_condition, recorded_conditions
-from search.file_names import stored_path
+from search.file_names import catalogued_prefix, stored_path
+from search.file_state import FileState
 from search.tables import (
     action_examples,
     checksum,
@@ -349,6 +350,11 @@ class Catalog:
         """The video at this path, and those in the folder of that name."""
         return self._videos(_video_select().where(below_condition(stored_path(path))))
 
+    def knows_below(self, prefix: str) -> bool:
+        """Whether any video passes a filter by this path. Raises InvalidQueryError where none ever can."""
+        wanted = (path_prefix_condition(prefix), videos.c.status != "staging")
+        return self._connection.execute(select(videos.c.id).where(*wanted).limit(1)).first() is not None
+
     def paths(self) -> Iterator[str]:
         """The path of every video, streamed."""
         query = select(videos.c.path).where(videos.c.status != "staging")
@@ -372,12 +378,15 @@ class Catalog:
             query = query.where(videos.c.status == status)
         return self._connection.execute(query).scalar_one()
 
-    def file_states(self) -> list[tuple[int, int, int]]:
-        """Id, size in bytes and mtime in ns of every video's file, as it was indexed."""
-        query = select(videos.c.id, videos.c.size_bytes, videos.c.mtime_ns).where(
+    def file_states(self) -> dict[int, FileState]:
+        """By id the state of every video's file, as it was indexed."""
+        query = select(videos.c.id, videos.c.size_bytes, videos.c.mtime_ns, videos.c.ctime_ns).where(
             videos.c.status != "staging"
         )
-        return [(row.id, row.size_bytes, row.mtime_ns) for row in self._connection.execute(query)]
+        return {
+            row.id: FileState(row.size_bytes, row.mtime_ns, row.ctime_ns)
+            for row in self._connection.execute(query)
+        }
 
     def _videos(self, query: Select[Any]) -> list[Video]:
         rows = self._connection.execute(query.where(videos.c.status != "staging")).all()
@@ -414,6 +423,8 @@ class Catalog:
     def _conditions(self, filters: Filters) -> list[ColumnElement[bool]]:
         if filters.caption is not None:
             self.captions.check_any()
+        if filters.path_prefix is not None:
+            filters = replace(filters, path_prefix=catalogued_prefix(self, filters.path_prefix))
         return _filter_conditions(filters)
 
     def clips(self, clip_ids: Sequence[int]) -> dict[int, Clip]:

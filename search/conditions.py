@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
+from operator import ge, le
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, or_
 
 from encoders.errors import InvalidQueryError
+from search.dates import RecordedBound, WallTime
 from search.file_names import stored_path
 from search.tables import videos
 
 ANY_ENDING = "*"
+DAY_SECONDS = 86_400.0
 
 
 def path_key(path: str) -> str:
@@ -55,10 +60,24 @@ def _starts_with(text: str) -> ColumnElement[bool]:
     return and_(videos.c.path_key >= text, videos.c.path_key < stem[:-1] + chr(following))
 
 
-def recorded_conditions(after: float | None, before: float | None) -> list[ColumnElement[bool]]:
-    """Videos that were recorded between two moments, both inclusive, in seconds since 1970."""
-    bounds = ((after, videos.c.recorded_at.__ge__), (before, videos.c.recorded_at.__le__))
-    return [compare(bound) for bound, compare in bounds if bound is not None]
+def recorded_conditions(
+    after: RecordedBound | None, before: RecordedBound | None
+) -> list[ColumnElement[bool]]:
+    """Videos that were recorded between two bounds, both inclusive."""
+    bounds = ((after, ge, -1), (before, le, 1))
+    return [_recorded(bound, compare, sign) for bound, compare, sign in bounds if bound is not None]
+
+
+def _recorded(
+    bound: RecordedBound, compare: Callable[[Any, float], ColumnElement[bool]], sign: int
+) -> ColumnElement[bool]:
+    moment, offset = videos.c.recorded_at, videos.c.recorded_offset_seconds
+    if not isinstance(bound, WallTime):
+        return compare(moment, bound)
+    there = and_(offset.is_not(None), compare(moment + offset, bound.wall_seconds))
+    here = and_(offset.is_(None), compare(moment, bound.seconds))
+    # No clock is a day ahead or behind: a range that the index can serve.
+    return and_(compare(moment, bound.wall_seconds + sign * DAY_SECONDS), or_(there, here))
 
 
 def smaller(one: ColumnElement[float], other: ColumnElement[float]) -> ColumnElement[float]:

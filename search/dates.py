@@ -4,19 +4,46 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import date, datetime, time, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 
 from encoders.errors import InvalidQueryError
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-def recorded_bound(text: str | None, *, is_end: bool) -> float | None:
-    """A bound in seconds since 1970, inclusive; None for None.
+@dataclass(frozen=True, slots=True)
+class WallTime:
+    """What a clock on the wall shows where a video was recorded, whichever zone that is.
+
+    Attributes:
+        wall_seconds: From midnight of 1 January 1970 on that clock.
+        seconds: Since 1970, when a clock in the zone of this machine shows it: for videos of which the zone
+            is not known.
+    """
+
+    wall_seconds: float
+    seconds: float
+
+
+RecordedBound = float | WallTime
+
+
+def is_later(one: RecordedBound, other: RecordedBound) -> bool:
+    """Whether one bound comes after another, as far as can be said without a video."""
+    if isinstance(one, WallTime) and isinstance(other, WallTime):
+        return one.wall_seconds > other.wall_seconds
+    first, second = (bound.seconds if isinstance(bound, WallTime) else bound for bound in (one, other))
+    return first > second
+
+
+def recorded_bound(text: str | None, *, is_end: bool) -> RecordedBound | None:
+    """A bound, inclusive; None for None.
 
     Args:
         text: ISO 8601: a day (2024-05-31) or a moment (2024-05-31T18:00, with Z or an offset or without).
-            Where no offset is given, the time zone of this machine counts.
+            Without an offset it is what the clock showed where the video was recorded; where a file does not
+            tell its zone, that of this machine counts.
         is_end: Whether a day counts to its end, and not from its beginning.
 
     Raises:
@@ -26,14 +53,20 @@ def recorded_bound(text: str | None, *, is_end: bool) -> float | None:
         return None
     try:
         if not _DAY.fullmatch(text.strip()):
-            return datetime.fromisoformat(text.strip()).timestamp()
+            found = datetime.fromisoformat(text.strip())
+            return _wall_time(found) if found.tzinfo is None else found.timestamp()
         day = date.fromisoformat(text.strip())
         if not is_end:
-            return datetime.combine(day, time()).timestamp()
+            return _wall_time(datetime.combine(day, time()))
         # The last moment before the next day begins: days of 23 and 25 hours are days too.
-        return math.nextafter(datetime.combine(day + timedelta(days=1), time()).timestamp(), -math.inf)
+        end = _wall_time(datetime.combine(day + timedelta(days=1), time()))
+        return WallTime(*(math.nextafter(seconds, -math.inf) for seconds in (end.wall_seconds, end.seconds)))
     except (ValueError, OverflowError, OSError):
         raise InvalidQueryError(
             f"{text[:40]!r} is no date; expected a day such as 2024-05-31, or a moment such as "
             "2024-05-31T18:00 or 2024-05-31T18:00:00Z"
         ) from None
+
+
+def _wall_time(read: datetime) -> WallTime:
+    return WallTime(read.replace(tzinfo=UTC).timestamp(), read.timestamp())

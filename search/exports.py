@@ -38,6 +38,9 @@ _CSV_COLUMNS = tuple(field.name for field in fields(Segment))
 _HIGHEST_TIMECODE_FPS = 60
 _TELEVISION_SLACK = 0.002  # 29.97 is 30 less one thousandth
 _HOURS_PER_DAY = 24
+_USUAL_FPS = (24000 / 1001, 24, 25, 30000 / 1001, 30, 48, 50, 60000 / 1001, 60, 100, 120)
+_EVEN_SLACK = 0.01
+_HIGHEST_BASE_FPS = 240.0  # above, it is the tick of a clock (Matroska's is a millisecond) and no rate
 _RECORD_START_HOURS = 1  # where timelines customarily begin
 _NO_ORIGINS: Mapping[int, float] = {}
 
@@ -142,7 +145,9 @@ def to_otio(
 
     Times are whole frames at the file's own mean rate, from its own time code on, by which editors find their
     place in a file; 29.97 and its like are the exact fractions. A file without a time code begins at 0, one
-    without a known rate counts as 25 frames per second.
+    without a known rate counts as 25 frames per second. Where frames do not come evenly, times are counted in
+    the step that all of them share (60 per second where that is finer than any camera's), and the markers say
+    so.
 
     Args:
         segments: In the order that they shall have on the timeline.
@@ -181,6 +186,8 @@ def to_edl(
     seconds. A file's own time code is where its source times begin, written as it is there: with a semicolon
     before the frames where it drops frames (SMPTE 12M). The list drops frames where most segments' files do;
     where none do, an hour of timecode at 29.97 lasts 3.6 seconds longer than one of the clock.
+    Files whose frames do not come evenly count in the step that all of their frames share, which a comment
+    says.
     Reels are named after the video's id; the file's name and path are in comments.
 
     Args:
@@ -216,6 +223,7 @@ def to_edl(
             f"* FROM CLIP NAME: {_line(PurePath(video.path).name)}",
             f"* SOURCE FILE: {_line(video.path)}",
             f"* LOC: {times[2]} GREEN   {_label(segment)}",
+            *([f"* VARIABLE FRAME RATE: COUNTED AT {float(rate):g} FPS"] if _is_uneven(video) else []),
             "",
         ]
         record += length
@@ -229,8 +237,8 @@ def _label(segment: Segment) -> str:
 def _otio_clip(segment: Segment, video: Video, origin_seconds: float) -> dict[str, Any]:
     rate = _rate(video)
     first, length = _frames(segment, rate, origin_seconds)
-    available = max(first + length, math.ceil((video.duration_seconds or 0.0) * rate))
-    start = round(_start_frame(video, _nominal(rate)) * max(1, round(rate / _nominal(rate))))
+    available = max(first + length, round((video.duration_seconds or 0.0) * rate))
+    start = _start_frame(video, max(1, round(rate)))
     span = _otio_range(start + first, length, rate)
     metadata = {
         "reelseek": {
@@ -241,6 +249,7 @@ def _otio_clip(segment: Segment, video: Video, origin_seconds: float) -> dict[st
             "head": _line(segment.head),
             "start_seconds": round(segment.start_seconds, 6),
             "end_seconds": round(segment.end_seconds, 6),
+            **({"variable_frame_rate_counted_at": float(rate)} if _is_uneven(video) else {}),
         }
     }
     return {
@@ -289,14 +298,31 @@ def _frames(segment: Segment, rate: Fraction, origin_seconds: float) -> tuple[in
 
 
 def _rate(video: Video) -> Fraction:
-    """Frames per second; the rates of American television as the exact fractions that they are."""
-    fps = video.average_fps
-    if fps is None or not math.isfinite(fps) or fps <= 0:
-        fps = DEFAULT_FPS
+    """Frames per second to count in; those of American television as the exact fractions that they are."""
+    fps = _mean_fps(video)
+    if _is_uneven(video):
+        assert video.base_fps is not None
+        fps = video.base_fps if video.base_fps <= _HIGHEST_BASE_FPS else _HIGHEST_TIMECODE_FPS
     television = Fraction(round(fps) * 1000, 1001)
     if television and abs(fps - television) < 1e-4 * fps:
         return television
     return Fraction(fps).limit_denominator(1000) or Fraction(fps)
+
+
+def _mean_fps(video: Video) -> float:
+    fps = video.average_fps
+    return DEFAULT_FPS if fps is None or not math.isfinite(fps) or fps <= 0 else fps
+
+
+def _is_uneven(video: Video) -> bool:
+    """Whether frames do not come at their mean rate, in which an editor could not name the place of each.
+
+    Not where the mean is a rate that cameras have, nor where the container counts fields, two a frame.
+    """
+    mean, base = _mean_fps(video), video.base_fps
+    if base is None or not math.isfinite(base) or any(abs(mean / fps - 1) < 5e-4 for fps in _USUAL_FPS):
+        return False
+    return base > mean * (1 + _EVEN_SLACK) and abs(base / (2 * mean) - 1) > _EVEN_SLACK
 
 
 def _nominal(rate: Fraction) -> int:
@@ -317,7 +343,10 @@ def _start_frame(video: Video, fps: int) -> int:
     """The number of a file's first frame, counted from midnight at a whole rate."""
     if video.timecode is None:
         return 0
-    if (own := _nominal(_rate(video))) == fps:
+    own = _nominal(_rate(video))
+    if len(re.split("[:;]", video.timecode)[-1]) > 2:  # above 100, where not every second one is counted
+        own = max(1, round(_rate(video)))
+    if own == fps:
         drops = _drops_frames(video, fps)
         return _count_frames(video.timecode if drops else video.timecode.replace(";", ":"), fps)
     return round(Fraction(_count_frames(video.timecode.replace(";", ":"), own) * fps, own))

@@ -35,6 +35,11 @@ def is_ambiguous(path: str) -> bool:
     return any(ord(character) in _AS_OPENED for character in path)
 
 
+def spelled_out(path: str) -> str:
+    """An ambiguous path of the disk for people: "<U+FDC80>" for what the catalog would take for a byte."""
+    return path.translate({code: f"<U+{code:X}>" for code in _AS_OPENED})
+
+
 def shown_path(path: str) -> str:
     r"""A path for people: bytes that are no UTF-8 as \xNN."""
     return os_path(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -68,12 +73,54 @@ def find_named(catalog: Catalog, path: str) -> list[Video]:
     return [
         video
         for video in catalog.videos_by_state(state.st_size, state.st_mtime_ns)
-        if _is_same_file(real, os_path(video.path))
+        if is_same_file(stored_path(real), video.path)
     ]
 
 
-def _is_same_file(one: str, other: str) -> bool:
+def catalogued_prefix(catalog: Catalog, prefix: str) -> str:
+    """A filter's path, or the name by which the catalog knows the file or folder that it leads to.
+
+    Links of either kind are followed where the catalog knows none of the name that was given, at the cost of
+    a few look-ups; only for a file that has several hard links is every video looked at. A star at the end,
+    for any beginning, stays.
+
+    Raises:
+        InvalidQueryError: The prefix cannot be a path on any system.
+    """
+    if catalog.knows_below(prefix) or not prefix.startswith("/"):
+        return prefix
+    beginning = ""
+    path = prefix
+    if prefix.endswith("*"):
+        path, beginning = prefix.rsplit("/", 1)
+        beginning = f"/{beginning}"
     try:
-        return os.path.samefile(one, other)
+        real = os.path.realpath(os_path(path))
+        state = os.stat(real)
+    except (OSError, ValueError):
+        return prefix
+    named = stored_path(real) + beginning
+    if named != prefix and catalog.knows_below(named):
+        return named
+    if stat.S_ISREG(state.st_mode) and state.st_nlink > 1 and not beginning:
+        for video in catalog.videos_by_state(state.st_size, state.st_mtime_ns):
+            if is_same_file(stored_path(real), video.path):
+                return video.path
+    return prefix
+
+
+def is_same_file(one: str, other: str) -> bool:
+    """Whether two paths of the catalog lead to one file, as by links of either kind."""
+    try:
+        return os.path.samefile(os_path(one), os_path(other))
+    except OSError:
+        return False
+
+
+def has_other_names(path: str) -> bool:
+    """Whether a file may have another name than this path of the catalog, by links of either kind."""
+    opened = os_path(path)
+    try:
+        return os.path.realpath(opened) != opened or os.stat(opened).st_nlink > 1
     except OSError:
         return False

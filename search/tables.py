@@ -100,6 +100,11 @@ videos = Table(
     Column("ctime_ns", BigInteger),
     # Of the file's first frame, as editors count: "01:00:00;00", with a semicolon for drop-frame.
     Column("timecode", Text),
+    # How far the clock where it was recorded was ahead of UTC. NULL: not known.
+    Column("recorded_offset_seconds", Integer),
+    # The lowest rate of which all its frames' times are whole numbers, as the container has it or FFmpeg
+    # guesses: above the mean where frames do not come evenly.
+    Column("base_fps", Double),
     sqlite_autoincrement=True,
 )
 # A video being ingested has a row of its own beside the one that it will replace.

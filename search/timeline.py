@@ -14,6 +14,7 @@ from encoders.heads import FeatureTrack
 from encoders.types import normalise
 from search.action_catalog import SegmentFilters
 from search.file_names import os_path
+from search.file_state import FileState
 from search.tracks import ends_shot, shot_window_of
 from search.types import Clip, Segment, Video
 
@@ -96,12 +97,12 @@ def read_timeline(catalog: Catalog, video_id: int) -> Timeline:
 
 
 def has_changed(video: Video) -> bool:
-    """Whether size or time of a video's file differ from the catalog's; False where it is not there."""
+    """Whether size or times of a video's file differ from the catalog's; False where it is not there."""
     try:
         stat = os.stat(os_path(video.path))
     except (OSError, ValueError):
         return False
-    return (stat.st_size, stat.st_mtime_ns) != (video.size_bytes, video.mtime_ns)
+    return not video.file_state.is_same(FileState.of(stat))
 
 
 def shots_of(clips: Sequence[Clip], shot_window: float | None) -> tuple[tuple[float, float], ...]:

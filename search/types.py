@@ -13,6 +13,8 @@ from encoders.errors import InvalidQueryError
 from encoders.types import FrameBatch, TextReading
 from search.bands import BANDS, Band, band_of
 from search.caption_words import caption_words
+from search.dates import RecordedBound, is_later
+from search.file_state import FileState
 
 VideoStatus = Literal["indexed", "failed", "missing"]
 GroupBy = Literal["clip", "moment", "video"]
@@ -28,7 +30,12 @@ class Video:
         recorded_at: When its container says that it was recorded, in seconds since 1970; where that says
             nothing, or nonsense, when the file was last changed.
         ctime_ns: When the file's inode last changed; None where it was indexed before that was kept.
-        timecode: Of the first frame, as editors count: "01:00:00;00"; None for a file that has none.
+        timecode: Of the first frame, as editors count: "01:00:00;00", above 100 frames per second perhaps
+            with three digits of frames; None for a file that has none.
+        recorded_offset_seconds: How far the clock was ahead of UTC where it was recorded; None where that
+            is not known.
+        base_fps: The lowest rate of which all frames' times are whole numbers, as far as the container tells;
+            above `average_fps` where frames do not come evenly. None where it does not tell.
     """
 
     id: int
@@ -48,6 +55,13 @@ class Video:
     recorded_at: float | None = None
     ctime_ns: int | None = None
     timecode: str | None = None
+    recorded_offset_seconds: int | None = None
+    base_fps: float | None = None
+
+    @property
+    def file_state(self) -> FileState:
+        """That of its file when it was indexed."""
+        return FileState(self.size_bytes, self.mtime_ns, self.ctime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +203,9 @@ class Query:
             )
 
 
-def check_recorded(after: float | None, before: float | None) -> None:
+def check_recorded(after: RecordedBound | None, before: RecordedBound | None) -> None:
     """Raises InvalidQueryError where nothing can lie between two bounds on when a video was recorded."""
-    if after is not None and before is not None and after > before:
+    if after is not None and before is not None and is_later(after, before):
         raise InvalidQueryError(
             "nothing was recorded both after and before: the first date must not be later than the second"
         )
@@ -208,7 +222,7 @@ class Filters:
         action: What is done in the clip, as people say it; the heads' names for it are looked up.
         min_confidence: 0..1, that it is done; None leaves it to the threshold of each head.
         recorded_after, recorded_before: Bounds on when the video was recorded, inclusive, in seconds since
-            1970; `search/dates.py` reads them out of what people write.
+            1970, or on the clock of where it was; `search/dates.py` reads them out of what people write.
         caption: Words that one caption of the clip must hold, all of them, whatever their case and order.
     """
 
@@ -218,8 +232,8 @@ class Filters:
     video_ids: tuple[int, ...] | None = None
     action: str | None = None
     min_confidence: float | None = None
-    recorded_after: float | None = None
-    recorded_before: float | None = None
+    recorded_after: RecordedBound | None = None
+    recorded_before: RecordedBound | None = None
     caption: str | None = None
 
     def __post_init__(self) -> None:

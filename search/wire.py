@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from encoders.types import TextReading
@@ -109,7 +109,7 @@ def video_document(video: Video) -> dict[str, Any]:
         "size_bytes": video.size_bytes,
         "digest": video.digest,
         "clips": video.clips,
-        "recorded_at": moment(video.recorded_at),
+        "recorded_at": moment(video.recorded_at, video.recorded_offset_seconds),
         "timecode": video.timecode,
     }
 
@@ -199,12 +199,12 @@ def job_document(job: Job) -> dict[str, Any]:
     }
 
 
-def moment(seconds: float | None) -> str | None:
-    """Seconds since 1970 as ISO 8601 in UTC; None for what no calendar holds."""
+def moment(seconds: float | None, offset_seconds: int | None = None) -> str | None:
+    """Seconds since 1970 as ISO 8601, in UTC or so far ahead of it; None for what no calendar holds."""
     if seconds is None:
         return None
     try:
-        found = datetime.fromtimestamp(seconds, UTC)
+        found = datetime.fromtimestamp(seconds, timezone(timedelta(seconds=offset_seconds or 0)))
     except (ValueError, OverflowError, OSError):
         return None
     return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")

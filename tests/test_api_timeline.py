@@ -14,6 +14,7 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import av
 import httpx
@@ -29,8 +30,8 @@ from api.app import create_app
 from encoders.errors import InvalidQueryError
 from encoders.heads import ActionSpan
 from indexer.pipeline import IngestOptions, ingest
-from indexer.recorded import recorded_seconds
-from search.dates import recorded_bound
+from indexer.recorded import recorded_moment
+from search.dates import WallTime, recorded_bound
 from search.library import Library
 
 FPS = 25
@@ -366,11 +367,19 @@ def test_a_day_is_that_of_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         # Clocks go forward at two: the day begins at UTC-5, ends at UTC-4, and has 23 hours.
         start, end = (recorded_bound("2024-03-10", is_end=is_end) for is_end in (False, True))
-        assert start == datetime.fromisoformat("2024-03-10T05:00:00+00:00").timestamp()
-        assert end is not None and start is not None
-        assert end < start + 23 * 3600 and end == pytest.approx(start + 23 * 3600, abs=1e-3)
+        assert isinstance(start, WallTime) and isinstance(end, WallTime)
+        assert start.seconds == datetime.fromisoformat("2024-03-10T05:00:00+00:00").timestamp()
+        assert end.seconds < start.seconds + 23 * 3600
+        assert end.seconds == pytest.approx(start.seconds + 23 * 3600, abs=1e-3)
+        # On the clock of another place that day may have all of its hours.
+        assert start.wall_seconds == datetime.fromisoformat("2024-03-10T00:00:00+00:00").timestamp()
+        assert end.wall_seconds < start.wall_seconds + 24 * 3600
+        assert end.wall_seconds == pytest.approx(start.wall_seconds + 24 * 3600, abs=1e-3)
         moment = recorded_bound("2024-03-10T12:00", is_end=True)
-        assert moment == datetime.fromisoformat("2024-03-10T16:00:00+00:00").timestamp()
+        assert isinstance(moment, WallTime)
+        assert moment.seconds == datetime.fromisoformat("2024-03-10T16:00:00+00:00").timestamp()
+        exact = recorded_bound("2024-03-10T12:00Z", is_end=True)
+        assert exact == datetime.fromisoformat("2024-03-10T12:00:00+00:00").timestamp()
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -395,7 +404,7 @@ def test_a_day_is_that_of_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_only_sane_clocks_are_believed(tags: list[str | None], expected: str | None) -> None:
     now = datetime.fromisoformat("2026-01-01T12:00:00+00:00").timestamp()
-    found = recorded_seconds([{} if tag is None else {"creation_time": tag} for tag in tags], now)
+    found, _ = recorded_moment([{} if tag is None else {"creation_time": tag} for tag in tags], now)
     assert found == (None if expected is None else datetime.fromisoformat(expected).timestamp())
 
 
@@ -421,5 +430,76 @@ def test_the_camera_is_believed_before_the_export(
     file: dict[str, str], stream: dict[str, str], expected: str | None
 ) -> None:
     now = datetime.fromisoformat("2026-01-01T12:00:00+00:00").timestamp()
-    found = recorded_seconds([file, stream], now)
+    found, _ = recorded_moment([file, stream], now)
     assert found == (None if expected is None else datetime.fromisoformat(expected).timestamp())
+
+
+@pytest.mark.parametrize(
+    ("tags", "hours"),
+    [
+        ({"com.apple.quicktime.creationdate": "2018-07-04T23:30:00-0700"}, -7),
+        ({"DATE_RECORDED": "2019-05-03T23:30:00+05:30"}, 5.5),
+        ({"date": "2019-05-03T23:30:00+0000"}, 0),
+        ({"IDIT": "Fri May 03 23:30:00 2019"}, 0),  # what the clock of the camera showed
+        ({"creation_time": "2019-05-03T23:30:00.000000Z"}, None),
+        ({}, None),
+    ],
+)
+def test_the_zone_of_the_camera_is_kept(tags: dict[str, str], hours: float | None) -> None:
+    _, offset = recorded_moment([tags], datetime.fromisoformat("2026-01-01T12:00:00+00:00").timestamp())
+    assert offset == (None if hours is None else hours * 3600)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "Pacific/Honolulu"])
+def test_a_day_is_that_of_where_a_video_was_recorded(
+    tmp_path: Path, offline_encoder: Any, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    """The evening of 4 July in California is 5 July in UTC; of the other file only the moment is known."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    tags = {"there": ("com.apple.quicktime.creationdate", "2018-07-04T23:30:00-0700"),
+            "moment": ("creation_time", "2018-07-05T06:30:00Z")}  # fmt: skip
+    for name, (tag, value) in tags.items():
+        with av.open(str(archive / f"{name}.mov"), "w", options={"movflags": "use_metadata_tags"}) as output:
+            output.metadata[tag] = value
+            stream = output.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            for number in range(30):
+                picture = np.full((48, 64, 3), number * 8, np.uint8)
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            output.mux(stream.encode())
+    library = Library(tmp_path / "library", create=True, device="cpu")
+    try:
+        ingest(library, [str(archive)], IngestOptions(encoder="offline", device="cpu"))
+
+        def days(name: str) -> list[str]:
+            found = []
+            for day in ("2018-07-03", "2018-07-04", "2018-07-05", "2018-07-06"):
+                bounds = {"recorded_after": day, "recorded_before": day}
+                clips = client.get("/v1/clips", params=bounds).json()["clips"]
+                if any(Path(clip["path"]).stem == name for clip in clips):
+                    found.append(day)
+            return found
+
+        with TestClient(create_app(library), base_url="http://localhost") as client:
+            videos = client.get("/v1/videos").json()["videos"]
+            assert {Path(video["path"]).stem: video["recorded_at"] for video in videos} == {
+                "there": "2018-07-04T23:30:00.000-07:00",
+                "moment": "2018-07-05T06:30:00.000Z",
+            }
+            moment = datetime.fromisoformat("2018-07-05T06:30:00+00:00")
+            assert days("there") == ["2018-07-04"]
+            assert days("moment") == [moment.astimezone(ZoneInfo(zone)).date().isoformat()]
+            for bounds, names in (
+                ({"recorded_after": "2018-07-05T06:30:00Z"}, {"there", "moment"}),
+                ({"recorded_after": "2018-07-05T06:30:01Z"}, set()),
+                ({"recorded_before": "2018-07-04T23:30:00-07:00"}, {"there", "moment"}),
+            ):
+                clips = client.get("/v1/clips", params=bounds).json()["clips"]
+                assert {Path(clip["path"]).stem for clip in clips} == names
+    finally:
+        library.close()
+        monkeypatch.undo()
+        time.tzset()

@@ -184,6 +184,80 @@ def test_every_matrix_and_range_is_honoured(
         assert np.abs(shown[32, 32] - wanted * 255).max() <= 4
 
 
+def write_planes(path: Path, samples: np.ndarray, matrix: int, color_range: int, **tags: int) -> Path:
+    """One picture of one colour, lossless in 16 bit: its three samples as they are stored."""
+    planes = np.broadcast_to(samples.astype(np.uint16), (64, 64, 3))
+    with av.open(str(path), "w") as output:
+        stream: Any = output.add_stream("ffv1", rate=10)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv444p16le"
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(planes), "yuv444p16le")
+        for name, value in {"colorspace": matrix, "color_range": color_range, **tags}.items():
+            setattr(stream.codec_context, name, value)
+            setattr(picture, name, value)
+        picture.pts, picture.time_base = 0, Fraction(1, 10)
+        output.mux(stream.encode(picture))
+        output.mux(stream.encode(None))
+    return path
+
+
+def in_sixteen_bits(luma: float, first: float, second: float, color_range: int) -> np.ndarray:
+    if color_range == 1:
+        return np.rint([4096 + 56064 * luma, 32768 + 57344 * first, 32768 + 57344 * second])
+    return np.rint([65535 * luma, 32768 + 65535 * first, 32768 + 65535 * second])
+
+
+@pytest.mark.parametrize("color_range", [1, 2])
+@pytest.mark.parametrize("colour", [(30, 200, 30), (200, 60, 90), (20, 40, 220), (128, 128, 128)])
+def test_luma_with_green_and_orange_is_read_as_such(tmp_path: Path, colour, color_range: int) -> None:
+    """H.273: Y = G/2 + (R + B)/4, Cg = G/2 - (R + B)/4, Co = (R - B)/2."""
+    red, green, blue = np.array(colour) / 255
+    samples = green / 2 + (red + blue) / 4, green / 2 - (red + blue) / 4, (red - blue) / 2
+    path = write_planes(tmp_path / "a.mkv", in_sixteen_bits(*samples, color_range), 8, color_range)
+    for shown in seen_by_all(first_frame(path), 64):
+        assert np.abs(shown[32, 32] - np.array(colour)).max() <= 4
+
+
+@pytest.mark.parametrize("colour", [(30, 200, 30), (200, 60, 90), (20, 40, 220), (128, 128, 128)])
+def test_constant_luminance_is_read_as_such(tmp_path: Path, colour) -> None:
+    """BT.2020, table 4, forwards: luminance is weighed in light, and each difference has two scales."""
+    signal = np.array(colour) / 255
+    light = np.where(signal < 4.5 * 0.0181, signal / 4.5, ((signal + 0.0993) / 1.0993) ** (1 / 0.45))
+    luminance = float(light @ [0.2627, 0.6780, 0.0593])
+    luma = 4.5 * luminance if luminance < 0.0181 else 1.0993 * luminance**0.45 - 0.0993
+    first, second = signal[2] - luma, signal[0] - luma
+    first /= 1.9404 if first < 0 else 1.5816
+    second /= 1.7182 if second < 0 else 0.9938
+    path = write_planes(tmp_path / "a.mkv", in_sixteen_bits(luma, first, second, 1), 10, 1, color_primaries=1)
+    for shown in seen_by_all(first_frame(path), 64):
+        assert np.abs(shown[32, 32] - np.array(colour)).max() <= 4
+
+
+@pytest.mark.parametrize("transfer", [16, 18])
+@pytest.mark.parametrize("colour", [(0.2, 0.45, 0.2), (0.5, 0.3, 0.35), (0.25, 0.3, 0.5), (0.4, 0.4, 0.4)])
+def test_the_same_colour_by_two_matrices_looks_the_same(tmp_path: Path, colour, transfer: int) -> None:
+    """R'G'B' in ICtCp, forwards as BT.2100 has it, and as Y'CbCr of BT.2020."""
+    signal = np.array(colour)
+    luma = float(signal @ [0.2627, 0.6780, 0.0593])
+    plain = in_sixteen_bits(luma, (signal[2] - luma) / 1.8814, (signal[0] - luma) / 1.4746, 1)
+    light = pq_to_nits(signal) if transfer == 16 else hlg_to_scene(signal)
+    cones = np.array([[1688, 2146, 262], [683, 2951, 462], [99, 309, 3688]]) @ light / 4096
+    if transfer == 16:
+        excited = nits_to_pq(cones)
+        mixed = np.array([[2048, 2048, 0], [6610, -13613, 7003], [17933, -17390, -543]]) @ excited / 4096
+    else:
+        a, b, c = 0.17883277, 0.28466892, 0.55991073
+        excited = np.where(
+            cones <= 1 / 12, np.sqrt(3 * cones), a * np.log(np.maximum(12 * cones - b, 1e-9)) + c
+        )
+        mixed = np.array([[2048, 2048, 0], [3625, -7465, 3840], [9500, -9212, -288]]) @ excited / 4096
+    tags = {"color_trc": transfer, "color_primaries": 9}
+    one = first_frame(write_planes(tmp_path / "a.mkv", plain, 9, 1, **tags))
+    other = first_frame(write_planes(tmp_path / "b.mkv", in_sixteen_bits(*mixed, 1), 14, 1, **tags))
+    for shown, wanted in zip(seen_by_all(other, 64), seen_by_all(one, 64), strict=True):
+        assert np.abs(shown[32, 32].astype(int) - wanted[32, 32]).max() <= 5
+
+
 # Alpha
 
 

@@ -35,7 +35,7 @@ def make_segment(number=1, video_id=1, start=1.0, end=2.5, **changes) -> Segment
     return Segment(id=number, video_id=video_id, start_seconds=start, end_seconds=end, **(values | changes))
 
 
-def make_video(video_id=1, path=None, fps=25.0, duration=60.0, timecode=None) -> Video:
+def make_video(video_id=1, path=None, fps=25.0, duration=60.0, timecode=None, base_fps=None) -> Video:
     return Video(
         id=video_id,
         path=path or f"/archive/{video_id}.mp4",
@@ -51,6 +51,7 @@ def make_video(video_id=1, path=None, fps=25.0, duration=60.0, timecode=None) ->
         error=None,
         sampling=None,
         timecode=timecode,
+        base_fps=base_fps,
     )
 
 
@@ -318,6 +319,55 @@ def test_editors_find_a_place_by_the_time_code_of_the_file(fps, timecode, second
     assert other.available_range().start_time.value == first.value
     assert other.source_range.start_time.value == first.value + round(exact)
     assert clip.source_range.start_time == otio.opentime.from_timecode(second, rate)
+
+
+@pytest.mark.parametrize("fps", [24000 / 1001, 25.0, 30000 / 1001, 50.0, 60000 / 1001])
+@pytest.mark.parametrize("count", [60, 61, 120, 9001, 215_784])
+def test_otio_makes_as_many_frames_available_as_there_are(fps, count):
+    video = make_video(fps=fps, duration=count / fps)
+    (clip,) = read_otio("".join(to_otio([make_segment(start=0.1, end=0.5)], [video]))).find_clips()
+    assert clip.media_reference.available_range.duration.value == count
+
+
+@pytest.mark.parametrize(
+    ("mean", "base", "counted"),
+    [
+        (0.796, 25.0, 25),  # a recording of a screen on which little happens
+        (17.3, 30.0, 30),
+        (22.0, 30000 / 1001, Fraction(30000, 1001)),
+        (12.3, 1000.0, 60),  # milliseconds are no frames
+        (25.0, 50.0, 25),  # two fields a frame
+        (24.99, 50.0, Fraction("24.99")),
+        (30000 / 1001, 1000.0, Fraction(30000, 1001)),
+        (25.0, 25.0, 25),
+        (12.5, 12.5, Fraction("12.5")),
+    ],
+)
+def test_uneven_footage_is_counted_in_the_step_of_its_frames(mean, base, counted):
+    """A segment from the 7th to the 23rd step of a 25th of a second, wherever frames came before."""
+    video, segment = make_video(fps=mean, base_fps=base), make_segment(start=0.28, end=0.92)
+    (clip,) = read_otio("".join(to_otio([segment], [video]))).find_clips()
+    rate = float(counted)
+    assert clip.source_range.start_time.rate == pytest.approx(rate, rel=1e-4)
+    for time, seconds in (
+        (clip.source_range.start_time, 0.28),
+        (clip.source_range.end_time_exclusive(), 0.92),
+    ):
+        assert abs(time.to_seconds() - seconds) <= 0.5 / rate + 1e-9
+    is_said = "variable_frame_rate_counted_at" in clip.markers[0].metadata["reelseek"]
+    text = to_edl([segment], [video])
+    assert is_said == ("* VARIABLE FRAME RATE: COUNTED AT" in text) == (not 0.99 < rate / mean < 1.01)
+    if counted == 25:
+        assert text.splitlines()[3].split()[4:6] == ["00:00:00:07", "00:00:00:23"]
+
+
+def test_a_time_code_of_three_digits_counts_every_frame():
+    """Frame 29 of 120 after 10 s: frame 1,229, which a list at 60 has as the 614th or 615th."""
+    video = make_video(fps=120.0, timecode="00:00:10:029")
+    (clip,) = read_otio("".join(to_otio([make_segment()], [video]))).find_clips()
+    assert clip.media_reference.available_range.start_time == otio.opentime.RationalTime(1229, 120)
+    assert clip.source_range.start_time == otio.opentime.RationalTime(1229 + 120, 120)
+    assert to_edl([make_segment()], [video]).splitlines()[3].split()[4] in ("00:00:11:14", "00:00:11:15")
 
 
 def test_edl_of_files_that_drop_frames_and_others():

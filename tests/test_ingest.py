@@ -14,7 +14,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import select
 from video_factory import moving, scene, shots, write_sound, write_video
 
@@ -296,8 +298,8 @@ def test_links_made_later_double_nothing(library, tmp_path):
     assert run(library, archive).indexed == 0
     with library.read() as catalog:
         assert [video.path for video in catalog.list_videos(limit=10)] == [
-            str(archive / "b" / "far.mp4"),
-            str(archive / "near.mp4"),
+            str(archive / "out" / "far.mp4"),
+            str(archive / "sub" / "near.mp4"),
         ]
 
 
@@ -315,6 +317,22 @@ def test_good_files_are_indexed_and_bad_ones_named(library, hostile):
     again = run(library, hostile)
     assert (again.indexed, again.unchanged) == (0, summary.indexed)
     assert again.failed == summary.failed
+
+
+def test_a_file_given_by_itself_is_not_left_out_without_a_word(library, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    picture = Image.fromarray(np.full((48, 64, 3), 90, np.uint8))
+    picture.save(folder / "still.png"), picture.save(folder / "still.gif")
+    (folder / "notes.txt").write_text("no video\n" * 100)
+    summary = run(library, folder)
+    assert (summary.ignored, summary.failed) == (3, [])
+    for name, word in (("still.png", "picture"), ("still.gif", "picture"), ("notes.txt", "text")):
+        summary = run(library, folder / name)
+        ((path, reason),) = summary.failed
+        assert (path, summary.ignored) == (str(folder / name), 0) and word in reason
+    with library.read() as catalog:
+        assert catalog.count_videos() == 0  # nobody's video: nothing to keep
 
 
 def test_a_failure_that_was_mended_is_a_failure_no_more(library, hostile):

@@ -241,6 +241,28 @@ def test_a_clip_preview_is_short_silent_and_small(worker: DecodeWorker, tmp_path
     assert is_indexed_in_front(target)
 
 
+@pytest.mark.parametrize("make", [clip_preview, span_preview])
+@pytest.mark.parametrize("start", [1.228, 1.201, 1.235, 1.24, 1.25])
+def test_a_preview_leaves_no_frame_out_where_there_are_fewer_than_it_may_show(
+    worker: DecodeWorker, film: Path, tmp_path: Path, start: float, make: Any
+) -> None:
+    """At 25 fps frame n comes on screen at n / 25: the one there at the start may be about to go."""
+    target, end = tmp_path / "preview.mp4", start + 0.8
+    worker.render(str(film), str(target), make(start, end))
+    with av.open(str(target)) as opened:
+        found = [
+            (
+                float(frame.pts * frame.time_base),
+                read_stamp(frame.reformat(WIDTH, HEIGHT, "rgb24").to_ndarray()),
+            )
+            for frame in opened.decode(video=0)
+        ]
+    first = math.floor(start * 25 + 1e-6)
+    wanted = [(max(0.0, n / 25 - start), n) for n in range(first, math.ceil(end * 25 - 1e-6))]
+    assert [number for _, number in found] == [number for _, number in wanted]
+    assert [time for time, _ in found] == pytest.approx([time for time, _ in wanted], abs=0.001)
+
+
 def test_what_cannot_be_made_small_enough_is_said(worker: DecodeWorker, film: Path, tmp_path: Path) -> None:
     rendition = replace(clip_preview(0, 2), most_bytes=500)
     with pytest.raises(DecodeError, match="smaller than 500 bytes"):
@@ -331,7 +353,7 @@ def test_one_frame_makes_a_film_of_one_frame(worker: DecodeWorker, tmp_path: Pat
 
 # --- the cache -------------------------------------------------------------------------------------
 
-STAT = SimpleNamespace(st_size=100, st_mtime_ns=5)
+STAT = SimpleNamespace(st_size=100, st_mtime_ns=5, st_ctime_ns=7)
 WANTED = clip_preview(0.0, 2.0)
 
 
@@ -351,7 +373,7 @@ def test_a_preview_is_made_once_and_for_one_state_of_the_file(tmp_path: Path) ->
     again = PreviewCache(tmp_path, 1000).get(3, STAT, WANTED, make)  # another server
     assert again == first and len(made) == 1 and first.path.read_bytes() == b"x" * 10
     assert cache.get(3, STAT, clip_preview(0.0, 2.5), make).etag != first.etag
-    changed = cache.get(3, SimpleNamespace(st_size=100, st_mtime_ns=6), WANTED, make)
+    changed = cache.get(3, SimpleNamespace(st_size=100, st_mtime_ns=6, st_ctime_ns=7), WANTED, make)
     assert changed.etag != first.etag and len(made) == 3
     assert not first.path.exists()  # nothing of the old state stays
     assert len(filled(tmp_path)) == 1
