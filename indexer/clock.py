@@ -29,7 +29,7 @@ class FrameClock:
             time_base_seconds: One tick of the timestamps.
             fps: Average frame rate where known.
             offset_seconds: Subtracted from every time.
-            has_only_dts: The container stores decoding times only (AVI); what passes for its
+            has_only_dts: The container stores decoding times only (AVI, ASF); what passes for its
                 presentation times is a guess that B-frames make wrong.
         """
         self.step_seconds = 1.0 / (fps or 25.0)

@@ -79,7 +79,8 @@ _TAIL_SHARE, _TAIL_BYTES = (
 _SEGMENTS_READ = 2  # by FFmpeg's demuxer of Matroska
 _ROUNDING_SECONDS = 1e-6  # of a time that was written down
 _MAX_DEMUX_ERRORS_IN_A_ROW = 64
-_BEFORE_START_SECONDS = 10.0
+_FAR_TICKS = 1 << 62
+_DECODING_TIMES_ALONE = ("avi", "asf", "asf_o")
 # Containers whose header has a word on the shape of pixels; elsewhere the codec's holds, and may change.
 _KEEPING_ASPECT = ("mov", "matroska", "mxf", "asf", "avi", "gxf", "nut", "dv")
 
@@ -308,17 +309,20 @@ class VideoDecoder:
 
     def seek(self, time_seconds: float) -> None:
         """Goes to the key frame at or before a time; `frames` then starts there."""
-        if time_seconds <= self.info.start_seconds:
-            # A transport stream is searched by decoding times: before the first of them lies its beginning.
-            time_seconds = self.info.start_seconds - _BEFORE_START_SECONDS
         target = round((time_seconds + self._clock.offset_seconds) / self._time_base_seconds)
         self._checks_end = False  # what came before is not seen, so nothing can be concluded
         self._head.clear()
         self._clock.restart()
+        is_start = time_seconds <= self.info.start_seconds
         if self._mender is not None:
-            self._seek_by_map(self._mender, target)
-        elif self._container.format.flags & _NO_TIMESTAMPS or is_picture_format(self._container.format.name):
-            self._reopen()  # times are counted frames, from the first one on
+            self._seek_by_map(self._mender, -_FAR_TICKS if is_start else target)
+        elif (
+            is_start  # which an index of decoding times may not have
+            or self._container.format.flags
+            & _NO_TIMESTAMPS  # times are counted frames, from the first one on
+            or is_picture_format(self._container.format.name)
+        ):
+            self._reopen()
         else:
             self._seek_by_stamp(target)
         if self._alpha_codec is not None:
@@ -328,8 +332,8 @@ class VideoDecoder:
     def _seek_by_stamp(self, target: int) -> None:
         try:
             self._container.seek(target, stream=self._stream, backward=True)
-        except (av.FFmpegError, OverflowError):
-            self._container.seek(0, stream=self._stream, backward=True)
+        except (av.FFmpegError, OverflowError):  # it has no index, or not of this place
+            self._reopen()
 
     def _seek_by_map(self, mender: StampMender, target: int) -> None:
         """By place, since a stamp may occur several times in the file, or not where it belongs."""
@@ -489,7 +493,7 @@ class VideoDecoder:
             self._time_base_seconds,
             fps=self._average_fps,
             offset_seconds=starts_at(container),
-            has_only_dts=container.format.name == "avi",
+            has_only_dts=container.format.name in _DECODING_TIMES_ALONE,
         )
         if container.format.flags & _TS_DISCONTINUOUS or may_restart(self.path, container.format.name):
             self._mender = self._new_mender()

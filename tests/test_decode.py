@@ -229,6 +229,29 @@ def test_frame_at_gives_what_is_on_screen(tmp_path: Path) -> None:
 # Damage
 
 
+def test_a_file_without_an_index_is_read_from_its_beginning(tmp_path: Path) -> None:
+    """FFmpeg refuses to search SWF at all."""
+    path = write_video(tmp_path / "a.swf", moving(40), codec="flv", tick=Fraction(1, 25))
+    for number in (0, 1, 26, 39):
+        assert read_stamp(frame_at(str(path), (number + 0.5) / 25).rgb(HEIGHT)) == number
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_a_file_that_knows_decoding_times_alone_has_all_its_frames(tmp_path: Path, codec: str) -> None:
+    """ASF stores when to decode; with B-frames the first is shown later, and none is lost for it."""
+    path = write_video(tmp_path / "a.asf", moving(60), codec=codec, b_frames=2, key_every=12)
+    times, numbers = decoded(path)
+    assert numbers == list(range(60))
+    assert 0 < times[0] <= 0.08
+    assert np.allclose(times, times[0] + np.arange(60) / 25, atol=0.0011)
+    for number in range(0, 60, 7):
+        assert read_stamp(frame_at(str(path), round(times[number], 6)).rgb(HEIGHT)) == number
+    assert probe(str(path)).start_seconds == times[0]
+    with VideoDecoder(str(path)) as decoder:
+        list(decoder.frames())
+        assert decoder.damage is None
+
+
 def test_a_truncated_file_says_how_much_there_was(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", moving(250), container_options={"movflags": "faststart"})
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
