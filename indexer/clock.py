@@ -75,6 +75,9 @@ class FrameClock:
                 self._latest[kind] = stamp
         if self._has_only_dts and not self._faults["dts"] and self._latest["dts"] > -math.inf:
             return dts
+        is_first = self.last_seconds == -math.inf
+        if dts is None and not is_first and self._faults["pts"] > self._faults["dts"]:
+            return None  # of the last frames, which no packet drives out
         if pts is None or dts is None:
             return dts if pts is None else pts
         return pts if self._faults["pts"] <= self._faults["dts"] else dts

@@ -19,6 +19,7 @@ from typing import Any, Literal, Self
 
 import av
 import av.logging
+from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
 from encoders.errors import (
@@ -80,6 +81,7 @@ _SEGMENTS_READ = 2  # by FFmpeg's demuxer of Matroska
 _ROUNDING_SECONDS = 1e-6  # of a time that was written down
 _MAX_DEMUX_ERRORS_IN_A_ROW = 64
 _FAR_TICKS = 1 << 62
+_TELLING_FRAMES = 16
 _DECODING_TIMES_ALONE = ("avi", "asf", "asf_o")
 # Containers whose header has a word on the shape of pixels; elsewhere the codec's holds, and may change.
 _KEEPING_ASPECT = ("mov", "matroska", "mxf", "asf", "avi", "gxf", "nut", "dv")
@@ -254,6 +256,7 @@ class VideoDecoder:
         self._checks_end = True
         self._skip: Skip = "none"
         self._mender: StampMender | None = None
+        self._is_in_doubt = False  # when frames are decoded passes for when they are shown
         self._first_byte = 0  # what lies before is read past
         self._last_byte = 0
         try:
@@ -327,7 +330,21 @@ class VideoDecoder:
             self._seek_by_stamp(target)
         if self._alpha_codec is not None:
             self._alpha_codec.flush_buffers()  # the container knows only its own
-        self._source = self._decoded()
+        self._source = self._really_there(self._decoded())
+
+    def _really_there(self, pictures: Iterator[Any]) -> Iterator[Any]:
+        """Without those that a codec makes up where the index calls a picture a key frame that is none.
+
+        They have no kind, and what follows is put on top of them up to the next key frame.
+        """
+        first = next(pictures, None)
+        if first is None:
+            return
+        if self._has_kinds and first.pict_type == PictureType.NONE:
+            pictures = itertools.dropwhile(lambda picture: not picture.key_frame, pictures)
+        else:
+            yield first
+        yield from pictures
 
     def _seek_by_stamp(self, target: int) -> None:
         try:
@@ -519,6 +536,13 @@ class VideoDecoder:
         if first is None:
             raise self._nothing_decoded()
         self._head.append(first)
+        self._has_kinds = first.pict_type != PictureType.NONE
+        if self._is_in_doubt and getattr(self._codec, "has_b_frames", False):
+            # Frames are reordered, and their times are not, or there was no need to: the next ones tell.
+            self._head.extend(itertools.islice(self._source, _TELLING_FRAMES))
+            for picture in self._head:
+                self._clock.time_of(picture.pts, picture.dts)
+            self._clock.restart()
         brand = self._container.metadata.get("major_brand", "")
         if is_picture_format(self._container.format.name, brand):
             second = next(self._source, None)
@@ -582,6 +606,8 @@ class VideoDecoder:
         for packet in self._packets():
             if packet is not None and packet.size:
                 self._packets_read += 1
+                if self._packets_read == 1:
+                    self._is_in_doubt = self._mender is None and packet.pts == packet.dts
                 self._last_byte = (packet.pos or self._last_byte) + packet.size
                 self._note_skipped(packet)
                 if self._alpha_codec is not None and self._skip == "nonkey" and not packet.is_keyframe:

@@ -6,9 +6,12 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 from video_factory import (
@@ -247,6 +250,44 @@ def test_a_file_that_knows_decoding_times_alone_has_all_its_frames(tmp_path: Pat
     for number in range(0, 60, 7):
         assert read_stamp(frame_at(str(path), round(times[number], 6)).rgb(HEIGHT)) == number
     assert probe(str(path)).start_seconds == times[0]
+    with VideoDecoder(str(path)) as decoder:
+        list(decoder.frames())
+        assert decoder.damage is None
+
+
+def copy_packets(source: Path, target: Path, edit: Callable[[int, Any], None]) -> Path:
+    """The same pictures with the stamps and flags of each packet edited, given its number."""
+    with av.open(str(source)) as given, av.open(str(target), "w") as output:
+        stream = given.streams.video[0]
+        copied = output.add_stream_from_template(stream)
+        for number, packet in enumerate(given.demux(stream)):
+            if packet.dts is not None:
+                edit(number, packet)
+                packet.stream = copied
+                output.mux(packet)
+    return target
+
+
+def show_as_decoded(_: int, packet: Any) -> None:
+    packet.pts = packet.dts
+
+
+def flag_every_fifth(number: int, packet: Any) -> None:
+    packet.is_keyframe = number % 5 == 0
+
+
+@pytest.mark.parametrize(("name", "edit"), [("a.mp4", show_as_decoded), ("a.avi", flag_every_fifth)])
+def test_after_a_search_frames_are_the_same_ones(
+    tmp_path: Path, name: str, edit: Callable[[int, Any], None]
+) -> None:
+    """Also where decoding times pass for those of showing, and where what is called a key frame is none."""
+    source = write_video(tmp_path / "source.avi", moving(75), codec="mpeg4", b_frames=2, key_every=12)
+    path = copy_packets(source, tmp_path / name, edit)
+    times, numbers = decoded(path)
+    assert numbers == list(range(75))
+    assert np.allclose(times, times[0] + np.arange(75) / 25, atol=1e-6)
+    for number in numbers:
+        assert read_stamp(frame_at(str(path), round(times[number], 6)).rgb(HEIGHT)) == number
     with VideoDecoder(str(path)) as decoder:
         list(decoder.frames())
         assert decoder.damage is None
