@@ -29,7 +29,7 @@ class FrameClock:
             time_base_seconds: One tick of the timestamps.
             fps: Average frame rate where known.
             offset_seconds: Subtracted from every time.
-            has_only_dts: The container stores decoding times only (AVI); what passes for its
+            has_only_dts: The container stores decoding times only (AVI, ASF); what passes for its
                 presentation times is a guess that B-frames make wrong.
         """
         self.step_seconds = 1.0 / (fps or 25.0)
@@ -75,6 +75,9 @@ class FrameClock:
                 self._latest[kind] = stamp
         if self._has_only_dts and not self._faults["dts"] and self._latest["dts"] > -math.inf:
             return dts
+        is_first = self.last_seconds == -math.inf
+        if dts is None and not is_first and self._faults["pts"] > self._faults["dts"]:
+            return None  # of the last frames, which no packet drives out
         if pts is None or dts is None:
             return dts if pts is None else pts
         return pts if self._faults["pts"] <= self._faults["dts"] else dts

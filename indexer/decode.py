@@ -19,6 +19,7 @@ from typing import Any, Literal, Self
 
 import av
 import av.logging
+from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
 from encoders.errors import (
@@ -79,7 +80,9 @@ _TAIL_SHARE, _TAIL_BYTES = (
 _SEGMENTS_READ = 2  # by FFmpeg's demuxer of Matroska
 _ROUNDING_SECONDS = 1e-6  # of a time that was written down
 _MAX_DEMUX_ERRORS_IN_A_ROW = 64
-_BEFORE_START_SECONDS = 10.0
+_FAR_TICKS = 1 << 62
+_TELLING_FRAMES = 16
+_DECODING_TIMES_ALONE = ("avi", "asf", "asf_o")
 # Containers whose header has a word on the shape of pixels; elsewhere the codec's holds, and may change.
 _KEEPING_ASPECT = ("mov", "matroska", "mxf", "asf", "avi", "gxf", "nut", "dv")
 
@@ -253,6 +256,7 @@ class VideoDecoder:
         self._checks_end = True
         self._skip: Skip = "none"
         self._mender: StampMender | None = None
+        self._is_in_doubt = False  # when frames are decoded passes for when they are shown
         self._first_byte = 0  # what lies before is read past
         self._last_byte = 0
         try:
@@ -308,28 +312,45 @@ class VideoDecoder:
 
     def seek(self, time_seconds: float) -> None:
         """Goes to the key frame at or before a time; `frames` then starts there."""
-        if time_seconds <= self.info.start_seconds:
-            # A transport stream is searched by decoding times: before the first of them lies its beginning.
-            time_seconds = self.info.start_seconds - _BEFORE_START_SECONDS
         target = round((time_seconds + self._clock.offset_seconds) / self._time_base_seconds)
         self._checks_end = False  # what came before is not seen, so nothing can be concluded
         self._head.clear()
         self._clock.restart()
+        is_start = time_seconds <= self.info.start_seconds
         if self._mender is not None:
-            self._seek_by_map(self._mender, target)
-        elif self._container.format.flags & _NO_TIMESTAMPS or is_picture_format(self._container.format.name):
-            self._reopen()  # times are counted frames, from the first one on
+            self._seek_by_map(self._mender, -_FAR_TICKS if is_start else target)
+        elif (
+            is_start  # which an index of decoding times may not have
+            or self._container.format.flags
+            & _NO_TIMESTAMPS  # times are counted frames, from the first one on
+            or is_picture_format(self._container.format.name)
+        ):
+            self._reopen()
         else:
             self._seek_by_stamp(target)
         if self._alpha_codec is not None:
             self._alpha_codec.flush_buffers()  # the container knows only its own
-        self._source = self._decoded()
+        self._source = self._really_there(self._decoded())
+
+    def _really_there(self, pictures: Iterator[Any]) -> Iterator[Any]:
+        """Without those that a codec makes up where the index calls a picture a key frame that is none.
+
+        They have no kind, and what follows is put on top of them up to the next key frame.
+        """
+        first = next(pictures, None)
+        if first is None:
+            return
+        if self._has_kinds and first.pict_type == PictureType.NONE:
+            pictures = itertools.dropwhile(lambda picture: not picture.key_frame, pictures)
+        else:
+            yield first
+        yield from pictures
 
     def _seek_by_stamp(self, target: int) -> None:
         try:
             self._container.seek(target, stream=self._stream, backward=True)
-        except (av.FFmpegError, OverflowError):
-            self._container.seek(0, stream=self._stream, backward=True)
+        except (av.FFmpegError, OverflowError):  # it has no index, or not of this place
+            self._reopen()
 
     def _seek_by_map(self, mender: StampMender, target: int) -> None:
         """By place, since a stamp may occur several times in the file, or not where it belongs."""
@@ -489,7 +510,7 @@ class VideoDecoder:
             self._time_base_seconds,
             fps=self._average_fps,
             offset_seconds=starts_at(container),
-            has_only_dts=container.format.name == "avi",
+            has_only_dts=container.format.name in _DECODING_TIMES_ALONE,
         )
         if container.format.flags & _TS_DISCONTINUOUS or may_restart(self.path, container.format.name):
             self._mender = self._new_mender()
@@ -515,6 +536,13 @@ class VideoDecoder:
         if first is None:
             raise self._nothing_decoded()
         self._head.append(first)
+        self._has_kinds = first.pict_type != PictureType.NONE
+        if self._is_in_doubt and getattr(self._codec, "has_b_frames", False):
+            # Frames are reordered, and their times are not, or there was no need to: the next ones tell.
+            self._head.extend(itertools.islice(self._source, _TELLING_FRAMES))
+            for picture in self._head:
+                self._clock.time_of(picture.pts, picture.dts)
+            self._clock.restart()
         brand = self._container.metadata.get("major_brand", "")
         if is_picture_format(self._container.format.name, brand):
             second = next(self._source, None)
@@ -582,6 +610,8 @@ class VideoDecoder:
         for packet in self._packets():
             if packet is not None and packet.size:
                 self._packets_read += 1
+                if self._packets_read == 1:
+                    self._is_in_doubt = self._mender is None and packet.pts == packet.dts
                 self._last_byte = (packet.pos or self._last_byte) + packet.size
                 self._note_skipped(packet)
                 if self._alpha_codec is not None and self._skip == "nonkey" and not packet.is_keyframe:

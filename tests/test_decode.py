@@ -6,9 +6,12 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 from video_factory import (
@@ -227,6 +230,67 @@ def test_frame_at_gives_what_is_on_screen(tmp_path: Path) -> None:
 
 
 # Damage
+
+
+def test_a_file_without_an_index_is_read_from_its_beginning(tmp_path: Path) -> None:
+    """FFmpeg refuses to search SWF at all."""
+    path = write_video(tmp_path / "a.swf", moving(40), codec="flv", tick=Fraction(1, 25))
+    for number in (0, 1, 26, 39):
+        assert read_stamp(frame_at(str(path), (number + 0.5) / 25).rgb(HEIGHT)) == number
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_a_file_that_knows_decoding_times_alone_has_all_its_frames(tmp_path: Path, codec: str) -> None:
+    """ASF stores when to decode; with B-frames the first is shown later, and none is lost for it."""
+    path = write_video(tmp_path / "a.asf", moving(60), codec=codec, b_frames=2, key_every=12)
+    times, numbers = decoded(path)
+    assert numbers == list(range(60))
+    assert 0 < times[0] <= 0.08
+    assert np.allclose(times, times[0] + np.arange(60) / 25, atol=0.0011)
+    for number in range(0, 60, 7):
+        assert read_stamp(frame_at(str(path), round(times[number], 6)).rgb(HEIGHT)) == number
+    assert probe(str(path)).start_seconds == times[0]
+    with VideoDecoder(str(path)) as decoder:
+        list(decoder.frames())
+        assert decoder.damage is None
+
+
+def copy_packets(source: Path, target: Path, edit: Callable[[int, Any], None]) -> Path:
+    """The same pictures with the stamps and flags of each packet edited, given its number."""
+    with av.open(str(source)) as given, av.open(str(target), "w") as output:
+        stream = given.streams.video[0]
+        copied = output.add_stream_from_template(stream)
+        for number, packet in enumerate(given.demux(stream)):
+            if packet.dts is not None:
+                edit(number, packet)
+                packet.stream = copied
+                output.mux(packet)
+    return target
+
+
+def show_as_decoded(_: int, packet: Any) -> None:
+    packet.pts = packet.dts
+
+
+def flag_every_fifth(number: int, packet: Any) -> None:
+    packet.is_keyframe = number % 5 == 0
+
+
+@pytest.mark.parametrize(("name", "edit"), [("a.mp4", show_as_decoded), ("a.avi", flag_every_fifth)])
+def test_after_a_search_frames_are_the_same_ones(
+    tmp_path: Path, name: str, edit: Callable[[int, Any], None]
+) -> None:
+    """Also where decoding times pass for those of showing, and where what is called a key frame is none."""
+    source = write_video(tmp_path / "source.avi", moving(75), codec="mpeg4", b_frames=2, key_every=12)
+    path = copy_packets(source, tmp_path / name, edit)
+    times, numbers = decoded(path)
+    assert numbers == list(range(75))
+    assert np.allclose(times, times[0] + np.arange(75) / 25, atol=1e-6)
+    for number in numbers:
+        assert read_stamp(frame_at(str(path), round(times[number], 6)).rgb(HEIGHT)) == number
+    with VideoDecoder(str(path)) as decoder:
+        list(decoder.frames())
+        assert decoder.damage is None
 
 
 def test_a_truncated_file_says_how_much_there_was(tmp_path: Path) -> None:
