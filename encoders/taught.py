@@ -22,6 +22,8 @@ LEAST_CONFIDENCE = 0.15
 # What a segment must be worth, in nats, and the log-odds from which a sample speaks for the action.
 SWITCHING_COST = 2.0
 NEUTRAL_LOG_ODDS = -1.1
+# What looks only faintly like the action is kept too, where nothing surer is in the shot: so many nats below.
+FAINT_NATS = 2.0
 # Single frames are sharp in time, windows see movement better: how much of the evidence is the former.
 SHARP_SHARE = 0.75
 MAX_NUMBER = 1e30  # in a head's file; log-odds are far below
@@ -60,7 +62,7 @@ class TaughtHead:
 
     @property
     def least_confidence(self) -> float:
-        """Of the segments that are kept."""
+        """Of the segments that are kept, but for faint ones."""
         return min(LEAST_CONFIDENCE, LEAST_CONFIDENCE * math.exp(self.neutral - NEUTRAL_LOG_ODDS))
 
     @property
@@ -84,7 +86,7 @@ class TaughtHead:
         return float(sigmoid(logit))
 
     def localise(self, track: FeatureTrack) -> list[ActionSpan]:
-        """Segments of the action in order of time, down to `least_confidence`."""
+        """Segments of the action in order of time, sure ones and faint ones, see `localise_all`."""
         return localise_all([self], track)
 
     def to_bytes(self) -> bytes:
@@ -160,6 +162,9 @@ def localise_all(heads: Sequence[TaughtHead], track: FeatureTrack) -> list[Actio
 
     Each segment is judged once more by itself, as a clip that ends where it does: around it a window
     sees what is not of it, and confidences are calibrated on clips.
+
+    Shots in which nothing is found are looked through once more, `FAINT_NATS` lower: below any threshold, yet
+    whoever looks that low finds the likelier ones first.
     """
     if not len(track) or not heads:
         return []
@@ -167,11 +172,24 @@ def localise_all(heads: Sequence[TaughtHead], track: FeatureTrack) -> list[Actio
     found = []
     for number, head in enumerate(heads):
         evidence = SHARP_SHARE * alone[:, number] + (1 - SHARP_SHARE) * windows[:, number]
-        for first, last in most_likely_runs(evidence - head.neutral, SWITCHING_COST):
-            start, end = float(track.borders_seconds[first]), float(track.borders_seconds[last])
-            confidence = head.classify(track.between(first, last))
-            if confidence >= head.least_confidence and start < end:
-                found.append(ActionSpan(head.action, start, end, confidence))
+        sure = _spans(head, track, evidence - head.neutral, head.least_confidence)
+        is_settled = np.isin(track.shots, [track.shots[place] for run in sure for place in range(*run)])
+        lower = np.where(is_settled, -np.inf, evidence - head.neutral + FAINT_NATS)
+        faint = _spans(head, track, lower, head.least_confidence * math.exp(-FAINT_NATS))
+        found += [span for _, span in sorted((sure | faint).items())]
+    return found
+
+
+def _spans(
+    head: TaughtHead, track: FeatureTrack, evidence: NDArray[np.floating], least: float
+) -> dict[tuple[int, int], ActionSpan]:
+    """The likeliest runs of samples [first, last) that are at least so sure, as spans."""
+    found = {}
+    for first, last in most_likely_runs(evidence, SWITCHING_COST):
+        start, end = float(track.borders_seconds[first]), float(track.borders_seconds[last])
+        confidence = head.classify(track.between(first, last))
+        if confidence >= least and start < end:
+            found[first, last] = ActionSpan(head.action, start, end, confidence)
     return found
 
 

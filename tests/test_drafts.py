@@ -209,6 +209,11 @@ def test_the_most_doubtful_comes_first_and_its_copy_last() -> None:
     assert choose(np.array([0.5, 0.49, 0.95]), vectors, 3) == [0, 2, 1]
 
 
+def test_the_likeliest_takes_turns_with_the_most_doubtful() -> None:
+    vectors = np.eye(6, dtype=np.float32)
+    assert choose(np.array([0.02, 0.9, 0.5, 0.97, 0.4, 0.01]), vectors, 4) == [2, 3, 4, 1]
+
+
 def test_a_head_by_kinds_is_the_same_after_its_file_and_one_without_is_written_as_before() -> None:
     weights, kinds = np.arange(24, dtype=np.float32), np.array([0.5, 4.0], np.float32)
     head = TaughtHead("wave", "made", weights, 0.5, 0.4, kinds, 1.5)

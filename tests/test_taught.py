@@ -364,3 +364,26 @@ def test_a_head_is_the_same_after_its_file_and_other_files_are_refused():
     for wrong in (b"", b"\0" * 64, content[:-8], content.replace(b"taught", b"caught")):
         with pytest.raises(HeadFileError):
             TaughtHead.from_bytes(wrong)
+
+
+def test_faint_shots_are_found_below_sure_ones_and_shots_without_a_sign_are_not():
+    # The mean of frames, whose one number is their log-odds; of three scales each counts for a third.
+    weights = np.zeros((3, 4, 1), np.float32)
+    weights[:, 0] = 1 / 3
+    head = TaughtHead("wave", "made", weights.ravel(), 0.0, 0.5)
+    of_shots = [2.0, -2.0, -5.0, -2.5]
+    features = np.repeat(of_shots, 8)[:, None]
+    found = head.localise(track_of(features, np.repeat(np.arange(4), 8)))
+    assert [(span.start_seconds, span.end_seconds) for span in found] == [(0, 4), (4, 8), (12, 16)]
+    expected = [1 / (1 + np.exp(-one)) for one in of_shots if one > -5]
+    np.testing.assert_allclose([span.confidence for span in found], expected, atol=1e-3)
+    assert sum(span.confidence >= head.least_confidence for span in found) == 1
+
+
+def test_beside_a_sure_stretch_of_a_shot_nothing_faint_is_found():
+    weights = np.zeros((3, 4, 1), np.float32)
+    weights[:, 0] = 1 / 3
+    head = TaughtHead("wave", "made", weights.ravel(), 0.0, 0.5)
+    features = np.repeat([-2.0, 4.0, -2.0], 12)[:, None]
+    (found,) = head.localise(track_of(features))
+    assert found.confidence > 0.5

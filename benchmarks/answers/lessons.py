@@ -200,53 +200,58 @@ def _bad(archive: Archive, draw: Draw, seed: int) -> dict[str, list[ActionExampl
 def _answered(archive: Archive, draw: Draw, seed: int) -> tuple[float, float, float]:
     """Average precision of a small lesson; after answers; and after half as many more examples instead.
 
-    All three are judged by the shots that none of them was given.
+    All three are judged by the same shots: those of half of the videos that no example is from. Nothing is
+    asked about these, else the answers would take away what is easily found and leave the rest to judge by.
     """
     library, random = archive.library, np.random.default_rng(100 + seed)
     given = (*draw.positives[: FEW[0]], *draw.negatives[: FEW[1]])
     few = _examples(archive, given[: FEW[0]], given[FEW[0] :])
-    others = random.permutation(np.setdiff1d(np.arange(len(archive.shots)), given))[: ANSWERS // 2].tolist()
+    judging = _judging(archive, draw, given, random)
+    askable = np.setdiff1d(np.flatnonzero(~judging), given)
+    others = random.permutation(askable)[: ANSWERS // 2].tolist()
 
-    def judged(answer: Callable[[], Sequence[int]]) -> tuple[NDArray[np.float64], Sequence[int]]:
+    def judged(answer: Callable[[], object]) -> float:
+        from sklearn.metrics import average_precision_score
+
         library.actions.teach(MADE_UP, few)
-        rows = answer()
+        answer()
         confidences = _confidences(archive, MADE_UP)
         library.actions.remove(MADE_UP)
-        return confidences, rows
+        return float(average_precision_score(draw.shows[judging], confidences[judging]))
 
-    def by_suggestions() -> Sequence[int]:
-        rows = []
-        for one in suggest(library, MADE_UP, ANSWERS):
+    def by_suggestions() -> None:
+        answered = 0
+        for one in suggest(library, MADE_UP, len(archive.shots)):
             shots = archive.shots_in(one.clip.path, one.clip.start_seconds, one.clip.end_seconds)
             places = [archive.shots.index(shot) for shot in shots]
-            rows += places
-            library.actions.correct(
-                one.clip.id, MADE_UP, is_positive=any(bool(draw.shows[place]) for place in places)
-            )
+            if judging[places].any():
+                continue
+            is_positive = bool(draw.shows[places].any())
+            library.actions.correct(one.clip.id, MADE_UP, is_positive=is_positive)
+            answered += 1
+            if answered == ANSWERS:
+                break
         library.actions.teach(MADE_UP, ())
-        return rows
 
-    def by_chance() -> Sequence[int]:
-        library.actions.teach(
-            MADE_UP,
-            _examples(
-                archive,
-                [row for row in others if draw.shows[row]],
-                [row for row in others if not draw.shows[row]],
-            ),
-        )
-        return others
+    def by_chance() -> None:
+        shows = draw.shows[others]
+        rows = np.array(others)
+        more = _examples(archive, rows[shows].tolist(), rows[~shows].tolist())
+        library.actions.teach(MADE_UP, more)
 
-    from sklearn.metrics import average_precision_score
+    return judged(lambda: None), judged(by_suggestions), judged(by_chance)
 
-    results = [judged(lambda: ()), judged(by_suggestions), judged(by_chance)]
-    seen = {*given, *(row for _, rows in results for row in rows)}
-    left = np.setdiff1d(np.arange(len(archive.shots)), sorted(seen))
-    shows = draw.shows[left]
-    if not shows.any():  # all that show it were among the answers: nothing is left to judge by
-        left = np.setdiff1d(np.arange(len(archive.shots)), given)
-        shows = draw.shows[left]
-    before, answered, more = (
-        float(average_precision_score(shows, confidences[left])) for confidences, _ in results
-    )
-    return before, answered, more
+
+def _judging(
+    archive: Archive, draw: Draw, given: Sequence[int], random: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Which shots judge, bool: of half of the videos without an example, one of the category among them."""
+    paths = np.array([str(shot.path) for shot in archive.shots])
+    free = np.setdiff1d(np.unique(paths), paths[list(given)])
+    showing = np.unique(paths[draw.shows])
+    held: list[str] = []
+    # Either kind is dealt by itself, so that both halves have their share of what shows it.
+    for group in (np.intersect1d(free, showing), np.setdiff1d(free, showing)):
+        held += random.permutation(group)[: (len(group) + 1) // 2].tolist()
+    judging: NDArray[np.bool_] = np.isin(paths, held)
+    return judging
