@@ -34,7 +34,7 @@ USUAL = 0.3  # of unrelated frames, where nothing is known
 MOST_USUAL = 0.6  # a library of one thing must not hide that thing's own copies
 CROSSING_LOSS = 0.006  # of the excess, for pieces that meet to be one
 MOST_CHANGE = 1.5  # of the speed, between such
-JOINING_LOSS = 0.03  # of the fit, for each piece that one line saves
+JOINING_LOSS = 0.06  # of the fit, for each piece that one line saves
 # What a frame earns is less by this for each factor of e that it is farther than what fits it best; distances
 # are counted from a floor, the noise of encoding and what a video changes by in half a step.
 SHARPNESS, SHARPNESS_FLOOR = 0.1, 0.01
@@ -69,7 +69,7 @@ class Standard:
 
 USUAL_STANDARD = Standard(0.42, 0.58)
 # For poor copies, where nothing meets the usual one: what lacks likeness must change as the footage does.
-SECOND_STANDARD = Standard(0.32, 0.58, change=0.3, least_change=0.2, least_frames=12, least_seconds=2.0)
+SECOND_STANDARD = Standard(0.32, 0.58, change=0.45, least_change=0.2, least_frames=12, least_seconds=2.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,9 @@ LEAST_WINDOW_SECONDS, MOST_WINDOW_SECONDS = 1.0, 8.0
 HELD_SPREAD = 0.01  # of features about their mean, above which no frame is held
 MOST_OUTSIDE = 0.34  # of the frames of a piece, before or after the video
 FINE_STEPS = 10  # a line is placed to this part of the video's step
-CHANGE_WEIGHT, CONSTANT_WEIGHT, SIZE_WEIGHT = 0.5, 0.2, 0.05
+CHANGE_WEIGHT, CONSTANT_WEIGHT, SIZE_WEIGHT = 0.6, 0.2, 0.05
 # Small floors keep footage in which nothing happens from being ranked by its noise.
-SPREAD_FLOOR, CONSTANT_FLOOR, CHANGE_FLOOR = 0.01, 0.01, 0.05
+SPREAD_FLOOR, CONSTANT_FLOOR, CHANGE_FLOOR = 0.01, 0.01, 0.1
 BRIDGE_SHARE = 0.5
 MOST_BRIDGE = 0.8  # squared distance of two frames, beyond which a shot ends between them
 
@@ -193,12 +193,11 @@ class _Fits:
     def measure(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
         """Fits (O,) of ways to give the frames times in the video: seconds (O, n)."""
         found = self.along(at)
-        left = np.log(1 + CHANGE_FLOOR - np.maximum(found.change, 0.0) ** 2)
-        change = np.where(found.change > 0, -0.5 * left, found.change)
+        likeness = 0.5 * np.log((1 + CHANGE_FLOOR + found.change) / (1 + CHANGE_FLOOR - found.change))
         own = max(1 - self._mean_square, 0.0) + SPREAD_FLOOR
         fit = (
             found.cosine
-            + CHANGE_WEIGHT * change
+            + CHANGE_WEIGHT * likeness
             - CONSTANT_WEIGHT * np.log(found.constant + CONSTANT_FLOOR)
             - SIZE_WEIGHT * np.abs(np.log((found.spread + SPREAD_FLOOR) / own))
             - found.outside
