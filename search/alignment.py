@@ -56,20 +56,32 @@ class Standard:
         frame_excess: The least of one frame, for it to belong to a piece.
         piece_excess: The least of a piece in the mean.
         change: What a piece may lack of that, for each part of how alike the two change over time.
-        least_change, least_frames, least_seconds: Of a piece that lacks something.
+        least_excess, least_change, least_frames, least_seconds: Of a piece that lacks something.
+        slowest: How slow such a piece may be: as few frames of a video change, much changes by chance.
     """
 
     frame_excess: float
     piece_excess: float
     change: float = 0.0
+    least_excess: float = 0.0
     least_change: float = 0.0
     least_frames: int = 0
     least_seconds: float = 0.0
+    slowest: float = 0.0
 
 
 USUAL_STANDARD = Standard(0.42, 0.58)
 # For poor copies, where nothing meets the usual one: what lacks likeness must change as the footage does.
-SECOND_STANDARD = Standard(0.32, 0.58, change=0.45, least_change=0.2, least_frames=12, least_seconds=2.0)
+SECOND_STANDARD = Standard(
+    0.32,
+    0.58,
+    change=0.45,
+    least_excess=0.44,
+    least_change=0.2,
+    least_frames=12,
+    least_seconds=2.0,
+    slowest=0.45,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +264,12 @@ class _Plane:
         lacking = standard.piece_excess - piece.excess
         if lacking <= 0 or not standard.change:
             return lacking <= 0
-        if piece.query_seconds < standard.least_seconds or line.last - line.first + 1 < standard.least_frames:
+        if (
+            piece.excess < standard.least_excess
+            or piece.query_seconds < standard.least_seconds
+            or line.last - line.first + 1 < standard.least_frames
+            or abs(line.speed) < standard.slowest
+        ):
             return False
         change = change_of(query.features, query.times_seconds, video.features, video.times_seconds, line)
         return change >= max(standard.least_change, lacking / standard.change)
