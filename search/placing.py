@@ -3,9 +3,9 @@
 A piece may differ from the footage that it shows by something constant (a caption, a border, less light) and
 by what changes. Along a line both are told apart: how far the means lie apart by its logarithm, and how alike
 both change by Fisher's z of their correlation (1915), which grows without end towards 1. The closer a line
-comes, the smaller a difference decides. So footage that hardly moves, in which all frames are nearly equal, is
-placed by small differences, and a poor copy by great ones only. How both change over time, and how much, says
-*when*; the means and the mean cosine say *what*.
+comes, the smaller a difference decides. So footage that hardly moves, in which all frames are nearly equal,
+is placed by small differences, and a poor copy by great ones only. How both change over time, and how much,
+says *when*; the means and the mean cosine say *what*.
 
 What lies between two frames of a video is not known. Features wander from frame to frame nearly as by chance,
 so that half way between two their mean is farther from what was there than either of them would be from
