@@ -486,7 +486,7 @@ class JobAnswer(StrictAnswer):
                     "id": "0f6a2c1d9be94d2f8e4c5a7b3d1e6f90",
                     "kind": "ingest",
                     "status": "running",
-                    "request": {"paths": ["/archive/2024"], "prune": False},
+                    "request": {"paths": ["/archive/2024"], "prune": False, "patience": 1.0},
                     "progress": {
                         "files_done": 12,
                         "files_total": 90,

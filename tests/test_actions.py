@@ -1251,12 +1251,14 @@ def test_a_library_from_before_actions_keeps_what_it_has(request, tmp_path, engi
         staged = catalog.stage_video("/a.mp4", 1, 2)
         catalog.add_clips(staged, 0, footage("oRo", 1))
         catalog.publish_video(staged, digest="x", sampling=SAMPLING)
+    # All but the checksums, which a library of then has not.
+    kept = [[column for column in table.c if column.name != "crc32"] for table in tables]
     with database.read() as connection:
-        before = [connection.execute(select(table)).all() for table in tables]
+        before = [connection.execute(select(*columns)).all() for columns in kept]
     database.downgrade("0001")  # what a library of then held; today's statements know later columns
     database.migrate()
     with database.read() as connection:
-        assert [connection.execute(select(table)).all() for table in tables] == before
+        assert [connection.execute(select(*columns)).all() for columns in kept] == before
         assert connection.execute(select(heads)).all() == []
     with database.write() as connection:
         connection.execute(
@@ -1267,7 +1269,7 @@ def test_a_library_from_before_actions_keeps_what_it_has(request, tmp_path, engi
     database.downgrade("0001")
     database.migrate()
     with database.read() as connection:
-        assert [connection.execute(select(table)).all() for table in tables] == before
+        assert [connection.execute(select(*columns)).all() for columns in kept] == before
     database.close()
 
 

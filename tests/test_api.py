@@ -401,7 +401,10 @@ def test_ingest_then_move_away_then_delete(client: TestClient, archive: Path) ->
     assert job["id"] == response.json()["id"] and job["status"] == "done", job
     assert job["result"]["indexed"] == 1 and job["result"]["failed"] == []
     assert job["progress"]["files_done"] == job["progress"]["files_total"] == 1
-    assert (job["kind"], job["request"]) == ("ingest", {"paths": [str(path.parent)], "prune": False})
+    assert (job["kind"], job["request"]) == (
+        "ingest",
+        {"paths": [str(path.parent)], "prune": False, "patience": 1.0},
+    )
     assert (
         before_job <= datetime.fromisoformat(job["created_at"]) <= datetime.fromisoformat(job["finished_at"])
     )

@@ -796,7 +796,7 @@ def test_a_job_is_held_to_the_roots_of_the_server_that_was_asked(
     ):
         time.sleep(0.2)  # the open one, which came first, runs the jobs
         job = asked.post("/v1/ingest", json={"paths": [str(root)]}).json()
-        assert job["request"] == {"paths": [str(root)], "prune": False}
+        assert job["request"] == {"paths": [str(root)], "prune": False, "patience": 1.0}
         failed = wait_for_job(asked, job)["result"]["failed"]
         assert [entry["path"] for entry in failed] == [str(root / "link")]
         assert "outside the folders" in failed[0]["reason"]
