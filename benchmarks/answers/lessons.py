@@ -204,6 +204,10 @@ def _answered(archive: Archive, draw: Draw, seed: int) -> tuple[float, float, fl
     asked about these, else the answers would take away what is easily found and leave the rest to judge by.
     """
     library, random = archive.library, np.random.default_rng(100 + seed)
+    with library.read() as catalog:
+        known = {video.path for video in catalog.list_videos()}
+    if not known & {str(shot.path) for shot in archive.shots}:
+        raise ValueError(f"{archive.shots[0].path} is not in the library: make a moved archive anew")
     given = (*draw.positives[: FEW[0]], *draw.negatives[: FEW[1]])
     few = _examples(archive, given[: FEW[0]], given[FEW[0] :])
     judging = _judging(archive, draw, given, random)
