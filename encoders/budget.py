@@ -76,9 +76,3 @@ def check_budget() -> None:
     budget = _current.get()
     if budget is not None:
         budget.check()
-
-
-def budget_left_seconds() -> float | None:
-    """How long the question that is worked on may still take; None for no limit."""
-    budget = _current.get()
-    return None if budget is None else budget.left_seconds

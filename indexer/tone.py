@@ -85,16 +85,19 @@ def nits_to_pq(nits: Any) -> NDArray[np.float64]:
     return np.asarray(np.power((c1 + c2 * power) / (1 + c3 * power), m2))
 
 
+_HLG = (0.17883277, 0.28466892, 0.55991073)  # a, b and c of BT.2100
+
+
 def hlg_to_scene(signal: Any) -> NDArray[np.float64]:
     """The inverse OETF of BT.2100 for HLG: signal 0..1 to light of the scene 0..1."""
-    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    a, b, c = _HLG
     value = np.asarray(signal, np.float64)
     return np.where(value <= 0.5, value**2 / 3.0, (np.exp((value - c) / a) + b) / 12.0)
 
 
 def scene_to_hlg(light: Any) -> NDArray[np.float64]:
     """The inverse of `hlg_to_scene`."""
-    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    a, b, c = _HLG
     value = np.clip(np.asarray(light, np.float64), 0.0, 1.0)
     return np.where(value <= 1 / 12, np.sqrt(3.0 * value), a * np.log(np.maximum(12.0 * value - b, 1e-9)) + c)
 

@@ -21,7 +21,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.settings import ServerSettings
-from encoders.budget import Budget, budget_left_seconds, check_budget
+from encoders.budget import Budget, check_budget
 from encoders.errors import AbandonedError, BudgetError, TookTooLongError
 from indexer.cost import Patience
 from indexer.example import MAX_EXAMPLE_BYTES, MAX_EXAMPLE_FRAMES, read_example
@@ -74,12 +74,12 @@ def test_work_is_counted_and_waiting_is_not() -> None:
         check_budget()
     time.sleep(0.3)
     with budget.work():
-        left = budget_left_seconds()
+        left = budget.left_seconds
         assert left is not None and 0.0 < left <= 0.15
         time.sleep(0.2)
         with pytest.raises(BudgetError, match=r"more than 0.4 s .* send less"):
             check_budget()
-    assert budget_left_seconds() is None
+    assert Budget().left_seconds is None
     check_budget()
 
 

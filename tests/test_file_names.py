@@ -127,7 +127,8 @@ def test_stored_names_lead_back(path):
     stored_path(path).encode("utf-8")
 
 
-def test_a_file_is_found_by_each_of_its_names(library, indexer, tmp_path):
+def indexed_with_other_names(library, tmp_path):
+    """A film that is indexed, its folder, and another that links to it; `tmp_path / "link"` is the folder."""
     archive, others = tmp_path / "archive", tmp_path / "others"
     archive.mkdir(), others.mkdir()
     path = film(archive / "one.mp4")
@@ -135,6 +136,11 @@ def test_a_file_is_found_by_each_of_its_names(library, indexer, tmp_path):
     os.link(path, others / "hard.mp4")
     (others / "soft.mp4").symlink_to(path)
     (tmp_path / "link").symlink_to(archive)
+    return path, archive, others
+
+
+def test_a_file_is_found_by_each_of_its_names(library, indexer, tmp_path):
+    path, _, others = indexed_with_other_names(library, tmp_path)
     for name in (others / "hard.mp4", others / "soft.mp4", tmp_path / "link", tmp_path / "link" / "one.mp4"):
         assert listed(indexer, library, name) == [str(path)]
     assert listed(indexer, library, others) == []
@@ -143,13 +149,7 @@ def test_a_file_is_found_by_each_of_its_names(library, indexer, tmp_path):
 
 
 def test_a_file_keeps_its_name_where_it_is_found_by_another(library, indexer, tmp_path):
-    archive, others = tmp_path / "archive", tmp_path / "others"
-    archive.mkdir(), others.mkdir()
-    path = film(archive / "one.mp4")
-    run(library, archive)
-    os.link(path, others / "hard.mp4")
-    (others / "soft.mp4").symlink_to(path)
-    (tmp_path / "link").symlink_to(archive)
+    path, archive, others = indexed_with_other_names(library, tmp_path)
     names = [others / "hard.mp4", others / "soft.mp4", tmp_path / "link", archive]
     for name in [*names, *names]:  # the second time nothing is read
         summary = run(library, name)
