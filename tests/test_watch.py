@@ -217,7 +217,8 @@ def test_links_double_nothing_and_what_is_behind_them_is_followed(library, archi
 
 
 @pytest.mark.slow
-def test_a_folder_of_a_hundred_thousand_files(library, archive, videos):
+def test_a_folder_of_a_hundred_thousand_files(library, archive, videos, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "PATIENCE_SECONDS", 300.0)
     for number in range(100):
         folder = archive / "many" / str(number)
         folder.mkdir(parents=True)
