@@ -332,6 +332,10 @@ def measure(options: argparse.Namespace, work: Path) -> tuple[dict[str, Any], li
             "after_first_minute": figures(sampler.between(WARM_SECONDS, WARM_SECONDS + WINDOW_SECONDS)),
             "at_end": figures(sampler.between(last_seconds - WINDOW_SECONDS, last_seconds)),
             "idle_afterwards": idle,
+            "by_tenths_of_the_time": [
+                figures(sampler.between(*(first_seconds + seconds * (tenth + end) / 10 for end in (0, 1))))
+                for tenth in range(10)
+            ],
             "most_rss_mib": round(max(one.tree_rss_bytes for one in sampler.samples) / 2**20, 1),
             "slope_mib_per_minute_after_first": None if slope is None else round(slope, 2),
         },
