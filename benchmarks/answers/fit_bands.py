@@ -2,7 +2,7 @@
 
     python -m benchmarks.answers.fit_bands --photographs DIR --everyday DIR --cache FILE
 
-From distributions, not from one library: hundreds of made libraries of 5 to 5,000 clips, broad ones (any
+From distributions, not from one library: made libraries of 5 to 50,000 clips, 160 of them, broad ones (any
 of the photographs), small selections, narrow ones (one kind of thing alone) and narrow ones with a little
 else. Their clips are photographs in motion, of which every further clip of the same photograph is
 disturbed anew. Each library is asked for words that name something in it, words for what is not in it,
@@ -27,10 +27,12 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.answers.archive import Half, Photograph, move, read_everyday, read_photographs
+from benchmarks.answers.disturbed import FRAMES, disturb, made_clips
+from benchmarks.answers.kinds import BASIC, class_numbers
 from encoders.calibration import expected_calibration_error
 from encoders.class_names import class_names
 from encoders.encoder import Encoder
-from encoders.offline import VISUAL_DIM, VISUAL_SHARE, OfflineEncoder, join_parts, pool_parts
+from encoders.offline import OfflineEncoder
 from encoders.types import FrameBatch, normalise
 from encoders.words.table import word_table
 from search.bands import MATCH_PROBABILITY, MAYBE_PROBABILITY
@@ -38,18 +40,11 @@ from search.calibration import AskedFor, Evidence, judge
 from search.sample import SAMPLE_CLIPS, measure_sample
 from search.together import best_together
 
-SIZES = (5, 15, 50, 150, 500, 1500, 5000)
+SIZES = (5, 15, 50, 150, 500, 1500, 5000, 50_000)
 KINDS = ("broad", "few", "narrow", "narrow and more")
-FRAMES = 4
 HITS = 5
-# How a clip differs from another of the same photograph: in log-probabilities, and in the visual part.
-LOG_NOISE = 0.8
-VISUAL_NOISE = 0.25
 WORDS_A_LIBRARY = 24
 PICTURES_A_LIBRARY = 16
-# Kinds whose members answer each other's pictures; of other things only the same photograph does.
-BASIC = """dog|cat|bird|fish|snake|lizard|frog|turtle|insect|spider|shark|monkey|bear|car|truck|boat|ship
-    |airplane|train|fruit|vegetable|furniture|hat|bottle|ball|fungus|weapon|computer|bag"""
 DEEDS = """quarterly|earnings|yesterday|democracy|arguing|thinking|jealousy|invoice|inflation|philosophy
     |algebra|tomorrow|friendship|whispering|marriage|gravity|election|freedom|budget|deadline|strategy
     |password|silence|victory|rumour|justice|debt|insurance|theory|tuesday"""
@@ -77,7 +72,7 @@ def main() -> None:
     parser.add_argument("--everyday", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True, help="an .npz of features, made where it is not")
     parser.add_argument("--half", choices=("choosing", "judging"), default="choosing")
-    parser.add_argument("--libraries", type=int, default=150)
+    parser.add_argument("--libraries", type=int, default=160)
     parser.add_argument("--judge", action="store_true", help="judge the weights in the code, fit none")
     arguments = parser.parse_args()
     encoder = OfflineEncoder(device="cpu")
@@ -119,10 +114,7 @@ class Asking:
         self._general = [name for name in names if len(table.kind(name).classes) > 1]  # type: ignore[union-attr]
         self._names = list(class_names())
         self._unknown = [word.strip() for word in DEEDS.replace("\n", "").split("|")]
-        self._basic = []
-        for word in BASIC.replace("\n", "").split("|"):
-            kind = table.kind(word.strip())
-            self._basic.append(frozenset(kind.classes) if kind else frozenset())
+        self._basic = [class_numbers(offset) for offset in BASIC.values()]
         self._texts: dict[str, AskedFor] = {}
 
     def rows(self, name: str, random: np.random.Generator, size: int) -> Iterator[Row]:
@@ -222,23 +214,6 @@ class Asking:
             yield AskedFor(footage.pictures[asked][None], 0.0), is_right
 
 
-def made_clips(
-    features: NDArray[np.float32], members: NDArray[np.int64], random: np.random.Generator
-) -> NDArray[np.float32]:
-    """Embeddings float32 (N, D) of clips of photographs, each disturbed anew."""
-    made = np.empty((len(members), features.shape[2]), np.float32)
-    for number, photograph in enumerate(members.tolist()):
-        rows = features[photograph, random.integers(0, FRAMES, 2)]
-        visual = normalise(rows[:, :VISUAL_DIM])
-        visual = visual + random.normal(size=visual.shape) * VISUAL_NOISE / np.sqrt(VISUAL_DIM)
-        shares = rows[:, VISUAL_DIM:-1] ** 2 / (1 - VISUAL_SHARE)
-        logits = np.log(shares + 1e-7) + random.normal(size=shares.shape) * LOG_NOISE
-        semantic = np.sqrt(np.exp(logits - logits.max(axis=1, keepdims=True)))
-        rows = join_parts(visual.astype(np.float32), np.pad(semantic, ((0, 0), (0, 1))).astype(np.float32))
-        made[number] = pool_parts(rows, "mean")
-    return made
-
-
 def fit(name: str, rows: Sequence[Row]) -> None:
     """Fits weights to hits and prints them as they stand in the code."""
     used = {
@@ -325,24 +300,6 @@ def _encode(
     batch = FrameBatch(np.concatenate([frames, picture[None]]), np.arange(FRAMES + 1.0))
     features = encoder.encode_frames(batch)
     return features[:-1], features[-1]
-
-
-def disturb(picture: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
-    """A picture as it is, cropped, mirrored, dimmed or with a bar across it, by number."""
-    height, width = picture.shape[:2]
-    if number % 5 == 1:
-        return np.ascontiguousarray(
-            np.kron(picture[height // 4 : -height // 4, width // 4 : -width // 4], np.ones((2, 2, 1)))
-        ).astype(np.uint8)
-    if number % 5 == 2:
-        return np.ascontiguousarray(picture[:, ::-1])
-    if number % 5 == 3:
-        return (picture * 0.5).astype(np.uint8)
-    if number % 5 == 4:
-        barred = picture.copy()
-        barred[-height // 6 :] = 16
-        return barred
-    return picture
 
 
 if __name__ == "__main__":
