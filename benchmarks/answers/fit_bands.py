@@ -2,7 +2,7 @@
 
     python -m benchmarks.answers.fit_bands --photographs DIR --everyday DIR --cache FILE
 
-From distributions, not from one library: made libraries of 5 to 50,000 clips, 160 of them, broad ones (any
+From distributions, not from one library: hundreds of made libraries of 5 to 5,000 clips, broad ones (any
 of the photographs), small selections, narrow ones (one kind of thing alone) and narrow ones with a little
 else. Their clips are photographs in motion, of which every further clip of the same photograph is
 disturbed anew. Each library is asked for words that name something in it, words for what is not in it,
@@ -40,7 +40,7 @@ from search.calibration import AskedFor, Evidence, judge
 from search.sample import SAMPLE_CLIPS, measure_sample
 from search.together import best_together
 
-SIZES = (5, 15, 50, 150, 500, 1500, 5000, 50_000)
+SIZES = (5, 15, 50, 150, 500, 1500, 5000)
 KINDS = ("broad", "few", "narrow", "narrow and more")
 HITS = 5
 WORDS_A_LIBRARY = 24
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--everyday", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True, help="an .npz of features, made where it is not")
     parser.add_argument("--half", choices=("choosing", "judging"), default="choosing")
-    parser.add_argument("--libraries", type=int, default=160)
+    parser.add_argument("--libraries", type=int, default=150)
     parser.add_argument("--judge", action="store_true", help="judge the weights in the code, fit none")
     arguments = parser.parse_args()
     encoder = OfflineEncoder(device="cpu")

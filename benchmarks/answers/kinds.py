@@ -27,8 +27,6 @@ GENERAL = {
 MORE_GENERAL = {
     "frog": "01639765", "aircraft": "02686568", "bottle": "02876657", "fungus": "12992868",
     "computer": "03082979", "bag": "02773037", "animal": "00015388", "toy": "03964744",
-    "dessert": "07609840", "big cat": "02127808", "reptile": "01661091", "shellfish": "07783210",
-    "beverage": "07881800",
 }  # fmt: skip
 # Kinds whose members answer each other's pictures; of other things only the same photograph does.
 BASIC = {
