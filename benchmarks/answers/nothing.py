@@ -24,7 +24,7 @@ from benchmarks.answers.archive import Archive, Photograph, Shot, build_archive,
 from benchmarks.answers.disturbed import disturb, made_clips
 from benchmarks.answers.figures import Measured, measure_share
 from benchmarks.answers.kinds import BASIC, GENERAL, MORE_GENERAL, class_numbers, names_of_classes
-from benchmarks.answers.setup import ARCHIVE_SHOTS, Setup
+from benchmarks.answers.setup import Setup
 from encoders.calibration import expected_calibration_error
 from encoders.types import FrameBatch
 from search.engine import SearchEngine
@@ -111,7 +111,7 @@ class Asker:
     """
 
     def __init__(self, photographs: Sequence[Photograph]) -> None:
-        self._photographs = photographs
+        self.photographs = photographs
         self._numbers = {synset: number for number, synset in enumerate(ImageNetInfo().label_names())}
         self._words = {name_of(photograph): self.classes(photograph) for photograph in photographs}
         for number, names in enumerate(names_of_classes()):
@@ -200,33 +200,38 @@ def measure(setup: Setup) -> list[Measured]:
     found: list[Measured] = []
     dogs = class_numbers(GENERAL["dog"])
     narrow = [photograph for photograph in pictures if asker.classes(photograph) & dogs]
-    for size, name, pool, repeats in (
+    sizes = [
         (5, "5 clips", pictures, 4),
         (50, "50 clips", pictures, 1),
         (50, "50 clips, dogs alone", narrow, 1),
-        (ARCHIVE_SHOTS, "500 clips", pictures, 1),
-    ):
+        (setup.shots, "500 clips" if setup.is_whole else f"{setup.shots} clips", pictures, 1),
+    ]
+    sizes = [one for one in sizes if one[0] <= setup.shots and len(one[2]) >= one[0]]
+    for size, name, pool, repeats in sizes:
         tally = Tally()
         for seed in range(setup.seeds * repeats):
             asker.ask_words(_archive(setup, pool, name, size, seed), tally, seed)
         found += tally.figures(f"words, {name}")
+    mixed = [one for one in sizes if one[2] is pictures and one[0] > 5]
+    names = " and ".join(name.removesuffix(" clips") for _, name, _, _ in mixed)
     for sort in ("pictures", "footage", "mixtures"):
         tally = Tally()
-        for size, name in ((50, "50 clips"), (ARCHIVE_SHOTS, "500 clips")):
+        for size, name, _, _ in mixed:
             for seed in range(setup.seeds):
                 archive = _archive(setup, pictures, name, size, seed)
                 held = {shot.photograph.path for shot in archive.shots}
-                others = [one for one in asker._photographs if one.path not in held]
+                others = [one for one in asker.photographs if one.path not in held]
                 asker.ask_examples(archive, tally, seed, sort, others)
-        found += tally.figures(f"{sort}, 50 and 500 clips")
-    tally = Tally()
-    asker.ask_words(grow(setup.archive(0), setup.folder / f"{setup.half}-large"), tally, 0)
-    found += tally.figures("words, 50,000 clips")
+        found += tally.figures(f"{sort}, {names} clips")
+    if setup.is_whole:
+        tally = Tally()
+        asker.ask_words(grow(setup.archive(0), setup.folder / f"{setup.half}-large"), tally, 0)
+        found += tally.figures("words, 50,000 clips")
     return found
 
 
 def _archive(setup: Setup, pool: Sequence[Photograph], name: str, size: int, seed: int) -> Archive:
-    if size == ARCHIVE_SHOTS:
+    if size == setup.shots:
         return setup.archive(seed)
     folder = setup.folder / f"{setup.half}-{name.replace(' ', '-').replace(',', '')}-{seed}"
     return build_archive(pool, folder, seed=1000 + seed, count=size)

@@ -64,18 +64,21 @@ def measure(setup: Setup) -> list[Measured]:
         general += measure_general(archive)
         names += measure_names(archive)
         moments += measure_moments(archive)
-        pairs += measure_pairs(setup, seed)
+        if setup.is_whole:
+            pairs += measure_pairs(setup, seed)
         everyday = setup.everyday_archive(seed)
         if everyday is not None:
             found = measure_everyday(everyday)
             precisions += [precision for precision, _ in found]
             firsts += [first for _, first in found]
     figures = [
-        measure_mean("words", "general words, average precision", general, 0.90),
         measure_share("words", "class names, right shot first", names, 0.90),
         measure_share("words", "class names, right moment first at tIoU 0.5", moments, 0.90),
-        measure_share("words", "two things side by side, right clip first", pairs, 0.80),
     ]
+    if general:
+        figures.append(measure_mean("words", "general words, average precision", general, 0.90))
+    if pairs:
+        figures.append(measure_share("words", "two things side by side, right clip first", pairs, 0.80))
     if precisions:
         figures += [
             measure_mean("words", "everyday words, average precision", precisions, 0.65),
