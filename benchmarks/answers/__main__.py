@@ -14,7 +14,7 @@ from benchmarks.answers.figures import Measured, write_table
 from benchmarks.answers.setup import ARCHIVE_SHOTS, Setup
 from benchmarks.report import RESULTS, write_result
 
-SECTIONS = ("words", "nothing", "lessons", "spans")
+SECTIONS = ("words", "nothing", "lessons", "spans", "costs")
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -39,6 +39,7 @@ def main(given: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--shots", type=int, default=ARCHIVE_SHOTS, help=f"of an archive ({ARCHIVE_SHOTS})")
     parser.add_argument("--before", type=Path, help="the result of another version, for the column `before`")
+    parser.add_argument("--tree-before", type=Path, help="its working tree, for the section `costs`")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result")
     arguments = parser.parse_args(given)
     with tempfile.TemporaryDirectory() as temporary:
@@ -49,6 +50,7 @@ def main(given: Sequence[str] | None = None) -> None:
             arguments.seeds,
             arguments.half,
             arguments.shots,
+            arguments.tree_before,
         )
         found: list[Measured] = []
         seconds = {}

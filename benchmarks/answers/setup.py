@@ -31,6 +31,7 @@ class Setup:
         half: Which half of the photographs: settings are chosen by one, and judged by the other. "all" is
             for photographs that nothing was chosen by.
         shots: Of an archive.
+        tree_before: Working tree of the version before, whose costs are compared.
     """
 
     photographs: Path
@@ -39,6 +40,7 @@ class Setup:
     seeds: int = 3
     half: Half | Literal["all"] = "judging"
     shots: int = ARCHIVE_SHOTS
+    tree_before: Path | None = None
 
     def pictures(self) -> list[Photograph]:
         """This half of ImageNet's photographs."""
