@@ -148,7 +148,7 @@ def measure_pairs(setup: Setup, seed: int) -> list[bool]:
             continue
         two = [choices[side][int(random.integers(len(choices[side])))] for side in (0, 1)]
         path = folder / f"pair-{len(made):03d}.png"
-        _paste_side_by_side(two, path)
+        paste_side_by_side(two, path)
         made.append(Photograph(path, two[0].labels | two[1].labels))
         asked.append((words[0], words[1]))
     singles = [pictures[int(one)] for one in random.permutation(len(pictures))[:SINGLES_BESIDE_PAIRS]]
@@ -207,7 +207,7 @@ def _shows(shot: Shot, labels: Collection[str]) -> bool:
     return not shot.photograph.labels.isdisjoint(labels)
 
 
-def _paste_side_by_side(photographs: list[Photograph], path: Path) -> None:
+def paste_side_by_side(photographs: list[Photograph], path: Path) -> None:
     """Both side by side in a frame of 4:3: of each the middle, as large as 2:3 allows, not distorted."""
     width, height = 240, 360
     whole = Image.new("RGB", (2 * width, height))
