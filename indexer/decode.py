@@ -138,8 +138,9 @@ def frame_at(
         raise NotFoundError(f"a frame's time must be a finite number, got {time_seconds}")
     with VideoDecoder(path, on_progress=on_progress) as decoder:
         start, grace = decoder.info.start_seconds, decoder.grace_seconds
-        # The index of a damaged file may lead past the wanted frame: then start further back.
-        for back_seconds in (0.0, 10.0, math.inf):
+        # The index of a damaged file may lead past the wanted frame: then start further back. Shortly before
+        # is far enough for the last frame of a film: what is around it tells whether it has combs.
+        for back_seconds in (0.0, 0.5, 10.0, math.inf):
             decoder.seek(max(start, time_seconds - back_seconds))
             shown: DecodedFrame | None = None
             end = -math.inf
@@ -149,7 +150,9 @@ def frame_at(
                     break
                 shown, end = frame, frame.pts_seconds + decoder.shown_seconds(frame)
             if shown is not None and time_seconds <= end + grace:
-                return shown
+                if back_seconds or shown.fields is None or shown.fields.are_known:
+                    return shown
+                continue
             if time_seconds + grace < start or -math.inf < end < math.inf:
                 break
         ends = f" to {end:.3f}" if math.isfinite(end) else ""
@@ -649,27 +652,24 @@ class VideoDecoder:
 
     def _in_context(self) -> Iterator[tuple[Any, Fields, PictureGeometry]]:
         """Each picture with what lies around it and its geometry."""
-        previous: Any = None
+        before: tuple[Any, ...] = ()
         latest: Fields | None = None
         for picture in self._pictures():
-            if latest is not None:
-                latest.settle(picture)
             if self._skip == "nonkey":  # those beside it are no neighbours in time
-                fields = Fields(None, None, self._deinterlacer)
+                fields = Fields((), None, self._deinterlacer)
             else:
-                fields = latest = Fields(
-                    previous, partial(self._peek_picture, self._source), self._deinterlacer
-                )
+                fields = latest = Fields(before, partial(self._peek, self._source), self._deinterlacer)
             yield picture, fields, self._geometry_now()
-            previous = picture
-        if latest is not None:
-            latest.settle(None)
+            if latest is not None:
+                latest.settle()
+            before = (picture, *before[:1])
 
-    def _peek_picture(self, source: Iterator[Any]) -> Any:
-        """The picture whose turn is next; None where there is none, or where seeking went elsewhere."""
-        if source is self._source and not self._head:
-            self._head.extend(itertools.islice(source, 1))
-        return self._head[0] if source is self._source and self._head else None
+    def _peek(self, source: Iterator[Any], count: int) -> list[Any]:
+        """The pictures whose turn is next, as many as there are; none where seeking went elsewhere."""
+        if source is not self._source:
+            return []
+        self._head.extend(itertools.islice(source, max(0, count - len(self._head))))
+        return list(itertools.islice(self._head, count))
 
     def _geometry_now(self) -> PictureGeometry:
         """Of what the codec gave out just now: the pixel aspect may change on the way."""
