@@ -486,8 +486,10 @@ class VideoDecoder:
 
     def _own_seconds(self, stream: Any) -> float | None:
         """What the file declares of a stream."""
-        own = _sane((stream.duration or 0) * float(stream.time_base or 0), _MAX_DURATION_SECONDS)
-        return own or _sane(_clock_seconds(stream.metadata.get("DURATION", "")), _MAX_DURATION_SECONDS)
+        if self._container.format.name.startswith("matroska"):
+            # There a tag does, or nothing: FFmpeg's value is then that of the whole file.
+            return _sane(_clock_seconds(stream.metadata.get("DURATION", "")), _MAX_DURATION_SECONDS)
+        return _sane((stream.duration or 0) * float(stream.time_base or 0), _MAX_DURATION_SECONDS)
 
     def _first_packets(self, indices: list[int]) -> Iterator[tuple[int, float | None]]:
         """The packets of streams, each with the number of its stream and its time."""
@@ -785,7 +787,7 @@ class VideoDecoder:
         Matroska need not declare the length of each stream, and a film may end in sound alone.
         """
         stream, container = self._stream, self._container
-        if stream.duration or stream.metadata.get("DURATION") or not container.streams.audio:
+        if self._own_seconds(stream) or not container.streams.audio:
             return False
         declared = self.info.duration_seconds or 0.0
         try:
