@@ -41,6 +41,7 @@ from indexer.containers import (
     is_picture_format,
     matroska_seams,
     may_restart,
+    next_opening,
     picture_formats,
     refusal,
 )
@@ -73,10 +74,7 @@ _MAX_FPS = 1000.0
 _TS_DISCONTINUOUS = 0x0200  # AVFMT_TS_DISCONT
 _NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS
 _BY_BYTE_FORMATS = ("mpeg", "mpegts")  # that can be read on from anywhere
-_TAIL_SHARE, _TAIL_BYTES = (
-    0.9,
-    10_000,
-)  # where the film's last picture lies, at least; left behind it, at most
+_TAIL_BYTES = 10_000  # behind the film's last picture; where there are more, it is asked what they are
 _SEGMENTS_READ = 2  # by FFmpeg's demuxer of Matroska
 _ROUNDING_SECONDS = 1e-6  # of a time that was written down
 _MAX_DEMUX_ERRORS_IN_A_ROW = 64
@@ -719,19 +717,37 @@ class VideoDecoder:
         if self.dropped_frames and self._skip == "none":
             lost.append(f"{self.dropped_frames} frames have times that do not ascend")
         damaged = f"damaged: {' and '.join(lost)}; what could be read is indexed"
-        return "; ".join([*([damaged] if lost else []), *self.left_out, *self._unread_tail()]) or None
+        return "; ".join([*([damaged] if lost else []), *self.left_out, *self._left_behind()]) or None
 
-    def _unread_tail(self) -> list[str]:
-        """Says so where the file goes on with another programme; known once it was read to its end."""
+    def _left_behind(self) -> list[str]:
+        """Says so where another film lies behind this one; known once the file was read to its end."""
         size = self._container.size
-        if not (self.reads_on_anywhere and self._checks_end and self._last_byte and size):
+        if not (self._checks_end and self._last_byte and size):
             return []
-        share = self._last_byte / size
-        if share > _TAIL_SHARE or size - self._last_byte < _TAIL_BYTES:
+        if not self.reads_on_anywhere:
+            return self._joined_on(size)
+        if size - self._last_byte < _TAIL_BYTES:
+            return []
+        known = {stream.id for stream in self._container.streams}
+        options = {**open_options(), "skip_initial_bytes": str(self._last_byte)}
+        try:
+            with av.open(os_path(self.path), format=self._container.format.name, options=options) as rest:
+                others = [stream for stream in rest.streams.video if stream.id not in known]
+        except (av.FFmpegError, MemoryError, ValueError):  # nothing but what fills it up
+            return []
+        share = 1 - self._last_byte / size
+        return [
+            f"the last {share:.0%} of the file hold pictures of another film, perhaps those of another "
+            "programme, and are not indexed: write them to a file of their own"
+        ] * bool(others)
+
+    def _joined_on(self, size: int) -> list[str]:
+        byte = next_opening(self.path, self._container.format.name, self._last_byte)
+        if byte is None:
             return []
         return [
-            f"the last {1 - share:.0%} of the file hold no picture of this film, perhaps those of another "
-            "programme, and are not indexed"
+            f"the last {1 - byte / size:.0%} of the file are another file that was joined on, which FFmpeg "
+            "does not read, and are not indexed: join them with ffmpeg -f concat"
         ]
 
     def _check_length(self, start_seconds: float, end_seconds: float) -> None:
