@@ -79,6 +79,7 @@ _SEGMENTS_READ = 2  # by FFmpeg's demuxer of Matroska
 _ROUNDING_SECONDS = 1e-6  # of a time that was written down
 _MAX_DEMUX_ERRORS_IN_A_ROW = 64
 _FAR_TICKS = 1 << 62
+_UNTOLD_AVI_FRAMES = 1 << 30  # of one that was written to a pipe
 _TELLING_FRAMES = 16
 _DECODING_TIMES_ALONE = ("avi", "asf", "asf_o")
 # Containers whose header has a word on the shape of pixels; elsewhere the codec's holds, and may change.
@@ -582,7 +583,9 @@ class VideoDecoder:
         return geometry
 
     def _declared_seconds(self) -> float | None:
-        """The duration of the video stream, else the file's."""
+        """The duration of the video stream, else the file's; None where its writer never came back to say."""
+        if self._container.format.name == "avi" and (self._stream.frames or 0) >= _UNTOLD_AVI_FRAMES:
+            return None
         whole = _sane((self._container.duration or 0) / av.time_base, _MAX_DURATION_SECONDS)
         return self._own_seconds(self._stream) or whole
 
