@@ -115,6 +115,11 @@ def matroska_seams(path: str) -> list[int] | None:
     return seams[1:]
 
 
+def is_ogg_header(content: bytes) -> bool:
+    """Whether a packet of an Ogg stream of video says how to decode it (Theora, VP8), and is no picture."""
+    return (content[:1] >= b"\x80" and content[1:7] == b"theora") or content[:5] == b"OVP80"
+
+
 def next_opening(path: str, container: str, from_byte: int) -> int | None:
     """Where another file begins that was joined on to one of a format of which FFmpeg reads but the first.
 

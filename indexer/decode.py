@@ -13,6 +13,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, Self
@@ -38,6 +39,7 @@ from indexer.containers import (
     allowed_formats,
     check_readable,
     declares_duration,
+    is_ogg_header,
     is_picture_format,
     matroska_seams,
     may_restart,
@@ -401,7 +403,7 @@ class VideoDecoder:
         def make() -> ClockMap:
             with _open(self.path) as container:
                 stream = container.streams[self._index]
-                packets = self._observed(_read_packets(container, [stream], lambda: None))
+                packets = self._footage(self._observed(_read_packets(container, [stream], lambda: None)))
                 return map_clock(packets, self._new_mender())
 
         return remembered_map(self.path, self._index, make)
@@ -530,7 +532,7 @@ class VideoDecoder:
         self._alpha_codec = alpha_codec(self._stream)
         self._codec = self._alpha_codec or self._codec
         self._codec.options = {"max_pixels": str(_max_pixels())}  # they may change on the way
-        self._codec.thread_type = "AUTO"
+        self._codec.thread_type = "NONE" if _is_set_up_on_the_way(self._codec) else "AUTO"
         if self._threads is not None:
             self._codec.thread_count = self._threads
 
@@ -593,7 +595,9 @@ class VideoDecoder:
 
     def _packets(self) -> Iterator[Any]:
         """Packets of the stream from where it is read, past read errors, with stamps on one timeline."""
-        packets = _read_packets(self._container, [self._stream], self._note_unread)
+        packets = self._footage(
+            _read_packets(self._container, [self._stream], self._note_unread), self._codec
+        )
         if self._mender is not None:
             packets = self._mender.mend(packets)
         first_byte, self._first_byte = self._first_byte, 0
@@ -606,6 +610,21 @@ class VideoDecoder:
             return not packet.is_keyframe or (packet.pos or 0) < first_byte
 
         return itertools.dropwhile(is_before, self._observed(packets))
+
+    def _footage(self, packets: Iterator[Any], codec: Any = None) -> Iterator[Any]:
+        """The packets without the headers that stand between joined parts; a codec is set up by those."""
+        if self._container.format.name != "ogg":
+            return packets
+
+        def is_footage(packet: Any) -> bool:
+            if packet is None or not packet.size or not is_ogg_header(bytes(packet)):
+                return True
+            if codec is not None and _is_set_up_on_the_way(codec):
+                with suppress(av.FFmpegError):  # of a comment it knows nothing
+                    codec.decode(packet)
+            return False
+
+        return filter(is_footage, packets)
 
     def _note_unread(self) -> None:
         self.broken_packets += 1
@@ -842,6 +861,11 @@ def _read_packets(container: Any, streams: list[Any], on_error: Callable[[], Non
             if errors > _MAX_DEMUX_ERRORS_IN_A_ROW:
                 yield None
                 return
+
+
+def _is_set_up_on_the_way(codec: Any) -> bool:
+    """Whether headers between joined parts count: several threads do not take them, one gives nothing out."""
+    return bool(codec.codec.canonical_name == "theora")
 
 
 def starts_at(container: Any) -> float:

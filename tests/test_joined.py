@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -128,6 +129,28 @@ def test_other_containers_that_can_be_joined(tmp_path: Path, name: str) -> None:
     assert np.allclose([time for time, _ in read], read[0][0] + np.arange(40 * count) / FPS, atol=0.0015)
     for number in (0, 39, 40, 41, 79, 40 * count - 20, 40 * count - 1):
         assert read_stamp(frame_at(str(path), round(read[number][0], 6)).rgb(HEIGHT)) == number
+
+
+def test_headers_between_the_parts_of_an_ogg_file_are_no_frames(tmp_path: Path) -> None:
+    parts = [
+        write_video(
+            tmp_path / f"{part}.ogv", moving(count, seed=part, first=100 * part), codec="libvpx",
+            container="ogg", tick=Fraction(1, FPS),
+        ).read_bytes()
+        for part, count in enumerate((50, 40, 30))
+    ]  # fmt: skip
+    path = tmp_path / "chain.ogv"
+    path.write_bytes(b"".join(parts))
+    assert b"".join(parts).count(b"OVP80\x01") == 3  # one set of headers a part
+    expected = [*range(50), *range(100, 140), *range(200, 230)]
+    with VideoDecoder(str(path)) as decoder:
+        read = [(frame.pts_seconds, read_stamp(frame.rgb(HEIGHT))) for frame in decoder.frames()]
+        assert decoder.damage is None
+    assert [number for _, number in read] == expected
+    assert [seconds for seconds, _ in read] == pytest.approx(np.arange(120) / FPS, abs=1e-6)
+    assert probe(str(path)).duration_seconds == pytest.approx(120 / FPS, abs=1e-6)
+    for seconds, number in read[::7]:
+        assert read_stamp(frame_at(str(path), seconds).rgb(HEIGHT)) == number
 
 
 def test_parts_that_ffmpeg_does_not_read_are_named(tmp_path: Path) -> None:
