@@ -226,7 +226,7 @@ class VideoDecoder:
         path: Of the file.
         left_out: A sentence for each other film that the file holds.
         broken_packets: How many packets could not be decoded, or only with holes, so far.
-        dropped_frames: How many frames had a time that does not ascend, so far.
+        dropped_frames: How many frames had a time before that of another that came earlier, so far.
     """
 
     def __init__(
@@ -256,6 +256,7 @@ class VideoDecoder:
         self.dropped_frames = 0
         self._packets_read = 0
         self._frames_decoded = 0
+        self._frames_covered = 0  # by another of the same time
         self._on_progress = on_progress
         self._checks_end = True
         self._skip: Skip = "none"
@@ -290,7 +291,7 @@ class VideoDecoder:
         self._container.close()
 
     def frames(self, skip: Skip = "none") -> Iterator[DecodedFrame]:
-        """The frames in presentation order; times strictly ascend.
+        """The frames in presentation order; times strictly ascend: of several at one time, the last is shown.
 
         Args:
             skip: "nonref" leaves out frames that no other needs (faster), "nonkey" all but key
@@ -302,6 +303,7 @@ class VideoDecoder:
         self._skip = skip
         self._codec.skip_frame = {"none": "DEFAULT", "nonref": "NONREF", "nonkey": "NONKEY"}[skip]
         delivered = 0
+        held: DecodedFrame | None = None  # until it is known to be shown at all
         for picture, fields, geometry in self._in_context():
             frame = self._timed(picture, fields, geometry)
             if frame is None:
@@ -309,8 +311,15 @@ class VideoDecoder:
                 is_leading = self._mender is not None and self._mender.is_leading(picture.pts or 0)
                 self.dropped_frames += not is_leading
             elif skip != "nonkey" or frame.is_key:
-                delivered += 1
-                yield frame
+                if held is not None and held.pts_seconds < frame.pts_seconds:
+                    delivered += 1
+                    yield held
+                elif held is not None:
+                    self._frames_covered += 1
+                held = frame
+        if held is not None:
+            delivered += 1
+            yield held
         if self._checks_end:
             self._check_end(delivered)
 
@@ -704,7 +713,7 @@ class VideoDecoder:
         return self._geometry
 
     def _timed(self, picture: Any, fields: Fields, geometry: PictureGeometry) -> DecodedFrame | None:
-        """The frame with its time, or None where that does not ascend."""
+        """The frame with its time, or None where that goes back."""
         pts = self._clock.time_of(picture.pts, picture.dts)
         if pts is None:
             return None
@@ -803,9 +812,10 @@ class VideoDecoder:
                 f"damaged: {self.broken_packets} of {self._packets_read} packets are broken; "
                 "copy the file again or repair it"
             )
-        if self.dropped_frames > delivered and self._skip == "none":
+        unshown = self.dropped_frames + self._frames_covered
+        if unshown > delivered and self._skip == "none":
             raise DamagedVideoError(
-                f"damaged: {self.dropped_frames} of {self.dropped_frames + delivered} frames have "
+                f"damaged: {unshown} of {unshown + delivered} frames have "
                 "times that do not ascend; write the file anew with ffmpeg -fflags +genpts"
             )
         declared = self.info.duration_seconds

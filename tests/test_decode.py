@@ -70,6 +70,30 @@ def test_variable_rate_keeps_the_times_of_the_file(tmp_path: Path) -> None:
     assert np.allclose(got, times, atol=0.0001)
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("a.webm", "libvpx-vp9")])
+def test_of_frames_at_one_time_the_last_is_shown(tmp_path: Path, name: str, codec: str) -> None:
+    """Matroska's clock ticks in milliseconds: frames that are closer have one stamp."""
+    ten_thousandths = [0, 400, 801, 802, 803, 1200, 1600, 1604, 2000, 2001]
+    times = [tick / 10_000 for tick in ten_thousandths]
+    path = write_video(tmp_path / name, moving(10), times=times, codec=codec)
+    last_of = {round(tick / 10): number for number, tick in enumerate(ten_thousandths)}
+    with VideoDecoder(str(path)) as decoder:
+        shown = {round(frame.pts_seconds * 1000): read_stamp(frame.rgb(HEIGHT)) for frame in decoder.frames()}
+        assert decoder.damage is None
+    assert shown == last_of == {0: 0, 40: 1, 80: 4, 120: 5, 160: 7, 200: 9}
+    for milliseconds, number in last_of.items():
+        assert read_stamp(frame_at(str(path), milliseconds / 1000).rgb(HEIGHT)) == number
+
+
+def test_frames_that_all_have_one_time_are_damage(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", moving(10), times=[number / 60_000 for number in range(10)])
+    with (
+        VideoDecoder(str(path)) as decoder,
+        pytest.raises(DamagedVideoError, match="9 of 10 frames have times that do not ascend"),
+    ):
+        list(decoder.frames())
+
+
 @pytest.mark.parametrize("name", ["late.mp4", "late.mkv"])
 def test_a_late_start_is_kept(tmp_path: Path, name: str) -> None:
     path = write_video(tmp_path / name, moving(20), times=[5 + i / 25 for i in range(20)])
