@@ -8,7 +8,7 @@ import math
 class FrameClock:
     """Gives each frame of a stream, in the order of the decoder's output, its time in seconds.
 
-    Times strictly ascend; a frame whose time does not is refused rather than moved.
+    Times do not go back; a frame whose time does is refused rather than moved.
 
     Attributes:
         step_seconds: What a frame lasts where nothing says so.
@@ -52,7 +52,7 @@ class FrameClock:
         self._latest = {"pts": -math.inf, "dts": -math.inf}
 
     def time_of(self, pts: int | None, dts: int | None) -> float | None:
-        """The time of the next frame in seconds, or None where it does not ascend.
+        """The time of the next frame in seconds, that of the last one or later; None where it goes back.
 
         Args:
             pts: Presentation timestamp in ticks, where there is one.
@@ -60,9 +60,9 @@ class FrameClock:
         """
         seconds = self._seconds(self._more_credible(pts, dts))
         last = self.last_seconds
-        if not math.isfinite(seconds) or seconds <= last:
+        if not math.isfinite(seconds) or seconds < last:
             return None
-        if last > -math.inf:
+        if seconds > last > -math.inf:
             self._last_step_seconds = seconds - last
         self.last_seconds = seconds
         return seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable
 from typing import BinaryIO
@@ -45,6 +46,17 @@ _DECLARING_FORMATS = ("mov", "matroska", "avi", "flv", "asf", "mxf", "nut")
 # Formats besides those that FFmpeg marks (AVFMT_TS_DISCONT) whose stamps may start anew within a file.
 _RESTARTING_FORMATS = ("flv", "nut")
 _EBML, _MATROSKA_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+
+# How files begin of which FFmpeg reads the first alone where several were joined end to end.
+_OPENINGS = {
+    "mov": re.compile(rb"\0\0[\0-\x0f].ftyp[ -~]{4}", re.DOTALL),
+    "flv": re.compile(rb"FLV\x01[\0-\x05]\0\0\0\x09\0\0\0\0"),
+    "asf": re.compile(re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))),
+    "wtv": re.compile(re.escape(bytes.fromhex("b7d800203749da11a64e0007e95ead8d"))),
+    "apng": re.compile(re.escape(b"\x89PNG\r\n\x1a\n")),
+}
+
+_LONGEST_OPENING, _PIECE_BYTES = 16, 1 << 20
 
 STILL_PICTURE = "this is a still picture, and footage is expected here: give a video file"
 
@@ -101,6 +113,33 @@ def matroska_seams(path: str) -> list[int] | None:
                 return None
             file.seek(size, os.SEEK_CUR)
     return seams[1:]
+
+
+def is_ogg_header(content: bytes) -> bool:
+    """Whether a packet of an Ogg stream of video says how to decode it (Theora, VP8), and is no picture."""
+    return (content[:1] >= b"\x80" and content[1:7] == b"theora") or content[:5] == b"OVP80"
+
+
+def next_opening(path: str, container: str, from_byte: int) -> int | None:
+    """Where another file begins that was joined on to one of a format of which FFmpeg reads but the first.
+
+    Args:
+        path: Of the file.
+        container: FFmpeg's name of the format.
+        from_byte: Where to look from on.
+    """
+    opening = _OPENINGS.get(container.split(",")[0])
+    if opening is None:
+        return None
+    with open(os_path(path), "rb") as file:
+        file.seek(from_byte)
+        begin, kept = from_byte, b""
+        while piece := file.read(_PIECE_BYTES):
+            found = opening.search(kept + piece)
+            if found is not None:
+                return begin - len(kept) + found.start()
+            begin, kept = begin + len(piece), (kept + piece)[-_LONGEST_OPENING:]
+    return None
 
 
 def _ebml_size(file: BinaryIO) -> tuple[int, bool]:

@@ -13,6 +13,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, Self
@@ -38,9 +39,11 @@ from indexer.containers import (
     allowed_formats,
     check_readable,
     declares_duration,
+    is_ogg_header,
     is_picture_format,
     matroska_seams,
     may_restart,
+    next_opening,
     picture_formats,
     refusal,
 )
@@ -73,14 +76,12 @@ _MAX_FPS = 1000.0
 _TS_DISCONTINUOUS = 0x0200  # AVFMT_TS_DISCONT
 _NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS
 _BY_BYTE_FORMATS = ("mpeg", "mpegts")  # that can be read on from anywhere
-_TAIL_SHARE, _TAIL_BYTES = (
-    0.9,
-    10_000,
-)  # where the film's last picture lies, at least; left behind it, at most
+_TAIL_BYTES = 10_000  # behind the film's last picture; where there are more, it is asked what they are
 _SEGMENTS_READ = 2  # by FFmpeg's demuxer of Matroska
 _ROUNDING_SECONDS = 1e-6  # of a time that was written down
 _MAX_DEMUX_ERRORS_IN_A_ROW = 64
 _FAR_TICKS = 1 << 62
+_UNTOLD_AVI_FRAMES = 1 << 30  # of one that was written to a pipe
 _TELLING_FRAMES = 16
 _DECODING_TIMES_ALONE = ("avi", "asf", "asf_o")
 # Containers whose header has a word on the shape of pixels; elsewhere the codec's holds, and may change.
@@ -138,8 +139,9 @@ def frame_at(
         raise NotFoundError(f"a frame's time must be a finite number, got {time_seconds}")
     with VideoDecoder(path, on_progress=on_progress) as decoder:
         start, grace = decoder.info.start_seconds, decoder.grace_seconds
-        # The index of a damaged file may lead past the wanted frame: then start further back.
-        for back_seconds in (0.0, 10.0, math.inf):
+        # The index of a damaged file may lead past the wanted frame: then start further back. Shortly before
+        # is far enough for the last frame of a film: what is around it tells whether it has combs.
+        for back_seconds in (0.0, 0.5, 10.0, math.inf):
             decoder.seek(max(start, time_seconds - back_seconds))
             shown: DecodedFrame | None = None
             end = -math.inf
@@ -149,7 +151,9 @@ def frame_at(
                     break
                 shown, end = frame, frame.pts_seconds + decoder.shown_seconds(frame)
             if shown is not None and time_seconds <= end + grace:
-                return shown
+                if back_seconds or shown.fields is None or shown.fields.are_known:
+                    return shown
+                continue
             if time_seconds + grace < start or -math.inf < end < math.inf:
                 break
         ends = f" to {end:.3f}" if math.isfinite(end) else ""
@@ -222,7 +226,7 @@ class VideoDecoder:
         path: Of the file.
         left_out: A sentence for each other film that the file holds.
         broken_packets: How many packets could not be decoded, or only with holes, so far.
-        dropped_frames: How many frames had a time that does not ascend, so far.
+        dropped_frames: How many frames had a time before that of another that came earlier, so far.
     """
 
     def __init__(
@@ -252,6 +256,7 @@ class VideoDecoder:
         self.dropped_frames = 0
         self._packets_read = 0
         self._frames_decoded = 0
+        self._frames_covered = 0  # by another of the same time
         self._on_progress = on_progress
         self._checks_end = True
         self._skip: Skip = "none"
@@ -286,7 +291,7 @@ class VideoDecoder:
         self._container.close()
 
     def frames(self, skip: Skip = "none") -> Iterator[DecodedFrame]:
-        """The frames in presentation order; times strictly ascend.
+        """The frames in presentation order; times strictly ascend: of several at one time, the last is shown.
 
         Args:
             skip: "nonref" leaves out frames that no other needs (faster), "nonkey" all but key
@@ -298,6 +303,7 @@ class VideoDecoder:
         self._skip = skip
         self._codec.skip_frame = {"none": "DEFAULT", "nonref": "NONREF", "nonkey": "NONKEY"}[skip]
         delivered = 0
+        held: DecodedFrame | None = None  # until it is known to be shown at all
         for picture, fields, geometry in self._in_context():
             frame = self._timed(picture, fields, geometry)
             if frame is None:
@@ -305,8 +311,15 @@ class VideoDecoder:
                 is_leading = self._mender is not None and self._mender.is_leading(picture.pts or 0)
                 self.dropped_frames += not is_leading
             elif skip != "nonkey" or frame.is_key:
-                delivered += 1
-                yield frame
+                if held is not None and held.pts_seconds < frame.pts_seconds:
+                    delivered += 1
+                    yield held
+                elif held is not None:
+                    self._frames_covered += 1
+                held = frame
+        if held is not None:
+            delivered += 1
+            yield held
         if self._checks_end:
             self._check_end(delivered)
 
@@ -399,7 +412,7 @@ class VideoDecoder:
         def make() -> ClockMap:
             with _open(self.path) as container:
                 stream = container.streams[self._index]
-                packets = self._observed(_read_packets(container, [stream], lambda: None))
+                packets = self._footage(self._observed(_read_packets(container, [stream], lambda: None)))
                 return map_clock(packets, self._new_mender())
 
         return remembered_map(self.path, self._index, make)
@@ -483,8 +496,10 @@ class VideoDecoder:
 
     def _own_seconds(self, stream: Any) -> float | None:
         """What the file declares of a stream."""
-        own = _sane((stream.duration or 0) * float(stream.time_base or 0), _MAX_DURATION_SECONDS)
-        return own or _sane(_clock_seconds(stream.metadata.get("DURATION", "")), _MAX_DURATION_SECONDS)
+        if self._container.format.name.startswith("matroska"):
+            # There a tag does, or nothing: FFmpeg's value is then that of the whole file.
+            return _sane(_clock_seconds(stream.metadata.get("DURATION", "")), _MAX_DURATION_SECONDS)
+        return _sane((stream.duration or 0) * float(stream.time_base or 0), _MAX_DURATION_SECONDS)
 
     def _first_packets(self, indices: list[int]) -> Iterator[tuple[int, float | None]]:
         """The packets of streams, each with the number of its stream and its time."""
@@ -526,7 +541,7 @@ class VideoDecoder:
         self._alpha_codec = alpha_codec(self._stream)
         self._codec = self._alpha_codec or self._codec
         self._codec.options = {"max_pixels": str(_max_pixels())}  # they may change on the way
-        self._codec.thread_type = "AUTO"
+        self._codec.thread_type = "NONE" if _is_set_up_on_the_way(self._codec) else "AUTO"
         if self._threads is not None:
             self._codec.thread_count = self._threads
 
@@ -579,7 +594,9 @@ class VideoDecoder:
         return geometry
 
     def _declared_seconds(self) -> float | None:
-        """The duration of the video stream, else the file's."""
+        """The duration of the video stream, else the file's; None where its writer never came back to say."""
+        if self._container.format.name == "avi" and (self._stream.frames or 0) >= _UNTOLD_AVI_FRAMES:
+            return None
         whole = _sane((self._container.duration or 0) / av.time_base, _MAX_DURATION_SECONDS)
         return self._own_seconds(self._stream) or whole
 
@@ -587,7 +604,9 @@ class VideoDecoder:
 
     def _packets(self) -> Iterator[Any]:
         """Packets of the stream from where it is read, past read errors, with stamps on one timeline."""
-        packets = _read_packets(self._container, [self._stream], self._note_unread)
+        packets = self._footage(
+            _read_packets(self._container, [self._stream], self._note_unread), self._codec
+        )
         if self._mender is not None:
             packets = self._mender.mend(packets)
         first_byte, self._first_byte = self._first_byte, 0
@@ -600,6 +619,21 @@ class VideoDecoder:
             return not packet.is_keyframe or (packet.pos or 0) < first_byte
 
         return itertools.dropwhile(is_before, self._observed(packets))
+
+    def _footage(self, packets: Iterator[Any], codec: Any = None) -> Iterator[Any]:
+        """The packets without the headers that stand between joined parts; a codec is set up by those."""
+        if self._container.format.name != "ogg":
+            return packets
+
+        def is_footage(packet: Any) -> bool:
+            if packet is None or not packet.size or not is_ogg_header(bytes(packet)):
+                return True
+            if codec is not None and _is_set_up_on_the_way(codec):
+                with suppress(av.FFmpegError):  # of a comment it knows nothing
+                    codec.decode(packet)
+            return False
+
+        return filter(is_footage, packets)
 
     def _note_unread(self) -> None:
         self.broken_packets += 1
@@ -649,27 +683,24 @@ class VideoDecoder:
 
     def _in_context(self) -> Iterator[tuple[Any, Fields, PictureGeometry]]:
         """Each picture with what lies around it and its geometry."""
-        previous: Any = None
+        before: tuple[Any, ...] = ()
         latest: Fields | None = None
         for picture in self._pictures():
-            if latest is not None:
-                latest.settle(picture)
             if self._skip == "nonkey":  # those beside it are no neighbours in time
-                fields = Fields(None, None, self._deinterlacer)
+                fields = Fields((), None, self._deinterlacer)
             else:
-                fields = latest = Fields(
-                    previous, partial(self._peek_picture, self._source), self._deinterlacer
-                )
+                fields = latest = Fields(before, partial(self._peek, self._source), self._deinterlacer)
             yield picture, fields, self._geometry_now()
-            previous = picture
-        if latest is not None:
-            latest.settle(None)
+            if latest is not None:
+                latest.settle()
+            before = (picture, *before[:1])
 
-    def _peek_picture(self, source: Iterator[Any]) -> Any:
-        """The picture whose turn is next; None where there is none, or where seeking went elsewhere."""
-        if source is self._source and not self._head:
-            self._head.extend(itertools.islice(source, 1))
-        return self._head[0] if source is self._source and self._head else None
+    def _peek(self, source: Iterator[Any], count: int) -> list[Any]:
+        """The pictures whose turn is next, as many as there are; none where seeking went elsewhere."""
+        if source is not self._source:
+            return []
+        self._head.extend(itertools.islice(source, max(0, count - len(self._head))))
+        return list(itertools.islice(self._head, count))
 
     def _geometry_now(self) -> PictureGeometry:
         """Of what the codec gave out just now: the pixel aspect may change on the way."""
@@ -682,7 +713,7 @@ class VideoDecoder:
         return self._geometry
 
     def _timed(self, picture: Any, fields: Fields, geometry: PictureGeometry) -> DecodedFrame | None:
-        """The frame with its time, or None where that does not ascend."""
+        """The frame with its time, or None where that goes back."""
         pts = self._clock.time_of(picture.pts, picture.dts)
         if pts is None:
             return None
@@ -717,19 +748,37 @@ class VideoDecoder:
         if self.dropped_frames and self._skip == "none":
             lost.append(f"{self.dropped_frames} frames have times that do not ascend")
         damaged = f"damaged: {' and '.join(lost)}; what could be read is indexed"
-        return "; ".join([*([damaged] if lost else []), *self.left_out, *self._unread_tail()]) or None
+        return "; ".join([*([damaged] if lost else []), *self.left_out, *self._left_behind()]) or None
 
-    def _unread_tail(self) -> list[str]:
-        """Says so where the file goes on with another programme; known once it was read to its end."""
+    def _left_behind(self) -> list[str]:
+        """Says so where another film lies behind this one; known once the file was read to its end."""
         size = self._container.size
-        if not (self.reads_on_anywhere and self._checks_end and self._last_byte and size):
+        if not (self._checks_end and self._last_byte and size):
             return []
-        share = self._last_byte / size
-        if share > _TAIL_SHARE or size - self._last_byte < _TAIL_BYTES:
+        if not self.reads_on_anywhere:
+            return self._joined_on(size)
+        if size - self._last_byte < _TAIL_BYTES:
+            return []
+        known = {stream.id for stream in self._container.streams}
+        options = {**open_options(), "skip_initial_bytes": str(self._last_byte)}
+        try:
+            with av.open(os_path(self.path), format=self._container.format.name, options=options) as rest:
+                others = [stream for stream in rest.streams.video if stream.id not in known]
+        except (av.FFmpegError, MemoryError, ValueError):  # nothing but what fills it up
+            return []
+        share = 1 - self._last_byte / size
+        return [
+            f"the last {share:.0%} of the file hold pictures of another film, perhaps those of another "
+            "programme, and are not indexed: write them to a file of their own"
+        ] * bool(others)
+
+    def _joined_on(self, size: int) -> list[str]:
+        byte = next_opening(self.path, self._container.format.name, self._last_byte)
+        if byte is None:
             return []
         return [
-            f"the last {1 - share:.0%} of the file hold no picture of this film, perhaps those of another "
-            "programme, and are not indexed"
+            f"the last {1 - byte / size:.0%} of the file are another file that was joined on, which FFmpeg "
+            "does not read, and are not indexed: join them with ffmpeg -f concat"
         ]
 
     def _check_length(self, start_seconds: float, end_seconds: float) -> None:
@@ -763,9 +812,10 @@ class VideoDecoder:
                 f"damaged: {self.broken_packets} of {self._packets_read} packets are broken; "
                 "copy the file again or repair it"
             )
-        if self.dropped_frames > delivered and self._skip == "none":
+        unshown = self.dropped_frames + self._frames_covered
+        if unshown > delivered and self._skip == "none":
             raise DamagedVideoError(
-                f"damaged: {self.dropped_frames} of {self.dropped_frames + delivered} frames have "
+                f"damaged: {unshown} of {unshown + delivered} frames have "
                 "times that do not ascend; write the file anew with ffmpeg -fflags +genpts"
             )
         declared = self.info.duration_seconds
@@ -785,7 +835,7 @@ class VideoDecoder:
         Matroska need not declare the length of each stream, and a film may end in sound alone.
         """
         stream, container = self._stream, self._container
-        if stream.duration or stream.metadata.get("DURATION") or not container.streams.audio:
+        if self._own_seconds(stream) or not container.streams.audio:
             return False
         declared = self.info.duration_seconds or 0.0
         try:
@@ -821,6 +871,11 @@ def _read_packets(container: Any, streams: list[Any], on_error: Callable[[], Non
             if errors > _MAX_DEMUX_ERRORS_IN_A_ROW:
                 yield None
                 return
+
+
+def _is_set_up_on_the_way(codec: Any) -> bool:
+    """Whether headers between joined parts count: several threads do not take them, one gives nothing out."""
+    return bool(codec.codec.canonical_name == "theora")
 
 
 def starts_at(container: Any) -> float:

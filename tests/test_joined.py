@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -130,6 +131,28 @@ def test_other_containers_that_can_be_joined(tmp_path: Path, name: str) -> None:
         assert read_stamp(frame_at(str(path), round(read[number][0], 6)).rgb(HEIGHT)) == number
 
 
+def test_headers_between_the_parts_of_an_ogg_file_are_no_frames(tmp_path: Path) -> None:
+    parts = [
+        write_video(
+            tmp_path / f"{part}.ogv", moving(count, seed=part, first=100 * part), codec="libvpx",
+            container="ogg", tick=Fraction(1, FPS),
+        ).read_bytes()
+        for part, count in enumerate((50, 40, 30))
+    ]  # fmt: skip
+    path = tmp_path / "chain.ogv"
+    path.write_bytes(b"".join(parts))
+    assert b"".join(parts).count(b"OVP80\x01") == 3  # one set of headers a part
+    expected = [*range(50), *range(100, 140), *range(200, 230)]
+    with VideoDecoder(str(path)) as decoder:
+        read = [(frame.pts_seconds, read_stamp(frame.rgb(HEIGHT))) for frame in decoder.frames()]
+        assert decoder.damage is None
+    assert [number for _, number in read] == expected
+    assert [seconds for seconds, _ in read] == pytest.approx(np.arange(120) / FPS, abs=1e-6)
+    assert probe(str(path)).duration_seconds == pytest.approx(120 / FPS, abs=1e-6)
+    for seconds, number in read[::7]:
+        assert read_stamp(frame_at(str(path), seconds).rgb(HEIGHT)) == number
+
+
 def test_parts_that_ffmpeg_does_not_read_are_named(tmp_path: Path) -> None:
     part = write_video(tmp_path / "part.mkv", moving(40))
     path = tmp_path / "thrice.mkv"
@@ -137,6 +160,62 @@ def test_parts_that_ffmpeg_does_not_read_are_named(tmp_path: Path) -> None:
     with VideoDecoder(str(path)) as decoder:
         assert len(list(decoder.frames())) == 80
         assert decoder.damage is not None and "3 joined parts" in decoder.damage
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mp4", "libx264"),
+        ("a.mov", "libx264"),
+        ("a.flv", "libx264"),
+        ("a.wmv", "wmv2"),
+        ("a.wtv", "mpeg2video"),
+    ],
+)
+def test_a_file_joined_on_that_ffmpeg_does_not_read_is_named(tmp_path: Path, name: str, codec: str) -> None:
+    parts = [
+        write_video(tmp_path / f"{part}{name}", moving(count, first=100 * part), codec=codec).read_bytes()
+        for part, count in enumerate((40, 20))
+    ]
+    path = tmp_path / name
+    for content, share in ((parts[0], None), (b"".join(parts), len(parts[1]) / len(b"".join(parts)))):
+        path.write_bytes(content)
+        with VideoDecoder(str(path)) as decoder:
+            assert [read_stamp(frame.rgb(HEIGHT)) for frame in decoder.frames()] == list(range(40))
+            note = decoder.damage
+        if share is None:
+            assert note is None
+        else:
+            assert note is not None and note.startswith(f"the last {share:.0%} of the file are another file")
+
+
+@pytest.mark.parametrize(
+    ("name", "filler"), [("a.ts", "sound"), ("a.ts", "null packets"), ("a.mpg", "zeros")]
+)
+def test_what_fills_a_file_up_behind_its_film_is_no_other_film(
+    tmp_path: Path, name: str, filler: str
+) -> None:
+    codec = "mpeg2video" if name == "a.mpg" else "libx264"
+    seconds = 30.0 if filler == "sound" else 0.0
+    path = write_video(tmp_path / name, moving(25), codec=codec, sound_seconds=seconds)
+    filling = {"sound": b"", "null packets": b"\x47\x1f\xff\x10" + b"\xff" * 184, "zeros": bytes(188)}[filler]
+    path.write_bytes(path.read_bytes() + filling * 700)
+    with VideoDecoder(str(path)) as decoder:
+        assert [read_stamp(frame.rgb(HEIGHT)) for frame in decoder.frames()] == list(range(25))
+        assert decoder.damage is None
+
+
+def test_another_programme_that_is_a_small_part_of_the_file_is_named(tmp_path: Path) -> None:
+    first = write_video(tmp_path / "first.ts", moving(400))
+    pids = {"mpegts_start_pid": "512", "mpegts_pmt_start_pid": "5000"}
+    second = write_video(tmp_path / "second.ts", moving(20), container_options=pids)
+    path = tmp_path / "joined.ts"
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    share = second.stat().st_size / path.stat().st_size
+    assert share < 0.1
+    with VideoDecoder(str(path)) as decoder:
+        assert len(list(decoder.frames())) == 400
+        assert decoder.damage is not None and decoder.damage.startswith(f"the last {share:.0%} of the file")
 
 
 def test_a_part_with_other_stream_numbers_goes_on_or_is_named(tmp_path: Path) -> None:
