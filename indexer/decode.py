@@ -72,6 +72,7 @@ _MAX_DURATION_SECONDS = 100 * 86400.0  # beyond, times are broken or hostile
 _MAX_FPS = 1000.0
 _TS_DISCONTINUOUS = 0x0200  # AVFMT_TS_DISCONT
 _NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS
+_MAKE_UP_TIMES = 0x0001  # AVFMT_FLAG_GENPTS
 _BY_BYTE_FORMATS = ("mpeg", "mpegts")  # that can be read on from anywhere
 _TAIL_SHARE, _TAIL_BYTES = (
     0.9,
@@ -417,6 +418,7 @@ class VideoDecoder:
             fps=self._average_fps,
             is_discontinuous=is_discontinuous,
             seams=self._seams,
+            is_mpeg=self.reads_on_anywhere,
         )
 
     def measured_info(self) -> VideoInfo:
@@ -597,7 +599,8 @@ class VideoDecoder:
         def is_before(packet: Any) -> bool:
             if packet is None or not packet.size:
                 return False
-            return not packet.is_keyframe or (packet.pos or 0) < first_byte
+            is_stamped = packet.pts is not None or packet.dts is not None
+            return not (packet.is_keyframe and is_stamped) or (packet.pos or 0) < first_byte
 
         return itertools.dropwhile(is_before, self._observed(packets))
 
@@ -683,11 +686,15 @@ class VideoDecoder:
 
     def _timed(self, picture: Any, fields: Fields, geometry: PictureGeometry) -> DecodedFrame | None:
         """The frame with its time, or None where that does not ascend."""
-        pts = self._clock.time_of(picture.pts, picture.dts)
-        if pts is None:
-            return None
         duration = (picture.duration or 0) * self._time_base_seconds
         duration = duration if 0 < duration < _MAX_DURATION_SECONDS else 0.0
+        dts, lasts = picture.dts, 0.0
+        if self.reads_on_anywhere and picture.pts is None and self._clock.last_seconds > -math.inf:
+            # One of several in a pack. (Elsewhere, a duration may be a tick of the clock and no more.)
+            dts, lasts = None, duration or self._clock.step_seconds
+        pts = self._clock.time_of(picture.pts, dts, lasts)
+        if pts is None:
+            return None
         end = pts + (duration or self._clock.step_seconds)
         self._check_length(pts, end)
         self._end_seconds = max(self._end_seconds, end)
@@ -801,7 +808,11 @@ class VideoDecoder:
 def _open(path: str) -> Any:
     """The engine's container for a file; of an animation that it cannot read, for what that was made into."""
     made = None if animation_in(path) is None else as_video(moments(path, _max_pixels()))
-    return av.open(made or os_path(path), options=open_options(), metadata_errors="replace")
+    container = av.open(made or os_path(path), options=open_options(), metadata_errors="replace")
+    if container.format.name in _BY_BYTE_FORMATS:
+        # FFmpeg would make up times that lack by those of the next part of a joined file, and read all of it.
+        container.flags &= ~_MAKE_UP_TIMES
+    return container
 
 
 def _read_packets(container: Any, streams: list[Any], on_error: Callable[[], None]) -> Iterator[Any]:

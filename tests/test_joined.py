@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -15,6 +16,7 @@ from indexer.clip_frames import read_clip
 from indexer.clip_sampling import ClipSampling
 from indexer.decode import VideoDecoder, frame_at, probe
 from indexer.pipeline import ingest
+from indexer.render import frames_between
 from indexer.renditions import cut
 from indexer.types import SamplingOptions
 from indexer.worker import DecodeWorker
@@ -128,6 +130,93 @@ def test_other_containers_that_can_be_joined(tmp_path: Path, name: str) -> None:
     assert np.allclose([time for time, _ in read], read[0][0] + np.arange(40 * count) / FPS, atol=0.0015)
     for number in (0, 39, 40, 41, 79, 40 * count - 20, 40 * count - 1):
         assert read_stamp(frame_at(str(path), round(read[number][0], 6)).rgb(HEIGHT)) == number
+
+
+def check_every_frame(path: Path, lengths: Sequence[int]) -> None:
+    """Frames 0, 1, ... of parts follow evenly: in an ingest, asked for by their times, and in cuts."""
+    total = sum(lengths)
+    with VideoDecoder(str(path)) as decoder:
+        read = [(frame.pts_seconds, read_stamp(frame.rgb(HEIGHT))) for frame in decoder.frames()]
+        assert decoder.damage is None
+        assert decoder.seconds_read == pytest.approx(total / FPS, abs=0.001)
+    assert [number for _, number in read] == list(range(total))
+    begin = read[0][0]
+    assert np.allclose([time for time, _ in read], begin + np.arange(total) / FPS, atol=0.0015)
+    assert probe(str(path)).duration_seconds == pytest.approx(total / FPS, abs=0.001)
+    seams = np.cumsum(lengths)
+    for number in range(total):
+        if number % 7 == 0 or np.abs(seams - number).min() < 12:
+            for time in (round(read[number][0], 6), begin + (number + 0.6) / FPS):
+                assert read_stamp(frame_at(str(path), time).rgb(HEIGHT)) == number, (number, time)
+    for seam in seams[:-1]:
+        first, last = int(seam) - 9, int(seam) + 9
+        with VideoDecoder(str(path)) as decoder:
+            cut_out = frames_between(decoder, round(read[first][0], 6), round(read[last][0], 6))
+            numbers = [read_stamp(frame.rgb(HEIGHT)) for frame, _, _ in cut_out]
+        assert numbers == list(range(first, last))
+
+
+def joined_parts(folder: Path, name: str, parts: Sequence[list[np.ndarray]], **options: Any) -> Path:
+    """A file made of whole ones, each of some frames, end to end."""
+    path = folder / name
+    content = b""
+    for frames in parts:
+        content += write_video(folder / f"part{path.suffix}", frames, **options).read_bytes()
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codec", "b_frames"), [("mpeg2video", 0), ("mpeg2video", 2), ("libx264", 0), ("libx264", 3)]
+)
+def test_a_programme_stream_of_small_pictures(tmp_path: Path, codec: str, b_frames: int) -> None:
+    """Several of them lie in a pack, and only the first has a time: also around the seams."""
+    for lengths in ((61,), (75, 50, 100), (66, 71, 83)):
+        random = np.random.default_rng(7)
+        parts = []
+        for number, count in enumerate(lengths):
+            frames = moving(count, first=sum(lengths[:number]))
+            for frame in frames[: count - 20]:  # large ones, but for the last
+                frame[:100] = np.clip(frame[:100] + random.integers(-30, 31, frame[:100].shape), 0, 255)
+            parts.append(frames)
+        path = joined_parts(tmp_path, "joined.mpg", parts, codec=codec, b_frames=b_frames, key_every=12)
+        check_every_frame(path, lengths)
+
+
+def test_a_clock_that_goes_round_within_a_part(tmp_path: Path) -> None:
+    """That of MPEG begins at 0 again after 2**33 ticks, 26.5 hours, and runs on."""
+    lengths = (75, 50, 40)
+    path = tmp_path / "joined.ts"
+    content = b""
+    for number, begins in enumerate((0.0, 2**33 / 90000 - 1.7, 0.0)):
+        frames = moving(lengths[number], first=sum(lengths[:number]))
+        times = [begins + index / FPS for index in range(len(frames))]
+        content += write_video(tmp_path / "part.ts", frames, times=times, b_frames=3).read_bytes()
+    path.write_bytes(content)
+    check_every_frame(path, lengths)
+
+
+def test_a_part_that_begins_with_a_picture_that_is_shown_later(tmp_path: Path) -> None:
+    """A recording that was cut open: its time counts from the first picture that is shown."""
+    first = write_video(tmp_path / "first.ts", moving(60), b_frames=3)
+    second = write_video(tmp_path / "second.ts", moving(100, first=60), b_frames=3, key_every=25)
+    with av.open(str(second)) as opened:
+        packets = [packet for packet in opened.demux(video=0) if packet.pts is not None]
+    ahead = next(n for n in range(30, 50) if packets[n].pts - packets[n].dts > 2 * packets[n].duration)
+    begin = min(packet.pts for packet in packets[ahead:])
+    key = next(packet for packet in packets[ahead:] if packet.is_keyframe)
+    content = second.read_bytes()
+    path = tmp_path / "joined.ts"
+    path.write_bytes(first.read_bytes() + content[packets[ahead].pos :])
+    with VideoDecoder(str(path)) as decoder:
+        read = {read_stamp(frame.rgb(HEIGHT)): frame.pts_seconds for frame in decoder.frames()}
+    seconds = float((key.pts - begin) * key.time_base)
+    origin = float(min(packet.pts for packet in packets) * key.time_base)
+    shown = 60 + round((float(key.pts * key.time_base) - origin) * FPS)
+    for number in range(shown, 160):
+        time = 60 / FPS + seconds + (number - shown) / FPS
+        assert read[number] == pytest.approx(time, abs=0.001)
+        assert read_stamp(frame_at(str(path), round(time, 6) + 0.001).rgb(HEIGHT)) == number
 
 
 def test_parts_that_ffmpeg_does_not_read_are_named(tmp_path: Path) -> None:
