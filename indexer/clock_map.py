@@ -10,14 +10,13 @@ goes back by more than 0.1 s, or leaps by more than 10 s.
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +32,7 @@ _REORDERED_FRAMES = 20  # by which presentation may differ from decoding, at mos
 _LEAD_PACKETS = 4
 _MAPS_KEPT = 256
 _NO_MORE = object()
+_T = TypeVar("_T")
 _WRAP_TICKS = 1 << 33
 
 
@@ -41,12 +41,14 @@ class Stretch:
     """A part of a file in which its clock runs on.
 
     Attributes:
-        first_byte: Where its first packet lies in the file.
+        first_byte: Where its first packet lies in the file, or where the part does that it is.
         shift_ticks: What is added to its stamps to have them on the file's one timeline.
+        begin_ticks: When its first frame is shown, on that timeline.
     """
 
     first_byte: int
     shift_ticks: int
+    begin_ticks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,11 @@ class ClockMap:
         """The number of the stretch that a place in the file belongs to."""
         return max(0, sum(stretch.first_byte <= byte for stretch in self.stretches) - 1)
 
+    def stretch_shown(self, ticks: int) -> Stretch:
+        """The stretch of the frame that is shown at a time; the first before the first."""
+        earlier = [stretch for stretch in self.stretches if stretch.begin_ticks <= ticks]
+        return earlier[-1] if earlier else self.stretches[0]
+
 
 class StampMender:
     """Puts the stamps of a stream's packets, as they come out of the file, on one timeline.
@@ -93,7 +100,7 @@ class StampMender:
         *,
         fps: float | None,
         is_discontinuous: bool,
-        seams: Sequence[int] = (),
+        is_joined: bool = False,
         is_mpeg: bool = False,
     ) -> None:
         """Makes one for a stream.
@@ -103,8 +110,8 @@ class StampMender:
             fps: Average frame rate where known.
             is_discontinuous: The container's clock may restart (AVFMT_TS_DISCONT). Elsewhere only what
                 goes back clearly, and goes on from there, is a restart and not a broken stamp.
-            seams: Where files were joined, in bytes, if the file tells; then the clock restarts there and
-                nowhere else.
+            is_joined: The packets are those of several files: the clock restarts where one of these begins,
+                and nowhere else.
             is_mpeg: The clock begins at 0 after 2**33 ticks and yet runs on (ISO/IEC 13818-1, 2.4.3.7), and
                 pictures may lie several in a pack.
         """
@@ -112,12 +119,12 @@ class StampMender:
         self._step_ticks = max(1, round(1.0 / (fps or 25.0) / time_base_seconds))
         self._second_ticks = max(1, round(1.0 / time_base_seconds))
         self._is_discontinuous = is_discontinuous
-        self._seams = tuple(seams)
+        self._is_joined = is_joined
         self.start_anew()
 
     def start_anew(self) -> None:
         """The next packet is the first one of the file."""
-        self.stretches = [Stretch(0, 0)]
+        self.stretches = [Stretch(0, 0, 0)]
         self._held: list[Any] = []  # from a packet on whose picture may be shown after those that follow
         self._end: int | None = None  # of all that have a time
         self._whole_end = 0  # up to which no picture is still to come,
@@ -126,6 +133,7 @@ class StampMender:
         self._begins: list[int] = []  # when each stretch but the first does
         self._known: ClockMap | None = None
         self._number = 0
+        self._part_byte: int | None = None  # where the part lies of which no packet came yet
         self._last: int | None = None
         self._follows = True  # that one packet ago
         self._gap = self._step_ticks
@@ -134,6 +142,14 @@ class StampMender:
         """The next packet is the one that lies at a place of a file that is mapped."""
         self.start_anew()
         self._known, self._number = known, known.stretch_at(byte)
+
+    def begin_part(self, byte: int, fps: float | None) -> None:
+        """The next packet is the first one of a file within the file, which lies at this place."""
+        self._part_byte = byte
+        if fps is not None:
+            self._step_ticks = max(1, round(self._second_ticks / fps))
+        if self._known is not None:
+            self._number = self._known.stretch_at(byte)
 
     def is_leading(self, ticks: int) -> bool:
         """Whether a time is just before a stretch: of a picture that needs some that were cut off."""
@@ -166,15 +182,13 @@ class StampMender:
                     yield from self._look_up(self._known, packet)
                 elif turns := self._turns(stamp):
                     shift = self.stretches[-1].shift_ticks - turns * _WRAP_TICKS
-                    self._add_stretch(packet, shift)
+                    self._add_stretch(packet, shift, stamp + shift)
                 elif self._seems_restarted(packet, stamp):
-                    is_sure = self._is_discontinuous or bool(self._seams)
+                    is_sure = self._is_discontinuous or self._is_joined
                     if not is_sure:
                         ahead.append(next(source, _NO_MORE))
                     if is_sure or self._goes_on(stamp, _stamp(ahead[0])):
                         yield from self._release(None)
-                        if self._seams and packet.pts is not None:
-                            packet.dts, stamp = None, packet.pts  # FFmpeg may go on from the part before
                         if not packet.is_keyframe:
                             ahead.extend(islice(source, max(0, _REORDERED_FRAMES - len(ahead))))
                         self._begin_stretch(packet, self._first_shown(packet, stamp, ahead))
@@ -216,16 +230,16 @@ class StampMender:
     def _look_up(self, known: ClockMap, packet: Any) -> list[Any]:
         """Finds by a packet's place in the file which stretch it is of; returns what was held back before."""
         before = self._number
-        if packet.pos is not None:
+        if packet.pos is not None and not self._is_joined:
             self._number = max(before, known.stretch_at(packet.pos))
         self.stretches = list(known.stretches[: self._number + 1])
         return self._release(None) if self._number > before else []
 
     def _seems_restarted(self, packet: Any, stamp: int) -> bool:
+        if self._is_joined:
+            return self._part_byte is not None
         if self._last is None:
             return False
-        if self._seams:
-            return (packet.pos or 0) >= (*self._seams, math.inf)[len(self.stretches) - 1]
         if not self._is_discontinuous or packet.dts is None:
             least = max(_STEP_BACK_UNSURE_SECONDS * self._second_ticks, _REORDERED_FRAMES * self._step_ticks)
         else:
@@ -267,15 +281,17 @@ class StampMender:
 
     def _begin_stretch(self, packet: Any, first: int) -> None:
         end = self.end_ticks or 0
-        self._add_stretch(packet, end - first)
+        self._add_stretch(packet, end - first, end)
         self._begins.append(end)
         self._end = self._whole_end = end
         self._since, self._lacks_times = 0, False
         self._last = None
 
-    def _add_stretch(self, packet: Any, shift: int) -> None:
+    def _add_stretch(self, packet: Any, shift: int, begin: int) -> None:
         place = self.stretches[-1].first_byte if packet.pos is None else packet.pos
-        self.stretches.append(Stretch(place, shift))
+        if self._part_byte is not None:
+            place, self._part_byte = self._part_byte, None
+        self.stretches.append(Stretch(place, shift, begin))
 
     def _is_credible(self, pts: int, dts: int) -> bool:
         """Whether a picture may be shown at a time, given when it is decoded."""
@@ -318,10 +334,10 @@ class StampMender:
 
 
 def map_clock(packets: Iterable[Any], mender: StampMender) -> ClockMap:
-    """Reads all packets of a stream, from the first of the file, and says where what is."""
+    """Reads all packets of a stream as they were mended, from the first of the file; says where what is."""
     keys: list[tuple[int, int, int]] = []
     recent = deque([0], maxlen=_LEAD_PACKETS)
-    for packet in mender.mend(packets):
+    for packet in packets:
         if packet is None or not packet.size or packet.pos is None:
             continue
         stamp = packet.dts if packet.pts is None else packet.pts
@@ -332,18 +348,19 @@ def map_clock(packets: Iterable[Any], mender: StampMender) -> ClockMap:
     return ClockMap(tuple(mender.stretches), ticks, places, leads, mender.end_ticks or 0)
 
 
-_maps: OrderedDict[tuple[object, ...], ClockMap] = OrderedDict()
+_maps: OrderedDict[tuple[object, ...], Any] = OrderedDict()
 _maps_lock = threading.Lock()
 
 
-def remembered_map(path: str, stream: int, make: Callable[[], ClockMap]) -> ClockMap:
-    """The map of a stream of a file in this state, made once in this program."""
+def remembered(path: str, what: object, make: Callable[[], _T]) -> _T:
+    """What all of a file in this state has to be read for, made once in this program."""
     state = os.stat(os_path(path))
-    key = (os.path.abspath(path), stream, FileState.of(state), state.st_ino)
+    key = (os.path.abspath(path), what, FileState.of(state), state.st_ino)
     with _maps_lock:
         if key in _maps:
             _maps.move_to_end(key)
-            return _maps[key]
+            found: _T = _maps[key]
+            return found
     made = make()
     with _maps_lock:
         _maps[key] = made

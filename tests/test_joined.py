@@ -9,7 +9,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from video_factory import HEIGHT, WIDTH, moving, read_stamp, write_programmes, write_video
+from video_factory import HEIGHT, WIDTH, encode_tone, moving, read_stamp, write_programmes, write_video
 
 from indexer.array_cache import ArrayCache
 from indexer.clip_frames import read_clip
@@ -219,13 +219,89 @@ def test_a_part_that_begins_with_a_picture_that_is_shown_later(tmp_path: Path) -
         assert read_stamp(frame_at(str(path), round(time, 6) + 0.001).rgb(HEIGHT)) == number
 
 
-def test_parts_that_ffmpeg_does_not_read_are_named(tmp_path: Path) -> None:
-    part = write_video(tmp_path / "part.mkv", moving(40))
-    path = tmp_path / "thrice.mkv"
-    path.write_bytes(part.read_bytes() * 3)
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("a.mp4", "frag_keyframe+empty_moov+default_base_moof"),
+        ("a.mp4", "frag_keyframe"),  # with places counted from the beginning of the file
+        ("a.mp4", "dash+frag_keyframe"),
+        ("a.mov", "frag_keyframe+empty_moov"),
+        ("a.nut", ""),
+        ("a.mkv", ""),
+    ],
+)
+def test_whole_files_that_were_joined(tmp_path: Path, name: str, flags: str, codec: str) -> None:
+    """FFmpeg would read them as one: with the first one's tables and clock, and no third one of Matroska."""
+    lengths = (75, 50, 40)
+    parts = [moving(count, first=sum(lengths[:number])) for number, count in enumerate(lengths)]
+    options = {"movflags": flags} if flags else {}
+    path = joined_parts(tmp_path, name, parts, codec=codec, b_frames=2, container_options=options)
+    check_every_frame(path, lengths)
+
+
+def test_parts_of_other_rates_and_sizes_are_each_read_as_they_are(tmp_path: Path) -> None:
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    small = write_video(tmp_path / "small.mp4", moving(50), container_options=options)
+    large = [np.kron(frame, np.ones((2, 2, 1), np.uint8)) for frame in moving(60, first=50)]
+    fast = write_video(tmp_path / "fast.mp4", large, fps=30, container_options=options)
+    path = tmp_path / "joined.mp4"
+    path.write_bytes(small.read_bytes() + fast.read_bytes() + small.read_bytes())
+    expected = [n / 25 for n in range(50)] + [2 + n / 30 for n in range(60)] + [4 + n / 25 for n in range(50)]
+    numbers = [*range(110), *range(50)]
     with VideoDecoder(str(path)) as decoder:
-        assert len(list(decoder.frames())) == 80
-        assert decoder.damage is not None and "3 joined parts" in decoder.damage
+        read = [(frame.pts_seconds, read_stamp(frame.rgb(HEIGHT))) for frame in decoder.frames()]
+        assert decoder.damage is None
+    assert [number for _, number in read] == numbers
+    assert np.allclose([time for time, _ in read], expected, atol=0.001)
+    assert probe(str(path)).duration_seconds == pytest.approx(6.0, abs=0.001)
+    for (time, number), wanted in zip(read[::4], numbers[::4], strict=True):
+        assert number == wanted
+        assert read_stamp(frame_at(str(path), round(time, 6)).rgb(HEIGHT)) == wanted
+
+
+@pytest.mark.parametrize("name", ["joined.mp4", "joined.mkv", "joined.nut"])
+def test_a_cut_of_joined_files_has_the_sound_of_each(tmp_path: Path, name: str, worker: DecodeWorker) -> None:
+    options = {"movflags": "frag_keyframe+delay_moov"} if name.endswith("mp4") else {}
+    content = b""
+    for number, hertz in enumerate((400.0, 1000.0, 700.0)):
+        frames = moving(75, first=75 * number)
+        part = tmp_path / f"part{Path(name).suffix}"
+        write_programmes(part, [frames], fps=FPS, tones_hertz=[hertz], container_options=options)
+        content += part.read_bytes()
+    path = tmp_path / name
+    path.write_bytes(content)
+    start = probe(str(path)).start_seconds
+    for begin in (10, 50, 100, 125, 160):
+        target = tmp_path / "cut.mp4"
+        worker.render(
+            str(path), str(target), cut(round(start + begin / FPS, 6), round(start + begin / FPS + 2.0, 6))
+        )
+        with av.open(str(target)) as opened:
+            stamps = [read_stamp(frame.to_ndarray(format="rgb24")) for frame in opened.decode(video=0)]
+        assert stamps == list(range(begin, begin + 50))
+        with av.open(str(target)) as opened:
+            heard = np.concatenate([frame.to_ndarray()[0] for frame in opened.decode(audio=0)])
+        for offset in (0.3, 0.7, 1.3, 1.7):
+            part_number = int((begin + offset * FPS) / 75)
+            wanted = (400.0, 1000.0, 700.0)[part_number]
+            assert loudest_hertz(heard, offset) == pytest.approx(wanted, abs=15), (begin, offset)
+
+
+def test_a_part_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    part = write_video(tmp_path / "part.mp4", moving(40), container_options=options)
+    sound = tmp_path / "sound.mp4"
+    with av.open(str(sound), "w", options=options) as output:
+        output.mux(encode_tone(output.add_stream("aac", rate=16000), 440.0, 1.0))
+    path = tmp_path / "joined.mp4"
+    path.write_bytes(part.read_bytes() + sound.read_bytes() + part.read_bytes())
+    with VideoDecoder(str(path)) as decoder:
+        assert [read_stamp(frame.rgb(HEIGHT)) for frame in decoder.frames()] == [*range(40), *range(40)]
+        assert decoder.damage == "joined part 2 of 3 cannot be read and is not indexed"
+    for number in (0, 39, 40, 79):
+        frame = frame_at(str(path), (number + 0.5) / FPS)
+        assert read_stamp(frame.rgb(HEIGHT)) == number % 40
 
 
 def test_a_part_with_other_stream_numbers_goes_on_or_is_named(tmp_path: Path) -> None:
