@@ -125,7 +125,7 @@ def _ebml_size(file: BinaryIO) -> tuple[int, bool]:
 
 
 def _mp4_parts(file: BinaryIO) -> list[int]:
-    """Each has an index of its own, and a file type in front of it as a rule; fragments have none."""
+    """Each has a file type and an index of its own; fragments have none, and another index has no type."""
     begins: list[int] = []
     is_in_fragments = False
     file_type: int | None = None
@@ -133,8 +133,8 @@ def _mp4_parts(file: BinaryIO) -> list[int]:
         is_in_fragments |= kind == b"moof"
         if kind == b"ftyp":
             file_type = position
-        elif kind == b"moov":
-            begins.append(position if file_type is None else file_type)
+        elif kind == b"moov" and file_type is not None:
+            begins.append(file_type)
             file_type = None
     return begins if is_in_fragments else []
 

@@ -288,6 +288,17 @@ def test_a_cut_of_joined_files_has_the_sound_of_each(tmp_path: Path, name: str, 
             assert loudest_hertz(heard, offset) == pytest.approx(wanted, abs=15), (begin, offset)
 
 
+def test_another_index_at_the_end_makes_no_part(tmp_path: Path) -> None:
+    """Some recorders write it once more when they are done."""
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    content = write_video(tmp_path / "part.mp4", moving(60), container_options=options).read_bytes()
+    place = content.index(b"moov") - 4
+    index = content[place : place + int.from_bytes(content[place : place + 4], "big")]
+    path = tmp_path / "twice.mp4"
+    path.write_bytes(content + index)
+    check_every_frame(path, (60,))
+
+
 def test_a_part_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
     part = write_video(tmp_path / "part.mp4", moving(40), container_options=options)
