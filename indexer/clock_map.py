@@ -5,7 +5,8 @@ count anew somewhere inside. A stamp then occurs twice, and says nothing about a
 of *stretches* in each of which the clock runs on, one after the other without a gap: the first frame of a
 stretch is shown one frame's time after the last of the one before. The rule for where a stretch ends is
 FFmpeg's own, in demuxing order (`ts_discontinuity_detect` of its command-line program): a decoding time that
-goes back by more than 0.1 s, or leaps by more than 10 s.
+goes back by more than 0.1 s, or leaps by more than 10 s. Of joined files that are read one by one
+(`indexer.parts`) each is a stretch.
 """
 
 from __future__ import annotations

@@ -414,7 +414,7 @@ class VideoDecoder:
                 self._reopen()
             except (*_UNREADABLE, DecodeError):
                 note = f"joined part {self._part + 1} of {len(self._parts)} cannot be read and is not indexed"
-                self.left_out.append(note)
+                self.left_out += [note] * (note not in self.left_out)
                 continue
             if self._mender is not None:
                 self._mender.begin_part(self._parts[self._part].begin, _stream_fps(self._stream))
@@ -443,8 +443,11 @@ class VideoDecoder:
 
     def film_in(self, container: Any) -> Any:
         """The film in the file, or in one of several that were joined, that `open_part` opened."""
-        stream = container.streams[self._index]
-        return stream if stream.type == "video" else container.streams.video[0]
+        streams = [*list(container.streams)[self._index :][:1], *container.streams.video]
+        known = [one for one in streams if one.type == "video" and one.codec_context is not None]
+        if not known:
+            raise LookupError("no stream of video that can be decoded")
+        return known[0]
 
     def byte_before(self, stamp_seconds: float) -> int:
         """Where the last key frame at or before a time of the file's one timeline begins, offset and all."""
@@ -454,9 +457,14 @@ class VideoDecoder:
     def _reopen(self) -> None:
         """Goes back to the first packet of the file, whatever its index says."""
         skipped = self._codec.skip_frame
+        container = self.open_part(self._part)
+        try:
+            self._stream = self.film_in(container)
+        except LookupError:
+            container.close()
+            raise
         self._container.close()
-        self._container = self.open_part(self._part)
-        self._stream = self.film_in(self._container)
+        self._container = container
         self._set_up_codec()
         self._codec.skip_frame = skipped
 

@@ -35,13 +35,16 @@ def with_own_stamps(packets: Iterable[Any], step_ticks: int) -> Iterator[Any]:
             yield packet
             continue
         lasts = packet.duration or step_ticks
-        are_counted |= packet.pos is None and packet.dts is not None
-        if _is_stamped(packet) and expected is not None and abs(packet.dts - expected) >= lasts // 2:
-            _look_ahead(ahead, source)
-            if _is_of_the_next(packet, ahead, expected, step_ticks):
-                _count(packet, ahead, expected, are_counted, step_ticks)
-        if _is_stamped(packet):
-            expected = packet.dts
+        dts = packet.dts
+        if packet.pos is None:
+            are_counted |= dts is not None
+        elif dts is not None:
+            if expected is not None and abs(dts - expected) >= lasts // 2:
+                _look_ahead(ahead, source)
+                if _is_of_the_next(packet, ahead, expected, step_ticks):
+                    _count(packet, ahead, expected, are_counted, step_ticks)
+                    dts = expected
+            expected = dts
         expected = None if expected is None else expected + lasts
         yield packet
 

@@ -100,16 +100,18 @@ def rescaled(packets: Iterator[Any], tick_seconds: float) -> Iterator[Any]:
 
 def _matroska_parts(file: BinaryIO) -> list[int] | None:
     begins: list[int] = []
+    total = os.fstat(file.fileno()).st_size
     while file.read(4) == _EBML:
         begins.append(file.tell() - 4)
-        size, _ = _ebml_size(file)
-        file.seek(size, os.SEEK_CUR)
-        if file.read(4) != _MATROSKA_SEGMENT:
-            break
-        size, is_said = _ebml_size(file)
-        if not is_said:
-            return None
-        file.seek(size, os.SEEK_CUR)
+        for name in (b"", _MATROSKA_SEGMENT):  # what is in the header, and in the segment that follows
+            if name and file.read(4) != name:
+                return begins
+            size, is_said = _ebml_size(file)
+            if name and not is_said:
+                return None
+            if file.tell() + size > total:  # it was cut off
+                return begins
+            file.seek(size, os.SEEK_CUR)
     return begins
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from video_factory import HEIGHT, WIDTH, encode_tone, moving, read_stamp, write_programmes, write_video
 
+from encoders.errors import ReelseekError
 from indexer.array_cache import ArrayCache
 from indexer.clip_frames import read_clip
 from indexer.clip_sampling import ClipSampling
@@ -320,6 +322,40 @@ def test_another_index_at_the_end_makes_no_part(tmp_path: Path) -> None:
     path = tmp_path / "twice.mp4"
     path.write_bytes(content + index)
     check_every_frame(path, (60,))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.nut"])
+def test_what_is_damaged_of_joined_files_is_no_other_error(tmp_path: Path, name: str) -> None:
+    """Headers that lie, and parts that were cut off: what can be read comes in order, and is shown again."""
+    options = {"movflags": "frag_keyframe+empty_moov"} if name == "a.mp4" else {}
+    parts = [moving(20), moving(20, first=20)]
+    whole = joined_parts(tmp_path, name, parts, key_every=5, container_options=options).read_bytes()
+    path = tmp_path / f"torn{Path(name).suffix}"
+    random = np.random.default_rng(5)
+    for _ in range(40):
+        content = bytearray(whole[: random.integers(1, 2 * len(whole))])
+        for place in random.integers(0, len(content), random.integers(0, 40)):
+            content[place] = random.integers(0, 256)
+        if random.random() < 0.5:  # the size that a header gives
+            seam = len(whole) // 2
+            content[seam - 200 : seam + 400 : 7] = b"\x01" * len(content[seam - 200 : seam + 400 : 7])
+        path.write_bytes(content)
+        read: list[float] = []
+        with suppress(ReelseekError), VideoDecoder(str(path)) as decoder:
+            read += [frame.pts_seconds for frame in decoder.frames()]
+        assert read == sorted(read)
+        for time in read[::9]:
+            with suppress(ReelseekError):
+                assert frame_at(str(path), time).pts_seconds <= time + 0.001
+
+
+def test_a_part_that_claims_to_be_larger_than_the_file(tmp_path: Path) -> None:
+    path = joined_parts(tmp_path, "a.mkv", [moving(20), moving(20, first=20)])
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"\x18\x53\x80\x67") + 4  # of the second segment's size
+    content[place : place + 8] = b"\x01" + b"\xfe" * 7
+    path.write_bytes(content)
+    check_every_frame(path, (20, 20))
 
 
 def test_a_part_that_cannot_be_read_is_named(tmp_path: Path) -> None:
