@@ -852,11 +852,12 @@ class VideoDecoder:
                 others = [stream for stream in rest.streams.video if stream.id not in known]
         except (av.FFmpegError, MemoryError, ValueError):  # nothing but what fills it up
             return []
-        share = 1 - self._last_byte / size
+        if not others:
+            return []
         return [
-            f"the last {share:.0%} of the file hold pictures of another film, perhaps those of another "
-            "programme, and are not indexed: write them to a file of their own"
-        ] * bool(others)
+            f"the last {1 - self._last_byte / size:.0%} of the file hold pictures of another film, "
+            "perhaps those of another programme, and are not indexed: write them to a file of their own"
+        ]
 
     def _joined_on(self, size: int) -> list[str]:
         byte = next_opening(self.path, self._container.format.name, self._last_byte)
