@@ -71,6 +71,7 @@ check: install
 
 bench: install
 	"$(BIN)/python" -m benchmarks.bench_ingest
+	"$(BIN)/python" -m benchmarks.bench_decode
 	"$(BIN)/python" -m benchmarks.bench_search
 
 wheel: install sbom

