@@ -246,7 +246,7 @@ def capture(browser: Any, address: str, root: str, path: Path) -> None:
     page.keyboard.press("Enter")
     settle(page)
     take(1.2)
-    moment = page.locator(".card", has_text="0:03.0 –")
+    moment = page.locator(".card").first
     box = moment.locator(".still").bounding_box()
     for step in range(14):  # the pointer wanders over a still: it scrubs
         page.mouse.move(box["x"] + box["width"] * (step + 0.5) / 14, box["y"] + box["height"] / 2)
