@@ -1,13 +1,22 @@
 """Places a piece of an example exactly: of the lines near a found one, that which fits best.
 
-Two measures at once: the mean cosine along the line, which says *what* is shown, and the correlation of how
-both change over time, which says *when*.
+A piece may differ from the footage that it shows by something constant (a caption, a border, less light) and
+by what changes. Along a line both are told apart: how far the means lie apart by its logarithm, and how alike
+both change by Fisher's z of their correlation (1915), which grows without end towards 1. The closer a line
+comes, the smaller a difference decides. So footage that hardly moves, in which all frames are nearly equal,
+is placed by small differences, and a poor copy by great ones only. How both change over time, and how much,
+says *when*; the means and the mean cosine say *what*.
+
+What lies between two frames of a video is not known. Features wander from frame to frame nearly as by chance,
+so that half way between two their mean is farther from what was there than either of them would be from
+itself: a Brownian bridge, whose expected distance is added again in part (`BRIDGE_SHARE`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +32,11 @@ LEAST_WINDOW_SECONDS, MOST_WINDOW_SECONDS = 1.0, 8.0
 HELD_SPREAD = 0.01  # of features about their mean, above which no frame is held
 MOST_OUTSIDE = 0.34  # of the frames of a piece, before or after the video
 FINE_STEPS = 10  # a line is placed to this part of the video's step
-# The small floor keeps footage in which nothing happens from being ranked by its noise.
-SPREAD_FLOOR = 0.02
+CHANGE_WEIGHT, CONSTANT_WEIGHT, SIZE_WEIGHT = 0.6, 0.2, 0.05
+# Small floors keep footage in which nothing happens from being ranked by its noise.
+SPREAD_FLOOR, CONSTANT_FLOOR, CHANGE_FLOOR = 0.01, 0.01, 0.1
+BRIDGE_SHARE = 0.5
+MOST_BRIDGE = 0.8  # squared distance of two frames, beyond which a shot ends between them
 
 
 def speed_cost(speed: float) -> float:
@@ -107,9 +119,50 @@ def fit_of(
     return float(fits.measure(at[None, :])[0] - cost)
 
 
+def change_of(
+    query: NDArray[np.float32],
+    query_times: NDArray[np.float64],
+    video: NDArray[np.float32],
+    video_times: NDArray[np.float64],
+    line: Line,
+) -> float:
+    """How alike an example and a video change along a line, -1..1; 0 where there is nothing to go by.
+
+    Args:
+        query, query_times, video, video_times, line: As for `place`.
+    """
+    rows = _some_rows(line.first, line.last)
+    at = line.at(query_times[rows])
+    near = (video_times >= at.min() - MOST_WINDOW_SECONDS) & (video_times <= at.max() + MOST_WINDOW_SECONDS)
+    if near.sum() < 2 or len(rows) < 2:
+        return 0.0
+    return float(
+        _Fits(query[rows], query_times[rows], video[near], video_times[near]).along(at[None, :]).change[0]
+    )
+
+
 def _some_rows(first: int, last: int) -> NDArray[np.int64]:
     count = last - first + 1
     return first + np.unique(np.linspace(0, count - 1, min(count, MOST_FRAMES)).round().astype(np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class _Along:
+    """What is found along some lines, float64 (O,) each.
+
+    Attributes:
+        cosine: Mean of the frames' cosines.
+        constant: Squared distance of the means.
+        spread: Of the video about its mean.
+        change: Correlation of what is about the means, -1..1.
+        outside: Share of the frames that lie before or after the video.
+    """
+
+    cosine: NDArray[np.float64]
+    constant: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    change: NDArray[np.float64]
+    outside: NDArray[np.float64]
 
 
 class _Fits:
@@ -124,10 +177,11 @@ class _Fits:
     ) -> None:
         self._query_times, self._video_times = query_times, video_times
         self._cosines = query @ video.T
-        centred = query - query.mean(axis=0)
-        self._centred = centred @ video.T
-        self._query_spread = float(np.square(centred).sum(axis=1).mean())
+        mean = query.mean(axis=0)
+        self._to_mean = mean @ video.T
+        self._mean_square = float(np.square(mean).sum())
         self._gram = video @ video.T
+        self._bridges = np.maximum(2 - 2 * np.diagonal(self._gram, 1), 0.0)
         half = step_of(video_times) / 2
         self._span = (video_times[0] - half - 1e-9, video_times[-1] + half + 1e-9)
 
@@ -139,33 +193,45 @@ class _Fits:
 
     def measure(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
         """Fits (O,) of ways to give the frames times in the video: seconds (O, n)."""
+        found = self.along(at)
+        likeness = 0.5 * np.log((1 + CHANGE_FLOOR + found.change) / (1 + CHANGE_FLOOR - found.change))
+        own = max(1 - self._mean_square, 0.0) + SPREAD_FLOOR
+        fit = (
+            found.cosine
+            + CHANGE_WEIGHT * likeness
+            - CONSTANT_WEIGHT * np.log(found.constant + CONSTANT_FLOOR)
+            - SIZE_WEIGHT * np.abs(np.log((found.spread + SPREAD_FLOOR) / own))
+            - found.outside
+        )
+        fit[found.outside > MOST_OUTSIDE] = -np.inf  # little of it says little of how it changes
+        return np.asarray(fit)
+
+    def along(self, at: NDArray[np.float64]) -> _Along:
+        """What is found on the ways of `measure`."""
         inside = (at >= self._span[0]) & (at <= self._span[1])
         before, after, share = neighbours(self._video_times, at)
-        rows = np.arange(len(self._query_times))[None, :]
         count = np.maximum(inside.sum(axis=1), 1)
-
-        def along(table: NDArray[np.float32]) -> NDArray[np.float64]:
-            values = table[rows, before] * (1 - share) + table[rows, after] * share
-            return np.asarray((values * inside).sum(axis=1) / count)
-
-        # Spread of the video along the line: mean |v|^2 - |mean v|^2, from its Gram matrix.
+        bridge = self._bridges[before]
+        share = np.where(bridge > MOST_BRIDGE, np.round(share), share)
+        rows = np.arange(len(self._query_times))[None, :]
+        values = self._cosines[rows, before] * (1 - share) + self._cosines[rows, after] * share
+        cosine = (values * inside).sum(axis=1) / count
+        bridged = cosine + BRIDGE_SHARE * (share * (1 - share) * bridge * inside).sum(axis=1) / count
+        # The mean of the video along the line as weights of its frames; its norm from their Gram matrix.
         weights = np.zeros((len(at), len(self._video_times)))
         lines = np.repeat(np.arange(len(at))[:, None], len(self._query_times), axis=1)
         np.add.at(weights, (lines, before), (1 - share) * inside)
         np.add.at(weights, (lines, after), share * inside)
         weights /= count[:, None]
-        diagonal = np.diagonal(self._gram)
-        squares = (
-            diagonal[before] * (1 - share) ** 2
-            + diagonal[after] * share**2
-            + 2 * share * (1 - share) * self._gram[before, after]
+        square = ((weights @ self._gram) * weights).sum(axis=1)
+        to_mean = weights @ self._to_mean
+        spread = np.maximum(1 - square, 0.0)  # (features have norm 1)
+        own = max(1 - self._mean_square, 0.0)
+        scale = np.sqrt((spread + SPREAD_FLOOR) * (own + SPREAD_FLOOR))
+        return _Along(
+            cosine=cosine,
+            constant=np.maximum(square + self._mean_square - 2 * to_mean, 0.0),
+            spread=spread,
+            change=np.clip((bridged - to_mean) / scale, -1, 1),
+            outside=1 - inside.mean(axis=1),
         )
-        mean_square = (squares * inside).sum(axis=1) / count
-        spread = np.maximum(mean_square - ((weights @ self._gram) * weights).sum(axis=1), 0.0)
-        correlation = along(self._centred) / np.sqrt(
-            (self._query_spread + SPREAD_FLOOR) * (spread + SPREAD_FLOOR)
-        )
-        outside = 1 - inside.mean(axis=1)
-        fit = along(self._cosines) + 0.5 * np.clip(correlation, -1, 1) - outside
-        fit[outside > MOST_OUTSIDE] = -np.inf  # little of it says little of how it changes
-        return np.asarray(fit)
