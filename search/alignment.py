@@ -34,7 +34,7 @@ USUAL = 0.3  # of unrelated frames, where nothing is known
 MOST_USUAL = 0.6  # a library of one thing must not hide that thing's own copies
 CROSSING_LOSS = 0.006  # of the excess, for pieces that meet to be one
 MOST_CHANGE = 1.5  # of the speed, between such
-JOINING_LOSS = 0.06  # of the fit, for each piece that one line saves
+JOINING_LOSS = 0.02  # of the fit, for each piece that one line saves
 # What a frame earns is less by this for each factor of e that it is farther than what fits it best; distances
 # are counted from a floor, the noise of encoding and what a video changes by in half a step.
 SHARPNESS, SHARPNESS_FLOOR = 0.1, 0.01
