@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import signal
@@ -33,6 +34,7 @@ from search.library import Library
 logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 75
+HEAD_SECONDS = 30.0
 
 
 def run(folder: Path, database_url: str | None, device: str, host: str, port: int, **changes: Any) -> None:
@@ -134,20 +136,62 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _Protocol(H11Protocol):
-    """Answers what is no HTTP as everything else is answered that goes wrong."""
+    """Bounds how long a request's head may take, which the base class does not.
+
+    What is no HTTP, or takes too long, is answered as everything else that goes wrong.
+    """
+
+    _head_limit: asyncio.TimerHandle | None = None
+    _head_has_begun = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._bound_head()
+
+    def data_received(self, data: bytes) -> None:
+        self._head_has_begun = True
+        super().data_received(data)
+        self._bound_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_head()
+        super().connection_lost(exc)
+
+    def _bound_head(self) -> None:
+        """Starts the time of a head of which something is still to come, once; ends that of a whole one."""
+        if self.conn.their_state is not h11.IDLE:
+            self._end_head()
+        elif self._head_limit is None:
+            self._head_limit = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _end_head(self) -> None:
+        self._head_has_begun = False
+        if self._head_limit is not None:
+            self._head_limit.cancel()
+            self._head_limit = None
+
+    def _give_up(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self._head_has_begun:
+            self._refuse(408, f"the head of a request has to be sent within {HEAD_SECONDS:g} s")
+        else:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        answer = problem_response(
-            kind_of_status(400), "this is no request of HTTP/1.1, or too large a one", ""
-        )
+        self._refuse(400, "this is no request of HTTP/1.1, or too large a one")
+
+    def _refuse(self, status: int, detail: str) -> None:
+        kind = kind_of_status(status)
+        answer = problem_response(kind, detail, "")
         add_headers(answer.headers)
         answer.headers["Connection"] = "close"
-        for event in (
-            h11.Response(status_code=400, headers=answer.raw_headers, reason=b"Bad Request"),
+        events = (
+            h11.Response(status_code=status, headers=answer.raw_headers, reason=kind.title.encode()),
             h11.Data(data=bytes(answer.body)),
             h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event) or b"")
+        )
+        self.transport.write(b"".join(self.conn.send(event) or b"" for event in events))
         self.transport.close()
 
 

@@ -1,6 +1,7 @@
 """Many clients at once, while videos are taken in and deleted: is every answer right, and how soon?
 
     python -m benchmarks.load [--clients 50] [--minutes 5] [--videos 48] [--out FOLDER]
+    python -m benchmarks.load --clients 8 --minutes 60 --think-seconds 4 --ingest-seconds 60   # a soak
 
 Starts `indexer serve` in a program of its own over a library of short pieces of sample footage. Clients
 on loopback mix searches by words, clips, pictures and footage, with and without filters, with frames, key
@@ -163,8 +164,8 @@ class Changes:
         self._sources = [piece.path for piece in material.pieces.values()]
         self.jobs, self.taken_in, self.deleted = 0, 0, 0
 
-    async def take_in(self, until: float) -> None:
-        """One ingest job after the other, each of a folder of new files."""
+    async def take_in(self, until: float, pause_seconds: float) -> None:
+        """One ingest job after the other, each of a folder of new files, with a pause between."""
         kind = "ingest"
         while time.monotonic() < until:
             folder = self._archive / "later" / str(self.jobs)
@@ -179,6 +180,7 @@ class Changes:
             while await self._is_under_way(answer.json()["id"]):
                 await asyncio.sleep(0.5)
             self.taken_in += BATCH
+            await asyncio.sleep(pause_seconds)
 
     def _write_batch(self, folder: Path) -> None:
         folder.mkdir(parents=True)
@@ -245,7 +247,7 @@ async def run_clients(
     changes = Changes(Client(address, material, record, -1 % 2**32), material, record, archive)
     await asyncio.gather(
         *(client.run(until, options.think_seconds) for client in clients),
-        changes.take_in(until),
+        changes.take_in(until, options.ingest_seconds),
         changes.delete(until, options.delete_seconds),
         changes.look(until),
     )
@@ -330,6 +332,10 @@ def measure(options: argparse.Namespace, work: Path) -> tuple[dict[str, Any], li
             "after_first_minute": figures(sampler.between(WARM_SECONDS, WARM_SECONDS + WINDOW_SECONDS)),
             "at_end": figures(sampler.between(last_seconds - WINDOW_SECONDS, last_seconds)),
             "idle_afterwards": idle,
+            "by_tenths_of_the_time": [
+                figures(sampler.between(*(first_seconds + seconds * (tenth + end) / 10 for end in (0, 1))))
+                for tenth in range(10)
+            ],
             "most_rss_mib": round(max(one.tree_rss_bytes for one in sampler.samples) / 2**20, 1),
             "slope_mib_per_minute_after_first": None if slope is None else round(slope, 2),
         },
@@ -342,6 +348,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--videos", type=int, default=48, help="in the library at the start")
     parser.add_argument("--think-seconds", type=float, default=0.5, help="a client's pause, on average")
+    parser.add_argument("--ingest-seconds", type=float, default=0.0, help="between ingest jobs")
     parser.add_argument("--delete-seconds", type=float, default=3.0, help="between deletes")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where load.json is written")
     options = parser.parse_args()

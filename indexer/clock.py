@@ -8,7 +8,7 @@ import math
 class FrameClock:
     """Gives each frame of a stream, in the order of the decoder's output, its time in seconds.
 
-    Times strictly ascend; a frame whose time does not is refused rather than moved.
+    Times do not go back; a frame whose time does is refused rather than moved.
 
     Attributes:
         step_seconds: What a frame lasts where nothing says so.
@@ -51,18 +51,19 @@ class FrameClock:
         self.last_seconds = -math.inf
         self._latest = {"pts": -math.inf, "dts": -math.inf}
 
-    def time_of(self, pts: int | None, dts: int | None) -> float | None:
-        """The time of the next frame in seconds, or None where it does not ascend.
+    def time_of(self, pts: int | None, dts: int | None, lasts_seconds: float = 0.0) -> float | None:
+        """The time of the next frame in seconds, that of the last one or later; None where it goes back.
 
         Args:
             pts: Presentation timestamp in ticks, where there is one.
             dts: Decoding timestamp of the packet that made the decoder give the frame out.
+            lasts_seconds: How long the frames about it are shown, 0 where only the last two tell.
         """
-        seconds = self._seconds(self._more_credible(pts, dts))
+        seconds = self._seconds(self._more_credible(pts, dts), lasts_seconds)
         last = self.last_seconds
-        if not math.isfinite(seconds) or seconds <= last:
+        if not math.isfinite(seconds) or seconds < last:
             return None
-        if last > -math.inf:
+        if seconds > last > -math.inf:
             self._last_step_seconds = seconds - last
         self.last_seconds = seconds
         return seconds
@@ -82,7 +83,9 @@ class FrameClock:
             return dts if pts is None else pts
         return pts if self._faults["pts"] <= self._faults["dts"] else dts
 
-    def _seconds(self, stamp: int | None) -> float:
+    def _seconds(self, stamp: int | None, lasts_seconds: float) -> float:
         if stamp is not None:
             return stamp * self._time_base_seconds - self._offset_seconds
-        return 0.0 if self.last_seconds == -math.inf else self.last_seconds + self._last_step_seconds
+        if self.last_seconds == -math.inf:
+            return 0.0
+        return self.last_seconds + (lasts_seconds or self._last_step_seconds)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable
-from typing import BinaryIO
 
 from encoders.errors import DamagedVideoError, DecodeError, NotAVideoError, StillPictureError
+from indexer.parts import has_open_segment
 from search.file_names import os_path
 
 # Formats that point at other files or hosts, or read files beside their own. Reading one would let a small
@@ -44,7 +45,17 @@ _DECLARING_FORMATS = ("mov", "matroska", "avi", "flv", "asf", "mxf", "nut")
 
 # Formats besides those that FFmpeg marks (AVFMT_TS_DISCONT) whose stamps may start anew within a file.
 _RESTARTING_FORMATS = ("flv", "nut")
-_EBML, _MATROSKA_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+
+# How files begin of which FFmpeg reads the first alone where several were joined end to end.
+_OPENINGS = {
+    "mov": re.compile(rb"\0\0[\0-\x0f].ftyp[ -~]{4}", re.DOTALL),
+    "flv": re.compile(rb"FLV\x01[\0-\x05]\0\0\0\x09\0\0\0\0"),
+    "asf": re.compile(re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))),
+    "wtv": re.compile(re.escape(bytes.fromhex("b7d800203749da11a64e0007e95ead8d"))),
+    "apng": re.compile(re.escape(b"\x89PNG\r\n\x1a\n")),
+}
+
+_LONGEST_OPENING, _PIECE_BYTES = 16, 1 << 20
 
 STILL_PICTURE = "this is a still picture, and footage is expected here: give a video file"
 
@@ -79,39 +90,35 @@ def declares_duration(container: str) -> bool:
 def may_restart(path: str, container: str) -> bool:
     """Whether the stamps in a file of a format whose clock runs on as a rule may start anew in it."""
     if container.startswith("matroska"):
-        return matroska_seams(path) != []
+        return has_open_segment(path)
     return container in _RESTARTING_FORMATS
 
 
-def matroska_seams(path: str) -> list[int] | None:
-    """Where in a file further Matroska files begin, that were joined on; None where one does not say its end.
+def is_ogg_header(content: bytes) -> bool:
+    """Whether a packet of an Ogg stream of video says how to decode it (Theora, VP8), and is no picture."""
+    return (content[:1] >= b"\x80" and content[1:7] == b"theora") or content[:5] == b"OVP80"
 
-    Those that browsers record do not.
+
+def next_opening(path: str, container: str, from_byte: int) -> int | None:
+    """Where another file begins that was joined on to one of a format of which FFmpeg reads but the first.
+
+    Args:
+        path: Of the file.
+        container: FFmpeg's name of the format.
+        from_byte: Where to look from on.
     """
-    seams: list[int] = []
+    opening = _OPENINGS.get(container.split(",")[0])
+    if opening is None:
+        return None
     with open(os_path(path), "rb") as file:
-        while file.read(4) == _EBML:
-            seams.append(file.tell() - 4)
-            size, _ = _ebml_size(file)
-            file.seek(size, os.SEEK_CUR)
-            if file.read(4) != _MATROSKA_SEGMENT:
-                break
-            size, is_said = _ebml_size(file)
-            if not is_said:
-                return None
-            file.seek(size, os.SEEK_CUR)
-    return seams[1:]
-
-
-def _ebml_size(file: BinaryIO) -> tuple[int, bool]:
-    """The size of an element, and whether it is said at all (all ones: it is not)."""
-    first = file.read(1)
-    if not first or not first[0]:
-        return 0, False
-    length = 9 - first[0].bit_length()
-    ones = (1 << 7 * length) - 1
-    value = int.from_bytes(first + file.read(length - 1), "big") & ones
-    return value, value != ones
+        file.seek(from_byte)
+        begin, kept = from_byte, b""
+        while piece := file.read(_PIECE_BYTES):
+            found = opening.search(kept + piece)
+            if found is not None:
+                return begin - len(kept) + found.start()
+            begin, kept = begin + len(piece), (kept + piece)[-_LONGEST_OPENING:]
+    return None
 
 
 def check_readable(path: str) -> None:

@@ -13,6 +13,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, Self
@@ -31,22 +32,24 @@ from encoders.errors import (
 )
 from indexer.animations import animation_in, moments
 from indexer.clock import FrameClock
-from indexer.clock_map import ClockMap, StampMender, map_clock, remembered_map
+from indexer.clock_map import ClockMap, StampMender, map_clock, remembered
 from indexer.container_crop import read_crop
 from indexer.containers import (
     STILL_PICTURE,
     allowed_formats,
     check_readable,
     declares_duration,
+    is_ogg_header,
     is_picture_format,
-    matroska_seams,
     may_restart,
+    next_opening,
     picture_formats,
     refusal,
 )
 from indexer.film_stream import choose_film, film_streams, name_others
 from indexer.frame import DecodedFrame, Fields, Orientation, PictureGeometry
 from indexer.limits import WorkerLimits
+from indexer.parts import Part, find_parts, parts_shown, rescaled
 from indexer.pictures import Cropper, Deinterlacer, alpha_codec, as_video, still_picture
 from indexer.recorded import first_timecode, recorded_moment
 from indexer.types import VideoInfo
@@ -72,15 +75,14 @@ _MAX_DURATION_SECONDS = 100 * 86400.0  # beyond, times are broken or hostile
 _MAX_FPS = 1000.0
 _TS_DISCONTINUOUS = 0x0200  # AVFMT_TS_DISCONT
 _NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS
+_MAKE_UP_TIMES = 0x0001  # AVFMT_FLAG_GENPTS
 _BY_BYTE_FORMATS = ("mpeg", "mpegts")  # that can be read on from anywhere
-_TAIL_SHARE, _TAIL_BYTES = (
-    0.9,
-    10_000,
-)  # where the film's last picture lies, at least; left behind it, at most
-_SEGMENTS_READ = 2  # by FFmpeg's demuxer of Matroska
+_TAIL_BYTES = 10_000  # behind the film's last picture; where there are more, it is asked what they are
 _ROUNDING_SECONDS = 1e-6  # of a time that was written down
 _MAX_DEMUX_ERRORS_IN_A_ROW = 64
+_UNREADABLE = (av.FFmpegError, MemoryError, LookupError)  # what is raised for a part without a film
 _FAR_TICKS = 1 << 62
+_UNTOLD_AVI_FRAMES = 1 << 30  # of one that was written to a pipe
 _TELLING_FRAMES = 16
 _DECODING_TIMES_ALONE = ("avi", "asf", "asf_o")
 # Containers whose header has a word on the shape of pixels; elsewhere the codec's holds, and may change.
@@ -138,8 +140,9 @@ def frame_at(
         raise NotFoundError(f"a frame's time must be a finite number, got {time_seconds}")
     with VideoDecoder(path, on_progress=on_progress) as decoder:
         start, grace = decoder.info.start_seconds, decoder.grace_seconds
-        # The index of a damaged file may lead past the wanted frame: then start further back.
-        for back_seconds in (0.0, 10.0, math.inf):
+        # The index of a damaged file may lead past the wanted frame: then start further back. Shortly before
+        # is far enough for the last frame of a film: what is around it tells whether it has combs.
+        for back_seconds in (0.0, 0.5, 10.0, math.inf):
             decoder.seek(max(start, time_seconds - back_seconds))
             shown: DecodedFrame | None = None
             end = -math.inf
@@ -149,7 +152,9 @@ def frame_at(
                     break
                 shown, end = frame, frame.pts_seconds + decoder.shown_seconds(frame)
             if shown is not None and time_seconds <= end + grace:
-                return shown
+                if back_seconds or shown.fields is None or shown.fields.are_known:
+                    return shown
+                continue
             if time_seconds + grace < start or -math.inf < end < math.inf:
                 break
         ends = f" to {end:.3f}" if math.isfinite(end) else ""
@@ -222,7 +227,7 @@ class VideoDecoder:
         path: Of the file.
         left_out: A sentence for each other film that the file holds.
         broken_packets: How many packets could not be decoded, or only with holes, so far.
-        dropped_frames: How many frames had a time that does not ascend, so far.
+        dropped_frames: How many frames had a time before that of another that came earlier, so far.
     """
 
     def __init__(
@@ -252,6 +257,7 @@ class VideoDecoder:
         self.dropped_frames = 0
         self._packets_read = 0
         self._frames_decoded = 0
+        self._frames_covered = 0  # by another of the same time
         self._on_progress = on_progress
         self._checks_end = True
         self._skip: Skip = "none"
@@ -259,8 +265,15 @@ class VideoDecoder:
         self._is_in_doubt = False  # when frames are decoded passes for when they are shown
         self._first_byte = 0  # what lies before is read past
         self._last_byte = 0
+        self._parts: tuple[Part, ...] = ()  # where several files were joined,
+        self._part = 0  # and the one that is read
         try:
             self._container: Any = _open(path)
+            name = self._container.format.name
+            self._parts = remembered(path, "parts", partial(find_parts, path, name))
+            if self._parts:
+                self._container.close()
+                self._container = _open(path, self._parts[0])
         except MemoryError:
             raise DamagedVideoError("the header asks for absurd amounts of memory") from None
         except (av.FFmpegError, UnicodeError, ValueError) as error:
@@ -286,7 +299,7 @@ class VideoDecoder:
         self._container.close()
 
     def frames(self, skip: Skip = "none") -> Iterator[DecodedFrame]:
-        """The frames in presentation order; times strictly ascend.
+        """The frames in presentation order; times strictly ascend: of several at one time, the last is shown.
 
         Args:
             skip: "nonref" leaves out frames that no other needs (faster), "nonkey" all but key
@@ -298,6 +311,7 @@ class VideoDecoder:
         self._skip = skip
         self._codec.skip_frame = {"none": "DEFAULT", "nonref": "NONREF", "nonkey": "NONKEY"}[skip]
         delivered = 0
+        held: DecodedFrame | None = None  # until it is known to be shown at all
         for picture, fields, geometry in self._in_context():
             frame = self._timed(picture, fields, geometry)
             if frame is None:
@@ -305,8 +319,15 @@ class VideoDecoder:
                 is_leading = self._mender is not None and self._mender.is_leading(picture.pts or 0)
                 self.dropped_frames += not is_leading
             elif skip != "nonkey" or frame.is_key:
-                delivered += 1
-                yield frame
+                if held is not None and held.pts_seconds < frame.pts_seconds:
+                    delivered += 1
+                    yield held
+                elif held is not None:
+                    self._frames_covered += 1
+                held = frame
+        if held is not None:
+            delivered += 1
+            yield held
         if self._checks_end:
             self._check_end(delivered)
 
@@ -317,7 +338,9 @@ class VideoDecoder:
         self._head.clear()
         self._clock.restart()
         is_start = time_seconds <= self.info.start_seconds
-        if self._mender is not None:
+        if self._mender is not None and self._parts:
+            self._seek_in_parts(self._mender, -_FAR_TICKS if is_start else target)
+        elif self._mender is not None:
             self._seek_by_map(self._mender, -_FAR_TICKS if is_start else target)
         elif (
             is_start  # which an index of decoding times may not have
@@ -372,6 +395,60 @@ class VideoDecoder:
         """Whether the file can be read on from any place in it, without what lies before."""
         return self._container.format.name in _BY_BYTE_FORMATS
 
+    def _seek_in_parts(self, mender: StampMender, target: int) -> None:
+        known = self.clock_map
+        assert known is not None
+        stretch = known.stretch_shown(target)
+        self._part = [part.begin for part in self._parts].index(stretch.first_byte)
+        self._reopen()
+        mender.go_on_at(known, stretch.first_byte)
+        if target > stretch.begin_ticks:
+            seconds = (target - stretch.shift_ticks) * self._time_base_seconds
+            self._seek_by_stamp(math.floor(seconds / float(self._stream.time_base)))
+
+    def _go_to_next_part(self) -> bool:
+        """Goes on in the next of several joined files; False where there is none."""
+        while self._part + 1 < len(self._parts):
+            self._part += 1
+            try:
+                self._reopen()
+            except (*_UNREADABLE, DecodeError):
+                note = f"joined part {self._part + 1} of {len(self._parts)} cannot be read and is not indexed"
+                self.left_out += [note] * (note not in self.left_out)
+                continue
+            if self._mender is not None:
+                self._mender.begin_part(self._parts[self._part].begin, _stream_fps(self._stream))
+            return True
+        return False
+
+    def parts_shown(self, start_seconds: float, end_seconds: float) -> list[tuple[int, float, float]]:
+        """The parts of a joined file that a span of its one timeline is of; the whole of any other.
+
+        Returns:
+            Of each its number, what is added to its times, and when the next one begins, in seconds.
+        """
+        known = self.clock_map
+        if known is None or not self._parts:
+            return [(0, 0.0, math.inf)]
+        return parts_shown(self._parts, known, self._time_base_seconds, (start_seconds, end_seconds))
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether the file is several whole ones, each of which is read by itself."""
+        return bool(self._parts)
+
+    def open_part(self, number: int) -> Any:
+        """The engine's container for one of several joined files, or for the file where it is one."""
+        return _open(self.path, self._parts[number]) if self._parts else _open(self.path)
+
+    def film_in(self, container: Any) -> Any:
+        """The film in the file, or in one of several that were joined, that `open_part` opened."""
+        streams = [*list(container.streams)[self._index :][:1], *container.streams.video]
+        known = [one for one in streams if one.type == "video" and one.codec_context is not None]
+        if not known:
+            raise LookupError("no stream of video that can be decoded")
+        return known[0]
+
     def byte_before(self, stamp_seconds: float) -> int:
         """Where the last key frame at or before a time of the file's one timeline begins, offset and all."""
         known = self.clock_map
@@ -380,9 +457,14 @@ class VideoDecoder:
     def _reopen(self) -> None:
         """Goes back to the first packet of the file, whatever its index says."""
         skipped = self._codec.skip_frame
+        container = self.open_part(self._part)
+        try:
+            self._stream = self.film_in(container)
+        except LookupError:
+            container.close()
+            raise
         self._container.close()
-        self._container = _open(self.path)
-        self._stream = self._container.streams[self._index]
+        self._container = container
         self._set_up_codec()
         self._codec.skip_frame = skipped
 
@@ -397,12 +479,20 @@ class VideoDecoder:
             return None
 
         def make() -> ClockMap:
-            with _open(self.path) as container:
-                stream = container.streams[self._index]
-                packets = self._observed(_read_packets(container, [stream], lambda: None))
-                return map_clock(packets, self._new_mender())
+            mender = self._new_mender()
+            return map_clock(self._all_packets(mender), mender)
 
-        return remembered_map(self.path, self._index, make)
+        return remembered(self.path, self._index, make)
+
+    def _all_packets(self, mender: StampMender) -> Iterator[Any]:
+        """Those of the film, from the first of the file, mended."""
+        for number in range(max(1, len(self._parts))):
+            with suppress(*_UNREADABLE), self.open_part(number) as container:
+                film = self.film_in(container)
+                packets = self._footage(_read_packets(container, [film], lambda: None))
+                if number:
+                    mender.begin_part(self._parts[number].begin, _stream_fps(film))
+                yield from mender.mend(rescaled(self._observed(packets), self._time_base_seconds))
 
     def _observed(self, packets: Iterator[Any]) -> Iterator[Any]:
         for packet in packets:
@@ -416,7 +506,8 @@ class VideoDecoder:
             self._time_base_seconds,
             fps=self._average_fps,
             is_discontinuous=is_discontinuous,
-            seams=self._seams,
+            is_joined=self.is_joined,
+            is_mpeg=self.reads_on_anywhere,
         )
 
     def measured_info(self) -> VideoInfo:
@@ -472,23 +563,18 @@ class VideoDecoder:
         if not chosen.is_known:
             raise DecodeError("the video's codec is not known to FFmpeg here")
         self.left_out = name_others(films, chosen, longest)
-        is_matroska = container.format.name.startswith("matroska")
-        self._seams = (matroska_seams(self.path) if is_matroska else None) or []
-        if len(self._seams) >= _SEGMENTS_READ:
-            self.left_out.append(
-                f"of {len(self._seams) + 1} joined parts FFmpeg reads {_SEGMENTS_READ}: join them with "
-                "mkvmerge or ffmpeg -f concat"
-            )
         return container.streams[chosen.index]
 
     def _own_seconds(self, stream: Any) -> float | None:
         """What the file declares of a stream."""
-        own = _sane((stream.duration or 0) * float(stream.time_base or 0), _MAX_DURATION_SECONDS)
-        return own or _sane(_clock_seconds(stream.metadata.get("DURATION", "")), _MAX_DURATION_SECONDS)
+        if self._container.format.name.startswith("matroska"):
+            # There a tag does, or nothing: FFmpeg's value is then that of the whole file.
+            return _sane(_clock_seconds(stream.metadata.get("DURATION", "")), _MAX_DURATION_SECONDS)
+        return _sane((stream.duration or 0) * float(stream.time_base or 0), _MAX_DURATION_SECONDS)
 
     def _first_packets(self, indices: list[int]) -> Iterator[tuple[int, float | None]]:
         """The packets of streams, each with the number of its stream and its time."""
-        with _open(self.path) as container:
+        with self.open_part(0) as container:
             streams = [container.streams[index] for index in indices]
             for packet in _read_packets(container, streams, lambda: None):
                 if packet is not None and packet.size and packet.stream_index in indices:
@@ -503,16 +589,18 @@ class VideoDecoder:
         self._cropper = Cropper(edges) if edges else None
         self._deinterlacer = Deinterlacer()
         self._time_base_seconds = float(stream.time_base or 0) or 1.0 / av.time_base
-        rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
-        # Of a few frames of raw DV the mean is made of rounding: the next best is then the rate.
-        self._average_fps = next((fps for rate in rates if (fps := _sane(rate, _MAX_FPS))), None)
+        self._average_fps = _stream_fps(stream)
         self._clock = FrameClock(
             self._time_base_seconds,
             fps=self._average_fps,
             offset_seconds=starts_at(container),
             has_only_dts=container.format.name in _DECODING_TIMES_ALONE,
         )
-        if container.format.flags & _TS_DISCONTINUOUS or may_restart(self.path, container.format.name):
+        if (
+            container.format.flags & _TS_DISCONTINUOUS
+            or may_restart(self.path, container.format.name)
+            or self._parts
+        ):
             self._mender = self._new_mender()
         self._first_seconds = math.inf
         self._end_seconds = -math.inf
@@ -526,7 +614,7 @@ class VideoDecoder:
         self._alpha_codec = alpha_codec(self._stream)
         self._codec = self._alpha_codec or self._codec
         self._codec.options = {"max_pixels": str(_max_pixels())}  # they may change on the way
-        self._codec.thread_type = "AUTO"
+        self._codec.thread_type = "NONE" if _is_set_up_on_the_way(self._codec) else "AUTO"
         if self._threads is not None:
             self._codec.thread_count = self._threads
 
@@ -579,7 +667,9 @@ class VideoDecoder:
         return geometry
 
     def _declared_seconds(self) -> float | None:
-        """The duration of the video stream, else the file's."""
+        """The duration of the video stream, else the file's; None where its writer never came back to say."""
+        if self._container.format.name == "avi" and (self._stream.frames or 0) >= _UNTOLD_AVI_FRAMES:
+            return None
         whole = _sane((self._container.duration or 0) / av.time_base, _MAX_DURATION_SECONDS)
         return self._own_seconds(self._stream) or whole
 
@@ -587,7 +677,11 @@ class VideoDecoder:
 
     def _packets(self) -> Iterator[Any]:
         """Packets of the stream from where it is read, past read errors, with stamps on one timeline."""
-        packets = _read_packets(self._container, [self._stream], self._note_unread)
+        packets = self._footage(
+            _read_packets(self._container, [self._stream], self._note_unread), self._codec
+        )
+        if self._part:
+            packets = rescaled(packets, self._time_base_seconds)
         if self._mender is not None:
             packets = self._mender.mend(packets)
         first_byte, self._first_byte = self._first_byte, 0
@@ -597,9 +691,25 @@ class VideoDecoder:
         def is_before(packet: Any) -> bool:
             if packet is None or not packet.size:
                 return False
-            return not packet.is_keyframe or (packet.pos or 0) < first_byte
+            is_stamped = packet.pts is not None or packet.dts is not None
+            return not (packet.is_keyframe and is_stamped) or (packet.pos or 0) < first_byte
 
         return itertools.dropwhile(is_before, self._observed(packets))
+
+    def _footage(self, packets: Iterator[Any], codec: Any = None) -> Iterator[Any]:
+        """The packets without the headers that stand between joined parts; a codec is set up by those."""
+        if self._container.format.name != "ogg":
+            return packets
+
+        def is_footage(packet: Any) -> bool:
+            if packet is None or not packet.size or not is_ogg_header(bytes(packet)):
+                return True
+            if codec is not None and _is_set_up_on_the_way(codec):
+                with suppress(av.FFmpegError):  # of a comment it knows nothing
+                    codec.decode(packet)
+            return False
+
+        return filter(is_footage, packets)
 
     def _note_unread(self) -> None:
         self.broken_packets += 1
@@ -607,12 +717,18 @@ class VideoDecoder:
 
     def _decoded(self) -> Iterator[Any]:
         """The engine's frames in the order in which the codec gives them out."""
+        yield from self._decoded_part()
+        while self._go_to_next_part():
+            yield from self._decoded_part()
+
+    def _decoded_part(self) -> Iterator[Any]:
         for packet in self._packets():
             if packet is not None and packet.size:
                 self._packets_read += 1
                 if self._packets_read == 1:
                     self._is_in_doubt = self._mender is None and packet.pts == packet.dts
-                self._last_byte = (packet.pos or self._last_byte) + packet.size
+                begin = self._parts[self._part].begin if self._parts else 0
+                self._last_byte = (begin + packet.pos if packet.pos else self._last_byte) + packet.size
                 self._note_skipped(packet)
                 if self._alpha_codec is not None and self._skip == "nonkey" and not packet.is_keyframe:
                     continue  # libvpx leaves nothing out by itself
@@ -649,27 +765,24 @@ class VideoDecoder:
 
     def _in_context(self) -> Iterator[tuple[Any, Fields, PictureGeometry]]:
         """Each picture with what lies around it and its geometry."""
-        previous: Any = None
+        before: tuple[Any, ...] = ()
         latest: Fields | None = None
         for picture in self._pictures():
-            if latest is not None:
-                latest.settle(picture)
             if self._skip == "nonkey":  # those beside it are no neighbours in time
-                fields = Fields(None, None, self._deinterlacer)
+                fields = Fields((), None, self._deinterlacer)
             else:
-                fields = latest = Fields(
-                    previous, partial(self._peek_picture, self._source), self._deinterlacer
-                )
+                fields = latest = Fields(before, partial(self._peek, self._source), self._deinterlacer)
             yield picture, fields, self._geometry_now()
-            previous = picture
-        if latest is not None:
-            latest.settle(None)
+            if latest is not None:
+                latest.settle()
+            before = (picture, *before[:1])
 
-    def _peek_picture(self, source: Iterator[Any]) -> Any:
-        """The picture whose turn is next; None where there is none, or where seeking went elsewhere."""
-        if source is self._source and not self._head:
-            self._head.extend(itertools.islice(source, 1))
-        return self._head[0] if source is self._source and self._head else None
+    def _peek(self, source: Iterator[Any], count: int) -> list[Any]:
+        """The pictures whose turn is next, as many as there are; none where seeking went elsewhere."""
+        if source is not self._source:
+            return []
+        self._head.extend(itertools.islice(source, max(0, count - len(self._head))))
+        return list(itertools.islice(self._head, count))
 
     def _geometry_now(self) -> PictureGeometry:
         """Of what the codec gave out just now: the pixel aspect may change on the way."""
@@ -682,12 +795,16 @@ class VideoDecoder:
         return self._geometry
 
     def _timed(self, picture: Any, fields: Fields, geometry: PictureGeometry) -> DecodedFrame | None:
-        """The frame with its time, or None where that does not ascend."""
-        pts = self._clock.time_of(picture.pts, picture.dts)
-        if pts is None:
-            return None
+        """The frame with its time, or None where that goes back."""
         duration = (picture.duration or 0) * self._time_base_seconds
         duration = duration if 0 < duration < _MAX_DURATION_SECONDS else 0.0
+        dts, lasts = picture.dts, 0.0
+        if self.reads_on_anywhere and picture.pts is None and self._clock.last_seconds > -math.inf:
+            # One of several in a pack. (Elsewhere, a duration may be a tick of the clock and no more.)
+            dts, lasts = None, duration or self._clock.step_seconds
+        pts = self._clock.time_of(picture.pts, dts, lasts)
+        if pts is None:
+            return None
         end = pts + (duration or self._clock.step_seconds)
         self._check_length(pts, end)
         self._end_seconds = max(self._end_seconds, end)
@@ -717,19 +834,38 @@ class VideoDecoder:
         if self.dropped_frames and self._skip == "none":
             lost.append(f"{self.dropped_frames} frames have times that do not ascend")
         damaged = f"damaged: {' and '.join(lost)}; what could be read is indexed"
-        return "; ".join([*([damaged] if lost else []), *self.left_out, *self._unread_tail()]) or None
+        return "; ".join([*([damaged] if lost else []), *self.left_out, *self._left_behind()]) or None
 
-    def _unread_tail(self) -> list[str]:
-        """Says so where the file goes on with another programme; known once it was read to its end."""
+    def _left_behind(self) -> list[str]:
+        """Says so where another film lies behind this one; known once the file was read to its end."""
         size = self._container.size
-        if not (self.reads_on_anywhere and self._checks_end and self._last_byte and size):
+        if not (self._checks_end and self._last_byte and size):
             return []
-        share = self._last_byte / size
-        if share > _TAIL_SHARE or size - self._last_byte < _TAIL_BYTES:
+        if not self.reads_on_anywhere:
+            return self._joined_on(size)
+        if size - self._last_byte < _TAIL_BYTES:
+            return []
+        known = {stream.id for stream in self._container.streams}
+        options = {**open_options(), "skip_initial_bytes": str(self._last_byte)}
+        try:
+            with av.open(os_path(self.path), format=self._container.format.name, options=options) as rest:
+                others = [stream for stream in rest.streams.video if stream.id not in known]
+        except (av.FFmpegError, MemoryError, ValueError):  # nothing but what fills it up
+            return []
+        if not others:
             return []
         return [
-            f"the last {1 - share:.0%} of the file hold no picture of this film, perhaps those of another "
-            "programme, and are not indexed"
+            f"the last {1 - self._last_byte / size:.0%} of the file hold pictures of another film, "
+            "perhaps those of another programme, and are not indexed: write them to a file of their own"
+        ]
+
+    def _joined_on(self, size: int) -> list[str]:
+        byte = next_opening(self.path, self._container.format.name, self._last_byte)
+        if byte is None:
+            return []
+        return [
+            f"the last {1 - byte / size:.0%} of the file are another file that was joined on, which FFmpeg "
+            "does not read, and are not indexed: join them with ffmpeg -f concat"
         ]
 
     def _check_length(self, start_seconds: float, end_seconds: float) -> None:
@@ -763,9 +899,10 @@ class VideoDecoder:
                 f"damaged: {self.broken_packets} of {self._packets_read} packets are broken; "
                 "copy the file again or repair it"
             )
-        if self.dropped_frames > delivered and self._skip == "none":
+        unshown = self.dropped_frames + self._frames_covered
+        if unshown > delivered and self._skip == "none":
             raise DamagedVideoError(
-                f"damaged: {self.dropped_frames} of {self.dropped_frames + delivered} frames have "
+                f"damaged: {unshown} of {unshown + delivered} frames have "
                 "times that do not ascend; write the file anew with ffmpeg -fflags +genpts"
             )
         declared = self.info.duration_seconds
@@ -785,7 +922,7 @@ class VideoDecoder:
         Matroska need not declare the length of each stream, and a film may end in sound alone.
         """
         stream, container = self._stream, self._container
-        if stream.duration or stream.metadata.get("DURATION") or not container.streams.audio:
+        if self._own_seconds(stream) or not container.streams.audio:
             return False
         declared = self.info.duration_seconds or 0.0
         try:
@@ -798,10 +935,18 @@ class VideoDecoder:
             return False
 
 
-def _open(path: str) -> Any:
+def _open(path: str, part: Part | None = None) -> Any:
     """The engine's container for a file; of an animation that it cannot read, for what that was made into."""
+    if part is not None:
+        url = f"subfile,,start,{part.begin},end,{part.end},,:{os_path(path)}"
+        options = {**open_options(), "protocol_whitelist": "file,subfile"}
+        return av.open(url, options=options, metadata_errors="replace")
     made = None if animation_in(path) is None else as_video(moments(path, _max_pixels()))
-    return av.open(made or os_path(path), options=open_options(), metadata_errors="replace")
+    container = av.open(made or os_path(path), options=open_options(), metadata_errors="replace")
+    if container.format.name in _BY_BYTE_FORMATS:
+        # FFmpeg would make up times that lack by those of the next part of a joined file, and read all of it.
+        container.flags &= ~_MAKE_UP_TIMES
+    return container
 
 
 def _read_packets(container: Any, streams: list[Any], on_error: Callable[[], None]) -> Iterator[Any]:
@@ -821,6 +966,11 @@ def _read_packets(container: Any, streams: list[Any], on_error: Callable[[], Non
             if errors > _MAX_DEMUX_ERRORS_IN_A_ROW:
                 yield None
                 return
+
+
+def _is_set_up_on_the_way(codec: Any) -> bool:
+    """Whether headers between joined parts count: several threads do not take them, one gives nothing out."""
+    return bool(codec.codec.canonical_name == "theora")
 
 
 def starts_at(container: Any) -> float:
@@ -863,6 +1013,12 @@ def _check_course(frames: int, time_seconds: float, packets: int, limits: Worker
         raise DecodeError(f"more than the {limits.max_frames} frames that are taken: send a part")
     if math.isfinite(time_seconds) and time_seconds > limits.max_seconds + 1.0:
         raise DecodeError(f"longer than the {limits.max_seconds:g} s of footage that are taken: send a part")
+
+
+def _stream_fps(stream: Any) -> float | None:
+    rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+    # Of a few frames of raw DV the mean is made of rounding: the next best is then the rate.
+    return next((fps for rate in rates if (fps := _sane(rate, _MAX_FPS))), None)
 
 
 def _plain(error: BaseException) -> str:

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from encoders.errors import DecodeError
 from indexer.clock_map import ClockMap
-from indexer.decode import VideoDecoder, open_options
+from indexer.decode import VideoDecoder
 from indexer.frame import DecodedFrame
-from search.file_names import os_path
 
 __all__ = ["Mp4Writer", "SoundReader"]
 
@@ -157,19 +156,29 @@ class SoundReader:
     def __init__(self, decoder: VideoDecoder) -> None:
         self.rate: int | None = None
         self._container: Any = None
-        with suppress(av.FFmpegError, UnicodeError, ValueError, MemoryError):
-            self._container = av.open(
-                os_path(decoder.path), options=open_options(), metadata_errors="replace"
-            )
-            film = self._container.streams[decoder.film.index]
+        self._stream: Any = None
+        self._part = 0
+        self._decoder = decoder
+        self._offset = decoder.offset_seconds
+        stream = self._open_part(0)
+        if stream is not None:
+            own = stream.codec_context.sample_rate
+            self.rate = own if own in _SOUND_RATES else 48_000
+
+    def _open_part(self, number: int) -> Any:
+        """Opens one of several joined files, or the one; returns its sound, None where it has none."""
+        if self._container is not None:
+            self._container.close()
+        self._part = number
+        self._stream = None
+        with suppress(av.FFmpegError, UnicodeError, ValueError, MemoryError, LookupError):
+            self._container = self._decoder.open_part(number)
             # Of the film's own programme, where there are several.
+            film = self._decoder.film_in(self._container)
             stream = self._container.streams.best("audio", related=film)
             if stream is not None and stream.codec_context is not None:
                 self._stream = stream
-                own = stream.codec_context.sample_rate
-                self.rate = own if own in _SOUND_RATES else 48_000
-                self._offset = decoder.offset_seconds
-                self._decoder = decoder
+        return self._stream
 
     def __enter__(self) -> Self:
         return self
@@ -201,29 +210,36 @@ class SoundReader:
 
     def _placed(self, start_seconds: float, end_seconds: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Decoded samples with the place of the first, counted from the start of the span."""
-        self._go_to(max(0.0, start_seconds - _SEEK_BACK_SECONDS) + self._offset)
-        resampler = av.AudioResampler("fltp", "stereo", self.rate)
-        for frame in self._frames():
-            if frame.pts is None:
+        for number, shift, until in self._decoder.parts_shown(start_seconds, end_seconds):
+            if number != self._part:
+                self._open_part(number)
+            if self._stream is None:
                 continue
-            seconds = float(frame.pts * frame.time_base) - self._offset
-            if seconds >= end_seconds:
-                return
-            if seconds + frame.samples / (frame.sample_rate or 1) < start_seconds:
-                continue
-            place = round((seconds - start_seconds) * (self.rate or 0))
-            for made in resampler.resample(frame):
-                samples = made.to_ndarray().astype(np.float32, copy=False)
-                yield place, samples
-                place += samples.shape[1]
+            shift -= self._offset
+            self._go_to(max(0.0, start_seconds - _SEEK_BACK_SECONDS) - shift)
+            resampler = av.AudioResampler("fltp", "stereo", self.rate)
+            for frame in self._frames():
+                if frame.pts is None:
+                    continue
+                seconds = float(frame.pts * frame.time_base) + shift
+                if seconds >= min(end_seconds, until):
+                    break
+                if seconds + frame.samples / (frame.sample_rate or 1) < start_seconds:
+                    continue
+                place = round((seconds - start_seconds) * (self.rate or 0))
+                for made in resampler.resample(frame):
+                    samples = made.to_ndarray().astype(np.float32, copy=False)
+                    yield place, samples
+                    place += samples.shape[1]
 
     def _go_to(self, seconds: float) -> None:
         known = self._decoder.clock_map
         self._mender: _SoundMender | None = None
         self._first_byte = 0
         with suppress(av.FFmpegError, OverflowError):
-            if known is None or len(known.stretches) == 1:
-                self._container.seek(round(seconds / self._stream.time_base), stream=self._stream)
+            if known is None or len(known.stretches) == 1 or self._decoder.is_joined:
+                ticks = max(0, round(seconds / self._stream.time_base))
+                self._container.seek(ticks, stream=self._stream)
                 return
             self._mender = _SoundMender(known, float(self._decoder.film.time_base), self._stream.time_base)
             byte = self._decoder.byte_before(seconds - _INTERLEAVED_SECONDS)

@@ -9,6 +9,7 @@ moves is compared: a picture that stands still shows no combs, whatever it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -51,12 +52,10 @@ def vote(previous: Any, picture: Any, following: Any) -> Vote | None:
     Args:
         previous, picture, following: Three successive pictures of the engine, of one size and format.
     """
-    if not _is_judged(picture):
+    found = _combs(picture)
+    if found is None:
         return None
-    luma = _columns(picture)
-    teeth = _teeth(luma)
-    if cv2.countNonZero(teeth) < _LEAST_TEETH * teeth.size:
-        return None
+    luma, teeth = found
     before, after = _columns(previous), _columns(following)
     change = cv2.max(cv2.absdiff(before, luma), cv2.absdiff(after, luma))[1:-1]
     moved = cv2.threshold(change, _MOVED, 255, cv2.THRESH_BINARY)[1]
@@ -88,18 +87,31 @@ class FieldJudge:
         self._score = 0
         self._order: Order | None = None
 
-    def order_of(self, previous: Any, picture: Any, following: Any) -> Order | None:
+    def order_of(self, picture: Any, before: Sequence[Any], after: Sequence[Any]) -> Order | None:
         """The order of the fields where the frame is to be deinterlaced, else None.
 
-        A sure frame is taken at its word, a likely one where frames before it were woven alike.
+        A sure frame is taken at its word, a likely one where frames before it were woven alike. One with
+        nothing before it, or nothing after it, is woven as its neighbour is.
+
+        Args:
+            picture: The engine's.
+            before, after: Those before and after it, the nearest first; as many as are known.
         """
-        heard = vote(previous, picture, following)
+        if before and after:
+            heard = vote(before[0], picture, after[0])
+        elif _combs(picture) is None:
+            return None
+        elif len(after) > 1:
+            heard = vote(picture, after[0], after[1])
+        elif len(before) > 1:
+            heard = vote(before[1], before[0], picture)
+        else:
+            return None
         if heard is None:
             return None
         if heard.order is None:
             self._score = max(-_MOST, self._score - 1)
             return None
-        is_alike = heard.order == self._order and self._score >= _MOST // 2
         is_alike = heard.order == self._order and self._score >= _MOST // 2
         if heard.is_sure:
             self._score = min(_MOST, max(self._score, 0) + 1)
@@ -110,6 +122,15 @@ class FieldJudge:
 def _is_judged(picture: Any) -> bool:
     known = is_planar_yuv(picture.format) or picture.format.name in ("nv12", "nv21")
     return known and picture.height >= _LEAST_LINES
+
+
+def _combs(picture: Any) -> tuple[NDArray[np.uint8], Any] | None:
+    """Luma and teeth of what may have combs; None where there is too little to judge."""
+    if not _is_judged(picture):
+        return None
+    luma = _columns(picture)
+    teeth = _teeth(luma)
+    return (luma, teeth) if cv2.countNonZero(teeth) >= _LEAST_TEETH * teeth.size else None
 
 
 def _teeth(luma: NDArray[np.uint8]) -> Any:

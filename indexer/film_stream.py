@@ -72,13 +72,14 @@ def film_streams(
         container: The open file.
         declared_seconds: The length that the file declares of a stream, where it does.
         peek: The packets of streams from the beginning of the file on, each with the number of its stream
-            and its time in seconds; asked where the file declares nothing and it matters.
+            and its time in seconds; asked where the file declares too little and it matters.
     """
     streams = [stream for stream in container.streams.video if not int(stream.disposition) & _ART]
     films = [_described(stream, declared_seconds(stream)) for stream in streams]
     has_others = len(container.streams) > len(films)
     is_doubtful = len(films) > 1 or (has_others and any(film.is_picture_codec for film in films))
-    if not is_doubtful or all(film.frames or film.seconds for film in films):
+    # What is over in no time may be one picture, whatever codec it is in.
+    if not is_doubtful or all(film.frames or (film.seconds or 0.0) >= _STILL_SECONDS for film in films):
         return films
     return _peeked(films, peek)
 

@@ -7,7 +7,7 @@ attributes, so that the engine stays behind one file.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -124,35 +124,43 @@ class PictureGeometry:
 class Fields:
     """What it takes to make a progressive picture of a frame, where it is not one.
 
-    The picture after it is decoded ahead of its turn only where it is asked for too soon.
+    The pictures after it are decoded ahead of their turn only where they are asked for too soon.
 
     Args:
-        previous: The engine's picture right before; None where there is none.
-        look_ahead: Gives the one right after, or None.
-        deinterlace: Makes a progressive picture out of a picture, the one before and the one after.
+        before: The engine's pictures before, the nearest first.
+        look_ahead: Gives as many of those after it as are asked for and there.
+        deinterlace: Makes a progressive picture out of a picture, those before and those after.
     """
 
-    __slots__ = ("_deinterlace", "_following", "_look_ahead", "_previous")
+    __slots__ = ("_after", "_before", "_deinterlace", "_look_ahead")
 
     def __init__(
         self,
-        previous: Any,
-        look_ahead: Callable[[], Any] | None,
-        deinterlace: Callable[[Any, Any, Any], Any],
+        before: Sequence[Any],
+        look_ahead: Callable[[int], Sequence[Any]] | None,
+        deinterlace: Callable[[Any, Sequence[Any], Sequence[Any]], Any],
     ) -> None:
-        self._previous, self._following = previous, None
-        self._look_ahead = look_ahead
+        self._before, self._look_ahead = before, look_ahead
+        self._after: Sequence[Any] = ()
         self._deinterlace = deinterlace
 
-    def settle(self, following: Any) -> None:
-        """Tells what came right after, None where nothing did."""
-        self._following, self._look_ahead = following, None
+    @property
+    def are_known(self) -> bool:
+        """Whether there is enough around the picture to tell whether it is interlaced."""
+        self.settle()
+        return len(self._before) + len(self._after) > 1
+
+    def settle(self) -> None:
+        """Looks ahead for the last time: the picture after it is about to have its turn."""
+        if self._look_ahead is not None:
+            # The first one has nothing before it to go by.
+            self._after = self._look_ahead(1 if self._before else 2)
+            self._look_ahead = None
 
     def progressive(self, picture: Any) -> Any:
         """The engine's picture without combs."""
-        if self._look_ahead is not None:
-            self._following = self._look_ahead()
-        return self._deinterlace(picture, self._previous, self._following)
+        self.settle()
+        return self._deinterlace(picture, self._before, self._after)
 
 
 @dataclass(frozen=True, slots=True)

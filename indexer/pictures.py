@@ -6,7 +6,8 @@ Beside `indexer.decode` and `indexer.encode` the only module that imports `av`.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from typing import Any
@@ -71,23 +72,21 @@ class Deinterlacer:
         self._source: Any = None
         self._sink: Any = None
 
-    def __call__(self, picture: Any, previous: Any, following: Any) -> Any:
+    def __call__(self, picture: Any, before: Sequence[Any], after: Sequence[Any]) -> Any:
         """The picture, deinterlaced where it is flagged or found to be interlaced.
 
         Args:
             picture: The engine's.
-            previous, following: Those right before and after it; None where there are none.
+            before, after: Those before and after it, the nearest first; as many as are known.
         """
-        previous, following = (_if_like(one, picture) for one in (previous, following))
-        order: str | None = None
-        if picture.interlaced_frame:
-            order = "auto"
-        elif previous is not None and following is not None:
-            order = self._judge.order_of(previous, picture, following)
+        before, after = (_those_like(picture, some) for some in (before, after))
+        order = "auto" if picture.interlaced_frame else self._judge.order_of(picture, before, after)
         if order is None or min(picture.width, picture.height) < _LEAST_SIDE:
             return picture
+        # What stands still is the same on either side, and keeps its lines.
+        sides = [*before[:1], *after[:1]] or [None]
         try:
-            return self._deinterlaced(picture, previous, following, order)
+            return self._deinterlaced(picture, sides[0], sides[-1], order)
         except av.FFmpegError:  # better with combs than not at all
             self._key = ()
             return picture
@@ -190,8 +189,9 @@ def _key(picture: Any) -> tuple[Any, ...]:
     return picture.width, picture.height, picture.format.name
 
 
-def _if_like(neighbour: Any, picture: Any) -> Any:
-    return neighbour if neighbour is not None and _key(neighbour) == _key(picture) else None
+def _those_like(picture: Any, neighbours: Sequence[Any]) -> list[Any]:
+    """The neighbours up to the first of another size or format."""
+    return list(itertools.takewhile(lambda one: _key(one) == _key(picture), neighbours))
 
 
 def _graph(picture: Any, name: str, arguments: str) -> tuple[Any, Any, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,9 @@ LEADS_PER_CLIP = 50
 # On both sides of a clip that was found, room for the whole example at the highest speed, and a little.
 ROOM = 4.0
 ROOM_SECONDS = 4.0
+# Of a film, read and laid at once: some 100 MB of features. A piece that crosses the border of two such
+# stretches is found as two.
+MOST_STRETCH_SECONDS = 3600.0
 FLAT_LEVELS = 4.0  # deviation of a picture's brightness, of 255, below which it shows nothing
 LEAST_BACKGROUND_VIDEOS = 5
 # Pieces of an example that are as near to each other in the video are one span of it.
@@ -52,10 +57,14 @@ class EncodedExample:
     mirrored: bool
 
     @property
+    def step_seconds(self) -> float:
+        """From a frame to the next, as a rule; 0 where there is one alone."""
+        return float(np.median(np.diff(self.times_seconds))) if len(self.times_seconds) > 1 else 0.0
+
+    @property
     def span(self) -> tuple[float, float]:
         """The seconds that its frames stand for."""
-        times = self.times_seconds
-        step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+        times, step = self.times_seconds, self.step_seconds
         # A first frame may come earlier than half a step after the beginning, which is 0.
         return max(float(times[0]) - step / 2, 0.0), float(times[-1]) + step / 2
 
@@ -221,15 +230,21 @@ def _pieces_of_video(
 
 
 def _stretches(clips: Sequence[Clip], room_seconds: float) -> list[tuple[float, float]]:
-    """Clips with room on both sides, as spans that do not meet."""
+    """Clips with room on both sides, as spans that do not overlap, none longer than may be read at once."""
     stretches: list[tuple[float, float]] = []
     for clip in sorted(clips, key=lambda one: one.start_seconds):
-        start, end = clip.start_seconds - room_seconds, clip.end_seconds + room_seconds
+        start, end = max(clip.start_seconds - room_seconds, 0.0), clip.end_seconds + room_seconds
         if stretches and start <= stretches[-1][1]:
             stretches[-1] = (stretches[-1][0], max(end, stretches[-1][1]))
         else:
             stretches.append((start, end))
-    return stretches
+    return [part for start, end in stretches for part in _in_parts(start, end)]
+
+
+def _in_parts(start: float, end: float) -> list[tuple[float, float]]:
+    """A span in equal parts that are short enough."""
+    count = max(1, math.ceil((end - start) / MOST_STRETCH_SECONDS))
+    return list(pairwise(np.linspace(start, end, count + 1).tolist()))
 
 
 def _overlap_in_example(one: Alignment, other: Alignment) -> bool:
@@ -252,23 +267,25 @@ def _hit(
     best = max(main, key=lambda one: one.worth)
     start = min(one.piece.start_seconds for one in main)
     end = max(one.piece.end_seconds for one in main)
-    features, times, ids = catalog.features(lead.video_id, start, end, dim)
+    best_start, best_end = best.piece.start_seconds, best.piece.end_seconds
+    features, times, _ = catalog.features(lead.video_id, best_start, best_end, dim)
     # Pooled like clips, so that the score stands on the same scale as theirs.
-    shown = _inside(times, best.piece.start_seconds, best.piece.end_seconds)
+    shown = _inside(times, best_start, best_end)
     asked = _inside(best.example.times_seconds, best.piece.query_start_seconds, best.piece.query_end_seconds)
     score = float(pool(features[shown]) @ pool(best.example.features[asked]))
     score = max(-1.0, min(1.0, score))
-    spanned = list(dict.fromkeys(ids.tolist()))
-    frames = catalog.key_frames(spanned)
+    spanned = catalog.clips_of_video(lead.video_id, start, end)
+    middle = min(spanned, key=lambda clip: abs(clip.start_seconds + clip.end_seconds - start - end))
+    frames = catalog.key_frames([clip.id for clip in spanned])
     return Hit(
-        clip_id=int(ids[np.argmin(np.abs(times - (start + end) / 2))]),
+        clip_id=middle.id,
         video_id=lead.video_id,
         path=lead.path,
         start_seconds=start,
         end_seconds=end,
         score=score,
         probability=max(level.probability(score), ALIGNED_PROBABILITY),
-        key_frames=tuple(frame for clip_id in spanned for frame in frames[clip_id]),
+        key_frames=tuple(frame for clip in spanned for frame in frames[clip.id]),
         match=_match(best),
         matches=tuple(_match(one) for one in pieces),
     )
@@ -286,7 +303,8 @@ def _neighbourhoods(pieces: Sequence[_Piece]) -> list[list[_Piece]]:
     groups: list[list[_Piece]] = []
     reached = 0.0
     for one in sorted(pieces, key=lambda one: one.piece.start_seconds):
-        if groups and one.piece.start_seconds <= reached + NEAR_SECONDS:
+        near = max(NEAR_SECONDS, one.example.step_seconds * one.piece.speed)  # no closer can be told
+        if groups and one.piece.start_seconds <= reached + near:
             groups[-1].append(one)
             reached = max(reached, one.piece.end_seconds)
         else:

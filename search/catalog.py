@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -435,11 +436,14 @@ class Catalog:
             found.update((row.id, Clip(**row._mapping)) for row in self._connection.execute(query))
         return found
 
-    def clips_of_video(self, video_id: int) -> list[Clip]:
-        """A video's visible clips in order of time."""
+    def clips_of_video(
+        self, video_id: int, start_seconds: float = -math.inf, end_seconds: float = math.inf
+    ) -> list[Clip]:
+        """A video's visible clips that overlap a span, in order of time."""
         query = (
             _clip_select()
             .where(clips.c.video_id == video_id, clips.c.revision.is_not(None))
+            .where(clips.c.start_seconds < end_seconds, clips.c.end_seconds > start_seconds)
             .order_by(clips.c.ordinal)
         )
         return [Clip(**row._mapping) for row in self._connection.execute(query)]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _SURROGATES = range(0xDC80, 0xDD00)  # what PEP 383 makes of the bytes 0x80 to 0xFF
 _AS_STORED = {code: 0xF0000 + code for code in _SURROGATES}
 _AS_OPENED = {stored: code for code, stored in _AS_STORED.items()}
+_PRIVATE = frozenset(map(chr, _AS_OPENED))
 
 
 def stored_path(path: str) -> str:
@@ -32,7 +33,7 @@ def os_path(path: str) -> str:
 
 def is_ambiguous(path: str) -> bool:
     """Whether a path of the disk holds characters by which the catalog would take it for another."""
-    return any(ord(character) in _AS_OPENED for character in path)
+    return not _PRIVATE.isdisjoint(path)
 
 
 def spelled_out(path: str) -> str:

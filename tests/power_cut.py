@@ -14,7 +14,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-CALLS = "openat,pwrite64,write,fsync,fdatasync,rename,renameat,renameat2,unlink,ftruncate"
+CALLS = "openat,pwrite64,write,sendfile,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,ftruncate"
 SECTOR_BYTES = 512
 _LINE = re.compile(r"^\d+ +(\w+)\((.*)\) += (-?\d+)")
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
@@ -83,24 +83,25 @@ class Recording:
         """
         synced = {name: _File(bytearray(content)) for name, content in self._first.items()}
         names = dict(synced)
-        moves: list[tuple[str, str, _File | None]] = []  # (folder, name, what it is now)
+        # (folder, what is called how in it now): what is moved at once, as a folder with all in it, is one.
+        moves: list[tuple[str, dict[str, _File | None]]] = []
         open_files: dict[int, tuple[_File, list[int]]] = {}
         chance = random.Random(seed)
 
         def settle(folder: str) -> None:
-            for place, name, file in [move for move in moves if move[0] == folder]:
-                _name(synced, name, file)
-                moves.remove((place, name, file))
+            for move in [move for move in moves if move[0] == folder]:
+                _name(synced, move[1])
+                moves.remove(move)
 
         for name, arguments, result in self.calls[:cut]:
             if name == "said":
                 continue
             if name == "openat":
-                path = _text(arguments).decode()
+                path = _path(arguments)
                 file = names.get(path)
                 if file is None and "O_CREAT" in arguments:
                     file = names[path] = _File()
-                    moves.append((str(Path(path).parent), path, file))
+                    moves.append((str(Path(path).parent), {path: file}))
                 if file is not None:
                     if "O_TRUNC" in arguments:
                         file.pending.append(("truncate", 0, b""))
@@ -108,15 +109,16 @@ class Recording:
                 else:
                     open_files.pop(result, None)
             elif name.startswith("rename"):
-                old, new = (_unhex(text) for text in _STRING.findall(arguments)[:2])
-                moved = names.pop(old.decode())
-                names[new.decode()] = moved
-                moves.append((str(Path(new.decode()).parent), new.decode(), moved))
-                moves.append((str(Path(old.decode()).parent), old.decode(), None))
-            elif name == "unlink":
-                path = _text(arguments).decode()
+                old, new = (_unhex(text).decode() for text in _STRING.findall(arguments)[:2])
+                moved = [known for known in names if known == old or known.startswith(f"{old}/")]
+                there = {new + known.removeprefix(old): names.pop(known) for known in moved}
+                names.update(there)
+                moves.append((str(Path(new).parent), dict(there)))
+                moves.append((str(Path(old).parent), dict.fromkeys(moved)))
+            elif name in ("unlink", "unlinkat"):
+                path = _path(arguments)
                 names.pop(path, None)
-                moves.append((str(Path(path).parent), path, None))
+                moves.append((str(Path(path).parent), {path: None}))
             else:
                 match = _NUMBER.match(arguments)
                 assert match is not None
@@ -136,14 +138,15 @@ class Recording:
                             synced[known] = file
                 elif name == "pwrite64":
                     file.pending.append(("write", int(arguments.rsplit(",", 1)[1]), _text(arguments)))
-                elif name == "write":
-                    file.pending.append(("write", position[0], _text(arguments)))
+                elif name in ("write", "sendfile"):
+                    sent = _text(arguments) if name == "write" else _sent(arguments, result, names)
+                    file.pending.append(("write", position[0], sent))
                     position[0] += result
                 elif name == "ftruncate":
                     file.pending.append(("truncate", int(arguments.rsplit(",", 1)[1]), b""))
-        for _, name, moved_file in moves:
+        for _, changed in moves:
             if seed and chance.random() < 0.5:
-                _name(synced, name, moved_file)
+                _name(synced, changed)
         _write(synced, self.folder, target, chance if seed else None)
 
 
@@ -163,11 +166,29 @@ def _write(files: dict[str, _File], folder: Path, target: Path, chance: random.R
         path.write_bytes(content)
 
 
-def _name(files: dict[str, _File], name: str, file: _File | None) -> None:
-    if file is None:
-        files.pop(name, None)
-    else:
-        files[name] = file
+def _name(files: dict[str, _File], changed: dict[str, _File | None]) -> None:
+    for name, file in changed.items():
+        if file is None:
+            files.pop(name, None)
+        else:
+            files[name] = file
+
+
+def _path(arguments: str) -> str:
+    """The path that a call names, from the folder that it names too if it is a relative one."""
+    path = _text(arguments).decode()
+    place = re.match(r"^(?:\d+|AT_FDCWD)<([^>]*)>", arguments)
+    return path if path.startswith("/") or place is None else f"{_plain(place[1])}/{path}"
+
+
+def _sent(arguments: str, length: int, names: dict[str, _File]) -> bytes:
+    """What `sendfile` copied out of another file, from the place that it was told."""
+    _, source, offset = re.match(r"^(\d+<[^>]*>), \d+<([^>]*)>, \[(\d+)\]", arguments).groups()
+    file = names[_plain(source)]
+    content = bytearray(file.synced)
+    for write in file.pending:
+        _apply(content, *write)
+    return bytes(content[int(offset) : int(offset) + length])
 
 
 def _unhex(text: str) -> bytes:

@@ -341,3 +341,29 @@ def test_the_key_frame_that_fits_best_comes_first(tmp_path):
         assert [frame.time_seconds for frame in hit.key_frames] == pytest.approx(order)
         in_time.append(order == sorted(order))
     assert not all(in_time)
+
+
+# --- several things ----------------------------------------------------------------------------
+
+
+def test_a_clip_of_one_of_two_things_is_not_said_to_show_both(broad):
+    """No film shows two of these, so that the mean probability is the calibration error."""
+    words = [*PHOTOGRAPHS, "man", "street", "boat", "lake", "bicycle", "bottle", "dog"]
+    pairs = [(one, two) for number, one in enumerate(words) for two in words[number + 1 :]]
+    results = [broad.words(f"a {one} and a {two}") for one, two in pairs]
+    chances = [hit.probability for result in results for hit in result.hits]
+    assert np.mean(chances) <= 0.05
+    assert sum(result.best_band == "match" for result in results) <= 0.05 * len(results)
+
+
+def test_of_two_things_the_clip_that_shows_both_is_the_likeliest(tmp_path, offline_encoder):
+    for one, two in (("cat", "motorcycle"), ("cat", "cup")):
+        sides = [Image.fromarray(read(PHOTOGRAPHS[name])).resize((240, 360)) for name in (one, two)]
+        films = [("both", np.hstack([np.asarray(side) for side in sides]))]
+        films += [(name, read(PHOTOGRAPHS[name])) for name in (one, two)]
+        folder = tmp_path / f"{one}-{two}"
+        folder.mkdir()
+        made = make(folder, offline_encoder, films)
+        best, *others = made.words(f"a {one} and a {two}").hits
+        assert made.shown[best.path] == "both" and best.band != "unlikely"
+        assert all(hit.band != "match" and hit.probability < best.probability for hit in others)

@@ -6,6 +6,7 @@ import asyncio
 import struct
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import made_library
 import numpy as np
 import pytest
 from conftest import assert_problem
@@ -23,10 +25,13 @@ from api.app import create_app
 from api.settings import ServerSettings
 from encoders.budget import Budget, check_budget
 from encoders.errors import AbandonedError, BudgetError, TookTooLongError
+from encoders.types import normalise
 from indexer.cost import Patience
 from indexer.example import MAX_EXAMPLE_BYTES, MAX_EXAMPLE_FRAMES, read_example
 from indexer.pipeline import IngestOptions, ingest
 from indexer.types import SamplingOptions
+from search.aligning import EncodedExample, match_videos
+from search.calibration import DEFAULT, Level
 from search.library import Library
 
 CUTS = 3000
@@ -227,3 +232,33 @@ def test_what_a_file_may_take_by_arithmetic() -> None:
     with pytest.raises(TookTooLongError):
         patience.check(60 + 3 + 2.0 * 100 + 1, 1e6, 100_000)
     Patience(10).check(599.0, 0.0, 0)
+
+
+def test_a_film_of_many_hours_is_laid_part_by_part(tmp_path, monkeypatch):
+    """Twelve hours, and an example of one across a border of parts: it is found, in bounded memory."""
+    monkeypatch.setattr(made_library, "DIM", 512)
+    library = made_library.make_library(tmp_path / "library")
+    video_id = made_library.add_video(library, "/v/long.mp4", count=12 * 900)
+    start, end = 12_600.0, 16_200.0
+    with library.read() as catalog:
+        features, times, _ = catalog.features(video_id, start, end, 512)
+        chosen = np.linspace(0, len(times) - 1, 160).astype(int)  # as a long example is thinned
+        example = EncodedExample(
+            features[chosen], times[chosen] - start, np.zeros(160, bool), features[chosen][:9], False
+        )
+        leads = catalog.clips_of_video(video_id)[::40]  # all over the film
+        whole = 12 * 3600 * features.itemsize * 512  # a frame a second
+        tracemalloc.start()
+
+        def pooled(rows):
+            return normalise(rows.mean(axis=0))
+
+        level = Level(DEFAULT, 0.0, 1.0, 1.0, clips=12 * 900, mean=0.0, deviation=0.1)
+        (hit,) = match_videos(
+            catalog, [example], [leads], [], level, lambda rows: normalise(rows.mean(axis=0))
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    library.close()
+    assert abs(hit.start_seconds - start) < 30 and abs(hit.end_seconds - end) < 30
+    assert peak < whole

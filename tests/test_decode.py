@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -67,6 +68,30 @@ def test_variable_rate_keeps_the_times_of_the_file(tmp_path: Path) -> None:
     got, numbers = decoded(path)
     assert numbers == list(range(41))
     assert np.allclose(got, times, atol=0.0001)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("a.webm", "libvpx-vp9")])
+def test_of_frames_at_one_time_the_last_is_shown(tmp_path: Path, name: str, codec: str) -> None:
+    """Matroska's clock ticks in milliseconds: frames that are closer have one stamp."""
+    ten_thousandths = [0, 400, 801, 802, 803, 1200, 1600, 1604, 2000, 2001]
+    times = [tick / 10_000 for tick in ten_thousandths]
+    path = write_video(tmp_path / name, moving(10), times=times, codec=codec)
+    last_of = {round(tick / 10): number for number, tick in enumerate(ten_thousandths)}
+    with VideoDecoder(str(path)) as decoder:
+        shown = {round(frame.pts_seconds * 1000): read_stamp(frame.rgb(HEIGHT)) for frame in decoder.frames()}
+        assert decoder.damage is None
+    assert shown == last_of == {0: 0, 40: 1, 80: 4, 120: 5, 160: 7, 200: 9}
+    for milliseconds, number in last_of.items():
+        assert read_stamp(frame_at(str(path), milliseconds / 1000).rgb(HEIGHT)) == number
+
+
+def test_frames_that_all_have_one_time_are_damage(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", moving(10), times=[number / 60_000 for number in range(10)])
+    with (
+        VideoDecoder(str(path)) as decoder,
+        pytest.raises(DamagedVideoError, match="9 of 10 frames have times that do not ascend"),
+    ):
+        list(decoder.frames())
 
 
 @pytest.mark.parametrize("name", ["late.mp4", "late.mkv"])
@@ -301,6 +326,43 @@ def test_a_truncated_file_says_how_much_there_was(tmp_path: Path) -> None:
         with pytest.raises(DamagedVideoError, match=r"truncated: \d\.\d s of 10\.0 s"):
             frames.extend(decoder.frames())
     assert 50 < len(frames) < 200
+
+
+@pytest.mark.parametrize("fps", [25, 200])
+def test_an_avi_written_to_a_pipe_is_whole(tmp_path: Path, fps: int) -> None:
+    """Its header says neither how long it is nor that nobody knows: 2 ** 30 frames."""
+
+    class Pipe(io.RawIOBase):
+        content = b""
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, piece: bytes) -> int:  # type: ignore[override]
+            self.content += piece
+            return len(piece)
+
+    pipe = Pipe()
+    with av.open(pipe, "w", format="avi") as output:
+        stream: Any = output.add_stream("mpeg4", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        sound: Any = output.add_stream("mp2", rate=48000)
+        for number, frame in enumerate(moving(100)):
+            picture = av.VideoFrame.from_ndarray(frame, "rgb24").reformat(format="yuv420p")
+            picture.pts, picture.time_base = number, Fraction(1, fps)
+            output.mux(stream.encode(picture))
+        chunk = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), "s16", "mono")
+        chunk.sample_rate = 48000
+        output.mux(sound.encode(chunk))
+        output.mux([*stream.encode(None), *sound.encode(None)])
+    path = tmp_path / "a.avi"
+    path.write_bytes(pipe.content)
+    with av.open(str(path)) as opened:
+        assert opened.streams.video[0].frames == 2**30
+    with VideoDecoder(str(path)) as decoder:
+        assert [read_stamp(frame.rgb(HEIGHT)) for frame in decoder.frames()] == list(range(100))
+        assert decoder.seconds_read == pytest.approx(100 / fps, abs=0.001)
+        assert decoder.damage is None
 
 
 def test_a_truncated_matroska(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from store_writer import CLIPS
 from video_factory import scene, write_video
 
 from encoders.errors import LibraryError
-from indexer.backup import back_up, restore
+from indexer.backup import back_up, read_record, restore
 from indexer.check import check
 from search.database import Database
 from search.library import Library
@@ -292,7 +292,7 @@ DISTURBED = ("pwrite64", "write", "fdatasync", "fsync", "rename", "unlink", "ftr
 FEW_CALLS = 1
 
 
-def run_tool(folder: Path, tool: str, *strace: str) -> subprocess.CompletedProcess:
+def command_of(folder: Path, tool: str) -> list[str]:
     code = f"""
         import sys; sys.path.insert(0, {str(ROOT)!r})
         from pathlib import Path
@@ -301,11 +301,16 @@ def run_tool(folder: Path, tool: str, *strace: str) -> subprocess.CompletedProce
         folder = Path({str(folder)!r})
         # Only what is done counts, not what is loaded.
         import os, faiss, search.faiss_index, alembic.config, search.database
-        os.write(1, b"ready")
+        os.write(1, b"ready\\n")
         {TOOLS[tool]}
+        os.write(1, b"done\\n")
     """
+    return [sys.executable, "-c", textwrap.dedent(code)]
+
+
+def run_tool(folder: Path, tool: str, *strace: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        ["strace", "-f", *strace, sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
+        ["strace", "-f", *strace, *command_of(folder, tool)], capture_output=True, text=True
     )
 
 
@@ -318,28 +323,70 @@ def count_calls(folder: Path, tool: str) -> dict[str, int]:
     return {call: sum(f" {call}(" in line for line in lines) for call in DISTURBED}
 
 
+def make_original(place: Path, tool: str) -> list[tuple]:
+    """A library `original` and its `backup`, and what the library holds; before a migration an old one."""
+    original = make_library(place / "original")
+    for number in range(6):
+        add_video(original, f"/v/{number}.mp4", count=30, seed=number)
+    original.save_index()
+    back_up(original, place / "backup")
+    expected = contents(original)
+    if tool == "migrate":
+        original.database.downgrade("0001")
+    original.close()
+    return expected
+
+
+def prepare_folder(place: Path, folder: Path, tool: str) -> Path:
+    """What a tool finds: a backup, and a library but where it is to be restored."""
+    folder.mkdir()
+    shutil.copytree(place / "backup", folder / "backup")
+    if tool != "restore":
+        shutil.copytree(place / "original", folder / "library")
+    return folder
+
+
+@pytest.mark.parametrize("cuts", [6, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_power_goes_while_a_tool_works(tmp_path, tool, cuts):
+    """Whatever of it reached the disk, the library is whole or not there; then the same goes through."""
+    needs_strace()
+    expected = make_original(tmp_path, tool)
+    folder = prepare_folder(tmp_path, tmp_path / "tool", tool)
+    recording = Recording(command_of(folder, tool), folder)
+    total = len(recording.calls)
+    assert total > 10
+    chance = random.Random(2)
+    for number in range(cuts):
+        cut = chance.randrange(1, total + 1)
+        target = tmp_path / f"cut-{number}"
+        recording.after_cut(cut, target, seed=number % 4 and number + 1)
+        if "done" in recording.said_before(cut):
+            assert_done(target, tool)
+        assert_mended(target, tool, expected, f"cut {number} at {cut} of {total}")
+        shutil.rmtree(target)
+    recording.after_cut(total, tmp_path / "end", seed=0)
+    assert_done(tmp_path / "end", tool)
+
+
+def assert_done(folder: Path, tool: str) -> None:
+    """What a tool promised when it ended is on the disk, though nothing else arrived there."""
+    if tool == "backup":
+        assert read_record(folder / "copy")
+    else:
+        assert (folder / "library" / "catalog.sqlite3").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("disturbance", ["signal=SIGKILL", "error=EIO", "error=ENOSPC"])
 @pytest.mark.parametrize("tool", TOOLS)
 def test_what_is_disturbed_at_a_system_call_leaves_all_or_nothing(tmp_path, tool, disturbance):
     """Killed there, or told by the disk that it fails or is full; afterwards the same goes through."""
     needs_strace()
-    original = make_library(tmp_path / "original")
-    for number in range(6):
-        add_video(original, f"/v/{number}.mp4", count=30, seed=number)
-    original.save_index()
-    back_up(original, tmp_path / "backup")
-    expected = contents(original)
-    if tool == "migrate":
-        original.database.downgrade("0001")
-    original.close()
+    expected = make_original(tmp_path, tool)
 
     def prepare(folder: Path) -> Path:
-        folder.mkdir()
-        shutil.copytree(tmp_path / "backup", folder / "backup")
-        if tool != "restore":
-            shutil.copytree(tmp_path / "original", folder / "library")
-        return folder
+        return prepare_folder(tmp_path, folder, tool)
 
     counts = count_calls(prepare(tmp_path / "counted"), tool)
     assert sum(counts.values()) > 5

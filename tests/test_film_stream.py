@@ -48,6 +48,23 @@ def test_a_short_preview_with_the_default_flag_is_not_the_film(tmp_path: Path, n
     assert note == "stream 0 (192x144, 0.8 s) is another film and is not indexed"
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a.mkv", {}), ("a.mkv", {"live": "1"}), ("a.ts", {}), ("a.mp4", {})],
+    ids=["declared", "undeclared", "ts", "mp4"],
+)
+def test_one_picture_of_a_film_s_codec_with_the_default_flag_is_no_film(
+    tmp_path: Path, name: str, options: dict[str, str]
+) -> None:
+    path = write_programmes(
+        tmp_path / name,
+        [[scene(7, 640, 480)], moving(90, first=100)],
+        flags=[DEFAULT, 0],
+        container_options=options,
+    )
+    assert read(path) == (list(range(100, 190)), None)
+
+
 def test_a_small_copy_with_the_default_flag_is_not_the_film(tmp_path: Path) -> None:
     path = write_programmes(
         tmp_path / "a.mkv", [small(60), moving(60, seed=2, first=100)], flags=[DEFAULT, 0]

@@ -59,20 +59,23 @@ def write_woven(path: Path, frames: Sequence[np.ndarray], kind: str, *, top_firs
             "libx264",
             {"flags": "+ildct", "crf": "12", "x264-params": "tff=1" if top_first else "bff=1"},
         ),
+        "prores": ("prores_ks", {"flags": "+ildct"}),
     }[kind]
     order = "tff" if top_first else "bff"
     with av.open(str(path), "w") as output:
         stream: Any = output.add_stream(codec, rate=25)
         stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = "yuv422p10le" if kind == "prores" else "yuv420p"
         stream.codec_context.options = options
         graph = av.filter.Graph()
-        source = graph.add_buffer(width=WIDTH, height=HEIGHT, format="yuv420p", time_base=Fraction(1, 25))
+        source = graph.add_buffer(
+            width=WIDTH, height=HEIGHT, format=stream.pix_fmt, time_base=Fraction(1, 25)
+        )
         sink = graph.add("buffersink")
         graph.link_nodes(source, graph.add("setfield", order), sink).configure()
         for number, frame in enumerate(frames):
             picture = av.VideoFrame.from_ndarray(frame, "rgb24").reformat(
-                format="yuv420p", interpolation="POINT"
+                format=stream.pix_fmt, interpolation="POINT"
             )
             picture.pts, picture.time_base = number, Fraction(1, 25)
             source.push(picture)
@@ -107,6 +110,48 @@ def test_interlaced_footage_comes_without_combs(
         assert np.abs(decoded[number].compact(HEIGHT).rgb(HEIGHT).astype(int) - still).mean() < 3
     still = frame_at(str(path), decoded[10].pts_seconds).rgb(HEIGHT)
     assert combs(still) < natural + 0.01
+
+
+@pytest.mark.parametrize(("codec", "key_every"), [("mpeg4", 7), ("mjpeg", 1)])
+@pytest.mark.parametrize("top_first", [True, False])
+def test_the_first_and_last_frames_have_no_combs_either(
+    tmp_path: Path, codec: str, key_every: int, top_first: bool
+) -> None:
+    truth = moments(60)
+    frames = woven(truth, top_first=top_first)
+    options = {"qmin": "2", "qmax": "3"}
+    path = write_video(
+        tmp_path / "a.avi", frames, codec=codec, key_every=key_every, codec_options=options,
+        pixel_format="yuvj420p" if codec == "mjpeg" else "yuv420p",
+    )  # fmt: skip
+    natural = max(combs(picture) for picture in truth)
+    with VideoDecoder(str(path)) as decoder:
+        decoded = list(decoder.frames())
+        assert not decoded[3].picture.interlaced_frame
+        assert sum(frame.is_key for frame in decoded) == -(-30 // key_every)
+    for number, frame in enumerate(decoded):
+        still = frame_at(str(path), frame.pts_seconds).rgb(HEIGHT)  # right after a search, at key frames
+        for shown in (frame.rgb(HEIGHT), still):
+            assert combs(shown) < natural + 0.01, number
+            errors = [
+                np.abs(shown.astype(int) - truth[moment]).mean()
+                for moment in range(max(0, 2 * number - 2), min(60, 2 * number + 3))
+            ]
+            assert int(np.argmin(errors)) == min(2, 2 * number), errors
+
+
+def test_fine_lines_of_progressive_frames_flagged_interlaced_stay_after_a_search(tmp_path: Path) -> None:
+    """As cameras record that make interlaced files of whole pictures (PsF)."""
+    pictures = moments(24)[::2]
+    for picture in pictures:
+        picture[100:160:2], picture[101:160:2] = 200, 60
+    path = write_woven(tmp_path / "a.mov", pictures, "prores")
+    with VideoDecoder(str(path)) as decoder:
+        frames = list(decoder.frames())
+    assert all(frame.is_key and frame.picture.interlaced_frame for frame in frames)
+    for frame in frames:
+        for shown in (frame.rgb(HEIGHT), frame_at(str(path), frame.pts_seconds).rgb(HEIGHT)):
+            assert shown[110:150:2].mean() - shown[111:150:2].mean() > 110
 
 
 def test_interlaced_footage_is_sampled_and_cut_without_combs(tmp_path: Path) -> None:

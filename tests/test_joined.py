@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
-from video_factory import HEIGHT, WIDTH, moving, read_stamp, write_programmes, write_video
+from video_factory import HEIGHT, WIDTH, encode_tone, moving, read_stamp, write_programmes, write_video
 
+from encoders.errors import ReelseekError
 from indexer.array_cache import ArrayCache
 from indexer.clip_frames import read_clip
 from indexer.clip_sampling import ClipSampling
 from indexer.decode import VideoDecoder, frame_at, probe
 from indexer.pipeline import ingest
+from indexer.render import frames_between
 from indexer.renditions import cut
 from indexer.types import SamplingOptions
 from indexer.worker import DecodeWorker
@@ -130,13 +135,299 @@ def test_other_containers_that_can_be_joined(tmp_path: Path, name: str) -> None:
         assert read_stamp(frame_at(str(path), round(read[number][0], 6)).rgb(HEIGHT)) == number
 
 
-def test_parts_that_ffmpeg_does_not_read_are_named(tmp_path: Path) -> None:
-    part = write_video(tmp_path / "part.mkv", moving(40))
-    path = tmp_path / "thrice.mkv"
-    path.write_bytes(part.read_bytes() * 3)
+def test_headers_between_the_parts_of_an_ogg_file_are_no_frames(tmp_path: Path) -> None:
+    parts = [
+        write_video(
+            tmp_path / f"{part}.ogv", moving(count, seed=part, first=100 * part), codec="libvpx",
+            container="ogg", tick=Fraction(1, FPS),
+        ).read_bytes()
+        for part, count in enumerate((50, 40, 30))
+    ]  # fmt: skip
+    path = tmp_path / "chain.ogv"
+    path.write_bytes(b"".join(parts))
+    assert b"".join(parts).count(b"OVP80\x01") == 3  # one set of headers a part
+    expected = [*range(50), *range(100, 140), *range(200, 230)]
     with VideoDecoder(str(path)) as decoder:
-        assert len(list(decoder.frames())) == 80
-        assert decoder.damage is not None and "3 joined parts" in decoder.damage
+        read = [(frame.pts_seconds, read_stamp(frame.rgb(HEIGHT))) for frame in decoder.frames()]
+        assert decoder.damage is None
+    assert [number for _, number in read] == expected
+    assert [seconds for seconds, _ in read] == pytest.approx(np.arange(120) / FPS, abs=1e-6)
+    assert probe(str(path)).duration_seconds == pytest.approx(120 / FPS, abs=1e-6)
+    for seconds, number in read[::7]:
+        assert read_stamp(frame_at(str(path), seconds).rgb(HEIGHT)) == number
+
+
+def check_every_frame(path: Path, lengths: Sequence[int]) -> None:
+    """Frames 0, 1, ... of parts follow evenly: in an ingest, asked for by their times, and in cuts."""
+    total = sum(lengths)
+    with VideoDecoder(str(path)) as decoder:
+        read = [(frame.pts_seconds, read_stamp(frame.rgb(HEIGHT))) for frame in decoder.frames()]
+        assert decoder.damage is None
+        assert decoder.seconds_read == pytest.approx(total / FPS, abs=0.001)
+    assert [number for _, number in read] == list(range(total))
+    begin = read[0][0]
+    assert np.allclose([time for time, _ in read], begin + np.arange(total) / FPS, atol=0.0015)
+    assert probe(str(path)).duration_seconds == pytest.approx(total / FPS, abs=0.001)
+    seams = np.cumsum(lengths)
+    for number in range(total):
+        if number % 7 == 0 or np.abs(seams - number).min() < 12:
+            for time in (round(read[number][0], 6), begin + (number + 0.6) / FPS):
+                assert read_stamp(frame_at(str(path), time).rgb(HEIGHT)) == number, (number, time)
+    for seam in seams[:-1]:
+        first, last = int(seam) - 9, int(seam) + 9
+        with VideoDecoder(str(path)) as decoder:
+            cut_out = frames_between(decoder, round(read[first][0], 6), round(read[last][0], 6))
+            numbers = [read_stamp(frame.rgb(HEIGHT)) for frame, _, _ in cut_out]
+        assert numbers == list(range(first, last))
+
+
+def joined_parts(folder: Path, name: str, parts: Sequence[list[np.ndarray]], **options: Any) -> Path:
+    """A file made of whole ones, each of some frames, end to end."""
+    path = folder / name
+    content = b""
+    for frames in parts:
+        content += write_video(folder / f"part{path.suffix}", frames, **options).read_bytes()
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codec", "b_frames"), [("mpeg2video", 0), ("mpeg2video", 2), ("libx264", 0), ("libx264", 3)]
+)
+def test_a_programme_stream_of_small_pictures(tmp_path: Path, codec: str, b_frames: int) -> None:
+    """Several of them lie in a pack, and only the first has a time: also around the seams."""
+    for lengths in ((61,), (75, 50, 100), (66, 71, 83)):
+        random = np.random.default_rng(7)
+        parts = []
+        for number, count in enumerate(lengths):
+            frames = moving(count, first=sum(lengths[:number]))
+            for frame in frames[: count - 20]:  # large ones, but for the last
+                frame[:100] = np.clip(frame[:100] + random.integers(-30, 31, frame[:100].shape), 0, 255)
+            parts.append(frames)
+        path = joined_parts(tmp_path, "joined.mpg", parts, codec=codec, b_frames=b_frames, key_every=12)
+        check_every_frame(path, lengths)
+
+
+def test_a_clock_that_goes_round_within_a_part(tmp_path: Path) -> None:
+    """That of MPEG begins at 0 again after 2**33 ticks, 26.5 hours, and runs on."""
+    lengths = (75, 50, 40)
+    path = tmp_path / "joined.ts"
+    content = b""
+    for number, begins in enumerate((0.0, 2**33 / 90000 - 1.7, 0.0)):
+        frames = moving(lengths[number], first=sum(lengths[:number]))
+        times = [begins + index / FPS for index in range(len(frames))]
+        content += write_video(tmp_path / "part.ts", frames, times=times, b_frames=3).read_bytes()
+    path.write_bytes(content)
+    check_every_frame(path, lengths)
+
+
+def test_a_part_that_begins_with_a_picture_that_is_shown_later(tmp_path: Path) -> None:
+    """A recording that was cut open: its time counts from the first picture that is shown."""
+    first = write_video(tmp_path / "first.ts", moving(60), b_frames=3)
+    second = write_video(tmp_path / "second.ts", moving(100, first=60), b_frames=3, key_every=25)
+    with av.open(str(second)) as opened:
+        packets = [packet for packet in opened.demux(video=0) if packet.pts is not None]
+    ahead = next(n for n in range(30, 50) if packets[n].pts - packets[n].dts > 2 * packets[n].duration)
+    begin = min(packet.pts for packet in packets[ahead:])
+    key = next(packet for packet in packets[ahead:] if packet.is_keyframe)
+    content = second.read_bytes()
+    path = tmp_path / "joined.ts"
+    path.write_bytes(first.read_bytes() + content[packets[ahead].pos :])
+    with VideoDecoder(str(path)) as decoder:
+        read = {read_stamp(frame.rgb(HEIGHT)): frame.pts_seconds for frame in decoder.frames()}
+    seconds = float((key.pts - begin) * key.time_base)
+    origin = float(min(packet.pts for packet in packets) * key.time_base)
+    shown = 60 + round((float(key.pts * key.time_base) - origin) * FPS)
+    for number in range(shown, 160):
+        time = 60 / FPS + seconds + (number - shown) / FPS
+        assert read[number] == pytest.approx(time, abs=0.001)
+        assert read_stamp(frame_at(str(path), round(time, 6) + 0.001).rgb(HEIGHT)) == number
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("a.mp4", "frag_keyframe+empty_moov+default_base_moof"),
+        ("a.mp4", "frag_keyframe"),  # with places counted from the beginning of the file
+        ("a.mp4", "dash+frag_keyframe"),
+        ("a.mov", "frag_keyframe+empty_moov"),
+        ("a.nut", ""),
+        ("a.mkv", ""),
+    ],
+)
+def test_whole_files_that_were_joined(tmp_path: Path, name: str, flags: str, codec: str) -> None:
+    """FFmpeg would read them as one: with the first one's tables and clock, and no third one of Matroska."""
+    lengths = (75, 50, 40)
+    parts = [moving(count, first=sum(lengths[:number])) for number, count in enumerate(lengths)]
+    options = {"movflags": flags} if flags else {}
+    path = joined_parts(tmp_path, name, parts, codec=codec, b_frames=2, container_options=options)
+    check_every_frame(path, lengths)
+
+
+def test_parts_of_other_rates_and_sizes_are_each_read_as_they_are(tmp_path: Path) -> None:
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    small = write_video(tmp_path / "small.mp4", moving(50), container_options=options)
+    large = [np.kron(frame, np.ones((2, 2, 1), np.uint8)) for frame in moving(60, first=50)]
+    fast = write_video(tmp_path / "fast.mp4", large, fps=30, container_options=options)
+    path = tmp_path / "joined.mp4"
+    path.write_bytes(small.read_bytes() + fast.read_bytes() + small.read_bytes())
+    expected = [n / 25 for n in range(50)] + [2 + n / 30 for n in range(60)] + [4 + n / 25 for n in range(50)]
+    numbers = [*range(110), *range(50)]
+    with VideoDecoder(str(path)) as decoder:
+        read = [(frame.pts_seconds, read_stamp(frame.rgb(HEIGHT))) for frame in decoder.frames()]
+        assert decoder.damage is None
+    assert [number for _, number in read] == numbers
+    assert np.allclose([time for time, _ in read], expected, atol=0.001)
+    assert probe(str(path)).duration_seconds == pytest.approx(6.0, abs=0.001)
+    for (time, number), wanted in zip(read[::4], numbers[::4], strict=True):
+        assert number == wanted
+        assert read_stamp(frame_at(str(path), round(time, 6)).rgb(HEIGHT)) == wanted
+
+
+@pytest.mark.parametrize("name", ["joined.mp4", "joined.mkv", "joined.nut"])
+def test_a_cut_of_joined_files_has_the_sound_of_each(tmp_path: Path, name: str, worker: DecodeWorker) -> None:
+    options = {"movflags": "frag_keyframe+delay_moov"} if name.endswith("mp4") else {}
+    content = b""
+    for number, hertz in enumerate((400.0, 1000.0, 700.0)):
+        frames = moving(75, first=75 * number)
+        part = tmp_path / f"part{Path(name).suffix}"
+        write_programmes(part, [frames], fps=FPS, tones_hertz=[hertz], container_options=options)
+        content += part.read_bytes()
+    path = tmp_path / name
+    path.write_bytes(content)
+    start = probe(str(path)).start_seconds
+    for begin in (10, 50, 100, 125, 160):
+        target = tmp_path / "cut.mp4"
+        worker.render(
+            str(path), str(target), cut(round(start + begin / FPS, 6), round(start + begin / FPS + 2.0, 6))
+        )
+        with av.open(str(target)) as opened:
+            stamps = [read_stamp(frame.to_ndarray(format="rgb24")) for frame in opened.decode(video=0)]
+        assert stamps == list(range(begin, begin + 50))
+        with av.open(str(target)) as opened:
+            heard = np.concatenate([frame.to_ndarray()[0] for frame in opened.decode(audio=0)])
+        for offset in (0.3, 0.7, 1.3, 1.7):
+            part_number = int((begin + offset * FPS) / 75)
+            wanted = (400.0, 1000.0, 700.0)[part_number]
+            assert loudest_hertz(heard, offset) == pytest.approx(wanted, abs=15), (begin, offset)
+
+
+def test_another_index_at_the_end_makes_no_part(tmp_path: Path) -> None:
+    """Some recorders write it once more when they are done."""
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    content = write_video(tmp_path / "part.mp4", moving(60), container_options=options).read_bytes()
+    place = content.index(b"moov") - 4
+    index = content[place : place + int.from_bytes(content[place : place + 4], "big")]
+    path = tmp_path / "twice.mp4"
+    path.write_bytes(content + index)
+    check_every_frame(path, (60,))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.nut"])
+def test_what_is_damaged_of_joined_files_is_no_other_error(tmp_path: Path, name: str) -> None:
+    """Headers that lie, and parts that were cut off: what can be read comes in order, and is shown again."""
+    options = {"movflags": "frag_keyframe+empty_moov"} if name == "a.mp4" else {}
+    parts = [moving(20), moving(20, first=20)]
+    whole = joined_parts(tmp_path, name, parts, key_every=5, container_options=options).read_bytes()
+    path = tmp_path / f"torn{Path(name).suffix}"
+    random = np.random.default_rng(5)
+    for _ in range(40):
+        content = bytearray(whole[: random.integers(1, 2 * len(whole))])
+        for place in random.integers(0, len(content), random.integers(0, 40)):
+            content[place] = random.integers(0, 256)
+        if random.random() < 0.5:  # the size that a header gives
+            seam = len(whole) // 2
+            content[seam - 200 : seam + 400 : 7] = b"\x01" * len(content[seam - 200 : seam + 400 : 7])
+        path.write_bytes(content)
+        read: list[float] = []
+        with suppress(ReelseekError), VideoDecoder(str(path)) as decoder:
+            read += [frame.pts_seconds for frame in decoder.frames()]
+        assert read == sorted(read)
+        for time in read[::9]:
+            with suppress(ReelseekError):
+                assert frame_at(str(path), time).pts_seconds <= time + 0.001
+
+
+def test_a_part_that_claims_to_be_larger_than_the_file(tmp_path: Path) -> None:
+    path = joined_parts(tmp_path, "a.mkv", [moving(20), moving(20, first=20)])
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"\x18\x53\x80\x67") + 4  # of the second segment's size
+    content[place : place + 8] = b"\x01" + b"\xfe" * 7
+    path.write_bytes(content)
+    check_every_frame(path, (20, 20))
+
+
+def test_a_part_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    part = write_video(tmp_path / "part.mp4", moving(40), container_options=options)
+    sound = tmp_path / "sound.mp4"
+    with av.open(str(sound), "w", options=options) as output:
+        output.mux(encode_tone(output.add_stream("aac", rate=16000), 440.0, 1.0))
+    path = tmp_path / "joined.mp4"
+    path.write_bytes(part.read_bytes() + sound.read_bytes() + part.read_bytes())
+    with VideoDecoder(str(path)) as decoder:
+        assert [read_stamp(frame.rgb(HEIGHT)) for frame in decoder.frames()] == [*range(40), *range(40)]
+        assert decoder.damage == "joined part 2 of 3 cannot be read and is not indexed"
+    for number in (0, 39, 40, 79):
+        frame = frame_at(str(path), (number + 0.5) / FPS)
+        assert read_stamp(frame.rgb(HEIGHT)) == number % 40
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mp4", "libx264"),
+        ("a.mov", "libx264"),
+        ("a.flv", "libx264"),
+        ("a.wmv", "wmv2"),
+        ("a.wtv", "mpeg2video"),
+    ],
+)
+def test_a_file_joined_on_that_ffmpeg_does_not_read_is_named(tmp_path: Path, name: str, codec: str) -> None:
+    parts = [
+        write_video(tmp_path / f"{part}{name}", moving(count, first=100 * part), codec=codec).read_bytes()
+        for part, count in enumerate((40, 20))
+    ]
+    path = tmp_path / name
+    for content, share in ((parts[0], None), (b"".join(parts), len(parts[1]) / len(b"".join(parts)))):
+        path.write_bytes(content)
+        with VideoDecoder(str(path)) as decoder:
+            assert [read_stamp(frame.rgb(HEIGHT)) for frame in decoder.frames()] == list(range(40))
+            note = decoder.damage
+        if share is None:
+            assert note is None
+        else:
+            assert note is not None and note.startswith(f"the last {share:.0%} of the file are another file")
+
+
+@pytest.mark.parametrize(
+    ("name", "filler"), [("a.ts", "sound"), ("a.ts", "null packets"), ("a.mpg", "zeros")]
+)
+def test_what_fills_a_file_up_behind_its_film_is_no_other_film(
+    tmp_path: Path, name: str, filler: str
+) -> None:
+    codec = "mpeg2video" if name == "a.mpg" else "libx264"
+    seconds = 30.0 if filler == "sound" else 0.0
+    path = write_video(tmp_path / name, moving(25), codec=codec, sound_seconds=seconds)
+    filling = {"sound": b"", "null packets": b"\x47\x1f\xff\x10" + b"\xff" * 184, "zeros": bytes(188)}[filler]
+    path.write_bytes(path.read_bytes() + filling * 700)
+    with VideoDecoder(str(path)) as decoder:
+        assert [read_stamp(frame.rgb(HEIGHT)) for frame in decoder.frames()] == list(range(25))
+        assert decoder.damage is None
+
+
+def test_another_programme_that_is_a_small_part_of_the_file_is_named(tmp_path: Path) -> None:
+    first = write_video(tmp_path / "first.ts", moving(400))
+    pids = {"mpegts_start_pid": "512", "mpegts_pmt_start_pid": "5000"}
+    second = write_video(tmp_path / "second.ts", moving(20), container_options=pids)
+    path = tmp_path / "joined.ts"
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    share = second.stat().st_size / path.stat().st_size
+    assert share < 0.1
+    with VideoDecoder(str(path)) as decoder:
+        assert len(list(decoder.frames())) == 400
+        assert decoder.damage is not None and decoder.damage.startswith(f"the last {share:.0%} of the file")
 
 
 def test_a_part_with_other_stream_numbers_goes_on_or_is_named(tmp_path: Path) -> None:

@@ -380,12 +380,55 @@ def test_what_is_no_request_is_answered_with_care(tmp_path: Path) -> None:
         assert answer.split(b" ", 2)[1] in (b"400", b"431") and len(answer) < 5000
 
 
-def sent_raw(address: str, head: bytes) -> bytes:
+def test_slow_heads_have_an_end(tmp_path: Path) -> None:
+    Library(tmp_path, create=True).close()
+    with serve(tmp_path, "import api.server; api.server.HEAD_SECONDS = 1.0") as address:
+        started = time.monotonic()
+        # One that says nothing; one that sends a byte now and then; the same after a whole request.
+        nothing, begun, again = (connected(address) for _ in range(3))
+        assert_is_well(again)
+        for piece in (b"GET /healthz HTTP/1.1\r\n", b"X", b"X"):  # bytes that come do not put the end off
+            begun.sendall(piece)
+            again.sendall(piece)
+            time.sleep(0.3)
+        answers = [read_all(connection) for connection in (nothing, begun, again)]
+        assert time.monotonic() - started < 10
+        assert answers[0] == b""
+        for answer in answers[1:]:
+            assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n") and b"within 1 s" in answer
+        # A slow answer is no slow head, nor is a connection that waits for its next request.
+        with connected(address) as kept:
+            for pause in (0.0, 1.5):
+                time.sleep(pause)
+                assert_is_well(kept)
+
+
+def connected(address: str) -> socket.socket:
     parts = urlsplit(address)
-    with socket.create_connection((parts.hostname, parts.port), timeout=20) as connection:
-        connection.sendall(head)
-        connection.shutdown(socket.SHUT_WR)
+    return socket.create_connection((parts.hostname, parts.port), timeout=20)
+
+
+def assert_is_well(connection: socket.socket) -> None:
+    """Asks for the server's health on a connection that stays open."""
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answer = b""
+    while not answer.endswith(b'{"status":"ok"}'):
+        received = connection.recv(65_536)
+        assert received, answer
+        answer += received
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """What comes until the server closes a connection."""
+    with connection:
         return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+def sent_raw(address: str, head: bytes) -> bytes:
+    connection = connected(address)
+    connection.sendall(head)
+    connection.shutdown(socket.SHUT_WR)
+    return read_all(connection)
 
 
 def test_no_answer_leads_to_another_host(library: Library, tokens: dict[str, str]) -> None:

@@ -216,6 +216,24 @@ def test_links_double_nothing_and_what_is_behind_them_is_followed(library, archi
     assert paths == [str(archive / "out" / "far.mp4"), str(archive / "sub" / "old.mp4")]
 
 
+@pytest.mark.slow
+def test_a_folder_of_a_hundred_thousand_files(library, archive, videos, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "PATIENCE_SECONDS", 300.0)
+    for number in range(100):
+        folder = archive / "many" / str(number)
+        folder.mkdir(parents=True)
+        for name in range(1000):
+            (folder / f"{name}.{'mp4' if number + name == 0 else 'txt'}").touch()
+    with Watched(library, [archive]) as watched:
+        assert sorted(watched.events()) == [("failed", "0.mp4"), ("indexed", "old.mp4")]
+        time.sleep(2)  # whatever it still has to look at
+        before = time.process_time()
+        time.sleep(3)
+        assert time.process_time() - before < 1, "a folder in which nothing happens costs little"
+        (archive / "many" / "50" / "new.mp4").write_bytes(videos[1])
+        watched.wait(lambda: watched.events()[-1] == ("indexed", "new.mp4"))
+
+
 def test_a_path_that_is_not_there_is_told_of(library, tmp_path):
     with Watched(library, [tmp_path / "typo"]) as watched:
         assert watched.said[0] == f"{tmp_path / 'typo'} is not there; waiting for it"

@@ -193,6 +193,7 @@ def write_programmes(
     codecs: Sequence[str] = ("libx264",),
     flags: Sequence[int] = (),
     tones_hertz: Sequence[float] = (),
+    container_options: dict[str, str] | None = None,
 ) -> Path:
     """Writes one file with several video streams, each of its own frames, and perhaps a tone beside each.
 
@@ -201,7 +202,7 @@ def write_programmes(
         flags: The disposition of each video stream.
         tones_hertz: Of the sound that lies beside each video stream.
     """
-    with av.open(str(path), "w") as output:
+    with av.open(str(path), "w", options=container_options or {}) as output:
         streams: list[Any] = []
         for number, frames in enumerate(programmes):
             codec = codecs[number % len(codecs)]

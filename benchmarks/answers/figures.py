@@ -16,7 +16,7 @@ class Measured:
     """One line of the table.
 
     Attributes:
-        section: "words", "nothing", "lessons" or "spans".
+        section: "words", "nothing", "lessons", "spans" or "costs".
         name: What was measured, in words.
         value: What came out.
         low, high: Its 95 % interval.

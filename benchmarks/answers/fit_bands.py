@@ -18,6 +18,7 @@ in the code are held against them: calibration error by size of library.
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +28,13 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.answers.archive import Half, Photograph, move, read_everyday, read_photographs
+from benchmarks.answers.disturbed import FRAMES, disturb, made_clips
+from benchmarks.answers.kinds import BASIC, GENERAL, class_numbers
+from benchmarks.answers.words import paste_side_by_side
 from encoders.calibration import expected_calibration_error
 from encoders.class_names import class_names
 from encoders.encoder import Encoder
-from encoders.offline import VISUAL_DIM, VISUAL_SHARE, OfflineEncoder, join_parts, pool_parts
+from encoders.offline import OfflineEncoder
 from encoders.types import FrameBatch, normalise
 from encoders.words.table import word_table
 from search.bands import MATCH_PROBABILITY, MAYBE_PROBABILITY
@@ -40,16 +44,11 @@ from search.together import best_together
 
 SIZES = (5, 15, 50, 150, 500, 1500, 5000)
 KINDS = ("broad", "few", "narrow", "narrow and more")
-FRAMES = 4
 HITS = 5
-# How a clip differs from another of the same photograph: in log-probabilities, and in the visual part.
-LOG_NOISE = 0.8
-VISUAL_NOISE = 0.25
 WORDS_A_LIBRARY = 24
+BESIDE = 200  # photographs of two others side by side
+EVERYDAY_SHARE = {"words": 0.25, "together": 0.5}  # of the libraries
 PICTURES_A_LIBRARY = 16
-# Kinds whose members answer each other's pictures; of other things only the same photograph does.
-BASIC = """dog|cat|bird|fish|snake|lizard|frog|turtle|insect|spider|shark|monkey|bear|car|truck|boat|ship
-    |airplane|train|fruit|vegetable|furniture|hat|bottle|ball|fungus|weapon|computer|bag"""
 DEEDS = """quarterly|earnings|yesterday|democracy|arguing|thinking|jealousy|invoice|inflation|philosophy
     |algebra|tomorrow|friendship|whispering|marriage|gravity|election|freedom|budget|deadline|strategy
     |password|silence|victory|rumour|justice|debt|insurance|theory|tuesday"""
@@ -85,7 +84,7 @@ def main() -> None:
         encoder, arguments.photographs, arguments.everyday, arguments.half, arguments.cache
     )
     asking = Asking(encoder, footage)
-    for name in ("words", "examples"):
+    for name in ("words", "together", "examples"):
         found = [
             row
             for number in range(arguments.libraries)
@@ -111,31 +110,33 @@ class Row:
 class Asking:
     """Makes libraries of footage and asks them."""
 
-    def __init__(self, encoder: OfflineEncoder, footage: tuple[Footage, Footage]) -> None:
+    def __init__(self, encoder: OfflineEncoder, footage: tuple[Footage, Footage, Footage]) -> None:
         self._encoder = encoder
-        self._classes, self._everyday = footage
+        self._classes, self._everyday, self._beside = footage
         table = word_table()
         names = [name for name in table.words() if (kind := table.kind(name)) and kind.exact]
         self._general = [name for name in names if len(table.kind(name).classes) > 1]  # type: ignore[union-attr]
         self._names = list(class_names())
         self._unknown = [word.strip() for word in DEEDS.replace("\n", "").split("|")]
-        self._basic = []
-        for word in BASIC.replace("\n", "").split("|"):
-            kind = table.kind(word.strip())
-            self._basic.append(frozenset(kind.classes) if kind else frozenset())
+        self._basic = [class_numbers(offset) for offset in BASIC.values()]
         self._texts: dict[str, AskedFor] = {}
 
     def rows(self, name: str, random: np.random.Generator, size: int) -> Iterator[Row]:
         """The first hits of the queries of one made library."""
-        is_everyday = name == "words" and random.random() < 0.25
-        footage = self._everyday if is_everyday else self._classes
+        is_everyday = name != "examples" and random.random() < EVERYDAY_SHARE[name]
+        footage = self._everyday if is_everyday else self._beside if name == "together" else self._classes
         kind = "broad" if is_everyday else str(random.choice(KINDS))
         members = self._members(footage, kind, size, random)
         embeddings = made_clips(footage.features, members, random)
         chosen = np.sort(random.permutation(size)[:SAMPLE_CLIPS])
         sample = measure_sample("made", 0, size, chosen, embeddings[chosen], None)
-        queries = self._words(footage, members, is_everyday, random) if name == "words" else None
-        for asked, is_right in queries or self._pictures(footage, members, random):
+        if name == "words":
+            queries = self._words(footage, members, is_everyday, random)
+        elif name == "together":
+            queries = self._together(footage, members, is_everyday, random)
+        else:
+            queries = self._pictures(footage, members, random)
+        for asked, is_right in queries:
             level = judge(asked, sample, self._encoder.encoder_id)
             scores = asked.score(embeddings)
             right = np.array([is_right(one) for one in members.tolist()])
@@ -198,6 +199,39 @@ class Asking:
         for word in random.permutation(self._unknown)[: half // 3]:
             yield self._asked(str(word)), lambda one: False
 
+    def _together(
+        self, footage: Footage, members: NDArray[np.int64], is_everyday: bool, random: np.random.Generator
+    ) -> Iterator[tuple[AskedFor, Callable[[int], bool]]]:
+        """Two things each: a third of what some clip shows, a third of what clips show one by one."""
+        if is_everyday:
+            names = sorted({str(name) for shown in footage.shows for name in shown})
+            wanted: list[frozenset[int | str]] = [frozenset({name}) for name in names]
+        else:
+            names = list(GENERAL)
+            wanted = [frozenset(class_numbers(offset)) for offset in GENERAL.values()]
+        shows = np.array(
+            [[bool(one & footage.shows[member]) for one in wanted] for member in set(members.tolist())]
+        )
+        both = shows.T.astype(int) @ shows
+        apart = np.outer(shows.any(axis=0), shows.any(axis=0)) & (both == 0)
+        is_pair = np.array(
+            [
+                [one < two and not wanted[one] & wanted[two] for two in range(len(names))]
+                for one in range(len(names))
+            ]
+        )
+        for chosen in (both > 0, apart, (both == 0) & ~apart):
+            pairs = np.argwhere(chosen & is_pair)
+            for one, two in random.permutation(pairs)[: WORDS_A_LIBRARY // 3].tolist():
+                first, second = wanted[one], wanted[two]
+                asked = self._asked(f"a {names[one]} and a {names[two]}")
+                yield (
+                    asked,
+                    lambda at, first=first, second=second: bool(  # type: ignore[misc]
+                        first & footage.shows[at] and second & footage.shows[at]
+                    ),
+                )
+
     def _asked(self, text: str) -> AskedFor:
         if text not in self._texts:
             vector = self._encoder.encode_text([text]).vectors
@@ -222,27 +256,11 @@ class Asking:
             yield AskedFor(footage.pictures[asked][None], 0.0), is_right
 
 
-def made_clips(
-    features: NDArray[np.float32], members: NDArray[np.int64], random: np.random.Generator
-) -> NDArray[np.float32]:
-    """Embeddings float32 (N, D) of clips of photographs, each disturbed anew."""
-    made = np.empty((len(members), features.shape[2]), np.float32)
-    for number, photograph in enumerate(members.tolist()):
-        rows = features[photograph, random.integers(0, FRAMES, 2)]
-        visual = normalise(rows[:, :VISUAL_DIM])
-        visual = visual + random.normal(size=visual.shape) * VISUAL_NOISE / np.sqrt(VISUAL_DIM)
-        shares = rows[:, VISUAL_DIM:-1] ** 2 / (1 - VISUAL_SHARE)
-        logits = np.log(shares + 1e-7) + random.normal(size=shares.shape) * LOG_NOISE
-        semantic = np.sqrt(np.exp(logits - logits.max(axis=1, keepdims=True)))
-        rows = join_parts(visual.astype(np.float32), np.pad(semantic, ((0, 0), (0, 1))).astype(np.float32))
-        made[number] = pool_parts(rows, "mean")
-    return made
-
-
 def fit(name: str, rows: Sequence[Row]) -> None:
     """Fits weights to hits and prints them as they stand in the code."""
     used = {
         "words": ("fit", "log_fit", "deviations", "clips"),
+        "together": ("fit", "log_fit", "deviations", "clips"),
         "examples": ("score", "alike", "deviations", "clips"),
     }
     columns = used[name]
@@ -288,31 +306,44 @@ def report(name: str, rows: Sequence[Row], probabilities: NDArray[np.float64] | 
 
 def read_footage(
     encoder: Encoder, photographs: Path, everyday: Path, half: Half, cache: Path
-) -> tuple[Footage, Footage]:
-    """Features of both kinds of photographs."""
+) -> tuple[Footage, Footage, Footage]:
+    """Features of photographs of classes, of everyday ones, and of the first with some side by side."""
     numbers = {}
     for number, photograph in enumerate(read_photographs(photographs)):
         numbers[photograph.path] = frozenset({number})
-    both = (read_photographs(photographs, half), read_everyday(everyday, half))
+    classes, ordinary = read_photographs(photographs, half), read_everyday(everyday, half)
+    random = np.random.default_rng(0)
+    pairs = [random.choice(len(classes), 2, replace=False).tolist() for _ in range(BESIDE)]
     if not cache.exists():
         arrays = {}
-        for name, found in zip(("classes", "everyday"), both, strict=True):
-            encoded = [_encode(encoder, photograph, seed) for seed, photograph in enumerate(found)]
-            arrays[name] = np.stack([rows for rows, _ in encoded]).astype(np.float16)
-            arrays[f"{name}_pictures"] = np.stack([row for _, row in encoded]).astype(np.float16)
+        with tempfile.TemporaryDirectory() as folder:
+            made = []
+            for number, (one, two) in enumerate(pairs):
+                made.append(Photograph(Path(folder) / f"{number}.png", frozenset()))
+                paste_side_by_side([classes[one], classes[two]], made[-1].path)
+            for name, found in (("classes", classes), ("everyday", ordinary), ("beside", made)):
+                encoded = [_encode(encoder, photograph, seed) for seed, photograph in enumerate(found)]
+                arrays[name] = np.stack([rows for rows, _ in encoded]).astype(np.float16)
+                arrays[f"{name}_pictures"] = np.stack([row for _, row in encoded]).astype(np.float16)
         np.savez(cache, **arrays)
     stored = np.load(cache)
-    shows: list[tuple[frozenset[int | str], ...]] = [
-        tuple(numbers[photograph.path] for photograph in both[0]),
-        tuple(photograph.labels for photograph in both[1]),
-    ]
-    read = [
-        Footage(
+    shows: dict[str, tuple[frozenset[int | str], ...]] = {
+        "classes": tuple(numbers[photograph.path] for photograph in classes),
+        "everyday": tuple(photograph.labels for photograph in ordinary),
+        "beside": tuple(numbers[classes[one].path] | numbers[classes[two].path] for one, two in pairs),
+    }
+    read = {
+        name: Footage(
             stored[name].astype(np.float32), normalise(stored[f"{name}_pictures"].astype(np.float32)), shown
         )
-        for name, shown in zip(("classes", "everyday"), shows, strict=True)
-    ]
-    return read[0], read[1]
+        for name, shown in shows.items()
+    }
+    with_single = Footage(
+        np.concatenate([read["beside"].features, read["classes"].features]),
+        np.concatenate([read["beside"].pictures, read["classes"].pictures]),
+        shows["beside"] + shows["classes"],
+    )
+    return read["classes"], read["everyday"], with_single
 
 
 def _encode(
@@ -325,24 +356,6 @@ def _encode(
     batch = FrameBatch(np.concatenate([frames, picture[None]]), np.arange(FRAMES + 1.0))
     features = encoder.encode_frames(batch)
     return features[:-1], features[-1]
-
-
-def disturb(picture: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
-    """A picture as it is, cropped, mirrored, dimmed or with a bar across it, by number."""
-    height, width = picture.shape[:2]
-    if number % 5 == 1:
-        return np.ascontiguousarray(
-            np.kron(picture[height // 4 : -height // 4, width // 4 : -width // 4], np.ones((2, 2, 1)))
-        ).astype(np.uint8)
-    if number % 5 == 2:
-        return np.ascontiguousarray(picture[:, ::-1])
-    if number % 5 == 3:
-        return (picture * 0.5).astype(np.uint8)
-    if number % 5 == 4:
-        barred = picture.copy()
-        barred[-height // 6 :] = 16
-        return barred
-    return picture
 
 
 if __name__ == "__main__":

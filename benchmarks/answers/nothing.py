@@ -21,12 +21,12 @@ from PIL import Image
 from timm.data import ImageNetInfo
 
 from benchmarks.answers.archive import Archive, Photograph, Shot, build_archive, move, read_photographs
+from benchmarks.answers.disturbed import disturb, made_clips
 from benchmarks.answers.figures import Measured, measure_share
-from benchmarks.answers.fit_bands import BASIC, disturb, made_clips
-from benchmarks.answers.setup import ARCHIVE_SHOTS, Setup
+from benchmarks.answers.kinds import BASIC, GENERAL, MORE_GENERAL, class_numbers, names_of_classes
+from benchmarks.answers.setup import Setup
 from encoders.calibration import expected_calibration_error
 from encoders.types import FrameBatch
-from encoders.words.table import word_table
 from search.engine import SearchEngine
 from search.library import Library
 from search.types import EncodedClip, ExamplePart, Hit, Query, TextPart
@@ -35,11 +35,6 @@ LARGE = 50_000
 COPIES = 100  # clips of one photograph in the large library
 QUERIES = 60  # of each sort, in each archive
 HITS = 10
-# What is looked for without naming a kind. None of these is a class; all have many below them.
-GENERAL = """dog|cat|bird|fish|snake|lizard|frog|turtle|insect|spider|monkey|bear|car|truck|boat|ship|aircraft
-    |fruit|vegetable|furniture|hat|bottle|ball|fungus|weapon|computer|bag|building|clothing|food
-    |animal|vehicle|musical instrument|tool|toy|dessert|big cat|reptile|shellfish|beverage"""
-
 SHOWN_BY_NOTHING = """profit|monday|regret|astrology|grammar|mortgage|parliament|rhetoric|syllogism|truce
     |tax return
     |a quorum|the gross domestic product|jurisprudence|hope|an apology|next week|loyalty|boredom|a theorem
@@ -65,16 +60,22 @@ class Tally:
             right: Whether each shows what was asked for.
             is_there: Whether anything in the archive does.
         """
-        is_silent = all(hit.band == "unlikely" for hit in hits)
+        bands = [band_of(hit) for hit in hits]
+        is_silent = all(band == "unlikely" for band in bands)
         if is_there:
             self.nothing.append(is_silent)
-            firsts = list(zip(hits, right, strict=True))[:3]
-            self.matched.append(any(hit.band == "match" and good for hit, good in firsts))
+            firsts = list(zip(bands, right, strict=True))[:3]
+            self.matched.append(any(band == "match" and good for band, good in firsts))
         else:
             self.silent.append(is_silent)
-            self.false_match.append(any(hit.band == "match" for hit in hits))
-        self.probabilities += [hit.probability for hit in hits]
-        self.outcomes += list(right)
+            self.false_match.append("match" in bands)
+        self.count_probabilities(hits, right)
+
+    def count_probabilities(self, hits: Sequence[Hit], right: Sequence[bool]) -> None:
+        """Counts how probable hits were said to be; versions before bands said nothing of it."""
+        if all(hasattr(hit, "probability") for hit in hits):
+            self.probabilities += [hit.probability for hit in hits]
+            self.outcomes += list(right)
 
     def figures(self, where: str) -> Iterator[Measured]:
         """The lines of the table."""
@@ -110,15 +111,14 @@ class Asker:
     """
 
     def __init__(self, photographs: Sequence[Photograph]) -> None:
-        self._photographs = photographs
+        self.photographs = photographs
         self._numbers = {synset: number for number, synset in enumerate(ImageNetInfo().label_names())}
-        self._table = word_table()
-        self._words = {
-            photograph.path.stem.partition("_")[2].replace("_", " "): self.classes(photograph)
-            for photograph in photographs
-        }
-        self._general = {word: kind.classes for word in _split(GENERAL) if (kind := self._table.kind(word))}
-        self._basic = [frozenset(kind.classes) for word in _split(BASIC) if (kind := self._table.kind(word))]
+        self._words = {name_of(photograph): self.classes(photograph) for photograph in photographs}
+        for number, names in enumerate(names_of_classes()):
+            for word in names & self._words.keys():
+                self._words[word] |= {number}
+        self._general = {word: class_numbers(offset) for word, offset in (GENERAL | MORE_GENERAL).items()}
+        self._basic = [class_numbers(offset) for offset in BASIC.values()]
 
     def classes(self, photograph: Photograph) -> frozenset[int]:
         """The classes that a photograph shows."""
@@ -160,8 +160,8 @@ class Asker:
                 parts: tuple[TextPart | ExamplePart, ...] = (ExamplePart((batch,)),)
                 classes = self.classes(photograph)
                 if sort == "mixtures":
-                    parts += (TextPart(photograph.path.stem.partition("_")[2].replace("_", " ")),)
-                    wanted = classes
+                    parts += (TextPart(name_of(photograph)),)
+                    wanted = self._words[name_of(photograph)]
                 else:
                     wanted = classes.union(*(kind for kind in self._basic if kind & classes))
                 is_there = any(wanted & self.classes(shot.photograph) for shot in archive.shots)
@@ -190,8 +190,7 @@ class Asker:
         if is_counted:
             tally.add(hits, right, is_there=is_there)
         else:
-            tally.probabilities += [hit.probability for hit in hits]
-            tally.outcomes += right
+            tally.count_probabilities(hits, right)
 
 
 def measure(setup: Setup) -> list[Measured]:
@@ -199,35 +198,40 @@ def measure(setup: Setup) -> list[Measured]:
     asker = Asker(read_photographs(setup.photographs))
     pictures = setup.pictures()
     found: list[Measured] = []
-    dogs = frozenset(word_table().kind("dog").classes)  # type: ignore[union-attr]
+    dogs = class_numbers(GENERAL["dog"])
     narrow = [photograph for photograph in pictures if asker.classes(photograph) & dogs]
-    for size, name, pool, repeats in (
+    sizes = [
         (5, "5 clips", pictures, 4),
         (50, "50 clips", pictures, 1),
         (50, "50 clips, dogs alone", narrow, 1),
-        (ARCHIVE_SHOTS, "500 clips", pictures, 1),
-    ):
+        (setup.shots, "500 clips" if setup.is_whole else f"{setup.shots} clips", pictures, 1),
+    ]
+    sizes = [one for one in sizes if one[0] <= setup.shots and len(one[2]) >= one[0]]
+    for size, name, pool, repeats in sizes:
         tally = Tally()
         for seed in range(setup.seeds * repeats):
             asker.ask_words(_archive(setup, pool, name, size, seed), tally, seed)
         found += tally.figures(f"words, {name}")
+    mixed = [one for one in sizes if one[2] is pictures and one[0] > 5]
+    names = " and ".join(name.removesuffix(" clips") for _, name, _, _ in mixed)
     for sort in ("pictures", "footage", "mixtures"):
         tally = Tally()
-        for size, name in ((50, "50 clips"), (ARCHIVE_SHOTS, "500 clips")):
+        for size, name, _, _ in mixed:
             for seed in range(setup.seeds):
                 archive = _archive(setup, pictures, name, size, seed)
                 held = {shot.photograph.path for shot in archive.shots}
-                others = [one for one in asker._photographs if one.path not in held]
+                others = [one for one in asker.photographs if one.path not in held]
                 asker.ask_examples(archive, tally, seed, sort, others)
-        found += tally.figures(f"{sort}, 50 and 500 clips")
-    tally = Tally()
-    asker.ask_words(grow(setup.archive(0), setup.folder / f"{setup.half}-large"), tally, 0)
-    found += tally.figures("words, 50,000 clips")
+        found += tally.figures(f"{sort}, {names} clips")
+    if setup.is_whole:
+        tally = Tally()
+        asker.ask_words(grow(setup.archive(0), setup.folder / f"{setup.half}-large"), tally, 0)
+        found += tally.figures("words, 50,000 clips")
     return found
 
 
 def _archive(setup: Setup, pool: Sequence[Photograph], name: str, size: int, seed: int) -> Archive:
-    if size == ARCHIVE_SHOTS:
+    if size == setup.shots:
         return setup.archive(seed)
     folder = setup.folder / f"{setup.half}-{name.replace(' ', '-').replace(',', '')}-{seed}"
     return build_archive(pool, folder, seed=1000 + seed, count=size)
@@ -292,6 +296,16 @@ def _stored(archive: Archive, dim: int) -> tuple[list[np.ndarray], list[Photogra
             features.append(rows[chosen])
             photographs.append(shot.photograph)
     return features, photographs
+
+
+def band_of(hit: Hit) -> str:
+    """A hit's band; of a version before bands, a match unless it was marked as weak."""
+    return getattr(hit, "band", "unlikely" if hit.weak else "match")
+
+
+def name_of(photograph: Photograph) -> str:
+    """What its file calls the class: n02085620_chihuahua.JPEG is a chihuahua."""
+    return photograph.path.stem.partition("_")[2].replace("_", " ")
 
 
 def _split(text: str) -> list[str]:

@@ -1,13 +1,11 @@
 """Words: general ones, names of classes, phrases of two things, everyday ones.
 
-What is right comes from WordNet's own database (`$REELSEEK_WORDNET`, else /usr/share/wordnet), read here
-line by line, and from boxes that people drew: never from the table that the encoder uses.
+What is right comes from WordNet's own database (`benchmarks.answers.kinds`) and from boxes that people drew.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
 
@@ -17,21 +15,12 @@ from PIL import Image
 
 from benchmarks.answers.archive import Archive, Photograph, Shot, build_archive
 from benchmarks.answers.figures import Measured, measure_mean, measure_share
+from benchmarks.answers.kinds import GENERAL, synsets_below
 from benchmarks.answers.setup import Setup
 from encoders.class_names import class_names
 from search.engine import SearchEngine
 from search.types import MAX_LIMIT, Hit, Query, TextPart
 
-# Words as people say them, and the synset that they mean.
-GENERAL = {
-    "dog": "02084071", "bird": "01503061", "fish": "02512053", "cat": "02121620", "snake": "01726692",
-    "insect": "02159955", "monkey": "02484322", "bear": "02131653", "spider": "01772222",
-    "lizard": "01674464", "turtle": "01662784", "butterfly": "02274259", "fruit": "13134947",
-    "vegetable": "07707451",
-    "food": "00021265", "furniture": "03405725", "instrument": "03800933", "tool": "04451818",
-    "building": "02913152", "vehicle": "04524313", "car": "02958343", "truck": "04490091", "boat": "02858304",
-    "ship": "04194289", "hat": "03497657", "clothing": "03051540", "ball": "02778669", "weapon": "04565375",
-}  # fmt: skip
 # General words over the names of COCO's things.
 EVERYDAY = {
     "people": ("person",),
@@ -58,6 +47,7 @@ EVERYDAY = {
 }
 PAIRS = 60
 SINGLES_BESIDE_PAIRS = 240
+LEAST_OVERLAP = 0.5
 IsRight = Callable[[Shot], bool]
 
 
@@ -65,6 +55,7 @@ def measure(setup: Setup) -> list[Measured]:
     """The section "words"."""
     general: list[float] = []
     names: list[bool] = []
+    moments: list[bool] = []
     pairs: list[bool] = []
     precisions: list[float] = []
     firsts: list[bool] = []
@@ -72,17 +63,22 @@ def measure(setup: Setup) -> list[Measured]:
         archive = setup.archive(seed)
         general += measure_general(archive)
         names += measure_names(archive)
-        pairs += measure_pairs(setup, seed)
+        moments += measure_moments(archive)
+        if setup.is_whole:
+            pairs += measure_pairs(setup, seed)
         everyday = setup.everyday_archive(seed)
         if everyday is not None:
             found = measure_everyday(everyday)
             precisions += [precision for precision, _ in found]
             firsts += [first for _, first in found]
     figures = [
-        measure_mean("words", "general words, average precision", general, 0.90),
         measure_share("words", "class names, right shot first", names, 0.90),
-        measure_share("words", "two things side by side, right clip first", pairs, 0.80),
+        measure_share("words", "class names, right moment first at tIoU 0.5", moments, 0.90),
     ]
+    if general:
+        figures.append(measure_mean("words", "general words, average precision", general, 0.90))
+    if pairs:
+        figures.append(measure_share("words", "two things side by side, right clip first", pairs, 0.80))
     if precisions:
         figures += [
             measure_mean("words", "everyday words, average precision", precisions, 0.65),
@@ -111,6 +107,28 @@ def measure_names(archive: Archive) -> list[bool]:
     return found
 
 
+def measure_moments(archive: Archive) -> list[bool]:
+    """Whether the first moment for a class's own name is one of its shots, at tIoU 0.5."""
+    names = _names()
+    found = []
+    for synset in sorted({label for shot in archive.shots for label in shot.photograph.labels}):
+        query = Query((TextPart(names[synset]),))
+        hit = SearchEngine(archive.library).search(query, limit=1, group_by="moment").hits[0]
+        found.append(
+            any(_shows(shot, {synset}) and _overlap(hit, shot) >= LEAST_OVERLAP for shot in archive.shots)
+        )
+    return found
+
+
+def _overlap(hit: Hit, shot: Shot) -> float:
+    """What two spans share of what they cover together, 0..1."""
+    if hit.path != str(shot.path):
+        return 0.0
+    shared = min(hit.end_seconds, shot.end_seconds) - max(hit.start_seconds, shot.start_seconds)
+    whole = max(hit.end_seconds, shot.end_seconds) - min(hit.start_seconds, shot.start_seconds)
+    return max(shared, 0.0) / whole
+
+
 def measure_pairs(setup: Setup, seed: int) -> list[bool]:
     """Whether "a dog and a car" finds first what shows a dog beside a car, among what shows one of them."""
     random = np.random.default_rng(seed)
@@ -130,7 +148,7 @@ def measure_pairs(setup: Setup, seed: int) -> list[bool]:
             continue
         two = [choices[side][int(random.integers(len(choices[side])))] for side in (0, 1)]
         path = folder / f"pair-{len(made):03d}.png"
-        _paste_side_by_side(two, path)
+        paste_side_by_side(two, path)
         made.append(Photograph(path, two[0].labels | two[1].labels))
         asked.append((words[0], words[1]))
     singles = [pictures[int(one)] for one in random.permutation(len(pictures))[:SINGLES_BESIDE_PAIRS]]
@@ -171,40 +189,6 @@ def average_precision(right: NDArray[np.bool_]) -> float:
 
 
 @cache
-def synsets_below(offset: str) -> frozenset[str]:
-    """A synset of WordNet's nouns and all below it, as ImageNet numbers them ("n02084071")."""
-    below = _children()
-    found, todo = set(), [offset]
-    while todo:
-        one = todo.pop()
-        if one not in found:
-            found.add(one)
-            todo += below.get(one, ())
-    return frozenset(f"n{one}" for one in found)
-
-
-@cache
-def _children() -> dict[str, list[str]]:
-    """By offset, the offsets of the hyponyms and instances (pointers ~ and ~i of wndb(5WN))."""
-    file = Path(os.environ.get("REELSEEK_WORDNET") or "/usr/share/wordnet") / "data.noun"
-    if not file.is_file():
-        raise SystemExit(f"there is no WordNet database at {file.parent}; REELSEEK_WORDNET names one")
-    children = {}
-    for line in file.read_text().splitlines():
-        if not line.startswith("  "):
-            fields = line.partition("|")[0].split()
-            children[fields[0]] = list(_pointed(fields))
-    return children
-
-
-def _pointed(fields: list[str]) -> Iterator[str]:
-    start = 5 + 2 * int(fields[3], 16)
-    for sign, offset in zip(fields[start::4], fields[start + 1 :: 4], strict=False):
-        if sign in ("~", "~i"):
-            yield offset
-
-
-@cache
 def _names() -> dict[str, str]:
     from timm.data import ImageNetInfo
 
@@ -223,7 +207,7 @@ def _shows(shot: Shot, labels: Collection[str]) -> bool:
     return not shot.photograph.labels.isdisjoint(labels)
 
 
-def _paste_side_by_side(photographs: list[Photograph], path: Path) -> None:
+def paste_side_by_side(photographs: list[Photograph], path: Path) -> None:
     """Both side by side in a frame of 4:3: of each the middle, as large as 2:3 allows, not distorted."""
     width, height = 240, 360
     whole = Image.new("RGB", (2 * width, height))

@@ -36,6 +36,7 @@ _ASKING = frozenset(
         contain contains featuring depicting""",
     )
 )
+_NAMES_END_IN = frozenset(("can",))  # "trash can", "can opener"; alone it is no thing: "what can be seen"
 _COLOURS = frozenset(("orange", "rose", "peach", "lemon", "lime", "olive", "salmon", "coral", "chocolate"))
 
 
@@ -96,7 +97,8 @@ def read_phrase(text: str) -> Phrase:
         for count in range(min(table.longest, len(typed) - at), 0, -1):
             words = corrected[at : at + count]
             ends = {words[0], words[-1]}
-            if (ends & _EMPTY and len(words) < 3) or ends & asking or words[0] in ("a", "an", "the"):
+            empty = _EMPTY if count == 1 else _EMPTY - _NAMES_END_IN
+            if (ends & empty and len(words) < 3) or ends & asking or words[0] in ("a", "an", "the"):
                 continue
             if count == 1 and words[0] in _COLOURS and _tells_colour(corrected[at + 1 :]):
                 continue

@@ -1,0 +1,170 @@
+"""Which whole files a joined one consists of, by the structure of its container.
+
+Of Matroska, NUT and MP4 in fragments, files that were written end to end make one in which FFmpeg reads on
+into the second as if it were still the first, with the wrong tables: each is read by itself instead.
+(Transport and programme streams may be joined anywhere; there the stamps tell. Of the others FFmpeg reads the
+first alone.)
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from encoders.errors import DecodeError
+from indexer.clock_map import ClockMap
+from search.file_names import os_path
+
+_EBML, _MATROSKA_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_NUT_OPENING = b"nut/multimedia container\0NM\x7a\x56\x1f\x5f\x04\xad"  # file_id_string, main_startcode
+_PIECE_BYTES = 1 << 20
+_MOST_PARTS = 10_000
+_MOST_BOXES = 2_000_000  # looked at in one file
+_SAME_TICK = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file within a file.
+
+    Attributes:
+        begin: Its first byte.
+        end: The first that is not its own.
+    """
+
+    begin: int
+    end: int
+
+
+def find_parts(path: str, container: str) -> tuple[Part, ...]:
+    """The whole files that one consists of; none where it is one, or cannot be told.
+
+    Args:
+        path: A readable file.
+        container: FFmpeg's name of its format.
+
+    Raises:
+        DecodeError: It consists of more than can be read.
+    """
+    find = {"matroska": _matroska_parts, "mov": _mp4_parts, "nut": _nut_parts}.get(container.split(",")[0])
+    if find is None:
+        return ()
+    with open(os_path(path), "rb") as file:
+        begins = sorted({0, *(find(file) or ())})
+        ends = [*begins[1:], os.fstat(file.fileno()).st_size]
+    if len(begins) > _MOST_PARTS:
+        raise DecodeError(
+            f"the file is {len(begins)} files that were joined, and {_MOST_PARTS} at most are read: join "
+            "them with ffmpeg -f concat"
+        )
+    return tuple(Part(*one) for one in zip(begins, ends, strict=True)) if len(begins) > 1 else ()
+
+
+def has_open_segment(path: str) -> bool:
+    """Whether a part of a Matroska file does not say where it ends; those that browsers record do not."""
+    with open(os_path(path), "rb") as file:
+        return _matroska_parts(file) is None
+
+
+def parts_shown(
+    parts: Sequence[Part], known: ClockMap, tick_seconds: float, span_seconds: tuple[float, float]
+) -> list[tuple[int, float, float]]:
+    """The parts that a span of the one timeline is of.
+
+    Returns:
+        Of each its number, what is added to its times, and when the next one begins, in seconds.
+    """
+    numbers = {part.begin: number for number, part in enumerate(parts)}
+    begins = [-math.inf, *(stretch.begin_ticks * tick_seconds for stretch in known.stretches[1:])]
+    return [
+        (numbers[stretch.first_byte], stretch.shift_ticks * tick_seconds, end)
+        for stretch, begin, end in zip(known.stretches, begins, [*begins[1:], math.inf], strict=True)
+        if begin < span_seconds[1] and end > span_seconds[0]
+    ]
+
+
+def rescaled(packets: Iterator[Any], tick_seconds: float) -> Iterator[Any]:
+    """Packets with their stamps in other ticks."""
+    for packet in packets:
+        if packet is not None and packet.size:
+            ratio = float(packet.time_base) / tick_seconds
+            if abs(ratio - 1.0) > _SAME_TICK:
+                packet.pts = None if packet.pts is None else round(packet.pts * ratio)
+                packet.dts = None if packet.dts is None else round(packet.dts * ratio)
+                packet.duration = round((packet.duration or 0) * ratio)
+        yield packet
+
+
+def _matroska_parts(file: BinaryIO) -> list[int] | None:
+    begins: list[int] = []
+    total = os.fstat(file.fileno()).st_size
+    while file.read(4) == _EBML:
+        begins.append(file.tell() - 4)
+        for name in (b"", _MATROSKA_SEGMENT):  # what is in the header, and in the segment that follows
+            if name and file.read(4) != name:
+                return begins
+            size, is_said = _ebml_size(file)
+            if name and not is_said:
+                return None
+            if file.tell() + size > total:  # it was cut off
+                return begins
+            file.seek(size, os.SEEK_CUR)
+    return begins
+
+
+def _ebml_size(file: BinaryIO) -> tuple[int, bool]:
+    """The size of an element, and whether it is said at all (all ones: it is not)."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return 0, False
+    length = 9 - first[0].bit_length()
+    ones = (1 << 7 * length) - 1
+    value = int.from_bytes(first + file.read(length - 1), "big") & ones
+    return value, value != ones
+
+
+def _mp4_parts(file: BinaryIO) -> list[int]:
+    """Each has a file type and an index of its own; fragments have none, and another index has no type."""
+    begins: list[int] = []
+    is_in_fragments = False
+    file_type: int | None = None
+    for kind, position in _boxes(file):
+        is_in_fragments |= kind == b"moof"
+        if kind == b"ftyp":
+            file_type = position
+        elif kind == b"moov" and file_type is not None:
+            begins.append(file_type)
+            file_type = None
+    return begins if is_in_fragments else []
+
+
+def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """The outermost boxes of an MP4 file: what each is, and where."""
+    position, size_bytes = 0, os.fstat(file.fileno()).st_size
+    for _ in range(_MOST_BOXES):
+        if position >= size_bytes:
+            return
+        head = os.pread(file.fileno(), 16, position)
+        size = int.from_bytes(head[:4], "big")
+        if size == 1:
+            size = int.from_bytes(head[8:], "big")
+        yield head[4:8], position
+        if size < 8:  # up to the end of the file
+            return
+        position += size
+
+
+def _nut_parts(file: BinaryIO) -> list[int]:
+    begins: list[int] = []
+    begin, kept = 0, b""
+    while piece := file.read(_PIECE_BYTES):
+        content = kept + piece
+        found = content.find(_NUT_OPENING)
+        while found >= 0:
+            begins.append(begin - len(kept) + found)
+            found = content.find(_NUT_OPENING, found + 1)
+        begin, kept = begin + len(piece), content[1 - len(_NUT_OPENING) :]
+    return begins
