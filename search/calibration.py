@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from encoders.things import Things
 from search.background_texts import BACKGROUND_TEXTS
 from search.sample import Sample
-from search.together import score_together
+from search.together import best_together, score_together
 
 # From this cosine on two clips show the same, in any library.
 NEAR_COPY = 0.95
@@ -129,6 +129,7 @@ class AskedFor:
         known_share: How much of the words is understood, 0..1.
         things: What words ask for, where that is all that is asked for and the encoder knows it thing by
             thing.
+        against: What else must not be shown: the things of each such text, and how much it counts, 0..1.
     """
 
     vectors: NDArray[np.float32]
@@ -136,17 +137,22 @@ class AskedFor:
     best_score: float = 1.0
     known_share: float = 1.0
     things: Things | None = None
+    against: tuple[tuple[Things, float], ...] = ()
 
     def score(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """How well each of N embeddings, float32 (N, D), fits: float32 (N,).
 
         The highest cosine with any of the vectors; of things, what `score_together` makes of their parts, on
-        a scale of its own: `best_score` for what clearly shows all.
+        a scale of its own: `best_score` for what clearly shows all, and nothing of what it clearly must not.
         """
         if self.things is not None:
-            return score_together(self.things.parts(embeddings))
-        scores: NDArray[np.float32] = (embeddings @ self.vectors.T).max(axis=1, initial=-1.0)
-        return scores
+            scores = score_together(self.things.parts(embeddings))
+            for things, weight in self.against:
+                shown = score_together(things.parts(embeddings)) / best_together(things)
+                scores *= 1.0 - weight * np.clip(shown, 0.0, 1.0)
+            return scores
+        cosines: NDArray[np.float32] = (embeddings @ self.vectors.T).max(axis=1, initial=-1.0)
+        return cosines
 
 
 @dataclass(frozen=True, slots=True)

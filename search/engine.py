@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from encoders.budget import check_budget
 from encoders.errors import InvalidQueryError, NotFoundError, UnsupportedQueryError
-from encoders.things import Things
+from encoders.things import Things, all_things
 from encoders.types import TextReading, normalise
 from search.action_catalog import overlaps_enough
 from search.actions import FoundSegments
@@ -266,12 +266,22 @@ class SearchEngine:
             tuple(text.reading for text in texts if text.reading is not None),
         )
 
-    def _things(self, query: Query) -> Things | None:
-        """What a query of nothing but words asks for, thing by thing, as far as the encoder tells."""
-        only = query.parts[0]
-        if len(query.parts) == 1 and isinstance(only, TextPart) and only.weight > 0:
-            return self.encode_text(only.text).things or None
-        return None
+    def _things(self, query: Query) -> tuple[Things | None, tuple[tuple[Things, float], ...]]:
+        """What a query of nothing but words asks for, thing by thing, and what it must not show.
+
+        None where the encoder does not tell, or where some words are to count more than others.
+        """
+        texts = [
+            (part.weight, self.encode_text(part.text).things)
+            for part in query.parts
+            if isinstance(part, TextPart)
+        ]
+        wanted = [(weight, things) for weight, things in texts if weight > 0]
+        against = tuple((things, min(1.0, -weight)) for weight, things in texts if weight < 0)
+        is_told = len(texts) == len(query.parts) and all(len(things) for _, things in texts)
+        if not is_told or len({weight for weight, _ in wanted}) != 1:
+            return None, ()
+        return all_things([things for _, things in wanted]), against
 
     def _asked_for(self, query: Query, vectors: NDArray[np.float32], norm: float) -> AskedFor:
         """What a query asks for: `norm` is that of its vectors before they were scaled to 1."""
@@ -289,10 +299,10 @@ class SearchEngine:
                 best += part.weight
         whole = sum(part.weight for part in query.parts if part.weight > 0)
         known = known / texts if texts else 1.0
-        things = self._things(query)
+        things, against = self._things(query)
         if things is not None:
             best, norm = best_together(things), 1.0
-        return AskedFor(vectors, texts / whole, min(1.0, best / norm), known, things)
+        return AskedFor(vectors, texts / whole, min(1.0, best / norm), known, things, against)
 
     def _encode_part(self, part: QueryPart, excluded: set[int]) -> NDArray[np.float32]:
         if isinstance(part, TextPart):

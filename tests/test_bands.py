@@ -180,6 +180,26 @@ def test_mixtures_of_words_and_pictures_are_judged_by_both(broad, narrow):
     assert best(narrow, "a violin", "motorcycle").band == "unlikely"
 
 
+def test_words_in_several_parts_ask_for_all_and_what_counts_against_is_not_shown(broad):
+    def found(*parts: tuple[str, float]):
+        query = Query(tuple(TextPart(text, weight=weight) for text, weight in parts))
+        return {broad.shown[hit.path]: hit for hit in broad.engine.search(query, limit=99).hits}
+
+    both = found(("cat", 1.0), ("motorcycle", 1.0))
+    assert not [words for words, hit in both.items() if hit.band == "match"], "none shows both"
+    together = {broad.shown[hit.path]: hit for hit in broad.words("a cat and a motorcycle", limit=99).hits}
+    assert list(both) == list(together) and set(list(both)[:2]) == {"cat", "motorcycle"}
+    assert [hit.band for hit in both.values()] == [hit.band for hit in together.values()]
+    animals = found(("animal", 1.0))
+    assert [words for words, hit in animals.items() if hit.band == "match"] == ["cat"]
+    without = found(("animal", 1.0), ("cat", -1.0))
+    assert not [words for words, hit in without.items() if hit.band == "match"], "the one animal is a cat"
+    assert without["cat"].probability < 0.2 * animals["cat"].probability
+    # What counts against and is not shown takes nothing away.
+    other = found(("animal", 1.0), ("motorcycle", -1.0))
+    assert other["cat"].band == "match" and next(iter(other)) == "cat"
+
+
 # --- what was understood -------------------------------------------------------------------
 
 

@@ -10,12 +10,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import browser_path, lacking
 from page_library import TAUGHT, Shown, faults_of, make_library, samples, serve, wait_until
+from video_factory import HEIGHT, WIDTH, moving, read_stamp, write_video
+
+from indexer.pipeline import IngestOptions, ingest
+from search.library import Library
 
 pytestmark = pytest.mark.browser
 VIDEO = "document.querySelector('#player-video')"
+# What the player shows, red, green, blue and alpha, at the size of the made videos.
+PICTURE = f"""(() => {{
+    const [canvas, video] = [document.createElement("canvas"), {VIDEO}];
+    [canvas.width, canvas.height] = [{WIDTH}, {HEIGHT}];
+    const context = canvas.getContext("2d");
+    context.drawImage(video, 0, 0, {WIDTH}, {HEIGHT});
+    return [...context.getImageData(0, 0, {WIDTH}, {HEIGHT}).data];
+}})()"""
 SERIOUS = ("serious", "critical")
 
 
@@ -556,3 +569,51 @@ def test_a_chosen_theme_stays(page: Any) -> None:
     page.reload()
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     assert page.locator("#theme").get_attribute("aria-pressed") == "true"
+
+
+def test_what_plays_is_what_was_shown_at_that_time(browser: Any, tmp_path: Path) -> None:
+    """Of a file that begins late, and of joined parts, of which the browser knows the first alone."""
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    late = [0.5 + number / 25 for number in range(100)]
+    for name, codec in (("late.mp4", "libx264"), ("late.webm", "libvpx")):
+        write_video(archive / name, moving(100), times=late, codec=codec)
+    fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    for name, codec, options in (("joined.mp4", "libx264", fragments), ("joined.webm", "libvpx", None)):
+        parts = [
+            write_video(
+                tmp_path / f"{part}{name}",
+                moving(50, first=50 * part),
+                codec=codec,
+                container_options=options,
+            )
+            for part in range(3)
+        ]
+        (archive / name).write_bytes(b"".join(part.read_bytes() for part in parts))
+    library = Library(tmp_path / "library", device="cpu", create=True)
+    ingest(library, [str(archive)], IngestOptions(encoder="offline", device="cpu", workers=1))
+    with library.read() as catalog:
+        videos = {Path(video.path).name: video for video in catalog.list_videos()}
+    library.close()
+    assert {name: round(video.duration_seconds, 2) for name, video in videos.items()} == {
+        "late.mp4": 4.0, "late.webm": 4.0, "joined.mp4": 6.0, "joined.webm": 6.0
+    }  # fmt: skip
+    with serve(tmp_path / "library") as address:
+        context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+        page = context.new_page()
+        for name, video in videos.items():
+            for seconds in (1.0, 3.0):
+                page.goto(f"{address}/?v={video.id}&t={seconds}")
+                wait_until(page, f"{VIDEO}.readyState >= 2 && {VIDEO}.currentTime > 0.2")
+                page.wait_for_timeout(1000)  # until what is known of the file has come
+                wait_until(page, f"{VIDEO}.readyState >= 2 && !{VIDEO}.seeking")
+                page.evaluate(f"{VIDEO}.pause()")
+                page.click("#player-link")
+                told = float(page.evaluate("navigator.clipboard.readText()").rpartition("t=")[2])
+                number = read_stamp(
+                    np.array(page.evaluate(PICTURE), np.uint8).reshape(HEIGHT, WIDTH, 4)[..., :3]
+                )
+                begins = 0.5 if name.startswith("late") else 0.0
+                assert seconds - 0.3 < told < seconds + 5, name
+                assert number / 25 + begins == pytest.approx(told, abs=0.1), (name, seconds)
+        context.close()

@@ -196,11 +196,23 @@ class TestPhrases:
             ("video of a cat and a cat", ["cat"], []),
             ("a video", [], ["video"]),
             ("the of", [], []),
+            ("no people", [], ["no people"]),
+            ("a hat without people", ["hat"], ["without people"]),
+            ("a person not wearing a hat", ["person"], ["not wearing hat"]),
+            ("a bird, no dogs or cats", ["bird"], ["no dogs", "no cats"]),
+            ("a man without a hat and a dog", ["person", "dog"], ["without hat"]),
+            ("a dog or a cat on a beach", ["dog or cat", "seashore"], []),
+            ("\U0001f600", [], ["\U0001f600"]),
         ],
     )
     def test_takes_apart(self, text: str, named: list[str], unknown: list[str]) -> None:
         phrase = read_phrase(text)
         assert ([one.meaning for one in phrase.named], list(phrase.unknown)) == (named, unknown)
+
+    def test_either_is_both_kinds(self) -> None:
+        (either,) = read_phrase("cats or dogs").named
+        one, other = read_phrase("cats and dogs").named
+        assert set(either.classes) == {*one.classes, *other.classes}
 
     def test_known_share(self) -> None:
         """Two things known, one word about them not: 2 of 2.5."""

@@ -8,6 +8,7 @@ import { element, make } from "./elements.js";
 import { clock, fileName } from "./format.js";
 
 const STRETCH = 30; // seconds of one converted preview
+const UNKNOWN_PART = 1; // seconds by which a browser's length may fall short of the catalog's
 const LEAD = 2; // seconds that it begins before what is wanted
 const video = element("player-video");
 const notice = element("player-notice");
@@ -15,7 +16,6 @@ const lostBox = element("player-lost");
 const screen = video.parentElement;
 
 let playing = null; // { id, time, hit, poster, path }
-let base = 0; // the file's time that the browser calls 0
 let offset = 0;
 let converted = null; // { start, end } of the preview, or null while the file itself plays
 let until = null; // where playing a span ends
@@ -31,21 +31,24 @@ export const know = (document) => playing && Object.assign(playing, { path: docu
 export function play(wanted) {
   playing = { ...wanted, path: wanted.hit?.path ?? "" };
   converted = until = null;
-  base = offset = 0;
+  offset = 0;
   again = false;
   notice.hidden = lostBox.hidden = true;
   video.poster = wanted.poster ?? "";
   load(api.fileUrl(wanted.id), wanted.time);
 }
 
-// A file may begin late: the browser shows its first frame at 0.
-export function startsAt(seconds) {
-  if (seconds === base) return;
-  const at = now();
-  base = seconds;
-  if (converted) return;
-  offset = base;
-  seek(at);
+export function lasts(seconds) {
+  if (!playing) return;
+  playing.length = seconds ?? playing.length;
+  compare();
+}
+
+// Of joined files the browser knows the first alone, and is far shorter than the catalog says. (Chromium keeps a
+// file's own times where it begins late.)
+function compare() {
+  if (converted || !Number.isFinite(video.duration) || !playing.length) return;
+  if (playing.length - video.duration > UNKNOWN_PART) convert(now());
 }
 
 function load(url, time) {
@@ -168,6 +171,7 @@ function loaded() {
   screen.classList.remove("waiting");
   video.controls = true;
   if (converted) sayConverted("plays");
+  else compare();
   if (wish === null) return;
   const inSource = Math.max(0, wish - offset);
   wish = null;

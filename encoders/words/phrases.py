@@ -14,6 +14,7 @@ from encoders.words.table import Kind, WordTable, word_table
 
 MIN_MISTYPED = 5  # shorter words are one letter away from too many others
 HALF = 0.5
+MOST_SHOWN = 40  # letters of what holds no word
 # What says nothing about what is seen; what asks for a picture says nothing beside other words.
 _EMPTY = frozenset(
     re.findall(
@@ -36,6 +37,9 @@ _ASKING = frozenset(
         contain contains featuring depicting""",
     )
 )
+# What follows is not to be seen, which nothing here can look for: that is said, and the promise lowered.
+_DENYING = frozenset(("no", "not", "without", "never", "none", "nor", "except"))
+_GOING_ON = frozenset(("or", "nor"))
 _NAMES_END_IN = frozenset(("can",))  # "trash can", "can opener"; alone it is no thing: "what can be seen"
 _COLOURS = frozenset(("orange", "rose", "peach", "lemon", "lime", "olive", "salmon", "coral", "chocolate"))
 
@@ -82,16 +86,53 @@ class Phrase:
 def read_phrase(text: str) -> Phrase:
     """Finds the longest names first; what is mistyped by one letter counts as what it resembles.
 
-    Nothing here judges sentences: words are taken as nouns wherever a noun is spelled so.
+    Nothing here judges sentences: words are taken as nouns wherever a noun is spelled so. "Dog or cat" is one
+    thing of either kind; what is denied ("without a hat") is not understood, up to the thing that is meant.
     """
     typed = split_words(text)
     saying = [word for word in typed if word not in _EMPTY and word not in _ASKING]
-    asking = _ASKING if saying else frozenset[str]()
-    table = word_table()
-    corrected = [_corrected(word, table) for word in typed]
+    empty = _EMPTY | (_ASKING if saying else frozenset[str]())
+    pieces, saying_nothing = _pieces(typed, empty - _EMPTY)
     named: list[Named] = []
     unknown: list[str] = []
+    denied: list[str] = []  # as far as it goes
+    last_denial, is_either = "", False
+    for words, found in pieces:
+        if found is None and words in _DENYING:
+            denied = [words]
+        elif denied or (last_denial and words in _GOING_ON):
+            denied = denied or [last_denial]
+            if found is not None or words not in empty:
+                denied.append(words)
+            if found is not None:
+                unknown.append(" ".join(denied))
+                last_denial, denied = denied[0], []
+            continue
+        elif found is None:
+            is_either = (is_either or words == "or") and words in empty
+            if words not in empty and words not in unknown:
+                unknown.append(words)
+        elif is_either and named:
+            named[-1] = _either(named[-1], found)
+        elif found.meaning not in [one.meaning for one in named]:
+            named.append(found)
+        last_denial = ""
+        is_either &= found is None
+    if denied:
+        unknown.append(" ".join(denied))
+    if not typed and text.strip():
+        return Phrase((), (text.strip()[:MOST_SHOWN],))
+    return Phrase(tuple(named), tuple(word for word in unknown if word not in saying_nothing))
+
+
+def _pieces(
+    typed: list[str], asking: frozenset[str]
+) -> tuple[list[tuple[str, Named | None]], frozenset[str]]:
+    """The names and the other words of a phrase in order, and what says nothing in the language it is in."""
+    table = word_table()
+    corrected = [_corrected(word, table) for word in typed]
     told, abroad = not TELLING.isdisjoint(typed), False
+    pieces: list[tuple[str, Named | None]] = []
     at = 0
     while at < len(typed):
         for count in range(min(table.longest, len(typed) - at), 0, -1):
@@ -108,17 +149,21 @@ def read_phrase(text: str) -> Phrase:
                 found = _find_abroad(" ".join(words))
                 abroad = abroad or found is not None
             if found is not None:
-                if found.meaning not in [one.meaning for one in named]:
-                    named.append(found)
+                pieces.append((spelled, found))
                 at += count
                 break
         else:
-            word = typed[at]
-            if word not in _EMPTY and word not in asking and word not in unknown:
-                unknown.append(word)
+            pieces.append((typed[at], None))
             at += 1
-    saying_nothing = EMPTY_ABROAD if abroad else frozenset[str]()
-    return Phrase(tuple(named), tuple(word for word in unknown if word not in saying_nothing))
+    return pieces, EMPTY_ABROAD if abroad else frozenset()
+
+
+def _either(one: Named, other: Named) -> Named:
+    """One thing of either kind."""
+    classes = tuple(sorted({*one.classes, *other.classes}))
+    companions = tuple(sorted({*one.companions, *other.companions}.difference(classes)))
+    words, meaning = (f"{a} or {b}" for a, b in ((one.words, other.words), (one.meaning, other.meaning)))
+    return Named(words, meaning, classes, companions, min(one.known, other.known))
 
 
 def find_named(words: str, typed: str | None = None) -> Named | None:
