@@ -236,24 +236,24 @@ def test_what_a_file_may_take_by_arithmetic() -> None:
 
 def test_a_film_of_many_hours_is_laid_part_by_part(tmp_path, monkeypatch):
     """Twelve hours, and an example of one across a border of parts: it is found, in bounded memory."""
-    monkeypatch.setattr(made_library, "DIM", 512)
+    monkeypatch.setattr(made_library, "DIM", 1024)
     library = made_library.make_library(tmp_path / "library")
     video_id = made_library.add_video(library, "/v/long.mp4", count=12 * 900)
     start, end = 12_600.0, 16_200.0
     with library.read() as catalog:
-        features, times, _ = catalog.features(video_id, start, end, 512)
+        features, times, _ = catalog.features(video_id, start, end, 1024)
         chosen = np.linspace(0, len(times) - 1, 160).astype(int)  # as a long example is thinned
         example = EncodedExample(
             features[chosen], times[chosen] - start, np.zeros(160, bool), features[chosen][:9], False
         )
         leads = catalog.clips_of_video(video_id)[::40]  # all over the film
-        whole = 12 * 3600 * features.itemsize * 512  # a frame a second
+        whole = 12 * 3600 * features.itemsize * 1024  # a frame a second
         tracemalloc.start()
 
         def pooled(rows):
             return normalise(rows.mean(axis=0))
 
-        level = Level(DEFAULT, 0.0, 1.0, 1.0, clips=12 * 900, mean=0.0, deviation=0.1)
+        level = Level(DEFAULT.words, DEFAULT.examples, 0.0, 1.0, 1.0, clips=12 * 900, mean=0.0, deviation=0.1)
         (hit,) = match_videos(
             catalog, [example], [leads], [], level, lambda rows: normalise(rows.mean(axis=0))
         )

@@ -196,6 +196,8 @@ class TestPhrases:
             ("video of a cat and a cat", ["cat"], []),
             ("a video", [], ["video"]),
             ("the of", [], []),
+            ("die Frau am Strand", ["person", "seashore"], []),
+            ("les chevaux", ["horse"], []),
             ("no people", [], ["no people"]),
             ("a hat without people", ["hat"], ["without people"]),
             ("a person not wearing a hat", ["person"], ["not wearing hat"]),

@@ -73,7 +73,7 @@ plane
 plastic bag
     carrier bag, shopping bag
 pot
-    potted plant, flowerpot, flower pot, houseplant, house plant, pot plant
+    plant, potted plant, flowerpot, flower pot, houseplant, house plant, pot plant
 purse
     handbag, hand bag, pocketbook
 racer

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from encoders.words.everyday import COMPANIONS, SAME
-from encoders.words.languages import EMPTY_ABROAD, TELLING, english_for
+from encoders.words.languages import EMPTY_ABROAD, OPENING, TELLING, english_for
 from encoders.words.spelling import near_spellings, singulars, split_words, stems
 from encoders.words.table import Kind, WordTable, word_table
 
@@ -131,7 +131,7 @@ def _pieces(
     """The names and the other words of a phrase in order, and what says nothing in the language it is in."""
     table = word_table()
     corrected = [_corrected(word, table) for word in typed]
-    told, abroad = not TELLING.isdisjoint(typed), False
+    told, abroad = not TELLING.isdisjoint(typed) or typed[:1] in OPENING, False
     pieces: list[tuple[str, Named | None]] = []
     at = 0
     while at < len(typed):
