@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from starlette.exceptions import HTTPException
+
 from api.problems import told
 from api.roots import common_folders
 from encoders.errors import CatalogUnavailableError, InvalidQueryError, LibraryBusyError, ReelseekError
@@ -27,6 +29,7 @@ logger = logging.getLogger(__name__)
 PROGRESS_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 QUEUE_SECONDS = 2.0
+MOST_QUEUED = 100  # each holds up to a megabyte of paths
 NICENESS = 5  # a third of the weight of a request, where both want the processor
 
 
@@ -69,9 +72,16 @@ class JobRunner:
 
         Raises:
             InvalidQueryError: A path neither exists nor was indexed before.
+            HTTPException: 429, so many jobs are waiting already.
         """
         job_id = uuid.uuid4().hex
         with self._library.write() as catalog:
+            if catalog.count_jobs("queued") >= MOST_QUEUED:
+                raise HTTPException(
+                    429,
+                    f"{MOST_QUEUED} jobs are waiting: name more paths in one, or wait for some to end",
+                    {"Retry-After": "60"},
+                )
             for path in paths:
                 if not os.path.lexists(os_path(path)) and not catalog.videos_below(os.path.abspath(path)):
                     raise InvalidQueryError(f"{path} does not exist on the server")
@@ -130,7 +140,7 @@ class JobRunner:
         while not self._stopping.is_set():
             self._wake.clear()
             with self._library.read() as catalog:
-                queued = catalog.jobs_with_status("queued")
+                queued = catalog.jobs_with_status("queued", limit=1)
             if queued:
                 self._run_job(queued[0])
             self._tell(None)

@@ -35,9 +35,13 @@ class Lane:
     Args:
         width: How many work at once.
         most_of_one: Of one caller, where the work may be long; None means as many.
+        limit_seconds: Of work for a request that has no budget of its own, more than 0; None for no limit.
     """
 
-    def __init__(self, width: int, *, most_of_one: int | None = None) -> None:
+    def __init__(
+        self, width: int, *, most_of_one: int | None = None, limit_seconds: float | None = None
+    ) -> None:
+        self._limit_seconds = limit_seconds
         self._free = width
         self._most_of_one = width if most_of_one is None else most_of_one
         self._busy: Counter[str] = Counter()
@@ -53,7 +57,7 @@ class Lane:
             ClientDisconnect: Nobody waits for the answer any more; what looks at its budget ends then.
             BudgetError: It took more than the request may.
         """
-        spending = budget.get() or Budget()
+        spending = budget.get() or Budget(self._limit_seconds)
         async with self.place():
             await _check_still_there()
             context = copy_context()

@@ -36,6 +36,7 @@ WARM_RETRY_SECONDS = 30.0
 PROBE_SECONDS = 2.0
 SILENT_SECONDS = 15.0  # without an answer of the catalog's
 SEARCHES_AT_ONCE = 2
+WORK_SECONDS = 120.0  # of a search, or a choice of key frames or clips
 UPLOADS_AT_ONCE = 8  # further ones wait, unread: together they would fill the disk
 UPLOADS_OF_ONE = 4
 
@@ -79,7 +80,8 @@ class Services:
         # is being decoded, or a preview for a cut. Where the work may take minutes, nobody takes all places.
         self._encoding = Lane(1)
         self._encoding_text = Lane(1)
-        self._searching = Lane(SEARCHES_AT_ONCE)
+        self._searching = Lane(SEARCHES_AT_ONCE, limit_seconds=WORK_SECONDS)
+        self.choosing = Lane(2, most_of_one=1, limit_seconds=WORK_SECONDS)
         self.receiving = Lane(UPLOADS_AT_ONCE, most_of_one=UPLOADS_OF_ONE)
         self.decoding_example = Lane(3, most_of_one=2)
         self.decoding_frame = Lane(2, most_of_one=1)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.budget import check_budget
 from encoders.errors import EncoderMismatchError, LibraryError, NotFoundError
 from encoders.heads import FeatureTrack
 from search.catalog import Catalog, open_record
@@ -177,7 +178,10 @@ def _stored(catalog: Catalog, video: Video, scorer: ImportanceScorer | None) -> 
     if not key_frames or record is None:
         why = f": {video.error}" if video.error else ""
         raise NotFoundError(f"nothing of {video.path} is indexed, so there is nothing to choose from{why}")
-    pieces = list(catalog.actions.tracks(video.id, record.dim))
+    pieces = []
+    for piece in catalog.actions.tracks(video.id, record.dim):
+        check_budget()
+        pieces.append(piece)
     if not pieces:
         raise LibraryError(f"{video.path} has key frames but no features: `indexer ingest` it again")
     track = _joined(pieces)

@@ -601,9 +601,9 @@ class Catalog:
             raise NotFoundError(f"there is no job {job_id!r}")
         return _job(row)
 
-    def jobs_with_status(self, *statuses: str) -> list[Job]:
-        """Jobs of these statuses, oldest first."""
-        query = select(jobs).where(jobs.c.status.in_(statuses)).order_by(jobs.c.created_at)
+    def jobs_with_status(self, *statuses: str, limit: int | None = None) -> list[Job]:
+        """Jobs of these statuses, oldest first, all or so many."""
+        query = select(jobs).where(jobs.c.status.in_(statuses)).order_by(jobs.c.created_at).limit(limit)
         return [_job(row) for row in self._connection.execute(query)]
 
     def list_jobs(self, limit: int) -> list[Job]:
@@ -611,9 +611,12 @@ class Catalog:
         query = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit)
         return [_job(row) for row in self._connection.execute(query)]
 
-    def count_jobs(self) -> int:
-        """How many jobs there ever were."""
-        return self._connection.execute(select(func.count()).select_from(jobs)).scalar_one()
+    def count_jobs(self, status: str | None = None) -> int:
+        """How many jobs there ever were, or are in a status."""
+        query = select(func.count()).select_from(jobs)
+        if status is not None:
+            query = query.where(jobs.c.status == status)
+        return self._connection.execute(query).scalar_one()
 
 
 def _embeddings_of(rows: Sequence[Any], dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

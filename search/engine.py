@@ -322,6 +322,7 @@ class SearchEngine:
     def _encode_span(
         self, catalog: Catalog, part: SpanPart, dim: int, excluded: set[int]
     ) -> NDArray[np.float32]:
+        check_budget()
         video = catalog.video(part.video_id)
         if not part.start_seconds < part.end_seconds:
             raise InvalidQueryError(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.budget import check_budget
 from encoders.errors import InvalidQueryError
 from encoders.taught import LEAST_CONFIDENCE, TaughtHead
 from search.action_catalog import SegmentFilters
@@ -74,6 +75,7 @@ def suggest(library: Library, action: str, count: int = SUGGESTIONS) -> list[Sug
         chosen = np.union1d(tagged[:half], everywhere[:half])
         clips, confidences = [], []
         for clip in catalog.clips(chosen.tolist()).values():
+            check_budget()
             span = (clip.start_seconds, clip.end_seconds)
             if meets(clip.video_id, span, judged):
                 continue

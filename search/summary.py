@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.budget import check_budget
 from encoders.errors import InvalidQueryError
 from encoders.heads import FeatureTrack
 from search.looks import SHORTEST_SECONDS, Looks, look_at
@@ -168,6 +169,7 @@ class _Chooser:
         if self._budget.per_shot:
             self._one_of_every_shot(most)
         while len(self._picks) < most and self._open.any():
+            check_budget()
             self._take(self._open)
         if not self._picks and self._blank:
             self._notes.append("every frame is black or of one colour")
@@ -198,6 +200,7 @@ class _Chooser:
             self._notes.append(f"{len(shots)} shots, but {most} frames asked for: {most} shots are shown")
         left = set(shots.tolist())
         while left and len(self._picks) < most:
+            check_budget()
             before = self._open.copy()
             inside = np.isin(self._shots, list(left))
             if self._budget.threshold is not None:

@@ -23,11 +23,13 @@ import pytest
 from conftest import assert_problem
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from made_library import add_video, make_library
 from page_library import serve
 
-from api import access, guard, logs, oidc
+from api import access, guard, jobs, logs, oidc, summaries
 from api.app import create_app
 from api.settings import ServerSettings
+from encoders.budget import check_budget
 from encoders.errors import ReelseekError
 from search.audit import AuditLog
 from search.keys import Keys, Role
@@ -205,6 +207,66 @@ async def _beside_slow_ones(app: FastAPI, known: dict[str, str]) -> dict[str, An
         found["slow"] = [(await one).status_code for one in sent]
         found["after"] = (await proxy.get("/login")).status_code
     return found
+
+
+def test_many_summaries_of_one_caller_keep_no_other_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = make_library(tmp_path)
+    add_video(library, "/v/long.mp4", count=3)
+    with library.database.write() as connection:
+        tokens = {role.value: Keys(connection).create(role)[1] for role in (Role.read, Role.write)}
+    monkeypatch.setattr(Library, "encoder", lambda self: None)  # the made library's does not exist
+    monkeypatch.setattr(Library, "sample", lambda self: None)
+    at_once, most = 0, 0
+
+    def slow(*_: object) -> None:
+        nonlocal at_once, most
+        at_once, most = at_once + 1, max(most, at_once + 1)
+        for _ in range(100):
+            time.sleep(0.02)
+            check_budget()
+        at_once -= 1
+
+    monkeypatch.setattr(summaries, "summarize", slow)
+
+    async def scene() -> float:
+        app = served(library, rate_per_second=0)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(app.router.lifespan_context(app))
+            transport = httpx.ASGITransport(app=app, client=("10.0.0.1", 1))
+            client = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=SENT_TO))
+            asked = [
+                asyncio.create_task(
+                    client.get(f"/v1/videos/1/storyboard?max={n + 1}", headers=bearer(tokens["read"]))
+                )
+                for n in range(60)
+            ]
+            await asyncio.sleep(0.5)
+            started = time.monotonic()
+            assert (await client.get("/v1/videos", headers=bearer(tokens["write"]))).status_code == 200
+            took = time.monotonic() - started
+            for one in asked:
+                one.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+            return took
+
+    assert asyncio.run(scene()) < 1.5
+    assert most == 1
+    library.close()
+
+
+def test_a_queue_of_jobs_has_an_end(
+    library: Library, tokens: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "MOST_QUEUED", 3)
+    monkeypatch.setattr(jobs.JobRunner, "start", lambda self: None)
+    (tmp_path / "film.mp4").write_bytes(b"x")
+    with stranger(library, roots=(str(tmp_path),)) as client:
+        body = {"paths": [str(tmp_path / "film.mp4")]}
+        answers = [client.post("/v1/ingest", json=body, headers=bearer(tokens["write"])) for _ in range(5)]
+    assert [one.status_code for one in answers] == [202] * 3 + [429] * 2
+    assert answers[-1].headers["Retry-After"] == "60" and "3 jobs are waiting" in answers[-1].json()["detail"]
 
 
 def test_wrong_keys_are_slowed_down_where_the_page_asks_who_it_is(

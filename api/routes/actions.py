@@ -221,13 +221,13 @@ ActionPath = Annotated[ActionName, Path(description="Exactly as in the listing."
 
 
 @router.get("/actions/{name:path}/suggestions", response_model=SuggestionsAnswer)
-def suggestions(
+async def suggestions(
     name: ActionPath,
     services: ServicesOf,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = SUGGESTIONS,
 ) -> dict[str, Any]:
     """Clips whose judgement would help a taught action most: the most doubtful ones, none like another."""
-    return suggestions_document(services.library, name, limit)
+    return await services.choosing.run(suggestions_document, services.library, name, limit)
 
 
 # A name may hold a slash.

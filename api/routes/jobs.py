@@ -42,7 +42,7 @@ def ingest(body: IngestRequest, request: Request, services: ServicesOf, response
 def jobs(
     services: ServicesOf,
     response: Response,
-    limit: Annotated[int, Query(ge=1, le=1000, description="Most jobs to return.")] = 20,
+    limit: Annotated[int, Query(ge=1, le=100, description="Most jobs to return.")] = 20,
 ) -> dict[str, Any]:
     """The last jobs, newest first: what runs, what waits, what came out."""
     response.headers["Cache-Control"] = "no-store"

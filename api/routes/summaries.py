@@ -67,7 +67,7 @@ Seconds = Annotated[
 
 
 @router.get("/videos/{video_id}/key-frames", response_model=KeyFramesAnswer)
-def key_frames(
+async def key_frames(
     video_id: VideoId,
     services: ServicesOf,
     most: Annotated[
@@ -80,17 +80,21 @@ def key_frames(
 
     All that are stored; with any parameter the ones to show: important, sharp, no two alike.
     """
-    with services.library.read() as catalog:
-        wants_all = most is None and threshold is None and not per_shot
-        if wants_all or catalog.video(video_id).clips == 0:
-            return key_frames_document(video_id, *services.summaries.every(catalog, video_id))
-        found = services.summaries.chosen(catalog, video_id, Budget(None, most, threshold, per_shot))
-    chosen = ((frame.key_frame, frame.importance) for frame in found.frames)
-    return key_frames_document(video_id, chosen, found.by)
+
+    def choose() -> dict[str, Any]:
+        with services.library.read() as catalog:
+            wants_all = most is None and threshold is None and not per_shot
+            if wants_all or catalog.video(video_id).clips == 0:
+                return key_frames_document(video_id, *services.summaries.every(catalog, video_id))
+            found = services.summaries.chosen(catalog, video_id, Budget(None, most, threshold, per_shot))
+        chosen = ((frame.key_frame, frame.importance) for frame in found.frames)
+        return key_frames_document(video_id, chosen, found.by)
+
+    return await services.choosing.run(choose)
 
 
 @router.get("/videos/{video_id}/storyboard", response_class=Response, responses=_JPEG)
-def storyboard(
+async def storyboard(
     video_id: VideoId,
     services: ServicesOf,
     request: Request,
@@ -100,43 +104,55 @@ def storyboard(
     per_shot: PerShot = False,
 ) -> Response:
     """The key frames to show, with their times, as one JPEG; made of stored ones, without the file."""
-    with services.library.read() as catalog:
-        found = services.summaries.chosen(catalog, video_id, Budget(None, most, threshold, per_shot))
-        frames = [frame.key_frame for frame in found.frames]
-        if not frames:
-            raise NotFoundError(f"{'; '.join(found.notes)}: ask for a lower threshold")
-        etag = _etag("storyboard", columns, *(frame.id for frame in frames))
-        if _has(request, etag):
-            return _unchanged(etag)
-        stills = [StillPicture(frame.time_seconds, catalog.key_frame_jpeg(frame.id)) for frame in frames]
-    jpeg = storyboard_jpeg(stills, columns=columns, origin_seconds=found.start_seconds)
-    return Response(jpeg, media_type="image/jpeg", headers=_fresh(etag))
+
+    def choose() -> Response:
+        with services.library.read() as catalog:
+            found = services.summaries.chosen(catalog, video_id, Budget(None, most, threshold, per_shot))
+            frames = [frame.key_frame for frame in found.frames]
+            if not frames:
+                raise NotFoundError(f"{'; '.join(found.notes)}: ask for a lower threshold")
+            etag = _etag("storyboard", columns, *(frame.id for frame in frames))
+            if _has(request, etag):
+                return _unchanged(etag)
+            stills = [StillPicture(frame.time_seconds, catalog.key_frame_jpeg(frame.id)) for frame in frames]
+        jpeg = storyboard_jpeg(stills, columns=columns, origin_seconds=found.start_seconds)
+        return Response(jpeg, media_type="image/jpeg", headers=_fresh(etag))
+
+    return await services.choosing.run(choose)
 
 
 @router.get("/videos/{video_id}/sprites.jpg", response_class=Response, responses=_JPEG)
-def sprites(video_id: VideoId, services: ServicesOf, request: Request) -> Response:
+async def sprites(video_id: VideoId, services: ServicesOf, request: Request) -> Response:
     """Up to 100 small pictures of the whole video on one sheet, ten in a row, 160 pixels wide each."""
-    with services.library.read() as catalog:
-        cells, frames = _sprite_cells(catalog, video_id)
-        etag = _etag("sprites", *(frame.id for frame in frames))
-        if _has(request, etag):
-            return _unchanged(etag)
-        jpegs = [catalog.key_frame_jpeg(frames[cell.number].id) for cell in cells]
-    sheet = sprite_sheet(jpegs, sprite_size(jpegs[0]))
-    return Response(sheet, media_type="image/jpeg", headers=_fresh(etag))
+
+    def make() -> Response:
+        with services.library.read() as catalog:
+            cells, frames = _sprite_cells(catalog, video_id)
+            etag = _etag("sprites", *(frame.id for frame in frames))
+            if _has(request, etag):
+                return _unchanged(etag)
+            jpegs = [catalog.key_frame_jpeg(frames[cell.number].id) for cell in cells]
+        sheet = sprite_sheet(jpegs, sprite_size(jpegs[0]))
+        return Response(sheet, media_type="image/jpeg", headers=_fresh(etag))
+
+    return await services.choosing.run(make)
 
 
 @router.get("/videos/{video_id}/sprites.vtt", response_class=Response, responses=_VTT)
-def sprite_times(video_id: VideoId, services: ServicesOf, request: Request) -> Response:
+async def sprite_times(video_id: VideoId, services: ServicesOf, request: Request) -> Response:
     """Which part of `sprites.jpg` belongs to which part of the video, as WebVTT."""
-    with services.library.read() as catalog:
-        cells, frames = _sprite_cells(catalog, video_id)
-        first = catalog.key_frame_jpeg(frames[cells[0].number].id)
-    text = sprite_cues(cells, sprite_size(first), "sprites.jpg")
-    etag = _etag(text)
-    if _has(request, etag):
-        return _unchanged(etag)
-    return Response(text, media_type="text/vtt", headers=_fresh(etag))
+
+    def make() -> Response:
+        with services.library.read() as catalog:
+            cells, frames = _sprite_cells(catalog, video_id)
+            first = catalog.key_frame_jpeg(frames[cells[0].number].id)
+        text = sprite_cues(cells, sprite_size(first), "sprites.jpg")
+        etag = _etag(text)
+        if _has(request, etag):
+            return _unchanged(etag)
+        return Response(text, media_type="text/vtt", headers=_fresh(etag))
+
+    return await services.choosing.run(make)
 
 
 def _sprite_cells(catalog: Catalog, video_id: int) -> tuple[list[SpriteCell], list[KeyFrame]]:
