@@ -49,7 +49,7 @@ from indexer.containers import (
 from indexer.film_stream import choose_film, film_streams, name_others
 from indexer.frame import DecodedFrame, Fields, Orientation, PictureGeometry
 from indexer.limits import WorkerLimits
-from indexer.parts import Part, find_parts, parts_shown, rescaled
+from indexer.parts import Part, find_parts, name_parts, parts_shown, rescaled
 from indexer.pictures import Cropper, Deinterlacer, alpha_codec, as_video, still_picture
 from indexer.recorded import first_timecode, recorded_moment
 from indexer.types import VideoInfo
@@ -265,8 +265,9 @@ class VideoDecoder:
         self._is_in_doubt = False  # when frames are decoded passes for when they are shown
         self._first_byte = 0  # what lies before is read past
         self._last_byte = 0
-        self._parts: tuple[Part, ...] = ()  # where several files were joined,
-        self._part = 0  # and the one that is read
+        self._parts: tuple[Part, ...] = ()  # where several files were joined:
+        self._part = 0  # the one that is read,
+        self._unread_parts: set[int] = set()  # and those that cannot be
         try:
             self._container: Any = _open(path)
             name = self._container.format.name
@@ -413,8 +414,7 @@ class VideoDecoder:
             try:
                 self._reopen()
             except (*_UNREADABLE, DecodeError):
-                note = f"joined part {self._part + 1} of {len(self._parts)} cannot be read and is not indexed"
-                self.left_out += [note] * (note not in self.left_out)
+                self._unread_parts.add(self._part)
                 continue
             if self._mender is not None:
                 self._mender.begin_part(self._parts[self._part].begin, _stream_fps(self._stream))
@@ -834,11 +834,17 @@ class VideoDecoder:
         if self.dropped_frames and self._skip == "none":
             lost.append(f"{self.dropped_frames} frames have times that do not ascend")
         damaged = f"damaged: {' and '.join(lost)}; what could be read is indexed"
-        return "; ".join([*([damaged] if lost else []), *self.left_out, *self._left_behind()]) or None
+        notes = [*self.left_out, *self._parts_left_out(), *self._left_behind()]
+        return "; ".join([*([damaged] if lost else []), *notes]) or None
+
+    def _parts_left_out(self) -> list[str]:
+        unread = {number + 1 for number in self._unread_parts}
+        words = ("cannot be read and is not indexed", "cannot be read and are not indexed")
+        return name_parts(unread, len(self._parts), *words)
 
     def _left_behind(self) -> list[str]:
         """Says so where another film lies behind this one; known once the file was read to its end."""
-        size = self._container.size
+        size = self._parts[-1].end if self._parts else self._container.size
         if not (self._checks_end and self._last_byte and size):
             return []
         if not self.reads_on_anywhere:
@@ -861,8 +867,9 @@ class VideoDecoder:
 
     def _joined_on(self, size: int) -> list[str]:
         byte = next_opening(self.path, self._container.format.name, self._last_byte)
-        if byte is None:
-            return []
+        unread = [self._parts[number] for number in self._unread_parts]
+        if byte is None or any(part.begin <= byte < part.end for part in unread):
+            return []  # there is none, or it is a part that was named
         return [
             f"the last {1 - byte / size:.0%} of the file are another file that was joined on, which FFmpeg "
             "does not read, and are not indexed: join them with ffmpeg -f concat"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -24,6 +24,7 @@ _PIECE_BYTES = 1 << 20
 _MOST_PARTS = 10_000
 _MOST_BOXES = 2_000_000  # looked at in one file
 _SAME_TICK = 1e-9
+_PARTS_NAMED = 5  # of those of which the same is to be said
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,24 @@ def parts_shown(
         for stretch, begin, end in zip(known.stretches, begins, [*begins[1:], math.inf], strict=True)
         if begin < span_seconds[1] and end > span_seconds[0]
     ]
+
+
+def name_parts(numbers: Collection[int], total: int, one: str, several: str) -> list[str]:
+    """A sentence on parts of a joined file, however many; none where there are none.
+
+    Args:
+        numbers: Of the parts, from 1 on.
+        total: How many parts there are.
+        one: What is to be said of a single one: "is green".
+        several: The same of more: "are green".
+    """
+    if not numbers:
+        return []
+    named = ", ".join(map(str, sorted(numbers)[:_PARTS_NAMED]))
+    if len(numbers) == 1:
+        return [f"joined part {named} of {total} {one}"]
+    others = f" and {len(numbers) - _PARTS_NAMED} more" if len(numbers) > _PARTS_NAMED else ""
+    return [f"joined parts {named}{others} of {total} {several}"]
 
 
 def rescaled(packets: Iterator[Any], tick_seconds: float) -> Iterator[Any]:

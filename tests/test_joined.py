@@ -374,6 +374,40 @@ def test_a_part_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         assert read_stamp(frame.rgb(HEIGHT)) == number % 40
 
 
+IN_FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+
+
+def damage_of(path: Path) -> str | None:
+    """What is said of a file that was read to its end."""
+    with VideoDecoder(str(path)) as decoder:
+        assert len(list(decoder.frames())) > 0
+        return decoder.damage
+
+
+def test_what_is_behind_joined_parts_is_named_once_and_with_its_own_share(tmp_path: Path) -> None:
+    part = write_video(tmp_path / "part.mp4", moving(40), container_options=IN_FRAGMENTS).read_bytes()
+    path = tmp_path / "joined.mp4"
+    path.write_bytes(part * 2 + part.replace(b"trak", b"xxxx", 1))
+    assert damage_of(path) == "joined part 3 of 3 cannot be read and is not indexed"
+    plain = write_video(tmp_path / "plain.mp4", moving(40)).read_bytes()
+    torn = plain[: len(plain) // 2]  # without its index, so that it is no part
+    path.write_bytes(part * 2 + torn)
+    note = damage_of(path)
+    share = len(torn) / (2 * len(part) + len(torn))
+    assert note is not None and note.startswith(f"the last {share:.0%} of the file are another file")
+
+
+def test_many_parts_that_cannot_be_read_are_named_in_one_sentence(tmp_path: Path) -> None:
+    part = write_video(tmp_path / "part.mp4", moving(10), container_options=IN_FRAGMENTS).read_bytes()
+    empty = b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\x08moov"
+    path = tmp_path / "joined.mp4"
+    path.write_bytes(part + empty * 3)
+    assert damage_of(path) == "joined parts 2, 3, 4 of 4 cannot be read and are not indexed"
+    path.write_bytes(part + empty * 300)
+    expected = "joined parts 2, 3, 4, 5, 6 and 295 more of 301 cannot be read and are not indexed"
+    assert damage_of(path) == expected
+
+
 @pytest.mark.parametrize(
     ("name", "codec"),
     [
