@@ -285,6 +285,21 @@ def test_parts_of_other_rates_and_sizes_are_each_read_as_they_are(tmp_path: Path
         assert read_stamp(frame_at(str(path), round(time, 6)).rgb(HEIGHT)) == wanted
 
 
+def test_a_slow_part_lasts_as_long_as_its_frames_do(tmp_path: Path) -> None:
+    """Its frames are shown for seconds each, also the last one."""
+    fast = write_video(tmp_path / "fast.mkv", moving(50)).read_bytes()
+    slow = write_video(tmp_path / "slow.mkv", moving(5, first=50), fps=Fraction(1, 3)).read_bytes()
+    path = tmp_path / "joined.mkv"
+    path.write_bytes(fast + slow + fast)
+    with VideoDecoder(str(path)) as decoder:
+        read = [(frame.pts_seconds, read_stamp(frame.rgb(HEIGHT))) for frame in decoder.frames()]
+    assert [number for _, number in read] == [*range(55), *range(50)]
+    begins = [*np.arange(50) / FPS, *2 + 3.0 * np.arange(5), *17 + np.arange(50) / FPS]
+    assert [time for time, _ in read] == pytest.approx(begins, abs=0.0015)
+    assert probe(str(path)).duration_seconds == pytest.approx(19.0, abs=0.0015)
+    assert read_stamp(frame_at(str(path), 16.9).rgb(HEIGHT)) == 54
+
+
 @pytest.mark.parametrize("name", ["joined.mp4", "joined.mkv", "joined.nut"])
 def test_a_cut_of_joined_files_has_the_sound_of_each(tmp_path: Path, name: str, worker: DecodeWorker) -> None:
     options = {"movflags": "frag_keyframe+delay_moov"} if name.endswith("mp4") else {}
