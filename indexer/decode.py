@@ -337,6 +337,7 @@ class VideoDecoder:
         target = round((time_seconds + self._clock.offset_seconds) / self._time_base_seconds)
         self._checks_end = False  # what came before is not seen, so nothing can be concluded
         self._head.clear()
+        self._turns.clear()
         self._clock.restart()
         is_start = time_seconds <= self.info.start_seconds
         if self._mender is not None and self._parts:
@@ -354,7 +355,7 @@ class VideoDecoder:
             self._seek_by_stamp(target)
         if self._alpha_codec is not None:
             self._alpha_codec.flush_buffers()  # the container knows only its own
-        self._source = self._really_there(self._decoded())
+        self._source = self._decoded(self._really_there)
 
     def _really_there(self, pictures: Iterator[Any]) -> Iterator[Any]:
         """Without those that a codec makes up where the index calls a picture a key frame that is none.
@@ -585,8 +586,6 @@ class VideoDecoder:
         stream, container = self._stream, self._container
         self._threads = threads
         self._set_up_codec()
-        edges = read_crop(self.path, container.format.name, container.streams.video.index(stream))
-        self._cropper = Cropper(edges) if edges else None
         self._deinterlacer = Deinterlacer()
         self._time_base_seconds = float(stream.time_base or 0) or 1.0 / av.time_base
         self._average_fps = _stream_fps(stream)
@@ -605,10 +604,15 @@ class VideoDecoder:
         self._first_seconds = math.inf
         self._end_seconds = -math.inf
         self._head = deque()
+        self._turns: deque[tuple[Any, PictureGeometry]] = deque()  # of parts whose pictures came out
         self._source = self._decoded()
         self._geometry = self._describe_first()
 
     def _set_up_codec(self) -> None:
+        number = self._container.streams.video.index(self._stream)
+        begin = self._parts[self._part].begin if self._parts else 0
+        edges = read_crop(self.path, self._container.format.name, number, begin)
+        self._cropper = Cropper(edges) if edges else None
         self._codec = self._stream.codec_context
         _check_pixels(self._codec.width, self._codec.height)
         self._alpha_codec = alpha_codec(self._stream)
@@ -637,11 +641,9 @@ class VideoDecoder:
             if second is None:
                 raise StillPictureError(STILL_PICTURE)
             self._head.append(second)
-        orientation = _orientation(first)
-        aspect = self._stream.sample_aspect_ratio or self._codec.sample_aspect_ratio
         self._codec_aspect = float(self._codec.sample_aspect_ratio or 0.0)
         self._has_own_aspect = self._container.format.name.startswith(_KEEPING_ASPECT)
-        geometry = PictureGeometry(_sane_aspect(float(aspect or 1.0)), orientation, VideoReformatter, {})
+        geometry = self._describe(first)
         width, height = geometry.display_size(first.width, first.height)
         animation = animation_in(self.path)
         dated = (self._container.metadata, self._stream.metadata)
@@ -665,6 +667,11 @@ class VideoDecoder:
         if _limits is not None:
             _check_claims(self.info, self._stream, _limits)
         return geometry
+
+    def _describe(self, first: Any) -> PictureGeometry:
+        """The geometry of a film, given the first picture of it."""
+        aspect = self._stream.sample_aspect_ratio or self._codec.sample_aspect_ratio
+        return PictureGeometry(_sane_aspect(float(aspect or 1.0)), _orientation(first), VideoReformatter, {})
 
     def _declared_seconds(self) -> float | None:
         """The duration of the video stream, else the file's; None where its writer never came back to say."""
@@ -715,11 +722,18 @@ class VideoDecoder:
         self.broken_packets += 1
         self._packets_read += 1
 
-    def _decoded(self) -> Iterator[Any]:
-        """The engine's frames in the order in which the codec gives them out."""
-        yield from self._decoded_part()
+    def _decoded(self, check: Callable[[Iterator[Any]], Iterator[Any]] = iter) -> Iterator[Any]:
+        """The engine's frames in the order in which the codec gives them out; the first part's, checked."""
+        yield from self._described(check(self._decoded_part()))
         while self._go_to_next_part():
-            yield from self._decoded_part()
+            yield from self._described(self._decoded_part())
+
+    def _described(self, pictures: Iterator[Any]) -> Iterator[Any]:
+        """The same; of several joined files each has a geometry of its own, from its first picture on."""
+        for first in itertools.islice(pictures, 1 if self._parts else 0):
+            self._turns.append((first, self._describe(first)))
+            yield first
+        yield from pictures
 
     def _decoded_part(self) -> Iterator[Any]:
         for packet in self._packets():
@@ -772,7 +786,7 @@ class VideoDecoder:
                 fields = Fields((), None, self._deinterlacer)
             else:
                 fields = latest = Fields(before, partial(self._peek, self._source), self._deinterlacer)
-            yield picture, fields, self._geometry_now()
+            yield picture, fields, self._geometry_now(picture)
             if latest is not None:
                 latest.settle()
             before = (picture, *before[:1])
@@ -784,8 +798,10 @@ class VideoDecoder:
         self._head.extend(itertools.islice(source, max(0, count - len(self._head))))
         return list(itertools.islice(self._head, count))
 
-    def _geometry_now(self) -> PictureGeometry:
+    def _geometry_now(self, picture: Any) -> PictureGeometry:
         """Of what the codec gave out just now: the pixel aspect may change on the way."""
+        if self._turns and picture is self._turns[0][0]:
+            self._geometry = self._turns.popleft()[1]
         aspect = float(self._codec.sample_aspect_ratio or 0.0)
         if aspect == self._codec_aspect:
             return self._geometry

@@ -11,6 +11,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from test_interlaced import add_pixel_crop
 from video_factory import HEIGHT, WIDTH, encode_tone, moving, read_stamp, write_programmes, write_video
 
 from encoders.errors import ReelseekError
@@ -28,6 +29,7 @@ from search.library import Library
 FPS = 25
 LENGTHS = {"short_long": (75, 200), "long_short": (200, 75)}
 TONES_HERTZ = (400.0, 1000.0)
+IN_FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 
 
 @pytest.fixture(scope="module", params=sorted(LENGTHS))
@@ -300,6 +302,49 @@ def test_a_slow_part_lasts_as_long_as_its_frames_do(tmp_path: Path) -> None:
     assert read_stamp(frame_at(str(path), 16.9).rgb(HEIGHT)) == 54
 
 
+@pytest.mark.parametrize(
+    ("name", "looks"),
+    [
+        ("joined.mp4", {"rotation": (90.0, False, False)}),
+        ("joined.mkv", {"pixel_aspect": Fraction(2, 1)}),
+        ("joined.mp4", {"pixel_aspect": Fraction(2, 1)}),
+        ("joined.nut", {"pixel_aspect": Fraction(2, 1)}),
+    ],
+)
+def test_each_part_is_turned_and_stretched_as_it_says(
+    tmp_path: Path, name: str, looks: dict[str, Any]
+) -> None:
+    options = IN_FRAGMENTS if name.endswith("mp4") else {}
+    target = tmp_path / f"part{Path(name).suffix}"
+    plain = write_video(target, moving(30), container_options=options).read_bytes()
+    other = write_video(target, moving(30), container_options=options, **looks).read_bytes()
+    shapes = {plain: (HEIGHT, WIDTH), other: (WIDTH, HEIGHT) if "rotation" in looks else (HEIGHT, 2 * WIDTH)}
+    path = tmp_path / name
+    for parts in ((plain, other, plain), (other, plain)):
+        path.write_bytes(b"".join(parts))
+        expected = [shapes[part] for part in parts for _ in range(30)]
+        with VideoDecoder(str(path)) as decoder:
+            assert [frame.rgb(HEIGHT).shape[:2] for frame in decoder.frames()] == expected
+        for number in range(0, 30 * len(parts), 8):
+            frame = frame_at(str(path), (number + 0.5) / FPS)
+            assert frame.rgb(HEIGHT).shape[:2] == expected[number], number
+
+
+def test_each_part_is_cropped_as_it_says(tmp_path: Path) -> None:
+    plain = write_video(tmp_path / "plain.mkv", moving(30))
+    other = write_video(tmp_path / "other.mkv", moving(30))
+    add_pixel_crop(other, 16, 0, 16, 32)
+    path = tmp_path / "joined.mkv"
+    shapes = [(HEIGHT, WIDTH)] * 30 + [(HEIGHT - 32, WIDTH - 32)] * 30
+    for parts, expected in (((plain, other), shapes), ((other, plain), shapes[::-1])):
+        path.write_bytes(b"".join(part.read_bytes() for part in parts))
+        with VideoDecoder(str(path)) as decoder:
+            assert [frame.rgb(1000).shape[:2] for frame in decoder.frames()] == expected
+        for number in (2, 28, 31, 57):
+            frame = frame_at(str(path), (number + 0.5) / FPS)
+            assert frame.rgb(1000).shape[:2] == expected[number], number
+
+
 @pytest.mark.parametrize("name", ["joined.mp4", "joined.mkv", "joined.nut"])
 def test_a_cut_of_joined_files_has_the_sound_of_each(tmp_path: Path, name: str, worker: DecodeWorker) -> None:
     options = {"movflags": "frag_keyframe+delay_moov"} if name.endswith("mp4") else {}
@@ -387,9 +432,6 @@ def test_a_part_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for number in (0, 39, 40, 79):
         frame = frame_at(str(path), (number + 0.5) / FPS)
         assert read_stamp(frame.rgb(HEIGHT)) == number % 40
-
-
-IN_FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 
 
 def damage_of(path: Path) -> str | None:
