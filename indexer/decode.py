@@ -46,7 +46,7 @@ from indexer.containers import (
     picture_formats,
     refusal,
 )
-from indexer.film_stream import choose_film, film_streams, name_others
+from indexer.film_stream import find_film
 from indexer.frame import DecodedFrame, Fields, Orientation, PictureGeometry
 from indexer.limits import WorkerLimits
 from indexer.parts import Part, find_parts, name_parts, parts_shown, rescaled
@@ -80,7 +80,7 @@ _BY_BYTE_FORMATS = ("mpeg", "mpegts")  # that can be read on from anywhere
 _TAIL_BYTES = 10_000  # behind the film's last picture; where there are more, it is asked what they are
 _ROUNDING_SECONDS = 1e-6  # of a time that was written down
 _MAX_DEMUX_ERRORS_IN_A_ROW = 64
-_UNREADABLE = (av.FFmpegError, MemoryError, LookupError)  # what is raised for a part without a film
+_UNREADABLE = (av.FFmpegError, MemoryError, LookupError, DecodeError)  # of a part without a film
 _FAR_TICKS = 1 << 62
 _UNTOLD_AVI_FRAMES = 1 << 30  # of one that was written to a pipe
 _TELLING_FRAMES = 16
@@ -267,7 +267,9 @@ class VideoDecoder:
         self._last_byte = 0
         self._parts: tuple[Part, ...] = ()  # where several files were joined:
         self._part = 0  # the one that is read,
-        self._unread_parts: set[int] = set()  # and those that cannot be
+        self._unread_parts: set[int] = set()  # those that cannot be, and
+        self._rich_parts: set[int] = set()  # those that hold other films, too
+        self._films: dict[int, int] = {}  # the number of the film's stream in each
         try:
             self._container: Any = _open(path)
             name = self._container.format.name
@@ -280,8 +282,7 @@ class VideoDecoder:
         except (av.FFmpegError, UnicodeError, ValueError) as error:
             raise refusal(path, _plain(error)) from None
         try:
-            self._stream = self._choose_stream()
-            self._index = self._stream.index  # which is not to be asked of one that is closed
+            self._stream = self.film_in(self._container, 0)
             self._set_up(threads)
         except BaseException:
             self.close()
@@ -414,7 +415,7 @@ class VideoDecoder:
             self._part += 1
             try:
                 self._reopen()
-            except (*_UNREADABLE, DecodeError):
+            except _UNREADABLE:
                 self._unread_parts.add(self._part)
                 continue
             if self._mender is not None:
@@ -442,13 +443,30 @@ class VideoDecoder:
         """The engine's container for one of several joined files, or for the file where it is one."""
         return _open(self.path, self._parts[number]) if self._parts else _open(self.path)
 
-    def film_in(self, container: Any) -> Any:
-        """The film in the file, or in one of several that were joined, that `open_part` opened."""
-        streams = [*list(container.streams)[self._index :][:1], *container.streams.video]
-        known = [one for one in streams if one.type == "video" and one.codec_context is not None]
-        if not known:
-            raise LookupError("no stream of video that can be decoded")
-        return known[0]
+    def film_in(self, container: Any, number: int) -> Any:
+        """The film in the file, or in one of several that were joined, that `open_part` opened.
+
+        Raises:
+            DecodeError: There is none, or of an unknown codec.
+        """
+        if number not in self._films:
+            whole = _sane((container.duration or 0) / av.time_base, _MAX_DURATION_SECONDS) or 0.0
+            peek = partial(self._first_packets, number)
+            self._films[number], others = find_film(container, whole, self._own_seconds, peek)
+            if number:
+                self._rich_parts |= {number} if others else set()
+            else:
+                self.left_out = others
+        return container.streams[self._films[number]]
+
+    def _open_film(self, number: int) -> tuple[Any, Any]:
+        """Opens the file, or one of several that were joined; returns the film beside the container."""
+        container = self.open_part(number)
+        try:
+            return container, self.film_in(container, number)
+        except BaseException:
+            container.close()
+            raise
 
     def byte_before(self, stamp_seconds: float) -> int:
         """Where the last key frame at or before a time of the file's one timeline begins, offset and all."""
@@ -458,12 +476,7 @@ class VideoDecoder:
     def _reopen(self) -> None:
         """Goes back to the first packet of the file, whatever its index says."""
         skipped = self._codec.skip_frame
-        container = self.open_part(self._part)
-        try:
-            self._stream = self.film_in(container)
-        except LookupError:
-            container.close()
-            raise
+        container, self._stream = self._open_film(self._part)
         self._container.close()
         self._container = container
         self._set_up_codec()
@@ -483,13 +496,16 @@ class VideoDecoder:
             mender = self._new_mender()
             return map_clock(self._all_packets(mender), mender)
 
-        return remembered(self.path, self._index, make)
+        return remembered(self.path, self._films[0], make)
 
     def _all_packets(self, mender: StampMender) -> Iterator[Any]:
         """Those of the film, from the first of the file, mended."""
         for number in range(max(1, len(self._parts))):
-            with suppress(*_UNREADABLE), self.open_part(number) as container:
-                film = self.film_in(container)
+            try:
+                container, film = self._open_film(number)
+            except _UNREADABLE:
+                continue
+            with suppress(av.FFmpegError, MemoryError, LookupError), container:
                 packets = self._footage(_read_packets(container, [film], lambda: None))
                 if number:
                     mender.begin_part(self._parts[number].begin, _stream_fps(film))
@@ -546,26 +562,6 @@ class VideoDecoder:
 
     # Opening
 
-    def _choose_stream(self) -> Any:
-        """The video stream that a viewer would call the film; notes the others."""
-        container = self._container
-        whole = _sane((container.duration or 0) / av.time_base, _MAX_DURATION_SECONDS) or 0.0
-        films = film_streams(container, self._own_seconds, self._first_packets)
-        longest = max([whole, *(film.seconds or 0.0 for film in films)])
-        chosen = choose_film(films, longest)
-        if chosen is None and container.streams.audio and all(film.is_picture_codec for film in films):
-            films = []
-        if not films:
-            kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
-            art = " with cover art" if container.streams.video else ""
-            held = ", ".join(kind for kind in kinds if kind != "video") or "pictures"
-            raise NotAVideoError(f"no video stream: the file holds {held}{art} only")
-        chosen = chosen or max(films, key=lambda film: (film.is_known, film.is_default, -film.index))
-        if not chosen.is_known:
-            raise DecodeError("the video's codec is not known to FFmpeg here")
-        self.left_out = name_others(films, chosen, longest)
-        return container.streams[chosen.index]
-
     def _own_seconds(self, stream: Any) -> float | None:
         """What the file declares of a stream."""
         if self._container.format.name.startswith("matroska"):
@@ -573,9 +569,9 @@ class VideoDecoder:
             return _sane(_clock_seconds(stream.metadata.get("DURATION", "")), _MAX_DURATION_SECONDS)
         return _sane((stream.duration or 0) * float(stream.time_base or 0), _MAX_DURATION_SECONDS)
 
-    def _first_packets(self, indices: list[int]) -> Iterator[tuple[int, float | None]]:
+    def _first_packets(self, number: int, indices: list[int]) -> Iterator[tuple[int, float | None]]:
         """The packets of streams, each with the number of its stream and its time."""
-        with self.open_part(0) as container:
+        with self.open_part(number) as container:
             streams = [container.streams[index] for index in indices]
             for packet in _read_packets(container, streams, lambda: None):
                 if packet is not None and packet.size and packet.stream_index in indices:
@@ -855,8 +851,11 @@ class VideoDecoder:
 
     def _parts_left_out(self) -> list[str]:
         unread = {number + 1 for number in self._unread_parts}
+        rich = {number + 1 for number in self._rich_parts}
         words = ("cannot be read and is not indexed", "cannot be read and are not indexed")
-        return name_parts(unread, len(self._parts), *words)
+        more = ("holds another film, which is not indexed", "hold other films, which are not indexed")
+        total = len(self._parts)
+        return [*name_parts(unread, total, *words), *name_parts(rich, total, *more)]
 
     def _left_behind(self) -> list[str]:
         """Says so where another film lies behind this one; known once the file was read to its end."""

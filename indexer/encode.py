@@ -171,10 +171,10 @@ class SoundReader:
             self._container.close()
         self._part = number
         self._stream = None
-        with suppress(av.FFmpegError, UnicodeError, ValueError, MemoryError, LookupError):
+        with suppress(av.FFmpegError, UnicodeError, ValueError, MemoryError, LookupError, DecodeError):
             self._container = self._decoder.open_part(number)
             # Of the film's own programme, where there are several.
-            film = self._decoder.film_in(self._container)
+            film = self._decoder.film_in(self._container, number)
             stream = self._container.streams.best("audio", related=film)
             if stream is not None and stream.codec_context is not None:
                 self._stream = stream

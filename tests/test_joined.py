@@ -330,6 +330,28 @@ def test_each_part_is_turned_and_stretched_as_it_says(
             assert frame.rgb(HEIGHT).shape[:2] == expected[number], number
 
 
+def test_the_film_of_each_part_is_chosen_as_that_of_a_file(tmp_path: Path) -> None:
+    """A small preview may lie before or behind it, and another camera is named."""
+    default = int(av.stream.Disposition.default)
+    small = [frame[-96:, :144] for frame in moving(50, first=900)]
+    film = [moving(50, first=50 * number) for number in range(3)]
+    behind = write_programmes(tmp_path / "0.mkv", [film[0], small], flags=[default, 0])
+    before = write_programmes(tmp_path / "1.mkv", [small, film[1]], flags=[0, default])
+    twice = write_programmes(tmp_path / "2.mkv", [film[2], moving(50, first=800)], flags=[default, 0])
+    path = tmp_path / "joined.mkv"
+    path.write_bytes(b"".join(part.read_bytes() for part in (behind, before, twice)))
+    with VideoDecoder(str(path)) as decoder:
+        read = [(frame.pts_seconds, read_stamp(frame.rgb(HEIGHT))) for frame in decoder.frames()]
+        note = decoder.damage
+    assert [number for _, number in read] == list(range(150))
+    for time, number in read[::8]:
+        assert read_stamp(frame_at(str(path), round(time, 6)).rgb(HEIGHT)) == number
+    assert note == (
+        "stream 1 (144x96, 2.0 s) is another film and is not indexed; "
+        "joined parts 2, 3 of 3 hold other films, which are not indexed"
+    )
+
+
 def test_each_part_is_cropped_as_it_says(tmp_path: Path) -> None:
     plain = write_video(tmp_path / "plain.mkv", moving(30))
     other = write_video(tmp_path / "other.mkv", moving(30))
