@@ -49,7 +49,7 @@ from indexer.containers import (
 from indexer.film_stream import find_film
 from indexer.frame import DecodedFrame, Fields, Orientation, PictureGeometry
 from indexer.limits import WorkerLimits
-from indexer.parts import Part, find_parts, name_parts, parts_shown, rescaled
+from indexer.parts import Part, find_parts, name_parts, part_at, parts_shown, rescaled
 from indexer.pictures import Cropper, Deinterlacer, alpha_codec, as_video, still_picture
 from indexer.recorded import first_timecode, recorded_moment
 from indexer.types import VideoInfo
@@ -267,7 +267,8 @@ class VideoDecoder:
         self._last_byte = 0
         self._parts: tuple[Part, ...] = ()  # where several files were joined:
         self._part = 0  # the one that is read,
-        self._unread_parts: set[int] = set()  # those that cannot be, and
+        self._passed_parts = 0  # how many lay before the first of them,
+        self._unread_parts: set[int] = set()  # those that cannot be read, and
         self._rich_parts: set[int] = set()  # those that hold other films, too
         self._films: dict[int, int] = {}  # the number of the film's stream in each
         try:
@@ -276,13 +277,14 @@ class VideoDecoder:
             self._parts = remembered(path, "parts", partial(find_parts, path, name))
             if self._parts:
                 self._container.close()
-                self._container = _open(path, self._parts[0])
+                self._container, self._stream = self._open_first_film()
         except MemoryError:
             raise DamagedVideoError("the header asks for absurd amounts of memory") from None
         except (av.FFmpegError, UnicodeError, ValueError) as error:
             raise refusal(path, _plain(error)) from None
         try:
-            self._stream = self.film_in(self._container, 0)
+            if not self._parts:
+                self._stream = self.film_in(self._container, 0)
             self._set_up(threads)
         except BaseException:
             self.close()
@@ -402,7 +404,7 @@ class VideoDecoder:
         known = self.clock_map
         assert known is not None
         stretch = known.stretch_shown(target)
-        self._part = [part.begin for part in self._parts].index(stretch.first_byte)
+        self._part = part_at(self._parts, stretch.first_byte)
         self._reopen()
         mender.go_on_at(known, stretch.first_byte)
         if target > stretch.begin_ticks:
@@ -458,6 +460,18 @@ class VideoDecoder:
             else:
                 self.left_out = others
         return container.streams[self._films[number]]
+
+    def _open_first_film(self) -> tuple[Any, Any]:
+        """Opens the first of several joined files that holds a film, which the others then count from."""
+        errors: list[BaseException] = []
+        while self._parts:
+            try:
+                return self._open_film(0)
+            except _UNREADABLE as error:
+                errors.append(error)
+            self._parts = self._parts[1:]
+            self._passed_parts += 1
+        raise errors[0]
 
     def _open_film(self, number: int) -> tuple[Any, Any]:
         """Opens the file, or one of several that were joined; returns the film beside the container."""
@@ -850,11 +864,12 @@ class VideoDecoder:
         return "; ".join([*([damaged] if lost else []), *notes]) or None
 
     def _parts_left_out(self) -> list[str]:
-        unread = {number + 1 for number in self._unread_parts}
-        rich = {number + 1 for number in self._rich_parts}
+        first = self._passed_parts + 1
+        unread = {*range(1, first), *(first + number for number in self._unread_parts)}
+        rich = {first + number for number in self._rich_parts}
         words = ("cannot be read and is not indexed", "cannot be read and are not indexed")
         more = ("holds another film, which is not indexed", "hold other films, which are not indexed")
-        total = len(self._parts)
+        total = self._passed_parts + len(self._parts)
         return [*name_parts(unread, total, *words), *name_parts(rich, total, *more)]
 
     def _left_behind(self) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -70,6 +71,11 @@ def has_open_segment(path: str) -> bool:
         return _matroska_parts(file) is None
 
 
+def part_at(parts: Sequence[Part], byte: int) -> int:
+    """The number of the part that a place in the file belongs to; the first for one before it."""
+    return max(0, bisect_right(parts, byte, key=lambda part: part.begin) - 1)
+
+
 def parts_shown(
     parts: Sequence[Part], known: ClockMap, tick_seconds: float, span_seconds: tuple[float, float]
 ) -> list[tuple[int, float, float]]:
@@ -78,10 +84,9 @@ def parts_shown(
     Returns:
         Of each its number, what is added to its times, and when the next one begins, in seconds.
     """
-    numbers = {part.begin: number for number, part in enumerate(parts)}
     begins = [-math.inf, *(stretch.begin_ticks * tick_seconds for stretch in known.stretches[1:])]
     return [
-        (numbers[stretch.first_byte], stretch.shift_ticks * tick_seconds, end)
+        (part_at(parts, stretch.first_byte), stretch.shift_ticks * tick_seconds, end)
         for stretch, begin, end in zip(known.stretches, begins, [*begins[1:], math.inf], strict=True)
         if begin < span_seconds[1] and end > span_seconds[0]
     ]

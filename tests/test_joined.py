@@ -14,7 +14,7 @@ import pytest
 from test_interlaced import add_pixel_crop
 from video_factory import HEIGHT, WIDTH, encode_tone, moving, read_stamp, write_programmes, write_video
 
-from encoders.errors import ReelseekError
+from encoders.errors import NotAVideoError, ReelseekError
 from indexer.array_cache import ArrayCache
 from indexer.clip_frames import read_clip
 from indexer.clip_sampling import ClipSampling
@@ -485,6 +485,31 @@ def test_many_parts_that_cannot_be_read_are_named_in_one_sentence(tmp_path: Path
     path.write_bytes(part + empty * 300)
     expected = "joined parts 2, 3, 4, 5, 6 and 295 more of 301 cannot be read and are not indexed"
     assert damage_of(path) == expected
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_first_part_without_a_film_is_named_and_passed_over(tmp_path: Path, name: str) -> None:
+    options = IN_FRAGMENTS if name == "a.mp4" else {}
+    sound = tmp_path / f"sound{Path(name).suffix}"
+    with av.open(str(sound), "w", options=options) as output:
+        output.mux(encode_tone(output.add_stream("aac", rate=16000), 440.0, 1.0))
+    path = joined_parts(tmp_path, name, [moving(40), moving(40, first=40)], container_options=options)
+    for silent, note in (
+        (1, "part 1 of 3 cannot be read and is"),
+        (2, "parts 1, 2 of 4 cannot be read and are"),
+    ):
+        made = tmp_path / f"joined{path.suffix}"
+        made.write_bytes(sound.read_bytes() * silent + path.read_bytes())
+        with VideoDecoder(str(made)) as decoder:
+            read = [(frame.pts_seconds, read_stamp(frame.rgb(HEIGHT))) for frame in decoder.frames()]
+            assert decoder.damage == f"joined {note} not indexed"
+        assert [number for _, number in read] == list(range(80))
+        assert [time for time, _ in read] == pytest.approx(read[0][0] + np.arange(80) / FPS, abs=0.0015)
+        for time, number in read[::6]:
+            assert read_stamp(frame_at(str(made), round(time, 6)).rgb(HEIGHT)) == number
+    made.write_bytes(sound.read_bytes() * 2)
+    with pytest.raises(NotAVideoError, match="holds audio only"):
+        probe(str(made))
 
 
 @pytest.mark.parametrize(
