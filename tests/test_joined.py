@@ -395,6 +395,32 @@ def test_a_cut_of_joined_files_has_the_sound_of_each(tmp_path: Path, name: str, 
             assert loudest_hertz(heard, offset) == pytest.approx(wanted, abs=15), (begin, offset)
 
 
+@pytest.mark.parametrize("name", ["joined.mp4", "joined.mkv", "joined.nut"])
+def test_a_cut_has_sound_where_only_a_later_part_has_it(
+    tmp_path: Path, name: str, worker: DecodeWorker
+) -> None:
+    options = IN_FRAGMENTS if name.endswith("mp4") else {}
+    content = b""
+    for number, tones in enumerate(((), (400.0,))):
+        part = tmp_path / f"part{Path(name).suffix}"
+        frames = moving(50, first=50 * number)
+        write_programmes(part, [frames], fps=FPS, tones_hertz=tones, container_options=options)
+        content += part.read_bytes()
+    path = tmp_path / name
+    path.write_bytes(content)
+    target = tmp_path / "cut.mp4"
+    for start, seam in ((2.5, 0.0), (1.0, 1.0)):
+        worker.render(str(path), str(target), cut(start, 3.5))
+        with av.open(str(target)) as opened:
+            heard = np.concatenate([frame.to_ndarray()[0] for frame in opened.decode(audio=0)])
+        for offset in np.arange(seam + 0.2, 3.4 - start, 0.2):
+            assert loudest_hertz(heard, offset) == pytest.approx(400.0, abs=15), offset
+        assert np.abs(heard[: round(max(0.0, seam - 0.1) * 16000)]).max(initial=0.0) < 0.01
+    worker.render(str(path), str(target), cut(0.2, 1.5))  # of the silent part alone
+    with av.open(str(target)) as opened:
+        assert not opened.streams.audio
+
+
 def test_another_index_at_the_end_makes_no_part(tmp_path: Path) -> None:
     """Some recorders write it once more when they are done."""
     options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
