@@ -457,6 +457,27 @@ def test_what_is_damaged_of_joined_files_is_no_other_error(tmp_path: Path, name:
                 assert frame_at(str(path), time).pts_seconds <= time + 0.001
 
 
+@pytest.mark.parametrize("kinds", ["kuk", "ukk", "uuk", "uuu", "k u", "u k", "kku", "kuv", "uvk", "k\0k"])
+def test_parts_of_matroska_that_do_not_say_where_they_end(tmp_path: Path, kinds: str) -> None:
+    """As browsers record them (u), before and after those that do (k), of another codec (v), with filling."""
+    fillings = {" ": b"\xec\x85" + bytes(5), "\0": bytes(700)}
+    content, lengths = b"", []
+    for kind in kinds:
+        if kind in fillings:
+            content += fillings[kind]
+            continue
+        options = {} if kind == "k" else {"live": "1"}
+        frames = moving(40, first=40 * len(lengths))
+        codec = "libvpx" if kind == "v" else "libx264"
+        part = write_video(tmp_path / "part.mkv", frames, codec=codec, container_options=options).read_bytes()
+        assert (b"\x18\x53\x80\x67\x01" + b"\xff" * 7 in part) is (kind != "k")
+        content += part
+        lengths.append(40)
+    path = tmp_path / "joined.mkv"
+    path.write_bytes(content)
+    check_every_frame(path, lengths)
+
+
 def test_a_part_that_claims_to_be_larger_than_the_file(tmp_path: Path) -> None:
     path = joined_parts(tmp_path, "a.mkv", [moving(20), moving(20, first=20)])
     content = bytearray(path.read_bytes())
