@@ -49,7 +49,7 @@ from indexer.containers import (
 from indexer.film_stream import find_film
 from indexer.frame import DecodedFrame, Fields, Orientation, PictureGeometry
 from indexer.limits import WorkerLimits
-from indexer.parts import Part, find_parts, name_parts, part_at, parts_shown, rescaled
+from indexer.parts import Part, PartsLeftOut, find_parts, part_at, parts_shown, rescaled
 from indexer.pictures import Cropper, Deinterlacer, alpha_codec, as_video, still_picture
 from indexer.recorded import first_timecode, recorded_moment
 from indexer.types import VideoInfo
@@ -267,10 +267,8 @@ class VideoDecoder:
         self._last_byte = 0
         self._parts: tuple[Part, ...] = ()  # where several files were joined:
         self._part = 0  # the one that is read,
-        self._passed_parts = 0  # how many lay before the first of them,
-        self._unread_parts: set[int] = set()  # those that cannot be read, and
-        self._rich_parts: set[int] = set()  # those that hold other films, too
-        self._films: dict[int, int] = {}  # the number of the film's stream in each
+        self._parts_left_out = PartsLeftOut()  # what is not,
+        self._films: dict[int, int] = {}  # and the number of the film's stream in each
         try:
             self._container: Any = _open(path)
             name = self._container.format.name
@@ -418,7 +416,7 @@ class VideoDecoder:
             try:
                 self._reopen()
             except _UNREADABLE:
-                self._unread_parts.add(self._part)
+                self._parts_left_out.unread.add(self._part)
                 continue
             if self._mender is not None:
                 self._mender.begin_part(self._parts[self._part].begin, _stream_fps(self._stream))
@@ -455,10 +453,10 @@ class VideoDecoder:
             whole = _sane((container.duration or 0) / av.time_base, _MAX_DURATION_SECONDS) or 0.0
             peek = partial(self._first_packets, number)
             self._films[number], others = find_film(container, whole, self._own_seconds, peek)
-            if number:
-                self._rich_parts |= {number} if others else set()
-            else:
+            if number == 0:
                 self.left_out = others
+            elif others:
+                self._parts_left_out.rich.add(number)
         return container.streams[self._films[number]]
 
     def _open_first_film(self) -> tuple[Any, Any]:
@@ -470,7 +468,7 @@ class VideoDecoder:
             except _UNREADABLE as error:
                 errors.append(error)
             self._parts = self._parts[1:]
-            self._passed_parts += 1
+            self._parts_left_out.passed_over += 1
         raise errors[0]
 
     def _open_film(self, number: int) -> tuple[Any, Any]:
@@ -860,17 +858,8 @@ class VideoDecoder:
         if self.dropped_frames and self._skip == "none":
             lost.append(f"{self.dropped_frames} frames have times that do not ascend")
         damaged = f"damaged: {' and '.join(lost)}; what could be read is indexed"
-        notes = [*self.left_out, *self._parts_left_out(), *self._left_behind()]
+        notes = [*self.left_out, *self._parts_left_out.named(len(self._parts)), *self._left_behind()]
         return "; ".join([*([damaged] if lost else []), *notes]) or None
-
-    def _parts_left_out(self) -> list[str]:
-        first = self._passed_parts + 1
-        unread = {*range(1, first), *(first + number for number in self._unread_parts)}
-        rich = {first + number for number in self._rich_parts}
-        words = ("cannot be read and is not indexed", "cannot be read and are not indexed")
-        more = ("holds another film, which is not indexed", "hold other films, which are not indexed")
-        total = self._passed_parts + len(self._parts)
-        return [*name_parts(unread, total, *words), *name_parts(rich, total, *more)]
 
     def _left_behind(self) -> list[str]:
         """Says so where another film lies behind this one; known once the file was read to its end."""
@@ -897,8 +886,7 @@ class VideoDecoder:
 
     def _joined_on(self, size: int) -> list[str]:
         byte = next_opening(self.path, self._container.format.name, self._last_byte)
-        unread = [self._parts[number] for number in self._unread_parts]
-        if byte is None or any(part.begin <= byte < part.end for part in unread):
+        if byte is None or part_at(self._parts, byte) in self._parts_left_out.unread:
             return []  # there is none, or it is a part that was named
         return [
             f"the last {1 - byte / size:.0%} of the file are another file that was joined on, which FFmpeg "

@@ -12,8 +12,8 @@ import math
 import os
 import re
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from encoders.errors import DecodeError
@@ -114,18 +114,39 @@ def parts_shown(
     ]
 
 
-def name_parts(numbers: Collection[int], total: int, one: str, several: str) -> list[str]:
-    """A sentence on parts of a joined file, however many; none where there are none.
+@dataclass(slots=True)
+class PartsLeftOut:
+    """What is not read of a joined file.
 
-    Args:
-        numbers: Of the parts, from 1 on.
-        total: How many parts there are.
-        one: What is to be said of a single one: "is green".
-        several: The same of more: "are green".
+    Attributes:
+        passed_over: How many parts lie before the first one with a film, from which the others count.
+        unread: The numbers of later ones that hold none, or cannot be read.
+        rich: The numbers of later ones that hold other films, too.
     """
+
+    passed_over: int = 0
+    unread: set[int] = field(default_factory=set)
+    rich: set[int] = field(default_factory=set)
+
+    def named(self, count: int) -> list[str]:
+        """A sentence of each kind, however many there are, for people, who count all parts from 1 on.
+
+        Args:
+            count: How many parts there are from the first one with a film on.
+        """
+        total = self.passed_over + count
+        first = self.passed_over + 1
+        unread = [*range(1, first), *(first + number for number in sorted(self.unread))]
+        rich = [first + number for number in sorted(self.rich)]
+        what = ("cannot be read and is not indexed", "cannot be read and are not indexed")
+        more = ("holds another film, which is not indexed", "hold other films, which are not indexed")
+        return [*_sentence(unread, total, *what), *_sentence(rich, total, *more)]
+
+
+def _sentence(numbers: Sequence[int], total: int, one: str, several: str) -> list[str]:
     if not numbers:
         return []
-    named = ", ".join(map(str, sorted(numbers)[:_PARTS_NAMED]))
+    named = ", ".join(map(str, numbers[:_PARTS_NAMED]))
     if len(numbers) == 1:
         return [f"joined part {named} of {total} {one}"]
     others = f" and {len(numbers) - _PARTS_NAMED} more" if len(numbers) > _PARTS_NAMED else ""
