@@ -21,7 +21,9 @@ from indexer.clock_map import ClockMap
 from search.file_names import os_path
 
 _EBML, _MATROSKA_SEGMENT, _VOID = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\xec"
-_MATROSKA_OPENING = re.compile(rb"\x1a\x45\xdf\xa3.{1,64}?\x42\x82.{1,8}?(?:matroska|webm)", re.DOTALL)
+_MATROSKA_OPENING = re.compile(  # up to the name of the kind; not past another one
+    rb"\x1a\x45\xdf\xa3(?:[^\x1a]|\x1a(?!\x45\xdf\xa3)){1,64}?\x42\x82.{1,8}?(?:matroska|webm)", re.DOTALL
+)
 _NUT_OPENING = re.compile(  # file_id_string, main_startcode
     re.escape(b"nut/multimedia container\0NM\x7a\x56\x1f\x5f\x04\xad")
 )
