@@ -270,11 +270,19 @@ class VideoDecoder:
         self._parts_left_out = PartsLeftOut()  # what is not,
         self._films: dict[int, int] = {}  # and the number of the film's stream in each
         try:
-            self._container: Any = _open(path)
-            name = self._container.format.name
-            self._parts = remembered(path, "parts", partial(find_parts, path, name))
+            try:
+                self._container: Any = _open(path)
+            except av.InvalidDataError:
+                # Of a plain MP4 with one in fragments joined on, FFmpeg opens each, but not the whole.
+                self._parts = find_parts(path, "mov")
+                if not self._parts:
+                    raise
+            else:
+                name = self._container.format.name
+                self._parts = remembered(path, "parts", partial(find_parts, path, name))
+                if self._parts:
+                    self._container.close()
             if self._parts:
-                self._container.close()
                 self._container, self._stream = self._open_first_film()
         except MemoryError:
             raise DamagedVideoError("the header asks for absurd amounts of memory") from None
@@ -576,7 +584,7 @@ class VideoDecoder:
 
     def _own_seconds(self, stream: Any) -> float | None:
         """What the file declares of a stream."""
-        if self._container.format.name.startswith("matroska"):
+        if stream.container.format.name.startswith("matroska"):
             # There a tag does, or nothing: FFmpeg's value is then that of the whole file.
             return _sane(_clock_seconds(stream.metadata.get("DURATION", "")), _MAX_DURATION_SECONDS)
         return _sane((stream.duration or 0) * float(stream.time_base or 0), _MAX_DURATION_SECONDS)

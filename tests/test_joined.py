@@ -352,6 +352,19 @@ def test_the_film_of_each_part_is_chosen_as_that_of_a_file(tmp_path: Path) -> No
     )
 
 
+@pytest.mark.parametrize("kinds", ["pf", "ppf", "fp", "pfp"])
+def test_mp4_with_and_without_fragments_joined(tmp_path: Path, kinds: str) -> None:
+    content, lengths = b"", []
+    for kind in kinds:
+        frames = moving(40, first=40 * len(lengths))
+        options = IN_FRAGMENTS if kind == "f" else {}
+        content += write_video(tmp_path / "part.mp4", frames, container_options=options).read_bytes()
+        lengths.append(40)
+    path = tmp_path / "joined.mp4"
+    path.write_bytes(content)
+    check_every_frame(path, lengths)
+
+
 def test_each_part_is_cropped_as_it_says(tmp_path: Path) -> None:
     plain = write_video(tmp_path / "plain.mkv", moving(30))
     other = write_video(tmp_path / "other.mkv", moving(30))
