@@ -149,6 +149,7 @@ class StampMender:
         self._part_byte = byte
         if fps is not None:
             self._step_ticks = max(1, round(self._second_ticks / fps))
+        self._gap = self._step_ticks  # of two frames of it, which may be too far apart to tell
         if self._known is not None:
             self._number = self._known.stretch_at(byte)
 

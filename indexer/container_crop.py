@@ -39,20 +39,21 @@ class Edges:
         return max(self.left, self.top, self.right, self.bottom) > 0
 
 
-def read_crop(path: str, container: str, index: int) -> Edges | None:
+def read_crop(path: str, container: str, index: int, begin: int = 0) -> Edges | None:
     """What to cut off the pictures of a video stream; None where the file says nothing.
 
     Args:
         path: A readable file.
         container: FFmpeg's name of its format.
         index: Of the stream among the file's video streams.
+        begin: Where it begins, of several that were joined.
     """
     read = {"matroska": _read_matroska, "mov": _read_mov}.get(container.split(",")[0])
     if read is None:
         return None
     try:
         with open(os_path(path), "rb") as file:
-            found = read(file)
+            found = read(file, begin)
     except (OSError, ValueError, struct.error, IndexError, OverflowError, ZeroDivisionError):
         return None
     edges = found[index] if index < len(found) else None
@@ -62,8 +63,8 @@ def read_crop(path: str, container: str, index: int) -> Edges | None:
 # Matroska: elements of an id, a size, and content
 
 
-def _read_matroska(file: BinaryIO) -> list[Edges]:
-    tracks = _find_tracks(file)
+def _read_matroska(file: BinaryIO, begin: int) -> list[Edges]:
+    tracks = _find_tracks(file, begin)
     if tracks is None:
         return []
     begin, size = tracks
@@ -82,9 +83,9 @@ def _read_matroska(file: BinaryIO) -> list[Edges]:
     return found
 
 
-def _find_tracks(file: BinaryIO) -> tuple[int, int] | None:
+def _find_tracks(file: BinaryIO, position: int) -> tuple[int, int] | None:
     """Where the content of Tracks begins, and its size."""
-    position = base = 0
+    base = position
     elsewhere: int | None = None
     for _ in range(_MOST_ELEMENTS):
         file.seek(position)
@@ -153,9 +154,9 @@ def _element_head(head: bytes) -> tuple[int, int, int] | None:
 # MP4 and MOV: boxes of a size, a type, and content
 
 
-def _read_mov(file: BinaryIO) -> list[Edges]:
+def _read_mov(file: BinaryIO, first: int) -> list[Edges]:
     found = []
-    for kind, begin, end in _boxes(file, 0, 1 << 62):
+    for kind, begin, end in _boxes(file, first, 1 << 62):
         if kind != b"moov":
             continue
         for inner, track_begin, track_end in _boxes(file, begin, end):

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable
 
 from encoders.errors import DamagedVideoError, DecodeError, NotAVideoError, StillPictureError
-from indexer.parts import has_open_segment
+from indexer.parts import find_openings, has_open_segment
 from search.file_names import os_path
 
 # Formats that point at other files or hosts, or read files beside their own. Reading one would let a small
@@ -54,8 +54,6 @@ _OPENINGS = {
     "wtv": re.compile(re.escape(bytes.fromhex("b7d800203749da11a64e0007e95ead8d"))),
     "apng": re.compile(re.escape(b"\x89PNG\r\n\x1a\n")),
 }
-
-_LONGEST_OPENING, _PIECE_BYTES = 16, 1 << 20
 
 STILL_PICTURE = "this is a still picture, and footage is expected here: give a video file"
 
@@ -111,14 +109,7 @@ def next_opening(path: str, container: str, from_byte: int) -> int | None:
     if opening is None:
         return None
     with open(os_path(path), "rb") as file:
-        file.seek(from_byte)
-        begin, kept = from_byte, b""
-        while piece := file.read(_PIECE_BYTES):
-            found = opening.search(kept + piece)
-            if found is not None:
-                return begin - len(kept) + found.start()
-            begin, kept = begin + len(piece), (kept + piece)[-_LONGEST_OPENING:]
-    return None
+        return next(find_openings(file, opening, from_byte), None)
 
 
 def check_readable(path: str) -> None:

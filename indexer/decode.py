@@ -46,10 +46,10 @@ from indexer.containers import (
     picture_formats,
     refusal,
 )
-from indexer.film_stream import choose_film, film_streams, name_others
+from indexer.film_stream import find_film
 from indexer.frame import DecodedFrame, Fields, Orientation, PictureGeometry
 from indexer.limits import WorkerLimits
-from indexer.parts import Part, find_parts, parts_shown, rescaled
+from indexer.parts import Part, PartsLeftOut, find_parts, part_at, parts_shown, rescaled
 from indexer.pictures import Cropper, Deinterlacer, alpha_codec, as_video, still_picture
 from indexer.recorded import first_timecode, recorded_moment
 from indexer.types import VideoInfo
@@ -80,7 +80,7 @@ _BY_BYTE_FORMATS = ("mpeg", "mpegts")  # that can be read on from anywhere
 _TAIL_BYTES = 10_000  # behind the film's last picture; where there are more, it is asked what they are
 _ROUNDING_SECONDS = 1e-6  # of a time that was written down
 _MAX_DEMUX_ERRORS_IN_A_ROW = 64
-_UNREADABLE = (av.FFmpegError, MemoryError, LookupError)  # what is raised for a part without a film
+_UNREADABLE = (av.FFmpegError, MemoryError, LookupError, DecodeError)  # of a part without a film
 _FAR_TICKS = 1 << 62
 _UNTOLD_AVI_FRAMES = 1 << 30  # of one that was written to a pipe
 _TELLING_FRAMES = 16
@@ -265,22 +265,32 @@ class VideoDecoder:
         self._is_in_doubt = False  # when frames are decoded passes for when they are shown
         self._first_byte = 0  # what lies before is read past
         self._last_byte = 0
-        self._parts: tuple[Part, ...] = ()  # where several files were joined,
-        self._part = 0  # and the one that is read
+        self._parts: tuple[Part, ...] = ()  # where several files were joined:
+        self._part = 0  # the one that is read,
+        self._parts_left_out = PartsLeftOut()  # what is not,
+        self._films: dict[int, int] = {}  # and the number of the film's stream in each
         try:
-            self._container: Any = _open(path)
-            name = self._container.format.name
-            self._parts = remembered(path, "parts", partial(find_parts, path, name))
+            try:
+                self._container: Any = _open(path)
+            except av.InvalidDataError:
+                # Of a plain MP4 with one in fragments joined on, FFmpeg opens each, but not the whole.
+                self._parts = find_parts(path, "mov")
+                if not self._parts:
+                    raise
+            else:
+                name = self._container.format.name
+                self._parts = remembered(path, "parts", partial(find_parts, path, name))
+                if self._parts:
+                    self._container.close()
             if self._parts:
-                self._container.close()
-                self._container = _open(path, self._parts[0])
+                self._container, self._stream = self._open_first_film()
         except MemoryError:
             raise DamagedVideoError("the header asks for absurd amounts of memory") from None
         except (av.FFmpegError, UnicodeError, ValueError) as error:
             raise refusal(path, _plain(error)) from None
         try:
-            self._stream = self._choose_stream()
-            self._index = self._stream.index  # which is not to be asked of one that is closed
+            if not self._parts:
+                self._stream = self.film_in(self._container, 0)
             self._set_up(threads)
         except BaseException:
             self.close()
@@ -336,6 +346,7 @@ class VideoDecoder:
         target = round((time_seconds + self._clock.offset_seconds) / self._time_base_seconds)
         self._checks_end = False  # what came before is not seen, so nothing can be concluded
         self._head.clear()
+        self._turns.clear()
         self._clock.restart()
         is_start = time_seconds <= self.info.start_seconds
         if self._mender is not None and self._parts:
@@ -353,7 +364,7 @@ class VideoDecoder:
             self._seek_by_stamp(target)
         if self._alpha_codec is not None:
             self._alpha_codec.flush_buffers()  # the container knows only its own
-        self._source = self._really_there(self._decoded())
+        self._source = self._decoded(self._really_there)
 
     def _really_there(self, pictures: Iterator[Any]) -> Iterator[Any]:
         """Without those that a codec makes up where the index calls a picture a key frame that is none.
@@ -399,7 +410,7 @@ class VideoDecoder:
         known = self.clock_map
         assert known is not None
         stretch = known.stretch_shown(target)
-        self._part = [part.begin for part in self._parts].index(stretch.first_byte)
+        self._part = part_at(self._parts, stretch.first_byte)
         self._reopen()
         mender.go_on_at(known, stretch.first_byte)
         if target > stretch.begin_ticks:
@@ -412,9 +423,8 @@ class VideoDecoder:
             self._part += 1
             try:
                 self._reopen()
-            except (*_UNREADABLE, DecodeError):
-                note = f"joined part {self._part + 1} of {len(self._parts)} cannot be read and is not indexed"
-                self.left_out += [note] * (note not in self.left_out)
+            except _UNREADABLE:
+                self._parts_left_out.unread.add(self._part)
                 continue
             if self._mender is not None:
                 self._mender.begin_part(self._parts[self._part].begin, _stream_fps(self._stream))
@@ -441,13 +451,42 @@ class VideoDecoder:
         """The engine's container for one of several joined files, or for the file where it is one."""
         return _open(self.path, self._parts[number]) if self._parts else _open(self.path)
 
-    def film_in(self, container: Any) -> Any:
-        """The film in the file, or in one of several that were joined, that `open_part` opened."""
-        streams = [*list(container.streams)[self._index :][:1], *container.streams.video]
-        known = [one for one in streams if one.type == "video" and one.codec_context is not None]
-        if not known:
-            raise LookupError("no stream of video that can be decoded")
-        return known[0]
+    def film_in(self, container: Any, number: int) -> Any:
+        """The film in the file, or in one of several that were joined, that `open_part` opened.
+
+        Raises:
+            DecodeError: There is none, or of an unknown codec.
+        """
+        if number not in self._films:
+            whole = _sane((container.duration or 0) / av.time_base, _MAX_DURATION_SECONDS) or 0.0
+            peek = partial(self._first_packets, number)
+            self._films[number], others = find_film(container, whole, self._own_seconds, peek)
+            if number == 0:
+                self.left_out = others
+            elif others:
+                self._parts_left_out.rich.add(number)
+        return container.streams[self._films[number]]
+
+    def _open_first_film(self) -> tuple[Any, Any]:
+        """Opens the first of several joined files that holds a film, which the others then count from."""
+        errors: list[BaseException] = []
+        while self._parts:
+            try:
+                return self._open_film(0)
+            except _UNREADABLE as error:
+                errors.append(error)
+            self._parts = self._parts[1:]
+            self._parts_left_out.passed_over += 1
+        raise errors[0]
+
+    def _open_film(self, number: int) -> tuple[Any, Any]:
+        """Opens the file, or one of several that were joined; returns the film beside the container."""
+        container = self.open_part(number)
+        try:
+            return container, self.film_in(container, number)
+        except BaseException:
+            container.close()
+            raise
 
     def byte_before(self, stamp_seconds: float) -> int:
         """Where the last key frame at or before a time of the file's one timeline begins, offset and all."""
@@ -457,12 +496,7 @@ class VideoDecoder:
     def _reopen(self) -> None:
         """Goes back to the first packet of the file, whatever its index says."""
         skipped = self._codec.skip_frame
-        container = self.open_part(self._part)
-        try:
-            self._stream = self.film_in(container)
-        except LookupError:
-            container.close()
-            raise
+        container, self._stream = self._open_film(self._part)
         self._container.close()
         self._container = container
         self._set_up_codec()
@@ -482,13 +516,16 @@ class VideoDecoder:
             mender = self._new_mender()
             return map_clock(self._all_packets(mender), mender)
 
-        return remembered(self.path, self._index, make)
+        return remembered(self.path, self._films[0], make)
 
     def _all_packets(self, mender: StampMender) -> Iterator[Any]:
         """Those of the film, from the first of the file, mended."""
         for number in range(max(1, len(self._parts))):
-            with suppress(*_UNREADABLE), self.open_part(number) as container:
-                film = self.film_in(container)
+            try:
+                container, film = self._open_film(number)
+            except _UNREADABLE:
+                continue
+            with suppress(av.FFmpegError, MemoryError, LookupError), container:
                 packets = self._footage(_read_packets(container, [film], lambda: None))
                 if number:
                     mender.begin_part(self._parts[number].begin, _stream_fps(film))
@@ -545,36 +582,16 @@ class VideoDecoder:
 
     # Opening
 
-    def _choose_stream(self) -> Any:
-        """The video stream that a viewer would call the film; notes the others."""
-        container = self._container
-        whole = _sane((container.duration or 0) / av.time_base, _MAX_DURATION_SECONDS) or 0.0
-        films = film_streams(container, self._own_seconds, self._first_packets)
-        longest = max([whole, *(film.seconds or 0.0 for film in films)])
-        chosen = choose_film(films, longest)
-        if chosen is None and container.streams.audio and all(film.is_picture_codec for film in films):
-            films = []
-        if not films:
-            kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
-            art = " with cover art" if container.streams.video else ""
-            held = ", ".join(kind for kind in kinds if kind != "video") or "pictures"
-            raise NotAVideoError(f"no video stream: the file holds {held}{art} only")
-        chosen = chosen or max(films, key=lambda film: (film.is_known, film.is_default, -film.index))
-        if not chosen.is_known:
-            raise DecodeError("the video's codec is not known to FFmpeg here")
-        self.left_out = name_others(films, chosen, longest)
-        return container.streams[chosen.index]
-
     def _own_seconds(self, stream: Any) -> float | None:
         """What the file declares of a stream."""
-        if self._container.format.name.startswith("matroska"):
+        if stream.container.format.name.startswith("matroska"):
             # There a tag does, or nothing: FFmpeg's value is then that of the whole file.
             return _sane(_clock_seconds(stream.metadata.get("DURATION", "")), _MAX_DURATION_SECONDS)
         return _sane((stream.duration or 0) * float(stream.time_base or 0), _MAX_DURATION_SECONDS)
 
-    def _first_packets(self, indices: list[int]) -> Iterator[tuple[int, float | None]]:
+    def _first_packets(self, number: int, indices: list[int]) -> Iterator[tuple[int, float | None]]:
         """The packets of streams, each with the number of its stream and its time."""
-        with self.open_part(0) as container:
+        with self.open_part(number) as container:
             streams = [container.streams[index] for index in indices]
             for packet in _read_packets(container, streams, lambda: None):
                 if packet is not None and packet.size and packet.stream_index in indices:
@@ -585,8 +602,6 @@ class VideoDecoder:
         stream, container = self._stream, self._container
         self._threads = threads
         self._set_up_codec()
-        edges = read_crop(self.path, container.format.name, container.streams.video.index(stream))
-        self._cropper = Cropper(edges) if edges else None
         self._deinterlacer = Deinterlacer()
         self._time_base_seconds = float(stream.time_base or 0) or 1.0 / av.time_base
         self._average_fps = _stream_fps(stream)
@@ -605,10 +620,15 @@ class VideoDecoder:
         self._first_seconds = math.inf
         self._end_seconds = -math.inf
         self._head = deque()
+        self._turns: deque[tuple[Any, PictureGeometry]] = deque()  # of parts whose pictures came out
         self._source = self._decoded()
         self._geometry = self._describe_first()
 
     def _set_up_codec(self) -> None:
+        number = self._container.streams.video.index(self._stream)
+        begin = self._parts[self._part].begin if self._parts else 0
+        edges = read_crop(self.path, self._container.format.name, number, begin)
+        self._cropper = Cropper(edges) if edges else None
         self._codec = self._stream.codec_context
         _check_pixels(self._codec.width, self._codec.height)
         self._alpha_codec = alpha_codec(self._stream)
@@ -637,11 +657,9 @@ class VideoDecoder:
             if second is None:
                 raise StillPictureError(STILL_PICTURE)
             self._head.append(second)
-        orientation = _orientation(first)
-        aspect = self._stream.sample_aspect_ratio or self._codec.sample_aspect_ratio
         self._codec_aspect = float(self._codec.sample_aspect_ratio or 0.0)
         self._has_own_aspect = self._container.format.name.startswith(_KEEPING_ASPECT)
-        geometry = PictureGeometry(_sane_aspect(float(aspect or 1.0)), orientation, VideoReformatter, {})
+        geometry = self._describe(first)
         width, height = geometry.display_size(first.width, first.height)
         animation = animation_in(self.path)
         dated = (self._container.metadata, self._stream.metadata)
@@ -665,6 +683,11 @@ class VideoDecoder:
         if _limits is not None:
             _check_claims(self.info, self._stream, _limits)
         return geometry
+
+    def _describe(self, first: Any) -> PictureGeometry:
+        """The geometry of a film, given the first picture of it."""
+        aspect = self._stream.sample_aspect_ratio or self._codec.sample_aspect_ratio
+        return PictureGeometry(_sane_aspect(float(aspect or 1.0)), _orientation(first), VideoReformatter, {})
 
     def _declared_seconds(self) -> float | None:
         """The duration of the video stream, else the file's; None where its writer never came back to say."""
@@ -715,11 +738,18 @@ class VideoDecoder:
         self.broken_packets += 1
         self._packets_read += 1
 
-    def _decoded(self) -> Iterator[Any]:
-        """The engine's frames in the order in which the codec gives them out."""
-        yield from self._decoded_part()
+    def _decoded(self, check: Callable[[Iterator[Any]], Iterator[Any]] = iter) -> Iterator[Any]:
+        """The engine's frames in the order in which the codec gives them out; the first part's, checked."""
+        yield from self._described(check(self._decoded_part()))
         while self._go_to_next_part():
-            yield from self._decoded_part()
+            yield from self._described(self._decoded_part())
+
+    def _described(self, pictures: Iterator[Any]) -> Iterator[Any]:
+        """The same; of several joined files each has a geometry of its own, from its first picture on."""
+        for first in itertools.islice(pictures, 1 if self._parts else 0):
+            self._turns.append((first, self._describe(first)))
+            yield first
+        yield from pictures
 
     def _decoded_part(self) -> Iterator[Any]:
         for packet in self._packets():
@@ -772,7 +802,7 @@ class VideoDecoder:
                 fields = Fields((), None, self._deinterlacer)
             else:
                 fields = latest = Fields(before, partial(self._peek, self._source), self._deinterlacer)
-            yield picture, fields, self._geometry_now()
+            yield picture, fields, self._geometry_now(picture)
             if latest is not None:
                 latest.settle()
             before = (picture, *before[:1])
@@ -784,8 +814,10 @@ class VideoDecoder:
         self._head.extend(itertools.islice(source, max(0, count - len(self._head))))
         return list(itertools.islice(self._head, count))
 
-    def _geometry_now(self) -> PictureGeometry:
+    def _geometry_now(self, picture: Any) -> PictureGeometry:
         """Of what the codec gave out just now: the pixel aspect may change on the way."""
+        if self._turns and picture is self._turns[0][0]:
+            self._geometry = self._turns.popleft()[1]
         aspect = float(self._codec.sample_aspect_ratio or 0.0)
         if aspect == self._codec_aspect:
             return self._geometry
@@ -834,11 +866,12 @@ class VideoDecoder:
         if self.dropped_frames and self._skip == "none":
             lost.append(f"{self.dropped_frames} frames have times that do not ascend")
         damaged = f"damaged: {' and '.join(lost)}; what could be read is indexed"
-        return "; ".join([*([damaged] if lost else []), *self.left_out, *self._left_behind()]) or None
+        notes = [*self.left_out, *self._parts_left_out.named(len(self._parts)), *self._left_behind()]
+        return "; ".join([*([damaged] if lost else []), *notes]) or None
 
     def _left_behind(self) -> list[str]:
         """Says so where another film lies behind this one; known once the file was read to its end."""
-        size = self._container.size
+        size = self._parts[-1].end if self._parts else self._container.size
         if not (self._checks_end and self._last_byte and size):
             return []
         if not self.reads_on_anywhere:
@@ -861,8 +894,8 @@ class VideoDecoder:
 
     def _joined_on(self, size: int) -> list[str]:
         byte = next_opening(self.path, self._container.format.name, self._last_byte)
-        if byte is None:
-            return []
+        if byte is None or part_at(self._parts, byte) in self._parts_left_out.unread:
+            return []  # there is none, or it is a part that was named
         return [
             f"the last {1 - byte / size:.0%} of the file are another file that was joined on, which FFmpeg "
             "does not read, and are not indexed: join them with ffmpeg -f concat"

@@ -5,7 +5,7 @@ H.264 in 8-bit 4:2:0 (BT.709, limited range) with AAC, the index in front: what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from typing import Any, Self
@@ -148,19 +148,22 @@ class SoundReader:
 
     Args:
         decoder: Of the film; it is not read.
+        spans: Of which the sound is wanted, start and end in seconds.
 
     Attributes:
-        rate: Samples per second; None where the file has no sound that can be decoded.
+        rate: Samples per second; None where there is no sound that can be decoded.
     """
 
-    def __init__(self, decoder: VideoDecoder) -> None:
+    def __init__(self, decoder: VideoDecoder, spans: Iterable[tuple[float, float]]) -> None:
         self.rate: int | None = None
         self._container: Any = None
         self._stream: Any = None
-        self._part = 0
+        self._part = -1
         self._decoder = decoder
         self._offset = decoder.offset_seconds
-        stream = self._open_part(0)
+        # Of joined files, the first in the spans that has sound tells.
+        numbers = dict.fromkeys(number for span in spans for number, *_ in decoder.parts_shown(*span))
+        stream = next(filter(None, map(self._open_part, numbers)), None)
         if stream is not None:
             own = stream.codec_context.sample_rate
             self.rate = own if own in _SOUND_RATES else 48_000
@@ -171,10 +174,10 @@ class SoundReader:
             self._container.close()
         self._part = number
         self._stream = None
-        with suppress(av.FFmpegError, UnicodeError, ValueError, MemoryError, LookupError):
+        with suppress(av.FFmpegError, UnicodeError, ValueError, MemoryError, LookupError, DecodeError):
             self._container = self._decoder.open_part(number)
             # Of the film's own programme, where there are several.
-            film = self._decoder.film_in(self._container)
+            film = self._decoder.film_in(self._container, number)
             stream = self._container.streams.best("audio", related=film)
             if stream is not None and stream.codec_context is not None:
                 self._stream = stream

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from encoders.errors import DecodeError, NotAVideoError
+
 # AV_DISPOSITION_*: attached_pic, timed_thumbnails; still_image, dependent (enhances another), default.
 _ART = 0x0400 | 0x0800
 _SECONDARY = 0x100000 | 0x80000
@@ -59,6 +61,39 @@ class FilmStream:
         """For people: "stream 1 (160x90, 6.0 s)"."""
         length = "" if self.seconds is None else f", {self.seconds:.1f} s"
         return f"stream {self.index} ({self.width}x{self.height}{length})"
+
+
+def find_film(
+    container: Any,
+    whole_seconds: float,
+    declared_seconds: Callable[[Any], float | None],
+    peek: Callable[[list[int]], Iterator[tuple[int, float | None]]],
+) -> tuple[int, list[str]]:
+    """The number of the stream that a viewer would call the film, and a sentence for each other film.
+
+    Args:
+        container: The open file.
+        whole_seconds: How long it is, 0 where that is not known.
+        declared_seconds, peek: As for `film_streams`.
+
+    Raises:
+        NotAVideoError: There is none.
+        DecodeError: FFmpeg has no decoder for it.
+    """
+    films = film_streams(container, declared_seconds, peek)
+    longest = max([whole_seconds, *(film.seconds or 0.0 for film in films)])
+    chosen = choose_film(films, longest)
+    if chosen is None and container.streams.audio and all(film.is_picture_codec for film in films):
+        films = []
+    if not films:
+        kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
+        art = " with cover art" if container.streams.video else ""
+        held = ", ".join(kind for kind in kinds if kind != "video") or "pictures"
+        raise NotAVideoError(f"no video stream: the file holds {held}{art} only")
+    chosen = chosen or max(films, key=lambda film: (film.is_known, film.is_default, -film.index))
+    if not chosen.is_known:
+        raise DecodeError("the video's codec is not known to FFmpeg here")
+    return chosen.index, name_others(films, chosen, longest)
 
 
 def film_streams(

@@ -10,20 +10,29 @@ from __future__ import annotations
 
 import math
 import os
+import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from encoders.errors import DecodeError
 from indexer.clock_map import ClockMap
 from search.file_names import os_path
 
-_EBML, _MATROSKA_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
-_NUT_OPENING = b"nut/multimedia container\0NM\x7a\x56\x1f\x5f\x04\xad"  # file_id_string, main_startcode
+_EBML, _MATROSKA_SEGMENT, _VOID = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\xec"
+_MATROSKA_OPENING = re.compile(  # up to the name of the kind; not past another one
+    rb"\x1a\x45\xdf\xa3(?:[^\x1a]|\x1a(?!\x45\xdf\xa3)){1,64}?\x42\x82.{1,8}?(?:matroska|webm)", re.DOTALL
+)
+_NUT_OPENING = re.compile(  # file_id_string, main_startcode
+    re.escape(b"nut/multimedia container\0NM\x7a\x56\x1f\x5f\x04\xad")
+)
+_LONGEST_OPENING = 96
 _PIECE_BYTES = 1 << 20
 _MOST_PARTS = 10_000
 _MOST_BOXES = 2_000_000  # looked at in one file
 _SAME_TICK = 1e-9
+_PARTS_NAMED = 5  # of those of which the same is to be said
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,7 @@ def find_parts(path: str, container: str) -> tuple[Part, ...]:
     if find is None:
         return ()
     with open(os_path(path), "rb") as file:
-        begins = sorted({0, *(find(file) or ())})
+        begins = sorted({0, *find(file)})
         ends = [*begins[1:], os.fstat(file.fileno()).st_size]
     if len(begins) > _MOST_PARTS:
         raise DecodeError(
@@ -64,9 +73,31 @@ def find_parts(path: str, container: str) -> tuple[Part, ...]:
 
 
 def has_open_segment(path: str) -> bool:
-    """Whether a part of a Matroska file does not say where it ends; those that browsers record do not."""
+    """Whether a Matroska file does not say where it ends; those that browsers record do not."""
     with open(os_path(path), "rb") as file:
-        return _matroska_parts(file) is None
+        if file.read(4) != _EBML:
+            return False
+        file.seek(_ebml_size(file)[0], os.SEEK_CUR)
+        return file.read(4) == _MATROSKA_SEGMENT and not _ebml_size(file)[1]
+
+
+def find_openings(file: BinaryIO, opening: re.Pattern[bytes], from_byte: int) -> Iterator[int]:
+    """Where files of a kind begin within one, by how such begin: up to 96 bytes."""
+    kept, found = b"", from_byte - 1
+    file.seek(from_byte)
+    while piece := file.read(_PIECE_BYTES):
+        content, after = kept + piece, file.tell()
+        for match in opening.finditer(content):
+            if after - len(content) + match.start() > found:
+                found = after - len(content) + match.start()
+                yield found
+        kept = content[-_LONGEST_OPENING:]
+        file.seek(after)
+
+
+def part_at(parts: Sequence[Part], byte: int) -> int:
+    """The number of the part that a place in the file belongs to; the first for one before it."""
+    return max(0, bisect_right(parts, byte, key=lambda part: part.begin) - 1)
 
 
 def parts_shown(
@@ -77,13 +108,51 @@ def parts_shown(
     Returns:
         Of each its number, what is added to its times, and when the next one begins, in seconds.
     """
-    numbers = {part.begin: number for number, part in enumerate(parts)}
     begins = [-math.inf, *(stretch.begin_ticks * tick_seconds for stretch in known.stretches[1:])]
     return [
-        (numbers[stretch.first_byte], stretch.shift_ticks * tick_seconds, end)
+        (part_at(parts, stretch.first_byte), stretch.shift_ticks * tick_seconds, end)
         for stretch, begin, end in zip(known.stretches, begins, [*begins[1:], math.inf], strict=True)
         if begin < span_seconds[1] and end > span_seconds[0]
     ]
+
+
+@dataclass(slots=True)
+class PartsLeftOut:
+    """What is not read of a joined file.
+
+    Attributes:
+        passed_over: How many parts lie before the first one with a film, from which the others count.
+        unread: The numbers of later ones that hold none, or cannot be read.
+        rich: The numbers of later ones that hold other films, too.
+    """
+
+    passed_over: int = 0
+    unread: set[int] = field(default_factory=set)
+    rich: set[int] = field(default_factory=set)
+
+    def named(self, count: int) -> list[str]:
+        """A sentence of each kind, however many there are, for people, who count all parts from 1 on.
+
+        Args:
+            count: How many parts there are from the first one with a film on.
+        """
+        total = self.passed_over + count
+        first = self.passed_over + 1
+        unread = [*range(1, first), *(first + number for number in sorted(self.unread))]
+        rich = [first + number for number in sorted(self.rich)]
+        what = ("cannot be read and is not indexed", "cannot be read and are not indexed")
+        more = ("holds another film, which is not indexed", "hold other films, which are not indexed")
+        return [*_sentence(unread, total, *what), *_sentence(rich, total, *more)]
+
+
+def _sentence(numbers: Sequence[int], total: int, one: str, several: str) -> list[str]:
+    if not numbers:
+        return []
+    named = ", ".join(map(str, numbers[:_PARTS_NAMED]))
+    if len(numbers) == 1:
+        return [f"joined part {named} of {total} {one}"]
+    others = f" and {len(numbers) - _PARTS_NAMED} more" if len(numbers) > _PARTS_NAMED else ""
+    return [f"joined parts {named}{others} of {total} {several}"]
 
 
 def rescaled(packets: Iterator[Any], tick_seconds: float) -> Iterator[Any]:
@@ -98,21 +167,41 @@ def rescaled(packets: Iterator[Any], tick_seconds: float) -> Iterator[Any]:
         yield packet
 
 
-def _matroska_parts(file: BinaryIO) -> list[int] | None:
+def _matroska_parts(file: BinaryIO) -> list[int]:
     begins: list[int] = []
-    total = os.fstat(file.fileno()).st_size
-    while file.read(4) == _EBML:
-        begins.append(file.tell() - 4)
-        for name in (b"", _MATROSKA_SEGMENT):  # what is in the header, and in the segment that follows
-            if name and file.read(4) != name:
-                return begins
-            size, is_said = _ebml_size(file)
-            if name and not is_said:
-                return None
-            if file.tell() + size > total:  # it was cut off
-                return begins
-            file.seek(size, os.SEEK_CUR)
+    openings: Iterator[int] | None = None
+    begin: int | None = 0
+    while begin is not None:
+        begins.append(begin)
+        end = _matroska_end(file, begin)
+        if end is not None and file.read(4) == _EBML:
+            begin = end
+        elif end is not None and end >= os.fstat(file.fileno()).st_size:
+            begin = None
+        else:  # of unknown size, damaged, or something else follows
+            openings = openings or find_openings(file, _MATROSKA_OPENING, begin + 4)
+            begin = next((found for found in openings if found > begins[-1]), None)
     return begins
+
+
+def _matroska_end(file: BinaryIO, begin: int) -> int | None:
+    """Goes to where the file at a place ends, and filling behind it; None where it does not say so."""
+    file.seek(begin)
+    for name in (_EBML, _MATROSKA_SEGMENT):  # the header, and what it is one of
+        if file.read(4) != name:
+            return None
+        size, is_said = _ebml_size(file)
+        end = file.tell() + size
+        if not is_said or end > os.fstat(file.fileno()).st_size:  # or it was cut off
+            return None
+        file.seek(end)
+    for _ in range(_MOST_BOXES):
+        if file.read(1) != _VOID:
+            break
+        size, _ = _ebml_size(file)
+        end = file.seek(size, os.SEEK_CUR)
+    file.seek(end)
+    return end
 
 
 def _ebml_size(file: BinaryIO) -> tuple[int, bool]:
@@ -158,13 +247,4 @@ def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 
 def _nut_parts(file: BinaryIO) -> list[int]:
-    begins: list[int] = []
-    begin, kept = 0, b""
-    while piece := file.read(_PIECE_BYTES):
-        content = kept + piece
-        found = content.find(_NUT_OPENING)
-        while found >= 0:
-            begins.append(begin - len(kept) + found)
-            found = content.find(_NUT_OPENING, found + 1)
-        begin, kept = begin + len(piece), content[1 - len(_NUT_OPENING) :]
-    return begins
+    return list(find_openings(file, _NUT_OPENING, 0))

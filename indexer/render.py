@@ -58,7 +58,7 @@ def render(
 def _render_mp4(path: str, target: str, rendition: Rendition, on_progress: Callable[[float], None]) -> None:
     with ExitStack() as stack:
         decoder = stack.enter_context(VideoDecoder(path, on_progress=on_progress))
-        sound = stack.enter_context(SoundReader(decoder)) if rendition.sound else None
+        sound = stack.enter_context(SoundReader(decoder, rendition.spans)) if rendition.sound else None
         rate = sound.rate if sound is not None else None
         width, height = even_size(decoder.info.width, decoder.info.height, rendition.short_side)
         writer = stack.enter_context(

@@ -11,9 +11,10 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from test_interlaced import add_pixel_crop
 from video_factory import HEIGHT, WIDTH, encode_tone, moving, read_stamp, write_programmes, write_video
 
-from encoders.errors import ReelseekError
+from encoders.errors import NotAVideoError, ReelseekError
 from indexer.array_cache import ArrayCache
 from indexer.clip_frames import read_clip
 from indexer.clip_sampling import ClipSampling
@@ -28,6 +29,7 @@ from search.library import Library
 FPS = 25
 LENGTHS = {"short_long": (75, 200), "long_short": (200, 75)}
 TONES_HERTZ = (400.0, 1000.0)
+IN_FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 
 
 @pytest.fixture(scope="module", params=sorted(LENGTHS))
@@ -285,6 +287,99 @@ def test_parts_of_other_rates_and_sizes_are_each_read_as_they_are(tmp_path: Path
         assert read_stamp(frame_at(str(path), round(time, 6)).rgb(HEIGHT)) == wanted
 
 
+def test_a_slow_part_lasts_as_long_as_its_frames_do(tmp_path: Path) -> None:
+    """Its frames are shown for seconds each, also the last one."""
+    fast = write_video(tmp_path / "fast.mkv", moving(50)).read_bytes()
+    slow = write_video(tmp_path / "slow.mkv", moving(5, first=50), fps=Fraction(1, 3)).read_bytes()
+    path = tmp_path / "joined.mkv"
+    path.write_bytes(fast + slow + fast)
+    with VideoDecoder(str(path)) as decoder:
+        read = [(frame.pts_seconds, read_stamp(frame.rgb(HEIGHT))) for frame in decoder.frames()]
+    assert [number for _, number in read] == [*range(55), *range(50)]
+    begins = [*np.arange(50) / FPS, *2 + 3.0 * np.arange(5), *17 + np.arange(50) / FPS]
+    assert [time for time, _ in read] == pytest.approx(begins, abs=0.0015)
+    assert probe(str(path)).duration_seconds == pytest.approx(19.0, abs=0.0015)
+    assert read_stamp(frame_at(str(path), 16.9).rgb(HEIGHT)) == 54
+
+
+@pytest.mark.parametrize(
+    ("name", "looks"),
+    [
+        ("joined.mp4", {"rotation": (90.0, False, False)}),
+        ("joined.mkv", {"pixel_aspect": Fraction(2, 1)}),
+        ("joined.mp4", {"pixel_aspect": Fraction(2, 1)}),
+        ("joined.nut", {"pixel_aspect": Fraction(2, 1)}),
+    ],
+)
+def test_each_part_is_turned_and_stretched_as_it_says(
+    tmp_path: Path, name: str, looks: dict[str, Any]
+) -> None:
+    options = IN_FRAGMENTS if name.endswith("mp4") else {}
+    target = tmp_path / f"part{Path(name).suffix}"
+    plain = write_video(target, moving(30), container_options=options).read_bytes()
+    other = write_video(target, moving(30), container_options=options, **looks).read_bytes()
+    shapes = {plain: (HEIGHT, WIDTH), other: (WIDTH, HEIGHT) if "rotation" in looks else (HEIGHT, 2 * WIDTH)}
+    path = tmp_path / name
+    for parts in ((plain, other, plain), (other, plain)):
+        path.write_bytes(b"".join(parts))
+        expected = [shapes[part] for part in parts for _ in range(30)]
+        with VideoDecoder(str(path)) as decoder:
+            assert [frame.rgb(HEIGHT).shape[:2] for frame in decoder.frames()] == expected
+        for number in range(0, 30 * len(parts), 8):
+            frame = frame_at(str(path), (number + 0.5) / FPS)
+            assert frame.rgb(HEIGHT).shape[:2] == expected[number], number
+
+
+def test_the_film_of_each_part_is_chosen_as_that_of_a_file(tmp_path: Path) -> None:
+    """A small preview may lie before or behind it, and another camera is named."""
+    default = int(av.stream.Disposition.default)
+    small = [frame[-96:, :144] for frame in moving(50, first=900)]
+    film = [moving(50, first=50 * number) for number in range(3)]
+    behind = write_programmes(tmp_path / "0.mkv", [film[0], small], flags=[default, 0])
+    before = write_programmes(tmp_path / "1.mkv", [small, film[1]], flags=[0, default])
+    twice = write_programmes(tmp_path / "2.mkv", [film[2], moving(50, first=800)], flags=[default, 0])
+    path = tmp_path / "joined.mkv"
+    path.write_bytes(b"".join(part.read_bytes() for part in (behind, before, twice)))
+    with VideoDecoder(str(path)) as decoder:
+        read = [(frame.pts_seconds, read_stamp(frame.rgb(HEIGHT))) for frame in decoder.frames()]
+        note = decoder.damage
+    assert [number for _, number in read] == list(range(150))
+    for time, number in read[::8]:
+        assert read_stamp(frame_at(str(path), round(time, 6)).rgb(HEIGHT)) == number
+    assert note == (
+        "stream 1 (144x96, 2.0 s) is another film and is not indexed; "
+        "joined parts 2, 3 of 3 hold other films, which are not indexed"
+    )
+
+
+@pytest.mark.parametrize("kinds", ["pf", "ppf", "fp", "pfp"])
+def test_mp4_with_and_without_fragments_joined(tmp_path: Path, kinds: str) -> None:
+    content, lengths = b"", []
+    for kind in kinds:
+        frames = moving(40, first=40 * len(lengths))
+        options = IN_FRAGMENTS if kind == "f" else {}
+        content += write_video(tmp_path / "part.mp4", frames, container_options=options).read_bytes()
+        lengths.append(40)
+    path = tmp_path / "joined.mp4"
+    path.write_bytes(content)
+    check_every_frame(path, lengths)
+
+
+def test_each_part_is_cropped_as_it_says(tmp_path: Path) -> None:
+    plain = write_video(tmp_path / "plain.mkv", moving(30))
+    other = write_video(tmp_path / "other.mkv", moving(30))
+    add_pixel_crop(other, 16, 0, 16, 32)
+    path = tmp_path / "joined.mkv"
+    shapes = [(HEIGHT, WIDTH)] * 30 + [(HEIGHT - 32, WIDTH - 32)] * 30
+    for parts, expected in (((plain, other), shapes), ((other, plain), shapes[::-1])):
+        path.write_bytes(b"".join(part.read_bytes() for part in parts))
+        with VideoDecoder(str(path)) as decoder:
+            assert [frame.rgb(1000).shape[:2] for frame in decoder.frames()] == expected
+        for number in (2, 28, 31, 57):
+            frame = frame_at(str(path), (number + 0.5) / FPS)
+            assert frame.rgb(1000).shape[:2] == expected[number], number
+
+
 @pytest.mark.parametrize("name", ["joined.mp4", "joined.mkv", "joined.nut"])
 def test_a_cut_of_joined_files_has_the_sound_of_each(tmp_path: Path, name: str, worker: DecodeWorker) -> None:
     options = {"movflags": "frag_keyframe+delay_moov"} if name.endswith("mp4") else {}
@@ -311,6 +406,32 @@ def test_a_cut_of_joined_files_has_the_sound_of_each(tmp_path: Path, name: str, 
             part_number = int((begin + offset * FPS) / 75)
             wanted = (400.0, 1000.0, 700.0)[part_number]
             assert loudest_hertz(heard, offset) == pytest.approx(wanted, abs=15), (begin, offset)
+
+
+@pytest.mark.parametrize("name", ["joined.mp4", "joined.mkv", "joined.nut"])
+def test_a_cut_has_sound_where_only_a_later_part_has_it(
+    tmp_path: Path, name: str, worker: DecodeWorker
+) -> None:
+    options = IN_FRAGMENTS if name.endswith("mp4") else {}
+    content = b""
+    for number, tones in enumerate(((), (400.0,))):
+        part = tmp_path / f"part{Path(name).suffix}"
+        frames = moving(50, first=50 * number)
+        write_programmes(part, [frames], fps=FPS, tones_hertz=tones, container_options=options)
+        content += part.read_bytes()
+    path = tmp_path / name
+    path.write_bytes(content)
+    target = tmp_path / "cut.mp4"
+    for start, seam in ((2.5, 0.0), (1.0, 1.0)):
+        worker.render(str(path), str(target), cut(start, 3.5))
+        with av.open(str(target)) as opened:
+            heard = np.concatenate([frame.to_ndarray()[0] for frame in opened.decode(audio=0)])
+        for offset in np.arange(seam + 0.2, 3.4 - start, 0.2):
+            assert loudest_hertz(heard, offset) == pytest.approx(400.0, abs=15), offset
+        assert np.abs(heard[: round(max(0.0, seam - 0.1) * 16000)]).max(initial=0.0) < 0.01
+    worker.render(str(path), str(target), cut(0.2, 1.5))  # of the silent part alone
+    with av.open(str(target)) as opened:
+        assert not opened.streams.audio
 
 
 def test_another_index_at_the_end_makes_no_part(tmp_path: Path) -> None:
@@ -349,6 +470,27 @@ def test_what_is_damaged_of_joined_files_is_no_other_error(tmp_path: Path, name:
                 assert frame_at(str(path), time).pts_seconds <= time + 0.001
 
 
+@pytest.mark.parametrize("kinds", ["kuk", "ukk", "uuk", "uuu", "k u", "u k", "kku", "kuv", "uvk", "k\0k"])
+def test_parts_of_matroska_that_do_not_say_where_they_end(tmp_path: Path, kinds: str) -> None:
+    """As browsers record them (u), before and after those that do (k), of another codec (v), with filling."""
+    fillings = {" ": b"\xec\x85" + bytes(5), "\0": bytes(700)}
+    content, lengths = b"", []
+    for kind in kinds:
+        if kind in fillings:
+            content += fillings[kind]
+            continue
+        options = {} if kind == "k" else {"live": "1"}
+        frames = moving(40, first=40 * len(lengths))
+        codec = "libvpx" if kind == "v" else "libx264"
+        part = write_video(tmp_path / "part.mkv", frames, codec=codec, container_options=options).read_bytes()
+        assert (b"\x18\x53\x80\x67\x01" + b"\xff" * 7 in part) is (kind != "k")
+        content += part
+        lengths.append(40)
+    path = tmp_path / "joined.mkv"
+    path.write_bytes(content)
+    check_every_frame(path, lengths)
+
+
 def test_a_part_that_claims_to_be_larger_than_the_file(tmp_path: Path) -> None:
     path = joined_parts(tmp_path, "a.mkv", [moving(20), moving(20, first=20)])
     content = bytearray(path.read_bytes())
@@ -372,6 +514,62 @@ def test_a_part_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for number in (0, 39, 40, 79):
         frame = frame_at(str(path), (number + 0.5) / FPS)
         assert read_stamp(frame.rgb(HEIGHT)) == number % 40
+
+
+def damage_of(path: Path) -> str | None:
+    """What is said of a file that was read to its end."""
+    with VideoDecoder(str(path)) as decoder:
+        assert len(list(decoder.frames())) > 0
+        return decoder.damage
+
+
+def test_what_is_behind_joined_parts_is_named_once_and_with_its_own_share(tmp_path: Path) -> None:
+    part = write_video(tmp_path / "part.mp4", moving(40), container_options=IN_FRAGMENTS).read_bytes()
+    path = tmp_path / "joined.mp4"
+    path.write_bytes(part * 2 + part.replace(b"trak", b"xxxx", 1))
+    assert damage_of(path) == "joined part 3 of 3 cannot be read and is not indexed"
+    plain = write_video(tmp_path / "plain.mp4", moving(40)).read_bytes()
+    torn = plain[: len(plain) // 2]  # without its index, so that it is no part
+    path.write_bytes(part * 2 + torn)
+    note = damage_of(path)
+    share = len(torn) / (2 * len(part) + len(torn))
+    assert note is not None and note.startswith(f"the last {share:.0%} of the file are another file")
+
+
+def test_many_parts_that_cannot_be_read_are_named_in_one_sentence(tmp_path: Path) -> None:
+    part = write_video(tmp_path / "part.mp4", moving(10), container_options=IN_FRAGMENTS).read_bytes()
+    empty = b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\x08moov"
+    path = tmp_path / "joined.mp4"
+    path.write_bytes(part + empty * 3)
+    assert damage_of(path) == "joined parts 2, 3, 4 of 4 cannot be read and are not indexed"
+    path.write_bytes(part + empty * 300)
+    expected = "joined parts 2, 3, 4, 5, 6 and 295 more of 301 cannot be read and are not indexed"
+    assert damage_of(path) == expected
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_first_part_without_a_film_is_named_and_passed_over(tmp_path: Path, name: str) -> None:
+    options = IN_FRAGMENTS if name == "a.mp4" else {}
+    sound = tmp_path / f"sound{Path(name).suffix}"
+    with av.open(str(sound), "w", options=options) as output:
+        output.mux(encode_tone(output.add_stream("aac", rate=16000), 440.0, 1.0))
+    path = joined_parts(tmp_path, name, [moving(40), moving(40, first=40)], container_options=options)
+    for silent, note in (
+        (1, "part 1 of 3 cannot be read and is"),
+        (2, "parts 1, 2 of 4 cannot be read and are"),
+    ):
+        made = tmp_path / f"joined{path.suffix}"
+        made.write_bytes(sound.read_bytes() * silent + path.read_bytes())
+        with VideoDecoder(str(made)) as decoder:
+            read = [(frame.pts_seconds, read_stamp(frame.rgb(HEIGHT))) for frame in decoder.frames()]
+            assert decoder.damage == f"joined {note} not indexed"
+        assert [number for _, number in read] == list(range(80))
+        assert [time for time, _ in read] == pytest.approx(read[0][0] + np.arange(80) / FPS, abs=0.0015)
+        for time, number in read[::6]:
+            assert read_stamp(frame_at(str(made), round(time, 6)).rgb(HEIGHT)) == number
+    made.write_bytes(sound.read_bytes() * 2)
+    with pytest.raises(NotAVideoError, match="holds audio only"):
+        probe(str(made))
 
 
 @pytest.mark.parametrize(
