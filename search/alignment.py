@@ -34,6 +34,7 @@ USUAL = 0.3  # of unrelated frames, where nothing is known
 MOST_USUAL = 0.6  # a library of one thing must not hide that thing's own copies
 CROSSING_LOSS = 0.006  # of the excess, for pieces that meet to be one
 MOST_CHANGE = 1.5  # of the speed, between such
+SAME_SPEED = 1.05  # up to this factor, as it is placed
 JOINING_LOSS = 0.02  # of the fit, for each piece that one line saves
 # What a frame earns is less by this for each factor of e that it is farther than what fits it best; distances
 # are counted from a floor, the noise of encoding and what a video changes by in half a step.
@@ -241,18 +242,22 @@ class _Plane:
         best = max(candidates, key=lambda one: one[1])
         if best[1] >= apart - JOINING_LOSS * (len(placed) - 1):
             return best
+        # What a video jumps over between two of its frames cannot be told from what runs on.
+        if all(self._meet(one, other, SAME_SPEED, 0.5) for one, other in pairwise(lines)):
+            return best
         # A cut between two frames of the video costs a line that crosses it some fit, and no gain.
         gained = sum(float(self._values(line).sum()) for line in lines)
         lost = gained - float(self._values(best[0]).sum())
-        meet = all(self._meet(one, other) for one, other in pairwise(lines))
+        meet = all(self._meet(one, other, MOST_CHANGE, 1.0) for one, other in pairwise(lines))
         return best if meet and lost <= CROSSING_LOSS * (last - first + 1) else None
 
-    def _meet(self, one: Line, other: Line) -> bool:
-        """Whether one line goes on about where another ends, in the same direction and about as fast."""
-        if one.speed * other.speed <= 0 or not 1 / MOST_CHANGE <= one.speed / other.speed <= MOST_CHANGE:
+    def _meet(self, one: Line, other: Line, most_change: float, steps: float) -> bool:
+        """Whether a line goes on where another ends, to so many steps, in its direction and as fast."""
+        if one.speed * other.speed <= 0 or not 1 / most_change <= one.speed / other.speed <= most_change:
             return False
         border = (self.query.times_seconds[[one.last]] + self.query.times_seconds[[other.first]]) / 2
-        return abs(float((one.at(border) - other.at(border))[0])) <= step_of(self.video.times_seconds)
+        apart = abs(float((one.at(border) - other.at(border))[0]))
+        return apart <= steps * step_of(self.video.times_seconds)
 
     def _values(self, line: Line) -> NDArray[np.float32]:
         rows = np.arange(line.first, line.last + 1)
