@@ -29,8 +29,9 @@ from search.types import Segment, Video
 
 # What editors take a file for that does not say its rate.
 DEFAULT_FPS = 25.0
-# A spreadsheet takes a cell that begins so for a formula, and runs it.
-_FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
+# Where a spreadsheet takes what begins so for a formula, and runs it: also behind what some of them take for
+# the separator.
+_FORMULA_STARTS = re.compile("^(?=[=+\\-@\t\r\n＝＋－＠])|(?<=[;\t|])(?=[=+\\-@＝＋－＠])")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ROWS_AT_ONCE = 1000
 _CSV_COLUMNS = tuple(field.name for field in fields(Segment))
@@ -48,9 +49,8 @@ _NO_ORIGINS: Mapping[int, float] = {}
 def to_csv(segments: Iterable[Segment]) -> Iterator[str]:
     """A table (RFC 4180, UTF-8 without byte order mark), headed by the names that the JSON has too.
 
-    Text that a spreadsheet would run as a formula (it begins with = + - @ or their wide
-    forms) gets an apostrophe in
-    front. Stored paths are absolute and so never change; only an action may.
+    Text that a spreadsheet would run as a formula gets an apostrophe in front: it begins with = + - @ or their
+    wide forms, in a cell or behind a semicolon, a tab or a bar, which may be a separator there.
     """
     rows: Iterator[Iterable[Any]] = (
         (
@@ -422,8 +422,7 @@ def _video_of(segment: Segment, known: Mapping[int, Video]) -> Video:
 
 
 def _cell(text: str) -> str:
-    text = _valid(text)
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    return _FORMULA_STARTS.sub("'", _valid(text))
 
 
 def _line(text: str) -> str:

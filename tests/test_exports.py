@@ -85,6 +85,17 @@ def test_csv_keeps_hostile_names_in_their_cell(name):
     assert row["action"] == ("'" + name if name.startswith("=") else readable)
 
 
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_csv_has_no_formula_whatever_a_spreadsheet_takes_for_its_separator(separator):
+    text = "".join(
+        to_csv([make_segment(path=f"/a/x{separator}=1+1{separator}.mp4", action=f"jump{separator}=1+1")])
+    )
+    for cells in csv.reader(io.StringIO(text, newline=""), delimiter=separator):
+        assert not [cell for cell in cells if cell.startswith(("=", "+", "@"))]
+    _, row = csv.reader(io.StringIO(text, newline=""))
+    assert f"jump{separator}'=1+1" in row
+
+
 def test_csv_streams():
     produced = []
 
