@@ -15,6 +15,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event, func, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from encoders.errors import CatalogUnavailableError, LibraryBusyError, LibraryError, SchemaError
 from encoders.whole_files import being_written, make_private_file, sync
@@ -23,6 +24,7 @@ from search.tables import clips, key_frames, library
 logger = logging.getLogger(__name__)
 
 BUSY_SECONDS = 30
+MOST_CONNECTIONS = 100
 PROBE_SECONDS = 5
 WIPE_SECONDS = 1.0
 WRITING_PRAGMAS = (
@@ -107,7 +109,10 @@ class Database:
         if not self.is_sqlite:
             return create_engine(self.url, pool_pre_ping=True)
         options = self._read_only_options()
-        engine = create_engine(self.url, connect_args={"timeout": BUSY_SECONDS}, **options)
+        # More than a server has threads that read, so that none waits for another's connection.
+        engine = create_engine(
+            self.url, connect_args={"timeout": BUSY_SECONDS}, max_overflow=MOST_CONNECTIONS, **options
+        )
         pragmas = () if options else WRITING_PRAGMAS
 
         @event.listens_for(engine, "connect")
@@ -235,6 +240,10 @@ class Database:
                 ) from error
             raise CatalogUnavailableError(
                 f"the catalog at {self.shown_url} cannot be used: {reason}"
+            ) from error
+        except PoolTimeoutError as error:
+            raise CatalogUnavailableError(
+                f"every connection to the catalog at {self.shown_url} is in use: try again"
             ) from error
         except DBAPIError as error:
             if error.connection_invalidated:

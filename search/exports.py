@@ -49,8 +49,8 @@ _NO_ORIGINS: Mapping[int, float] = {}
 def to_csv(segments: Iterable[Segment]) -> Iterator[str]:
     """A table (RFC 4180, UTF-8 without byte order mark), headed by the names that the JSON has too.
 
-    Text that a spreadsheet would run as a formula gets an apostrophe in front: it begins with = + - @ or their
-    wide forms, in a cell or behind a semicolon, a tab or a bar, which may be a separator there.
+    Text that a spreadsheet would run as a formula gets an apostrophe in front: it begins with = + - @ or the
+    wide ones, in a cell or behind a semicolon, a tab or a bar, which may be a separator there.
     """
     rows: Iterator[Iterable[Any]] = (
         (

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from encoders.action_names import normalise_action
+from encoders.budget import check_budget
 from search.action_catalog import ActionExample
 from search.examples import check_sides, each_once
 from search.wire import key_frame_document
@@ -47,6 +48,7 @@ def describe_examples(catalog: Catalog, name: str) -> list[dict[str, Any]]:
 
 
 def _described(catalog: Catalog, example: ActionExample) -> dict[str, Any]:
+    check_budget()
     frame = None
     if example.video_id is not None and example.span is not None:
         frame = catalog.key_frame_near(example.video_id, sum(example.span) / 2)

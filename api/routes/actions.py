@@ -232,15 +232,19 @@ async def suggestions(
 
 # A name may hold a slash.
 @router.get("/actions/{name:path}", response_model=ActionDescriptionAnswer)
-def action(name: ActionPath, services: ServicesOf) -> dict[str, Any]:
+async def action(name: ActionPath, services: ServicesOf) -> dict[str, Any]:
     """One action, or one head that knows several: its lesson's report and its examples."""
-    try:
-        return services.library.actions.describe(name)
-    except UnknownActionError:
-        document = describe_untaught(services.library, name)
-        if document is None:
-            raise
-        return document
+
+    def describe() -> dict[str, Any]:
+        try:
+            return services.library.actions.describe(name)
+        except UnknownActionError:
+            document = describe_untaught(services.library, name)
+            if document is None:
+                raise
+            return document
+
+    return await services.choosing.run(describe)
 
 
 @router.delete("/actions/{name:path}/examples/{example_id}", response_model=LeftAnswer)
