@@ -330,9 +330,6 @@ class FaissIndex:
         index = cls(dim, encoder_id, catalog_id, **options)
         try:
             record = json.loads((folder / "index.json").read_text())
-            own = record.pop("own_crc32", None)
-            if own not in (None, _own_checksum(record)):
-                raise ValueError("index.json is not as it was written")
             if record["catalog_id"] != catalog_id:
                 raise IndexFileError(f"the index in {folder} mirrors another catalog")
             if record["encoder_id"] != encoder_id or record["dim"] != dim:

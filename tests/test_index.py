@@ -127,7 +127,7 @@ def test_the_index_of_another_encoder_or_catalog_is_refused(stored, tmp_path):
         FaissIndex.load(tmp_path / "nowhere", DIM, "encoder")
 
 
-@pytest.mark.parametrize("damage", ["truncated", "garbage", "json", "altered", "gone"])
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "json", "gone"])
 def test_a_broken_file_is_an_error_of_ours(stored, tmp_path, damage):
     index = FaissIndex(DIM, "encoder")
     index.add(stored[0][:1000], stored[1][:1000])
@@ -139,14 +139,10 @@ def test_a_broken_file_is_an_error_of_ours(stored, tmp_path, damage):
         vectors.write_bytes(b"\0" * 5000)
     elif damage == "json":
         (tmp_path / "index.json").write_text("{")
-    elif damage == "altered":
-        record = (tmp_path / "index.json").read_text()
-        (tmp_path / "index.json").write_text(record.replace('"encoder"', '"encodes"'))
     else:
         record = json.loads((tmp_path / "index.json").read_text())
         (tmp_path / record["file"]).unlink()
     with pytest.raises((IndexFileError, FileNotFoundError)):
-        # The altered one names another encoder, and yet is no index of it.
         FaissIndex.load(tmp_path, DIM, "encoder")
 
 
