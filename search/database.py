@@ -109,10 +109,11 @@ class Database:
         if not self.is_sqlite:
             return create_engine(self.url, pool_pre_ping=True)
         options = self._read_only_options()
-        # More than a server has threads that read, so that none waits for another's connection.
-        engine = create_engine(
-            self.url, connect_args={"timeout": BUSY_SECONDS}, max_overflow=MOST_CONNECTIONS, **options
-        )
+        # More than a server has threads that read, so that none waits for another's connection. (A catalog in
+        # memory has one for each thread, and no room to be told.)
+        in_memory = self.url.database in (None, "", ":memory:")
+        room = {} if in_memory else {"max_overflow": MOST_CONNECTIONS}
+        engine = create_engine(self.url, connect_args={"timeout": BUSY_SECONDS}, **room, **options)
         pragmas = () if options else WRITING_PRAGMAS
 
         @event.listens_for(engine, "connect")

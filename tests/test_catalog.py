@@ -32,6 +32,13 @@ def database(request, tmp_path):
     database.close()
 
 
+def test_a_catalog_in_memory_can_be_opened():
+    database = Database("sqlite://")
+    with database.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    database.close()
+
+
 def test_videos_of_before_were_recorded_when_their_files_were_changed(database):
     add_video(database, "/a.mp4", encoded(2))
     database.downgrade("0002")
