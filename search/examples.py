@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from search.catalog import Catalog
 
 BACKGROUND_CLIPS = 300
-LABELLED_SPANS = 200  # examples of either side, that a head on windows is taught with
+MOST_OF_A_SIDE = 200  # examples, that a head on windows is taught with
 SAME_SECONDS = 1e-3
 SAME_FEATURES = 0.01  # of their norm: the same frame, encoded in another batch
 SHOWN_BOTH = 5
@@ -31,7 +31,7 @@ def gather_examples(
 ) -> tuple[list[Example], list[Example]]:
     """Examples of the action, and of what it is not, with their features.
 
-    No more than `LABELLED_SPANS` of either side: every two examples are compared with each other. Of the same
+    No more than `MOST_OF_A_SIDE` of either side: every two examples are compared with each other. Of the same
     footage, in copies of a file, one. Of corrections, what nothing was taught about.
     """
     from encoders.lesson import Example
@@ -88,14 +88,14 @@ def _identities(example: ActionExample) -> list[object]:
 
 
 def _fewer(examples: Sequence[ActionExample]) -> list[ActionExample]:
-    """No more than `LABELLED_SPANS` of either side: the last corrections, then others from all over."""
+    """No more than `MOST_OF_A_SIDE` of either side: the last corrections, then others from all over."""
     left_out: set[int] = set()
     for is_positive in (True, False):
         side = [number for number, example in enumerate(examples) if example.is_positive == is_positive]
         corrections = [number for number in side if examples[number].origin == "feedback"]
         others = [number for number in side if examples[number].origin != "feedback"]
         ranked = [*reversed(corrections), *np.random.default_rng(0).permutation(others).tolist()]
-        left_out.update(ranked[LABELLED_SPANS:])
+        left_out.update(ranked[MOST_OF_A_SIDE:])
     return [example for number, example in enumerate(examples) if number not in left_out]
 
 

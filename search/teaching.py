@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from encoders.errors import ReelseekError, TeachingError
 from search.action_catalog import DRAFT, ActionExample
 from search.examples import (
-    LABELLED_SPANS,
+    MOST_OF_A_SIDE,
     each_once,
     footage_of,
     gather_background,
@@ -70,7 +70,7 @@ def teach(
     if localiser is not None:  # it was judged by videos of its own
         report = replace(report, is_draft=False, reason="")
     given = sum(example.is_positive for example in whole)
-    if report.is_draft and len(positives) < min(given, LABELLED_SPANS):
+    if report.is_draft and len(positives) < min(given, MOST_OF_A_SIDE):
         said = f"of {given} examples {len(positives)} are no copies of others and hold a frame"
         report = replace(report, reason=f"{said}; {report.reason}")
     card = _rounded(asdict(report))

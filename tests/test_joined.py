@@ -81,17 +81,22 @@ def test_a_cut_has_its_pictures_and_their_sound(
         target = tmp_path / "cut.mp4"
         start = round(late + begin / FPS, 6)
         worker.render(str(path), str(target), cut(start, round(start + 2.0, 6)))
-        with av.open(str(target)) as opened:
-            stamps = [read_stamp(frame.to_ndarray(format="rgb24")) for frame in opened.decode(video=0)]
-        assert stamps == list(range(begin, begin + 50))
-        with av.open(str(target)) as opened:
-            heard = np.concatenate([frame.to_ndarray()[0] for frame in opened.decode(audio=0)])
+        heard = check_cut(target, begin)
         for offset in (0.3, 0.7, 1.3, 1.7):
             is_second = begin + offset * FPS >= seam
             assert loudest_hertz(heard, offset) == pytest.approx(TONES_HERTZ[is_second], abs=15), (
                 begin,
                 offset,
             )
+
+
+def check_cut(path: Path, first: int) -> np.ndarray:
+    """A cut shows 50 frames from one on; returns what is heard with them, float32 (samples,)."""
+    with av.open(str(path)) as opened:
+        stamps = [read_stamp(frame.to_ndarray(format="rgb24")) for frame in opened.decode(video=0)]
+    assert stamps == list(range(first, first + 50))
+    with av.open(str(path)) as opened:
+        return np.concatenate([frame.to_ndarray()[0] for frame in opened.decode(audio=0)])
 
 
 def loudest_hertz(heard: np.ndarray, seconds: float, rate: int = 16000) -> float:
@@ -397,11 +402,7 @@ def test_a_cut_of_joined_files_has_the_sound_of_each(tmp_path: Path, name: str, 
         worker.render(
             str(path), str(target), cut(round(start + begin / FPS, 6), round(start + begin / FPS + 2.0, 6))
         )
-        with av.open(str(target)) as opened:
-            stamps = [read_stamp(frame.to_ndarray(format="rgb24")) for frame in opened.decode(video=0)]
-        assert stamps == list(range(begin, begin + 50))
-        with av.open(str(target)) as opened:
-            heard = np.concatenate([frame.to_ndarray()[0] for frame in opened.decode(audio=0)])
+        heard = check_cut(target, begin)
         for offset in (0.3, 0.7, 1.3, 1.7):
             part_number = int((begin + offset * FPS) / 75)
             wanted = (400.0, 1000.0, 700.0)[part_number]

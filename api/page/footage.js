@@ -26,7 +26,6 @@ export const now = () => wish ?? offset + video.currentTime;
 export const isBusy = () => wish !== null;
 export const duration = () => (Number.isFinite(video.duration) && !converted ? video.duration : null);
 export const isOver = () => video.ended;
-export const know = (document) => playing && Object.assign(playing, { path: document.path, length: document.duration_seconds });
 
 export function play(wanted) {
   playing = { ...wanted, path: wanted.hit?.path ?? "" };
@@ -38,9 +37,9 @@ export function play(wanted) {
   load(api.fileUrl(wanted.id), wanted.time);
 }
 
-export function lasts(seconds) {
+export function know(document) {
   if (!playing) return;
-  playing.length = seconds ?? playing.length;
+  Object.assign(playing, { path: document.path, length: document.duration_seconds });
   compare();
 }
 

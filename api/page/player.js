@@ -105,7 +105,6 @@ async function showTimeline(mine) {
   if (mine !== current) return;
   showChange(mine.video, found.changed);
   const start = found.start_seconds ?? 0;
-  footage.lasts(found.duration_seconds);
   const length = found.duration_seconds ?? footage.duration();
   timeline.show({ start, end: length === null ? null : start + length, shots: found.shots, segments: found.segments, video: id });
   // A link may name a time that the file does not have.

@@ -25,7 +25,7 @@ _TELLING = """der das dem des ein eine einen einem einer eines im auf und von zu
     一 个 只 条 张 的 在 上 下 里 中 和 与 有 是 了"""
 _OTHERS = "die den am mit les l de d en con y al por para"
 TELLING = frozenset(_TELLING.split())
-OPENING = (["die"], ["den"], ["am"], ["les"])  # these tell it where a phrase begins with them
+OPENING = frozenset(("die", "den", "am", "les"))  # these tell it where a phrase begins with them
 EMPTY_ABROAD = TELLING | frozenset(_OTHERS.split())
 
 

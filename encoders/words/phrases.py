@@ -131,7 +131,7 @@ def _pieces(
     """The names and the other words of a phrase in order, and what says nothing in the language it is in."""
     table = word_table()
     corrected = [_corrected(word, table) for word in typed]
-    told, abroad = not TELLING.isdisjoint(typed) or typed[:1] in OPENING, False
+    told, abroad = not (TELLING.isdisjoint(typed) and OPENING.isdisjoint(typed[:1])), False
     pieces: list[tuple[str, Named | None]] = []
     at = 0
     while at < len(typed):
