@@ -15,7 +15,7 @@ const notice = element("player-notice");
 const lostBox = element("player-lost");
 const screen = video.parentElement;
 
-let playing = null; // { id, time, hit, poster, path }
+let playing = null; // { id, time, hit, poster, path }; `time` is what was last asked for
 let offset = 0;
 let converted = null; // { start, end } of the preview, or null while the file itself plays
 let until = null; // where playing a span ends
@@ -47,7 +47,10 @@ export function know(document) {
 // file's own times where it begins late.)
 function compare() {
   if (converted || !Number.isFinite(video.duration) || !playing.length) return;
-  if (playing.length - video.duration > UNKNOWN_PART) convert(now());
+  if (playing.length - video.duration <= UNKNOWN_PART) return;
+  // What lies beyond its end the browser has taken for its end.
+  const isCut = wish === null && video.currentTime > video.duration - 0.1;
+  convert(isCut ? Math.max(now(), playing.time) : now());
 }
 
 function load(url, time) {
@@ -72,6 +75,7 @@ export function stop() {
 export function seek(seconds) {
   until = null;
   if (!playing) return;
+  playing.time = seconds;
   if (!lostBox.hidden) wish = seconds;
   else if (converted && (seconds < converted.start || seconds >= converted.end)) convert(seconds);
   else if (wish !== null) wish = seconds;
