@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that `search.database.Database` hands over.
+"""Runs the migrations on the connection that `search.catalog.database.Database` hands over.
 
 `alembic` on the command line works too, with REELSEEK_DATABASE_URL set.
 """
@@ -7,8 +7,8 @@ import os
 
 from alembic import context
 
-from search.database import Database
-from search.tables import metadata
+from search.catalog.database import Database
+from search.catalog.tables import metadata
 
 
 def run(connection) -> None:

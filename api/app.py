@@ -13,16 +13,14 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
-from api import problems
-from api.access import Access
-from api.forwarded import Forwarded
-from api.guard import LOOPBACK_HOSTS, Guard
-from api.keys import COOKIE, Doorkeeper
-from api.metrics import Metrics
-from api.oidc import OidcIssuer
-from api.parameters import refuse_unknown
-from api.roles import asked_for
-from api.roots import Roots
+from api.guarding.access import Access
+from api.guarding.forwarded import Forwarded
+from api.guarding.guard import LOOPBACK_HOSTS, Guard
+from api.guarding.keys import COOKIE, Doorkeeper
+from api.guarding.oidc import OidcIssuer
+from api.guarding.roles import asked_for
+from api.guarding.roots import Roots
+from api.guarding.watch import RequestWatch
 from api.routes import (
     actions,
     catalog,
@@ -36,10 +34,12 @@ from api.routes import (
     summaries,
     timeline,
 )
-from api.schemas import ExampleOptions, MatchesOptions
-from api.services import Services
+from api.schemas import problems
+from api.schemas.parameters import refuse_unknown
+from api.schemas.schemas import ExampleOptions, MatchesOptions
 from api.settings import ServerSettings
-from api.watch import RequestWatch
+from api.telemetry.metrics import Metrics
+from api.work.services import Services
 from search.audit import AuditLog
 from search.library import Library
 

@@ -20,15 +20,15 @@ import uvicorn
 from threadpoolctl import threadpool_limits
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from api import logs
 from api.app import create_app
-from api.guard import LOOPBACK_HOSTS, MAX_HEAD_BYTES, add_headers
-from api.oidc import OidcIssuer
-from api.problems import kind_of_status, problem_response
+from api.guarding.guard import LOOPBACK_HOSTS, MAX_HEAD_BYTES, add_headers
+from api.guarding.oidc import OidcIssuer
+from api.schemas.problems import kind_of_status, problem_response
 from api.settings import ServerSettings
+from api.telemetry import logs
 from encoders.errors import ReelseekError
-from indexer.confinement import describe_confinement
-from search.keys import Keys
+from indexer.video.programs.confinement import describe_confinement
+from search.catalog.keys import Keys
 from search.library import Library
 
 logger = logging.getLogger(__name__)

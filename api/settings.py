@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from indexer.limits import WorkerLimits
+from indexer.video.limits import WorkerLimits
 
 
 class ServerSettings(BaseSettings):

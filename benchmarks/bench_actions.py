@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.report import write_result
 from encoders.types import normalise
-from search.action_catalog import ActionExample
+from search.catalog.actions import ActionExample
 from search.library import Library
 from search.types import EncodedClip
 

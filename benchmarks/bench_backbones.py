@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import write_result
-from encoders.kinetics import list_classifiers, open_classifier
+from encoders.heads.kinetics import list_classifiers, open_classifier
 from encoders.types import FrameBatch
 
 RATIO = 16 / 9  # of the frames' sides
@@ -61,7 +61,7 @@ def make_weights(name: str, folder: str) -> str:
         return f"{info.spec}/{file}"
     import transformers
 
-    from encoders.kinetics_backbones import FAMILIES
+    from encoders.backbones.kinetics_backbones import FAMILIES
 
     model_class, processor_class = (getattr(transformers, each) for each in FAMILIES[info.family][:2])
     names = {index: f"action {index}" for index in range(400)}
@@ -107,7 +107,7 @@ def describe_device(name: str) -> tuple[str, str]:
     """What "auto" and the like stand for here: the device, and the name of its maker."""
     import torch
 
-    from encoders.device import choose_device
+    from encoders.weights.device import choose_device
 
     device = choose_device(name)
     return str(device), torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

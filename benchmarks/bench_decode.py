@@ -27,7 +27,7 @@ from benchmarks.report import RESULTS, write_result
 
 def read(way: str, path: str) -> None:
     """Decodes every frame of a file, and prints their number and the processor seconds that it took."""
-    from indexer.decode import VideoDecoder
+    from indexer.video.reading.decode import VideoDecoder
 
     begun = _seconds()
     if way == "pyav":

@@ -21,7 +21,7 @@ import av
 import numpy as np
 
 from benchmarks.report import ffmpeg_version, write_result
-from indexer.pipeline import IngestOptions, ingest
+from indexer.ingest.pipeline import IngestOptions, ingest
 from search.library import Library
 
 SECONDS, FPS, WIDTH, HEIGHT = 90, 25, 1920, 1080
@@ -82,7 +82,7 @@ def main() -> None:
         raise SystemExit("ffmpeg is not on the PATH: install it to have something to compare with")
     from encoders import open_encoder
     from encoders.types import FrameBatch
-    from indexer.types import SamplingOptions
+    from indexer.video.types import SamplingOptions
 
     encoder = open_encoder(options.encoder)
     encoder.encode_frames(FrameBatch(np.zeros((2, 256, 456, 3), np.uint8), np.array([0.0, 1.0])))

@@ -19,11 +19,11 @@ import numpy as np
 from benchmarks.report import write_result
 from encoders.types import normalise
 from search import library as library_module
-from search.engine import SearchEngine
-from search.faiss_index import FaissIndex
+from search.index.faiss_index import FaissIndex
+from search.index.vector_index import NumpyIndex
 from search.library import Library
+from search.query.engine import SearchEngine
 from search.types import ClipPart, EncodedClip, Filters, Query
-from search.vector_index import NumpyIndex
 
 CLIPS_PER_VIDEO = 200
 SHARES = (0.001, 0.01, 0.1)

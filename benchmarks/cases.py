@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from encoders.errors import ReelseekError
-from indexer.decode import frame_at, probe
-from indexer.example import read_example
-from indexer.pipeline import IngestOptions, ingest
-from search.engine import SearchEngine
+from indexer.examples.queries import read_example
+from indexer.ingest.pipeline import IngestOptions, ingest
+from indexer.video.reading.decode import frame_at, probe
 from search.library import Library
+from search.query.engine import SearchEngine
 from search.types import Filters, Query, Video
 
 Check = tuple[str, Callable[[], object], Callable[[object], bool]]

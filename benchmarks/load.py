@@ -33,14 +33,14 @@ from benchmarks.made_videos import Piece, sample_footage, write_copy, write_exce
 from benchmarks.oracle import Oracle
 from benchmarks.programs import Sampler, figures, load_of_machine, serving
 from benchmarks.report import RESULTS, write_result
-from indexer.check import check
-from indexer.example import read_example
-from indexer.lessons import examples_from_clips
-from indexer.pipeline import IngestOptions, ingest
-from indexer.types import SamplingOptions
-from search.action_catalog import overlaps_enough
-from search.engine import SearchEngine
+from indexer.examples.lessons import examples_from_clips
+from indexer.examples.queries import read_example
+from indexer.ingest.pipeline import IngestOptions, ingest
+from indexer.keeping.check import check
+from indexer.video.types import SamplingOptions
+from search.catalog.actions import overlaps_enough
 from search.library import Library
+from search.query.engine import SearchEngine
 from search.types import Clip, Query
 
 TEXTS = (

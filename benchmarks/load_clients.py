@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.made_videos import Piece
 from benchmarks.oracle import Asked, Oracle
-from encoders.things import Things
+from encoders.words.things import Things
 from search.types import Clip
 
 TIMEOUT_SECONDS = 60.0

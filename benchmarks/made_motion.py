@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.optical_flow import optical_flow
+from encoders.backbones.optical_flow import optical_flow
 
 LABELS = ("left", "right", "up", "down", "opens", "closes", "fast", "slow")
 PAIRS = (("left", "right"), ("up", "down"), ("opens", "closes"), ("fast", "slow"))

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.things import Things
+from encoders.words.things import Things
+from search.calibration.together import score_together
 from search.library import Library
-from search.together import score_together
 from search.types import Clip, Filters
 
 SCORE_TOLERANCE = 1e-3

@@ -27,12 +27,12 @@ from rich.table import Table
 
 from benchmarks.made_motion import FRAMES, LABELS, PAIRS, SIZE, MadeMotion
 from benchmarks.report import RESULTS, write_result
-from encoders.evaluation import evaluate_classification
-from encoders.intervals import Figure
+from encoders.evaluation.intervals import Figure
+from encoders.evaluation.reports import evaluate_classification
 from encoders.models import MODELS, build_model
-from encoders.prediction import predict_clips
-from encoders.training import Progress, train
-from encoders.training_options import TrainingOptions
+from encoders.training.options import TrainingOptions
+from encoders.training.prediction import predict_clips
+from encoders.training.run import Progress, train
 
 TRAIN_SEED, VALIDATION_SEED, TEST_SEED = 1, 2, 3  # of scenes: the three sets have none in common
 VALIDATION_SCENES, TEST_SCENES = 25, 125

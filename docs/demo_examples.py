@@ -16,8 +16,8 @@ from pathlib import Path
 import av
 from PIL import Image
 
-from indexer.decode import VideoDecoder
-from indexer.show import clock
+from indexer.terminal.show import clock
+from indexer.video.reading.decode import VideoDecoder
 from search.library import Library
 
 EXCERPT_SECONDS, EXCERPT_LINES, EXCERPT_FPS = 3.0, 240, 25

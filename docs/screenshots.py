@@ -79,7 +79,7 @@ def make_archive(work: Path) -> Path:
 @contextmanager
 def serve(archive: Path, work: Path) -> Iterator[str]:
     """Indexes the archive and serves it; gives the address."""
-    indexer = [sys.executable, "-c", "from indexer.cli import main; main()"]
+    indexer = [sys.executable, "-c", "from indexer.commands.app import main; main()"]
     library = ["--library", str(work / "library")]
     subprocess.run([*indexer, "ingest", str(archive), "--encoder", "offline", *library], check=False)
     with subprocess.Popen(

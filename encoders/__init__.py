@@ -3,11 +3,11 @@
 Importing this package is cheap: torch and the models load when an encoder first needs them.
 """
 
-from encoders.device import shared_cores
-from encoders.encoder import POOLINGS, Encoder, Pooling, encode_together, pool_features
-from encoders.listing import EncoderInfo, list_encoders
-from encoders.registry import open_encoder, resolve_spec
+from encoders.embedding.encoder import POOLINGS, Encoder, Pooling, encode_together, pool_features
+from encoders.embedding.listing import EncoderInfo, list_encoders
+from encoders.embedding.registry import open_encoder, resolve_spec
 from encoders.types import Concept, EmbeddingBatch, FrameBatch, TextReading, normalise
+from encoders.weights.device import shared_cores
 
 __all__ = [
     "POOLINGS",

@@ -1,6 +1,6 @@
 """`python -m indexer`: the same as the `indexer` command."""
 
-from indexer.cli import main
+from indexer.commands.app import main
 
 if __name__ == "__main__":
     main()

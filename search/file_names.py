@@ -12,7 +12,7 @@ import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from search.catalog import Catalog
+    from search.catalog.catalog import Catalog
     from search.types import Video
 
 _SURROGATES = range(0xDC80, 0xDD00)  # what PEP 383 makes of the bytes 0x80 to 0xFF

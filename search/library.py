@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders import Encoder, open_encoder
-from encoders.encoder import check_pooling
+from encoders.embedding.encoder import check_pooling
 from encoders.errors import (
     EncoderMismatchError,
     IndexFileError,
@@ -24,17 +24,17 @@ from encoders.errors import (
     LibraryError,
     LibraryNotFoundError,
 )
-from encoders.whole_files import is_abandoned, make_private_file, make_private_folder
-from search.actions import Actions
-from search.background_texts import BACKGROUND_TEXTS
-from search.calibration import is_fitted
-from search.catalog import Catalog, LibraryRecord, open_record
-from search.database import INGEST_LOCK, JOBS_LOCK, Database
-from search.sample import Sample, choose_clips, measure_sample
+from encoders.weights.files import is_abandoned, make_private_file, make_private_folder
+from search.actions.actions import Actions
+from search.calibration.background_texts import BACKGROUND_TEXTS
+from search.calibration.probabilities import is_fitted
+from search.calibration.sample import Sample, choose_clips, measure_sample
+from search.catalog.catalog import Catalog, LibraryRecord, open_record
+from search.catalog.database import INGEST_LOCK, JOBS_LOCK, Database
 from search.types import Filters
 
 if TYPE_CHECKING:
-    from search.faiss_index import FaissIndex
+    from search.index.faiss_index import FaissIndex
 
 logger = logging.getLogger(__name__)
 
@@ -245,7 +245,7 @@ class Library:
 
     def index_file(self) -> Path | None:
         """The file of the vectors that the saved index names; None where none was saved."""
-        from search.faiss_index import FaissIndex
+        from search.index.faiss_index import FaissIndex
 
         described = FaissIndex.describe(self.index_folder)
         return None if described is None else self.index_folder / str(described["file"])
@@ -306,7 +306,7 @@ class Library:
         index.revision = record.revision
 
     def _load_index(self, record: LibraryRecord) -> FaissIndex:
-        from search.faiss_index import FaissIndex  # only where vectors are searched: it takes a while
+        from search.index.faiss_index import FaissIndex  # only where vectors are searched: it takes a while
 
         try:
             index = FaissIndex.load(self.index_folder, record.dim, record.encoder_id, record.catalog_id)
@@ -321,7 +321,7 @@ class Library:
 
     @staticmethod
     def _new_index(record: LibraryRecord) -> FaissIndex:
-        from search.faiss_index import FaissIndex
+        from search.index.faiss_index import FaissIndex
 
         return FaissIndex(record.dim, record.encoder_id, record.catalog_id)
 
@@ -373,7 +373,7 @@ class Library:
             yield self._revision_on_disk()
 
     def _revision_on_disk(self) -> int:
-        from search.faiss_index import FaissIndex
+        from search.index.faiss_index import FaissIndex
 
         described = FaissIndex.describe(self.index_folder)
         if described is None or described["catalog_id"] != self.record().catalog_id:
@@ -426,7 +426,7 @@ class Library:
             clips = catalog.count_clips(Filters())
         index: dict[str, object] = {"kind": None, "clips": 0, "up_to_date": clips == 0}
         if record is not None:
-            from search.faiss_index import FaissIndex
+            from search.index.faiss_index import FaissIndex
 
             index = FaissIndex.describe(self.index_folder) or index
             for name in ("file", "catalog_id"):

@@ -305,7 +305,7 @@ class Hit:
         clip_id: The clip, or the best clip of the moment or video.
         start_seconds, end_seconds: The clip's span; the merged span when grouped by moment; when `match`
             is given, that where most of the example lies: of its piece, and of others that meet it.
-        score: Cosine with the query, or what takes its place for words (`encoders.things`), -1..1.
+        score: Cosine with the query, or what takes its place for words (`encoders.words.things`), -1..1.
         probability: That it shows what was asked for, 0..1; see `search/bands.py`.
         key_frames: Of the clips in the span; of a search's hit the one that fits the query best comes first.
         actions: What heads saw in the span, most confident first.

@@ -22,7 +22,7 @@ from postgres_server import PostgresServer, postgres_binaries
 if TYPE_CHECKING:
     import httpx
 
-    from encoders.encoder import Encoder
+    from encoders.embedding.encoder import Encoder
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -108,7 +108,7 @@ class Ran:
 @pytest.fixture
 def indexer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """Runs the command in this program, as its entry point does."""
-    from indexer import cli
+    from indexer.commands import app as cli
 
     def run(*words: object, library: object = None) -> Ran:
         folder = [] if library is None else ["--library", str(library)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from encoders.types import normalise
-from indexer.check import check
+from indexer.keeping.check import check
 from search.library import Library
 from search.types import EncodedClip
 

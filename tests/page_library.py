@@ -18,10 +18,10 @@ from excerpts import mirrored, write_photograph_film
 from PIL import Image
 from video_factory import write_video
 
-from encoders.tensors import read_card, with_card
-from indexer.lessons import examples_from_clips
-from indexer.pipeline import IngestOptions, ingest
-from indexer.sampling import SamplingOptions
+from encoders.weights.tensors import read_card, with_card
+from indexer.examples.lessons import examples_from_clips
+from indexer.ingest.pipeline import IngestOptions, ingest
+from indexer.video.clips.sampling import SamplingOptions
 from search.library import Library
 
 ROOT = Path(__file__).resolve().parent.parent

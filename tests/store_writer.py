@@ -28,7 +28,7 @@ def say(*words: object) -> None:
 
 def teach(library: Library, number: int) -> None:
     """Adds a head, tags with it, and puts it in the place of the one before, in the steps of a lesson."""
-    from encoders.heads import ActionSpan
+    from encoders.heads.head import ActionSpan
 
     with library.write() as catalog:
         head_id = catalog.actions.add_head(

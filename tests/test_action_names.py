@@ -11,9 +11,9 @@ import pytest
 from torchvision.models.video import R3D_18_Weights
 
 import encoders
-from encoders.action_names import content_stems, find_names, kinetics_400_names, normalise_action
-from encoders.action_synonyms import SYNONYMS
 from encoders.errors import InvalidQueryError
+from encoders.heads.action_names import content_stems, find_names, kinetics_400_names, normalise_action
+from encoders.heads.action_synonyms import SYNONYMS
 
 KINETICS = kinetics_400_names()
 
@@ -38,7 +38,7 @@ def test_every_synonym_is_a_kinetics_name():
 def test_importing_and_asking_needs_no_torch():
     code = (
         "import sys\n"
-        "from encoders.action_names import find_names\n"
+        "from encoders.heads.action_names import find_names\n"
         "assert find_names('jogging', ['running']).names == ('running',)\n"
         "print('torch' in sys.modules, 'torchvision' in sys.modules)\n"
     )

@@ -21,7 +21,7 @@ from safetensors.numpy import save
 from sqlalchemy import insert, select, update
 from video_factory import moving, write_video
 
-import search.action_catalog
+import search.catalog.actions
 from encoders.errors import (
     EncoderMismatchError,
     HeadFileError,
@@ -31,25 +31,25 @@ from encoders.errors import (
     TeachingError,
     UnknownActionError,
 )
-from encoders.heads import ActionSpan, FeatureTrack
-from encoders.taught import TaughtHead
-from encoders.tensors import pack, read_card
+from encoders.heads.head import ActionSpan, FeatureTrack
+from encoders.heads.taught import TaughtHead
+from encoders.heads.windows import PARTS, SCALES_SECONDS
 from encoders.types import FrameBatch, normalise
-from encoders.windows import PARTS, SCALES_SECONDS
-from indexer.lessons import examples_from_clips, examples_from_files, examples_from_spans
-from indexer.pipeline import IngestOptions, ingest
-from indexer.types import SamplingOptions
-from search.action_catalog import ActionExample, HeadRecord, SegmentFilters
-from search.actions import FoundSegments
-from search.catalog import Catalog
-from search.database import Database
-from search.engine import SearchEngine
-from search.exports import to_activitynet, to_csv
+from encoders.weights.tensors import pack, read_card
+from indexer.examples.lessons import examples_from_clips, examples_from_files, examples_from_spans
+from indexer.ingest.pipeline import IngestOptions, ingest
+from indexer.video.types import SamplingOptions
+from search.actions.actions import FoundSegments
+from search.catalog.actions import ActionExample, HeadRecord, SegmentFilters
+from search.catalog.catalog import Catalog
+from search.catalog.database import Database
+from search.catalog.tables import action_examples, clip_vectors, heads, metadata, segments
+from search.catalog.tracks import track_from_bytes, track_of_clips, track_to_bytes
+from search.documents.exports import to_activitynet, to_csv
+from search.documents.wire import found_document
 from search.library import Library
-from search.tables import action_examples, clip_vectors, heads, metadata, segments
-from search.tracks import track_from_bytes, track_of_clips, track_to_bytes
+from search.query.engine import SearchEngine
 from search.types import ClipPart, EncodedClip, ExamplePart, Filters, Query, Segment
-from search.wire import found_document
 
 DIM = 16
 RUNNING = np.eye(DIM)[0]
@@ -1176,7 +1176,7 @@ def test_a_segment_across_the_pieces_of_a_long_video_is_one(plain, monkeypatch, 
     teach(plain, videos)
     long = add(plain, "/long.mp4", "ooooRRRRRRoooo", seed=40)
     (whole,) = found(plain, video_id=long)
-    monkeypatch.setattr(search.action_catalog, "SAMPLES_PER_PIECE", samples)
+    monkeypatch.setattr(search.catalog.actions, "SAMPLES_PER_PIECE", samples)
     assert len(tracks(plain, long)) > 3
     plain.actions.tagger.retag()
     (one,) = found(plain, video_id=long)
@@ -1190,7 +1190,7 @@ def test_a_segment_across_the_pieces_of_a_long_video_is_one(plain, monkeypatch, 
 def test_pieces_hold_every_sample_once(plain, monkeypatch):
     video = add(plain, "/long.mp4", "oRoRoRo")
     (whole,) = tracks(plain, video)
-    monkeypatch.setattr(search.action_catalog, "SAMPLES_PER_PIECE", 20)
+    monkeypatch.setattr(search.catalog.actions, "SAMPLES_PER_PIECE", 20)
     pieces = tracks(plain, video)
     assert [len(piece) for piece in pieces] == [24, 24, 8]
     assert np.array_equal(np.concatenate([piece.features for piece in pieces]), whole.features)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from encoders.types import normalise
-from search.alignment import Alignment, Stretch, align
+from search.alignment.alignment import Alignment, Stretch, align
 
 DIM = 64
 

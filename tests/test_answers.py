@@ -15,11 +15,11 @@ import pytest
 from excerpts import CHANGES, write_excerpt, write_photograph_film
 from PIL import Image
 
-from indexer.example import read_example
-from indexer.pipeline import IngestOptions, ingest
-from indexer.types import SamplingOptions
-from search.engine import SearchEngine
+from indexer.examples.queries import read_example
+from indexer.ingest.pipeline import IngestOptions, ingest
+from indexer.video.types import SamplingOptions
 from search.library import Library
+from search.query.engine import SearchEngine
 from search.types import ExamplePart, Query, TextPart
 
 

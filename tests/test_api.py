@@ -27,11 +27,11 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from api.app import create_app
-from api.guard import host_name
-from api.problems import KINDS, kind_of
+from api.guarding.guard import host_name
+from api.schemas.problems import KINDS, kind_of
 from api.settings import ServerSettings
 from encoders import errors
-from indexer.pipeline import IngestOptions, ingest
+from indexer.ingest.pipeline import IngestOptions, ingest
 from search.library import Library
 
 MAX_UPLOAD_BYTES = 3 * 2**20
@@ -101,7 +101,7 @@ def test_words_find_the_video_that_shows_them(client: TestClient, bikes: dict[st
 
 def test_the_answer_has_the_keys_that_the_command_line_prints(client: TestClient, library: Library) -> None:
     answer = client.post("/v1/search", json=words("a rabbit", limit=1)).json()
-    command = [sys.executable, "-c", "from indexer.cli import main; main()"]
+    command = [sys.executable, "-c", "from indexer.commands.app import main; main()"]
     arguments = ["search", "a rabbit", "-k", "1", "--json", "--device", "cpu", "-L", str(library.folder)]
     printed = subprocess.run(command + arguments, cwd=ROOT, capture_output=True, check=True, timeout=60)
     document = json.loads(printed.stdout)
@@ -676,7 +676,7 @@ def test_the_page_asks_for_nothing_from_elsewhere(client: TestClient) -> None:
 
 
 def test_serve_says_where_and_ends_in_order(library: Library) -> None:
-    code = "from indexer.cli import main; main()"
+    code = "from indexer.commands.app import main; main()"
     arguments = ["serve", "--port", "0", "--device", "cpu", "-L", str(library.folder)]
     with subprocess.Popen(
         [sys.executable, "-c", code, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True

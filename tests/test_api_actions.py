@@ -24,11 +24,11 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from api.app import create_app
-from api.finding import Wanted
-from encoders.heads import ActionSpan
-from indexer.lessons import examples_from_clips
-from indexer.pipeline import IngestOptions, ingest
-from search.action_catalog import SegmentFilters
+from api.work.finding import Wanted
+from encoders.heads.head import ActionSpan
+from indexer.examples.lessons import examples_from_clips
+from indexer.ingest.pipeline import IngestOptions, ingest
+from search.catalog.actions import SegmentFilters
 from search.library import Library
 
 TAUGHT = "looking at the cat"

@@ -19,7 +19,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from api.app import create_app
-from indexer.pipeline import IngestOptions, ingest
+from indexer.ingest.pipeline import IngestOptions, ingest
 from search.library import Library
 
 ACTION = "looking at the cat"

@@ -28,9 +28,9 @@ from video_factory import shift_times, shots, write_video
 
 from api.app import create_app
 from encoders.errors import InvalidQueryError
-from encoders.heads import ActionSpan
-from indexer.pipeline import IngestOptions, ingest
-from indexer.recorded import recorded_moment
+from encoders.heads.head import ActionSpan
+from indexer.ingest.pipeline import IngestOptions, ingest
+from indexer.video.reading.recorded import recorded_moment
 from search.dates import WallTime, recorded_bound
 from search.library import Library
 

@@ -19,12 +19,12 @@ from made_library import add_video, faults, make_library, remove_video
 from sqlalchemy import select
 
 from encoders.errors import BackupError, LibraryBusyError, LibraryError, SchemaError
-from encoders.whole_files import being_written
-from indexer.backup import back_up, restore
-from search.database import Database
-from search.keys import Keys, Role
+from encoders.weights.files import being_written
+from indexer.keeping.backup import back_up, restore
+from search.catalog.database import Database
+from search.catalog.keys import Keys, Role
+from search.catalog.tables import metadata
 from search.library import Library
-from search.tables import metadata
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -331,7 +331,7 @@ def test_places_that_are_none_for_a_backup_or_a_library(indexer, tmp_path, monke
         return "0"
 
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.backup._version", other_is_done_first)
+        patch.setattr("indexer.keeping.backup._version", other_is_done_first)
         late = indexer("backup", tmp_path / "backup", library=folder)
     assert late.code == 1 and "there already" in late.err and "Errno" not in late.err
     shutil.rmtree(tmp_path / "backup")

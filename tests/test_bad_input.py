@@ -24,15 +24,15 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from video_factory import moving, write_video
 
-from api import uploads
 from api.app import create_app
 from api.settings import ServerSettings
+from api.work import uploads
 from encoders.errors import DecodeError, NotAVideoError, ReelseekError
-from indexer.example import read_example
-from indexer.limits import WorkerLimits
-from indexer.pipeline import IngestOptions, ingest
-from indexer.types import SampledClip, SamplingOptions, VideoInfo
-from indexer.worker import DecodeWorker
+from indexer.examples.queries import read_example
+from indexer.ingest.pipeline import IngestOptions, ingest
+from indexer.video.limits import WorkerLimits
+from indexer.video.programs.worker import DecodeWorker
+from indexer.video.types import SampledClip, SamplingOptions, VideoInfo
 from search.library import Library
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -200,7 +200,7 @@ def test_limits_hold_where_a_file_says_nothing(film: Path) -> None:
 
 def limited(code: str, **limits: Any) -> subprocess.CompletedProcess[str]:
     """A program that holds itself to limits and then tries something."""
-    start = f"from indexer.limits import WorkerLimits; WorkerLimits(**{limits!r}).apply()\n"
+    start = f"from indexer.video.limits import WorkerLimits; WorkerLimits(**{limits!r}).apply()\n"
     return subprocess.run(
         [sys.executable, "-c", start + code], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
@@ -363,9 +363,9 @@ def test_a_pickle_bomb_does_not_go_off(tmp_path: Path, suffix: str) -> None:
     import torch
 
     from encoders import open_encoder
-    from encoders.checkpoints import load_checkpoint
-    from encoders.kinetics import open_classifier
-    from encoders.kinetics_backbones import read_state_dict
+    from encoders.backbones.kinetics_backbones import read_state_dict
+    from encoders.heads.kinetics import open_classifier
+    from encoders.training.checkpoints import load_checkpoint
 
     gone_off = tmp_path / "gone off"
     zipped, plain = tmp_path / f"zipped{suffix}", tmp_path / f"plain{suffix}"

@@ -17,16 +17,16 @@ from excerpts import write_photograph_film
 from made_library import DIM, PICTURE, add_video, make_library
 from PIL import Image
 
-from encoders.calibration import expected_calibration_error
+from encoders.heads.platt import expected_calibration_error
 from encoders.types import FrameBatch, normalise
-from indexer.pipeline import IngestOptions, ingest
-from indexer.types import SamplingOptions
+from indexer.ingest.pipeline import IngestOptions, ingest
+from indexer.video.types import SamplingOptions
 from search.bands import BANDS, MATCH_PROBABILITY, MAYBE_PROBABILITY, band_of
-from search.engine import SearchEngine
+from search.calibration.sample import SAMPLE_CLIPS, choose_clips
+from search.documents.wire import result_document
 from search.library import Library
-from search.sample import SAMPLE_CLIPS, choose_clips
+from search.query.engine import SearchEngine
 from search.types import ClipPart, EncodedClip, ExamplePart, Query, SearchResult, TextPart
-from search.wire import result_document
 
 
 def package_file(package: str, name: str) -> Path:

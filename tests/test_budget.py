@@ -26,12 +26,12 @@ from api.settings import ServerSettings
 from encoders.budget import Budget, check_budget
 from encoders.errors import AbandonedError, BudgetError, TookTooLongError
 from encoders.types import normalise
-from indexer.cost import Patience
-from indexer.example import MAX_EXAMPLE_BYTES, MAX_EXAMPLE_FRAMES, read_example
-from indexer.pipeline import IngestOptions, ingest
-from indexer.types import SamplingOptions
-from search.aligning import EncodedExample, match_videos
-from search.calibration import DEFAULT, Level
+from indexer.examples.queries import MAX_EXAMPLE_BYTES, MAX_EXAMPLE_FRAMES, read_example
+from indexer.ingest.pipeline import IngestOptions, ingest
+from indexer.video.programs.cost import Patience
+from indexer.video.types import SamplingOptions
+from search.alignment.aligning import EncodedExample, match_videos
+from search.calibration.probabilities import DEFAULT, Level
 from search.library import Library
 
 CUTS = 3000

@@ -25,18 +25,24 @@ from sqlalchemy import inspect, select
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from api.app import create_app
-from encoders.captions import DEFAULT_CAPTIONER, Captioner, clean_caption, open_captioner, resolve_captioner
-from encoders.coca_decoding import CocaDecoder
+from encoders.captioning.captioner import (
+    DEFAULT_CAPTIONER,
+    Captioner,
+    clean_caption,
+    open_captioner,
+    resolve_captioner,
+)
+from encoders.captioning.coca_decoding import CocaDecoder
 from encoders.errors import EncoderUnavailableError, InvalidQueryError, NotFoundError
 from encoders.types import normalise
-from indexer import captions as captioning
-from indexer.captions import caption_videos
+from indexer.keeping import captions as captioning
+from indexer.keeping.captions import caption_videos
 from search.caption_words import LONGEST_WORD, caption_words
-from search.engine import SearchEngine
+from search.catalog.tables import caption_words as word_rows
+from search.catalog.tables import captions as caption_rows
+from search.catalog.tables import key_frames
 from search.library import Library
-from search.tables import caption_words as word_rows
-from search.tables import captions as caption_rows
-from search.tables import key_frames
+from search.query.engine import SearchEngine
 from search.types import ClipPart, EncodedClip, Filters, Query
 
 MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"]

@@ -8,9 +8,9 @@ from sqlalchemy import select
 
 from encoders.errors import InvalidQueryError, LibraryError, NotFoundError, SchemaError
 from encoders.types import normalise
-from search.catalog import Catalog
-from search.database import Database, migrations_folder, newest_revision
-from search.tables import clip_vectors, clips, key_frames, metadata, videos
+from search.catalog.catalog import Catalog
+from search.catalog.database import Database, migrations_folder, newest_revision
+from search.catalog.tables import clip_vectors, clips, key_frames, metadata, videos
 from search.types import EncodedClip, Filters
 
 DIM = 8

@@ -18,13 +18,13 @@ from sqlalchemy import select
 from video_factory import moving, shots, write_video
 
 from encoders.errors import LibraryBusyError
-from encoders.heads import FeatureTrack
-from indexer.check import CheckReport, check
-from indexer.pipeline import IngestOptions, ingest
-from indexer.types import SamplingOptions
-from search.action_catalog import ActionExample
+from encoders.heads.head import FeatureTrack
+from indexer.ingest.pipeline import IngestOptions, ingest
+from indexer.keeping.check import CheckReport, check
+from indexer.video.types import SamplingOptions
+from search.catalog.actions import ActionExample
+from search.catalog.tables import clip_vectors, clips, key_frames, videos
 from search.library import Library
-from search.tables import clip_vectors, clips, key_frames, videos
 from search.types import Filters
 
 ROOT = Path(__file__).resolve().parent.parent

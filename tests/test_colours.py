@@ -17,13 +17,13 @@ from video_factory import moving, write_video
 
 from encoders import Encoder
 from encoders.types import FrameBatch
-from indexer.decode import VideoDecoder, decode_picture
-from indexer.frame import DecodedFrame
-from indexer.render import render
-from indexer.renditions import Rendition
-from indexer.sampling import sample_clips
-from indexer.tone import compress, hlg_to_scene, nits_to_pq, pq_to_nits, to_sdr
-from indexer.types import SamplingOptions
+from indexer.video.clips.sampling import sample_clips
+from indexer.video.making.render import render
+from indexer.video.making.renditions import Rendition
+from indexer.video.pictures.frame import DecodedFrame
+from indexer.video.pictures.tone import compress, hlg_to_scene, nits_to_pq, pq_to_nits, to_sdr
+from indexer.video.reading.decode import VideoDecoder, decode_picture
+from indexer.video.types import SamplingOptions
 
 
 def first_frame(path: Path) -> DecodedFrame:

@@ -21,10 +21,11 @@ from video_factory import moving, write_video
 
 from encoders.errors import DecoderDiedError
 from encoders.types import FrameBatch
-from indexer import worker as worker_module
-from indexer.confinement import describe_confinement, landlock_version
-from indexer.limits import WorkerLimits
-from indexer.messages import (
+from indexer.video.limits import WorkerLimits
+from indexer.video.making.renditions import Rendition
+from indexer.video.programs import worker as worker_module
+from indexer.video.programs.confinement import describe_confinement, landlock_version
+from indexer.video.programs.messages import (
     ANSWERS,
     REQUESTS,
     Failure,
@@ -34,9 +35,8 @@ from indexer.messages import (
     pack_message,
     unpack_message,
 )
-from indexer.renditions import Rendition
-from indexer.types import KeyFrame, SampledClip, SamplingOptions, VideoInfo
-from indexer.worker import DecodeWorker
+from indexer.video.programs.worker import DecodeWorker
+from indexer.video.types import KeyFrame, SampledClip, SamplingOptions, VideoInfo
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP = SampledClip(

@@ -14,10 +14,10 @@ from scipy.io import savemat
 from video_factory import moving, write_video
 
 from encoders.errors import InvalidQueryError, NotFoundError
-from indexer.dataset_types import SPLITS, Dataset, Sample, split_off
-from indexer.datasets import detect_layout, read_dataset, read_importance
-from indexer.span_layouts import videos_of
-from indexer.training_data import ClipDataset, ClipSampling
+from indexer.datasets.layouts import detect_layout, read_dataset, read_importance
+from indexer.datasets.spans import videos_of
+from indexer.datasets.training_data import ClipDataset, ClipSampling
+from indexer.datasets.types import SPLITS, Dataset, Sample, split_off
 
 
 @pytest.fixture(scope="module")

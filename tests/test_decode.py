@@ -34,10 +34,10 @@ from encoders.errors import (
     NotFoundError,
     StillPictureError,
 )
-from indexer.decode import VideoDecoder, decode_picture, frame_at, probe
-from indexer.frame import Crop, Orientation
-from indexer.sampling import sample_clips
-from indexer.types import SamplingOptions
+from indexer.video.clips.sampling import sample_clips
+from indexer.video.pictures.frame import Crop, Orientation
+from indexer.video.reading.decode import VideoDecoder, decode_picture, frame_at, probe
+from indexer.video.types import SamplingOptions
 
 CLIPS = Path(os.environ.get("REELSEEK_CLIPS", Path(__file__).parent.parent.parent / "shared" / "clips"))
 

@@ -16,7 +16,7 @@ import math
 import numpy as np
 import pytest
 
-from encoders.detection import (
+from encoders.evaluation.detection import (
     AMBIGUOUS,
     THRESHOLDS,
     FoundSpan,

@@ -19,13 +19,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from api.app import create_app
-from encoders.concepts import Concepts, Generalisation
 from encoders.errors import HeadFileError
-from encoders.taught import TaughtHead
-from indexer.lessons import examples_from_clips
-from indexer.pipeline import IngestOptions, ingest
+from encoders.heads.taught import TaughtHead
+from encoders.words.concepts import Concepts, Generalisation
+from indexer.examples.lessons import examples_from_clips
+from indexer.ingest.pipeline import IngestOptions, ingest
+from search.actions.suggestions import choose
 from search.library import Library
-from search.suggestions import choose
 
 ACTION = "zorp"  # a name that says nothing
 PICTURES = {
@@ -156,7 +156,7 @@ def test_a_rejection_is_learned_at_once_and_taken_back_is_as_before(
 
 
 def test_the_commands_suggest_correct_and_undo(archive: Archive) -> None:
-    from indexer.cli import app
+    from indexer.commands.app import app
 
     folder = str(archive.library.folder)
 

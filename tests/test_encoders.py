@@ -21,11 +21,11 @@ from safetensors.torch import save_file
 
 import encoders
 from encoders import EncoderInfo, FrameBatch, list_encoders, open_encoder, resolve_spec
-from encoders.device import choose_device
-from encoders.encoder import POOLINGS, Encoder
+from encoders.embedding.encoder import POOLINGS, Encoder
+from encoders.embedding.listing import DEFAULT_MODEL, KNOWN_MODELS
 from encoders.errors import EncoderUnavailableError, InvalidQueryError
-from encoders.hub import cached_file, hub_answers
-from encoders.listing import DEFAULT_MODEL, KNOWN_MODELS
+from encoders.weights.device import choose_device
+from encoders.weights.hub import cached_file, hub_answers
 
 TINY_MODEL = {
     "embed_dim": 48,
@@ -304,7 +304,7 @@ class TestRegistry:
 
 
 @pytest.mark.parametrize("known", KNOWN_MODELS, ids=lambda known: known.name)
-def test_known_models_are_as_open_clip_has_them(known: encoders.listing.KnownModel) -> None:
+def test_known_models_are_as_open_clip_has_them(known: encoders.embedding.listing.KnownModel) -> None:
     architecture, tag = known.name.split("/")
     record = open_clip.get_pretrained_cfg(architecture, tag)
     assert record["hf_hub"] == known.repository + "/"

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from test_detection import ACTIVITYNET, ACTIVITYNET_AVERAGE, THUMOS, made_rows
 
-from encoders.confusion_picture import confusion_picture
-from encoders.detection import AMBIGUOUS, FoundSpan, TrueSpan
-from encoders.evaluation import (
+from encoders.evaluation.classification import multilabel_average_precision
+from encoders.evaluation.confusion_picture import confusion_picture
+from encoders.evaluation.detection import AMBIGUOUS, FoundSpan, TrueSpan
+from encoders.evaluation.intervals import wilson, with_interval, with_intervals
+from encoders.evaluation.reports import (
     EvaluationReport,
     Resampling,
     evaluate_classification,
     evaluate_multilabel,
     evaluate_retrieval,
 )
-from encoders.intervals import wilson, with_interval, with_intervals
-from encoders.metrics import multilabel_average_precision
-from encoders.span_evaluation import SummaryCase, evaluate_detection, evaluate_summaries
+from encoders.evaluation.spans import SummaryCase, evaluate_detection, evaluate_summaries
 
 FEW = Resampling(seed=3, resamples=50)
 

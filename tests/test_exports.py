@@ -15,7 +15,7 @@ import pytest
 import webvtt
 
 from encoders.errors import InvalidQueryError
-from search.exports import to_activitynet, to_csv, to_edl, to_otio, to_webvtt
+from search.documents.exports import to_activitynet, to_csv, to_edl, to_otio, to_webvtt
 from search.types import Segment, Video
 
 HOSTILE = [

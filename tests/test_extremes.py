@@ -14,7 +14,7 @@ from conftest import lacking
 from page_library import make_library, serve
 from video_factory import moving, write_video
 
-from search.keys import Keys, Role
+from search.catalog.keys import Keys, Role
 from search.library import Library
 
 MIB = 2**20

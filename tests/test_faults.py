@@ -26,11 +26,11 @@ from store_writer import CLIPS
 from video_factory import scene, write_video
 
 from encoders.errors import LibraryError
-from indexer.backup import back_up, read_record, restore
-from indexer.check import check
-from search.database import Database
+from indexer.keeping.backup import back_up, read_record, restore
+from indexer.keeping.check import check
+from search.catalog.database import Database
+from search.catalog.tables import clip_vectors, clips, key_frames, videos
 from search.library import Library
-from search.tables import clip_vectors, clips, key_frames, videos
 from search.types import Filters
 
 ROOT = Path(__file__).resolve().parent.parent

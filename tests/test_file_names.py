@@ -18,9 +18,9 @@ from PIL import Image
 from video_factory import moving, read_stamp, write_video
 
 from api.app import create_app
-from indexer.check import check
-from indexer.pipeline import IngestOptions, IngestSummary, ingest
-from indexer.types import SamplingOptions
+from indexer.ingest.pipeline import IngestOptions, IngestSummary, ingest
+from indexer.keeping.check import check
+from indexer.video.types import SamplingOptions
 from search.file_names import is_ambiguous, os_path, shown_path, stored_path
 from search.file_state import FileState
 from search.library import Library

@@ -9,9 +9,9 @@ import pytest
 from video_factory import HEIGHT, WIDTH, moving, read_stamp, scene, write_programmes
 
 from encoders.errors import NotAVideoError
-from indexer.decode import VideoDecoder
-from indexer.pipeline import ingest
-from indexer.types import SamplingOptions
+from indexer.ingest.pipeline import ingest
+from indexer.video.reading.decode import VideoDecoder
+from indexer.video.types import SamplingOptions
 from search.library import Library
 
 DEFAULT, STILL_IMAGE = 0x0001, 0x100000  # AV_DISPOSITION_*

@@ -24,8 +24,8 @@ from test_package import MODEL_LIBRARIES, modules_after
 from torchvision.models import get_model
 from video_factory import moving, write_video
 
-from encoders.taught import TaughtHead
-from indexer.pipeline import IngestOptions, ingest
+from encoders.heads.taught import TaughtHead
+from indexer.ingest.pipeline import IngestOptions, ingest
 from search.library import Library
 from search.types import Filters
 
@@ -41,7 +41,7 @@ def folder(tmp_path_factory) -> Path:
     make(library)
     videos = archive(library)
     add(library, HOSTILE, "oRo", seed=50)
-    from indexer.lessons import examples_from_clips
+    from indexer.examples.lessons import examples_from_clips
 
     library.actions.teach(
         "running", examples_from_clips(library, clips_of(library, videos, (2, 3)), is_positive=True)
@@ -339,8 +339,8 @@ def test_a_lesson_that_is_interrupted_says_what_it_left(own, tmp_path, is_taggin
         "import os, signal, sys\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
         "def interrupt(*_):\n    os.kill(os.getpid(), signal.SIGINT)\n"
-        "import encoders.lesson, search.tagging\n"
-        "from indexer import cli\n"
+        "import encoders.lessons.lesson, search.actions.tagging\n"
+        "from indexer.commands import app as cli\n"
         "def trace(frame, event, arg):\n"
         f"    if frame.f_code.co_name == {('_look_at' if is_tagging else 'choose')!r}:\n"
         "        sys.setprofile(None)\n        interrupt()\n"

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from indexer.array_cache import ArrayCache
-from indexer.flow import FLOW_PRESETS, cached_flow, optical_flow
+from indexer.datasets.flow import FLOW_PRESETS, cached_flow, optical_flow
+from indexer.video.clips.array_cache import ArrayCache
 
 
 def texture(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -20,30 +20,30 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from video_factory import moving, write_video
 
-from api.cursors import _SHAPES, decode_cursor, encode_cursor
-from api.guard import host_name
-from api.logs import chosen_request_id
-from api.oidc import OidcIssuer
-from api.roles import asked_for
-from api.schemas import ExampleOptions, SearchRequest
-from api.segment_files import attachment
-from api.uploads import _Form, safe_suffix
-from encoders.action_names import normalise_action
+from api.guarding.guard import host_name
+from api.guarding.oidc import OidcIssuer
+from api.guarding.roles import asked_for
+from api.schemas.cursors import _SHAPES, decode_cursor, encode_cursor
+from api.schemas.schemas import ExampleOptions, SearchRequest
+from api.telemetry.logs import chosen_request_id
+from api.work.segment_files import attachment
+from api.work.uploads import _Form, safe_suffix
 from encoders.errors import DecodeError, InvalidQueryError, ReelseekError
-from encoders.tensors import pack, read_card, unpack
-from indexer.datasets import read_dataset
-from indexer.decode import VideoDecoder, _clock_seconds
-from indexer.limits import WorkerLimits
-from indexer.sampling import sample_clips
-from indexer.span_files import read_spans
-from indexer.types import SampledClip, SamplingOptions, VideoInfo
-from indexer.worker import DecodeWorker
-from search.catalog import Catalog
-from search.conditions import path_prefix_condition
-from search.database import Database
-from search.faiss_index import FaissIndex
-from search.keys import Keys, Role
-from search.tables import videos
+from encoders.heads.action_names import normalise_action
+from encoders.weights.tensors import pack, read_card, unpack
+from indexer.datasets.layouts import read_dataset
+from indexer.examples.span_files import read_spans
+from indexer.video.clips.sampling import sample_clips
+from indexer.video.limits import WorkerLimits
+from indexer.video.programs.worker import DecodeWorker
+from indexer.video.reading.decode import VideoDecoder, _clock_seconds
+from indexer.video.types import SampledClip, SamplingOptions, VideoInfo
+from search.catalog.catalog import Catalog
+from search.catalog.conditions import path_prefix_condition
+from search.catalog.database import Database
+from search.catalog.keys import Keys, Role
+from search.catalog.tables import videos
+from search.index.faiss_index import FaissIndex
 from search.types import Filters
 
 # The same examples in every run, so that a failure is one that the change brought; the slow tests vary.

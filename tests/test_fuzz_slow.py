@@ -33,10 +33,10 @@ from video_factory import write_video
 
 from api.app import create_app
 from api.settings import ServerSettings
-from indexer.pipeline import IngestOptions, ingest
-from search.engine import SearchEngine
-from search.keys import Keys, Role
+from indexer.ingest.pipeline import IngestOptions, ingest
+from search.catalog.keys import Keys, Role
 from search.library import Library
+from search.query.engine import SearchEngine
 from search.types import Query, TextPart
 
 pytestmark = pytest.mark.slow

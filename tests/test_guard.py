@@ -27,16 +27,16 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from video_factory import moving, write_video
 
-from api import logs
 from api.app import create_app
-from api.limits import Concurrency, TokenBuckets
+from api.guarding.limits import Concurrency, TokenBuckets
 from api.settings import ServerSettings
+from api.telemetry import logs
 from encoders.errors import DecodeError, ReelseekError
-from indexer.confinement import landlock_version
-from indexer.decode import VideoDecoder, decode_picture
-from indexer.pipeline import IngestOptions, ingest
+from indexer.ingest.pipeline import IngestOptions, ingest
+from indexer.video.programs.confinement import landlock_version
+from indexer.video.reading.decode import VideoDecoder, decode_picture
 from search.audit import AuditLog
-from search.keys import Keys, Role
+from search.catalog.keys import Keys, Role
 from search.library import Library
 
 SECRET_WORDS = "a very private query"

@@ -11,19 +11,19 @@ from scipy.stats import kendalltau
 from typer.testing import CliRunner
 from video_factory import scene, stamp, write_video
 
-from encoders.encoder import Encoder
+from encoders.embedding.encoder import Encoder
 from encoders.errors import EncoderMismatchError, EncoderUnavailableError, HeadFileError, InvalidQueryError
-from encoders.heads import FeatureTrack
-from encoders.importance import (
+from encoders.heads.head import FeatureTrack
+from encoders.heads.importance import (
     ImportanceOptions,
     ImportanceVideo,
     is_importance,
     open_importance,
     train_importance,
 )
-from indexer.cli import app
-from indexer.dataset_types import ImportanceSample
-from indexer.importance_data import SummarySample, piece_borders, to_judge
+from indexer.commands.app import app
+from indexer.datasets.importance_data import SummarySample, piece_borders, to_judge
+from indexer.datasets.types import ImportanceSample
 
 DIM = 32
 CARD = {"name": "made", "encoder_spec": "made", "encoder_id": "made/1"}
@@ -135,7 +135,7 @@ def test_files_that_are_no_head(tmp_path: Path) -> None:
         open_importance(damaged)
     with pytest.raises(EncoderUnavailableError, match="no checkpoint"):
         open_importance(tmp_path / "none.safetensors")
-    from encoders.checkpoints import read_model_card
+    from encoders.training.checkpoints import read_model_card
 
     with pytest.raises(EncoderUnavailableError, match="is an importance head"):
         read_model_card(file)

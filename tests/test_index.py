@@ -9,8 +9,8 @@ import pytest
 
 from encoders.errors import EncoderMismatchError, IndexFileError
 from encoders.types import normalise
-from search.faiss_index import FaissIndex
-from search.vector_index import NumpyIndex
+from search.index.faiss_index import FaissIndex
+from search.index.vector_index import NumpyIndex
 
 DIM, COUNT = 32, 20_000
 

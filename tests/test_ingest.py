@@ -21,10 +21,10 @@ from sqlalchemy import select
 from video_factory import moving, scene, shots, write_sound, write_video
 
 from encoders.errors import EncoderMismatchError, LibraryError
-from indexer.pipeline import IngestOptions, IngestSummary, ingest
-from indexer.types import SamplingOptions
+from indexer.ingest.pipeline import IngestOptions, IngestSummary, ingest
+from indexer.video.types import SamplingOptions
+from search.catalog.tables import clip_vectors, clips, key_frames, videos
 from search.library import Library
-from search.tables import clip_vectors, clips, key_frames, videos
 from search.types import Filters
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from video_factory import read_stamp, scene, stamp, write_video
 
-from indexer.decode import VideoDecoder, frame_at, probe
-from indexer.render import render
-from indexer.renditions import Rendition
-from indexer.sampling import sample_clips
-from indexer.types import SamplingOptions
+from indexer.video.clips.sampling import sample_clips
+from indexer.video.making.render import render
+from indexer.video.making.renditions import Rendition
+from indexer.video.reading.decode import VideoDecoder, frame_at, probe
+from indexer.video.types import SamplingOptions
 
 WIDTH, HEIGHT = 320, 240
 

@@ -15,15 +15,15 @@ from test_interlaced import add_pixel_crop
 from video_factory import HEIGHT, WIDTH, encode_tone, moving, read_stamp, write_programmes, write_video
 
 from encoders.errors import NotAVideoError, ReelseekError
-from indexer.array_cache import ArrayCache
-from indexer.clip_frames import read_clip
-from indexer.clip_sampling import ClipSampling
-from indexer.decode import VideoDecoder, frame_at, probe
-from indexer.pipeline import ingest
-from indexer.render import frames_between
-from indexer.renditions import cut
-from indexer.types import SamplingOptions
-from indexer.worker import DecodeWorker
+from indexer.ingest.pipeline import ingest
+from indexer.video.clips.array_cache import ArrayCache
+from indexer.video.clips.clip_frames import read_clip
+from indexer.video.clips.clip_sampling import ClipSampling
+from indexer.video.making.render import frames_between
+from indexer.video.making.renditions import cut
+from indexer.video.programs.worker import DecodeWorker
+from indexer.video.reading.decode import VideoDecoder, frame_at, probe
+from indexer.video.types import SamplingOptions
 from search.library import Library
 
 FPS = 25

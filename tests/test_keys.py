@@ -25,14 +25,14 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from starlette.routing import Route
 
-from api import oidc
 from api.app import create_app
-from api.roles import ROLES, asked_for, covers
+from api.guarding import oidc
+from api.guarding.roles import ROLES, asked_for, covers
 from api.settings import ServerSettings
 from encoders.errors import InvalidQueryError, NotFoundError, ReelseekError
 from search.audit import AuditLog
-from search.database import Database
-from search.keys import Keys, Role, digest_of
+from search.catalog.database import Database
+from search.catalog.keys import Keys, Role, digest_of
 from search.library import Library
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -131,7 +131,7 @@ def test_what_makes_no_sense_is_no_key(database: Database) -> None:
 
 
 def indexer(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from indexer.cli import main; main()", *map(str, arguments)]
+    command = [sys.executable, "-c", "from indexer.commands.app import main; main()", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
@@ -189,7 +189,7 @@ def all_routes(routes: Any) -> Iterator[Any]:
 
 def test_no_route_is_forgotten_in_the_table(client: TestClient) -> None:
     for method, path in operations(client):
-        assert covers(method, path), f"api/roles.py does not say who may {method} {path}"
+        assert covers(method, path), f"api/guarding/roles.py does not say who may {method} {path}"
 
 
 def test_every_route_asks_for_its_role(client: TestClient, tokens: dict[str, str]) -> None:

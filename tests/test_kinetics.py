@@ -20,9 +20,9 @@ from made_frames import make_batch, run_python
 from safetensors.torch import load_file, save_file
 from torchvision.models import get_model, get_model_weights
 
-from encoders import kinetics_weights
+from encoders.backbones import kinetics_weights
 from encoders.errors import EncoderError, EncoderUnavailableError
-from encoders.kinetics import (
+from encoders.heads.kinetics import (
     KineticsClassifier,
     average,
     list_classifiers,
@@ -377,7 +377,7 @@ class TestNames:
         ran = run_python(
             "import sys, numpy\n"
             "from encoders import FrameBatch\n"
-            "from encoders.kinetics import list_classifiers, open_classifier, resolve_classifier\n"
+            "from encoders.heads.kinetics import list_classifiers, open_classifier, resolve_classifier\n"
             f"spec = resolve_classifier('kinetics:videomae_base/{videomae_folder}')\n"
             "[(info.spec, info.source, info.size_bytes, info.is_cached) for info in list_classifiers()]\n"
             "assert not {'torch', 'torchvision', 'transformers'} & set(sys.modules)\n"

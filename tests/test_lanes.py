@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect, Request
 
-from api import lanes
-from api.lanes import Lane
+from api.work import lanes
+from api.work.lanes import Lane
 
 
 def request_from(address: str, *, gone: bool = False) -> Request:

@@ -11,9 +11,9 @@ import transformers
 from torch import Tensor
 from torchvision.models import get_model, get_model_weights
 
-from encoders.augment import MEAN, STD
 from encoders.errors import EncoderUnavailableError
 from encoders.models import build_model
+from encoders.training.augment import MEAN, STD
 
 CLASSES = 5
 

@@ -14,9 +14,9 @@ from made_library import add_video, make_library, remove_video
 
 from benchmarks.oracle import Asked, Oracle
 from benchmarks.programs import Sampler, figures
-from search.engine import SearchEngine
+from search.documents.wire import result_document
+from search.query.engine import SearchEngine
 from search.types import ClipPart, Query
-from search.wire import result_document
 
 ROOT = Path(__file__).resolve().parent.parent
 

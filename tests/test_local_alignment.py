@@ -12,14 +12,14 @@ import pytest
 from video_factory import moving, scene, write_video
 
 from encoders.types import normalise
-from indexer.example import read_example
-from indexer.pipeline import IngestOptions, ingest
-from indexer.types import SamplingOptions
-from search.alignment import Alignment, Stretch, align
-from search.engine import SearchEngine
+from indexer.examples.queries import read_example
+from indexer.ingest.pipeline import IngestOptions, ingest
+from indexer.video.types import SamplingOptions
+from search.alignment.alignment import Alignment, Stretch, align
+from search.documents.wire import hit_document
 from search.library import Library
+from search.query.engine import SearchEngine
 from search.types import Hit, Query
-from search.wire import hit_document
 
 DIM = 256
 STEP = 0.25  # of the examples; films are sampled at twice that

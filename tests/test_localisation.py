@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from encoders.detection import FoundSpan, TrueSpan, mean_average_precision, temporal_iou
 from encoders.errors import EncoderMismatchError, HeadFileError, TeachingError
-from encoders.heads import ActionSpan, FeatureTrack
-from encoders.localisation import Localiser, train_localiser
-from encoders.localisation_network import pad_videos
-from encoders.tensors import pack, unpack
+from encoders.evaluation.detection import FoundSpan, TrueSpan, mean_average_precision, temporal_iou
+from encoders.heads.head import ActionSpan, FeatureTrack
+from encoders.heads.localisation import Localiser, train_localiser
+from encoders.heads.localisation_network import pad_videos
+from encoders.weights.tensors import pack, unpack
 
 ACTIONS = ("open", "close", "swim", "throw")
 WIDTH = 256

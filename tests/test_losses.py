@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss
 
-from encoders.losses import LOSSES, FocalLoss, make_loss, summary_loss
+from encoders.training.losses import LOSSES, FocalLoss, make_loss, summary_loss
 
 WEIGHTS = [0.5, 1.0, 2.0, 0.0, 3.0]
 

@@ -12,7 +12,7 @@ import torchmetrics.functional.classification as torch_classification
 import torchmetrics.functional.retrieval as torch_retrieval
 from numpy.typing import NDArray
 
-from encoders.metrics import (
+from encoders.evaluation.classification import (
     average_precisions,
     average_views,
     class_precision,
@@ -22,14 +22,14 @@ from encoders.metrics import (
     target_ranks,
     top_k_accuracy,
 )
-from encoders.retrieval_metrics import (
+from encoders.evaluation.retrieval import (
     first_ranks,
     median_rank,
     query_average_precisions,
     recall_at,
     retrieval_average_precision,
 )
-from encoders.summary_metrics import (
+from encoders.evaluation.summaries import (
     key_frame_f1,
     knapsack,
     rank_correlation,

@@ -21,10 +21,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from video_factory import moving, write_video
 
 from api.app import create_app
-from api.metrics import reason_label
 from api.settings import ServerSettings
-from encoders import gpu_memory
-from indexer.pipeline import IngestOptions, ingest
+from api.telemetry.metrics import reason_label
+from encoders.weights import gpu_memory
+from indexer.ingest.pipeline import IngestOptions, ingest
 from search.library import Library
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -209,7 +209,7 @@ class Served:
     """`indexer serve` in a program of its own."""
 
     def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
-        code = "from indexer.cli import main; main()"
+        code = "from indexer.commands.app import main; main()"
         command = [sys.executable, "-c", code, "serve", "--port", "0", "--device", "cpu", "-L", str(folder)]
         self.log = (folder / "server.log").open("w+")
         environment = {**os.environ, **{f"REELSEEK_{name.upper()}": text for name, text in settings.items()}}

@@ -14,12 +14,12 @@ from torchvision.models import get_model
 from torchvision.models.resnet import ResNet
 from torchvision.ops import FrozenBatchNorm2d
 
+from encoders.blocks.inflation import inflate_resnet, make_resnet, resnet_names
 from encoders.errors import EncoderUnavailableError
 from encoders.models import i3d, non_local, slowfast
 from encoders.models.base import VideoModel
 from encoders.models.c3d import C3D
 from encoders.models.i3d import I3D, TwoStreamI3D
-from encoders.models.inflation import inflate_resnet, make_resnet, resnet_names
 from encoders.models.non_local import KINDS, NonLocalBlock, NonLocalI3D, insert_non_local
 from encoders.models.slowfast import SlowFast
 

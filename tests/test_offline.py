@@ -13,12 +13,12 @@ from PIL import Image
 
 import encoders
 from encoders import FrameBatch, open_encoder
-from encoders.class_names import cache_path, class_embeddings, class_names
-from encoders.encoder import POOLINGS, Encoder
+from encoders.embedding.encoder import POOLINGS, Encoder
+from encoders.embedding.lite0 import Lite0
+from encoders.embedding.offline import LITE0_SHA256, VISUAL_DIM, read_checked
+from encoders.embedding.preprocessing import squash
 from encoders.errors import EncoderUnavailableError
-from encoders.lite0 import Lite0
-from encoders.offline import LITE0_SHA256, VISUAL_DIM, read_checked
-from encoders.preprocessing import squash
+from encoders.words.class_names import cache_path, class_embeddings, class_names
 
 
 @pytest.fixture(scope="session")

@@ -21,10 +21,10 @@ from safetensors.torch import save_file
 
 import encoders
 from encoders import FrameBatch, open_encoder
-from encoders.encoder import Encoder
+from encoders.embedding.encoder import Encoder
+from encoders.embedding.openclip_weights import find_weights
 from encoders.errors import EncoderError, EncoderUnavailableError
-from encoders.openclip_weights import find_weights
-from encoders.weights import file_digest
+from encoders.weights.digests import file_digest
 
 SMALL_ARCHITECTURE = "ViT-S-32-alt"
 TINY: dict[str, Any] = {

@@ -148,7 +148,7 @@ class TestSource:
 
     def test_clips_survive_as_video_files(self, tmp_path):
         """The same clips can be ingested: a file each, read back by the decoder of the house."""
-        from indexer.decode import VideoDecoder
+        from indexer.video.reading.decode import VideoDecoder
 
         frames = MadeMotion(1, 7).read(1, 0)[0]
         # Players and encoders want more pixels than 32 x 32.

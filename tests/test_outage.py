@@ -14,9 +14,9 @@ from fastapi.testclient import TestClient
 from made_library import add_video, make_library
 from postgres_server import PostgresServer, postgres_binaries
 
-from api import jobs, services
 from api.app import create_app
 from api.settings import ServerSettings
+from api.work import jobs, services
 from search.library import Library
 
 

@@ -16,7 +16,7 @@ from conftest import browser_path, lacking
 from page_library import TAUGHT, Shown, faults_of, make_library, samples, serve, wait_until
 from video_factory import HEIGHT, WIDTH, moving, read_stamp, write_video
 
-from indexer.pipeline import IngestOptions, ingest
+from indexer.ingest.pipeline import IngestOptions, ingest
 from search.library import Library
 
 pytestmark = pytest.mark.browser

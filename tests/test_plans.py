@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
-from search.action_catalog import SegmentFilters
-from search.catalog import Catalog
-from search.database import Database
+from search.catalog.actions import SegmentFilters
+from search.catalog.catalog import Catalog
+from search.catalog.database import Database
 from search.types import Filters
 
 DIM = 8

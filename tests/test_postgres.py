@@ -16,11 +16,11 @@ from video_factory import shots, write_video
 
 from api.app import create_app
 from api.settings import ServerSettings
-from indexer.check import check
-from indexer.pipeline import IngestOptions, ingest
-from indexer.types import SamplingOptions
-from search.engine import SearchEngine
+from indexer.ingest.pipeline import IngestOptions, ingest
+from indexer.keeping.check import check
+from indexer.video.types import SamplingOptions
 from search.library import Library
+from search.query.engine import SearchEngine
 from search.types import ClipPart, Filters, Query, TextPart
 
 ROOT = Path(__file__).resolve().parent.parent

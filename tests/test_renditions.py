@@ -23,9 +23,9 @@ from PIL import Image, ImageSequence
 from video_factory import HEIGHT, WIDTH, moving, read_stamp, scene, shift_times, stamp, write_video
 
 from encoders.errors import DecodeError, InvalidQueryError, LibraryError, NotFoundError
-from indexer.previews import PreviewCache
-from indexer.renditions import Rendition, clip_preview, cut, span_preview
-from indexer.worker import DecodeWorker
+from indexer.ingest.previews import PreviewCache
+from indexer.video.making.renditions import Rendition, clip_preview, cut, span_preview
+from indexer.video.programs.worker import DecodeWorker
 
 TICK = 1 / 90_000
 

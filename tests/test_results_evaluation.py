@@ -10,7 +10,7 @@ import pytest
 from video_factory import moving, write_video
 
 from encoders.errors import InvalidQueryError
-from indexer.results_evaluation import evaluate_results
+from indexer.datasets.results_evaluation import evaluate_results
 
 
 def written(path: Path, document: object) -> Path:

@@ -22,9 +22,9 @@ from video_factory import (
     write_video,
 )
 
-from indexer.decode import VideoDecoder
-from indexer.sampling import SampledClip, SamplingOptions, sample_clips
-from indexer.shots import ShotDetector
+from indexer.video.clips.sampling import SampledClip, SamplingOptions, sample_clips
+from indexer.video.clips.shots import ShotDetector
+from indexer.video.reading.decode import VideoDecoder
 
 PLAIN = SamplingOptions(frame_size=HEIGHT, crop_borders=False)
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from video_factory import HEIGHT, letterboxed, moving, read_stamp, scene, shots, stamp, write_video
 
-from encoders.kinetics import window_frames
-from indexer.decode import VideoDecoder
-from indexer.sampling import SampledClip, SamplingOptions, sample_clips
-from indexer.worker import DecodeWorker
+from encoders.heads.kinetics import window_frames
+from indexer.video.clips.sampling import SampledClip, SamplingOptions, sample_clips
+from indexer.video.programs.worker import DecodeWorker
+from indexer.video.reading.decode import VideoDecoder
 
 DENSE = SamplingOptions(frame_size=HEIGHT, crop_borders=False, dense_fps=7.5, dense_size=HEIGHT)
 

@@ -15,10 +15,10 @@ from encoders.errors import (
     NotFoundError,
 )
 from encoders.types import FrameBatch, normalise
-from search.engine import SearchEngine
-from search.faiss_index import FaissIndex
-from search.grouping import ScoredClip, group_clips
+from search.index.faiss_index import FaissIndex
 from search.library import Library
+from search.query.engine import SearchEngine
+from search.query.grouping import ScoredClip, group_clips
 from search.types import Clip, ClipPart, EncodedClip, ExamplePart, Filters, Query, SpanPart, TextPart
 
 DIM = 16

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from encoders.detection import FoundSpan, TrueSpan, mean_average_precision
 from encoders.errors import EncoderMismatchError, HeadFileError, InvalidQueryError, NotFoundError
-from encoders.tensors import pack, unpack
+from encoders.evaluation.detection import FoundSpan, TrueSpan, mean_average_precision
 from encoders.types import normalise
-from indexer.cli import app
-from indexer.lessons import examples_from_spans
-from search.examples import gather_labelled
+from encoders.weights.tensors import pack, unpack
+from indexer.commands.app import app
+from indexer.examples.lessons import examples_from_spans
+from search.actions.gathering import gather_labelled
 from search.library import Library
 from search.types import EncodedClip
 

@@ -26,13 +26,15 @@ from fastapi.testclient import TestClient
 from made_library import add_video, make_library
 from page_library import serve
 
-from api import access, guard, jobs, logs, oidc, summaries
 from api.app import create_app
+from api.guarding import access, guard, oidc
 from api.settings import ServerSettings
+from api.telemetry import logs
+from api.work import jobs, summaries
 from encoders.budget import check_budget
 from encoders.errors import ReelseekError
 from search.audit import AuditLog
-from search.keys import Keys, Role
+from search.catalog.keys import Keys, Role
 from search.library import Library
 
 SECRET = "secret-words-here"

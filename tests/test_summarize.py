@@ -27,11 +27,11 @@ from video_factory import moving, shift_times, write_video
 from api.app import create_app
 from api.settings import ServerSettings
 from encoders.errors import EncoderMismatchError
-from indexer.pipeline import IngestOptions, ingest
-from indexer.previews import sweep_previews
-from indexer.summaries import scores_of, summarize
+from indexer.ingest.pipeline import IngestOptions, ingest
+from indexer.ingest.previews import sweep_previews
+from indexer.keeping.summaries import scores_of, summarize
 from search.library import Library
-from search.summary import Budget
+from search.summary.choosing import Budget
 
 FPS = 8
 SHOT_SECONDS, RARE_SECONDS = 3.75, 2.0
@@ -225,7 +225,7 @@ def test_what_cannot_be_done_is_said(
     summarizer: Callable[..., Ran], ids: dict[str, int], words: tuple[str, ...], code: int, said: str
 ) -> None:
     if "--importance" in words:
-        pytest.importorskip("encoders.importance")
+        pytest.importorskip("encoders.heads.importance")
     ran = summarizer("summarize", ids.get(words[0], words[0]), *words[1:])
     assert ran.code == code and said in ran.err and "error:" in ran.err
     assert not Path("a.mp4").exists()

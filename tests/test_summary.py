@@ -13,8 +13,9 @@ from PIL import Image, ImageFilter
 from skimage import data
 
 from encoders.errors import InvalidQueryError
-from encoders.heads import FeatureTrack
-from indexer.storyboard import (
+from encoders.heads.head import FeatureTrack
+from indexer.keeping.summaries import picture_sharpness
+from indexer.video.making.storyboard import (
     StillPicture,
     player_time,
     sprite_cells,
@@ -24,13 +25,8 @@ from indexer.storyboard import (
     storyboard,
     storyboard_jpeg,
 )
-from indexer.summaries import picture_sharpness
-from search.looks import measure_likeness, representativeness, unit_features
-from search.summary import (
-    Budget,
-    choose,
-    spans_of,
-)
+from search.summary.choosing import Budget, choose, spans_of
+from search.summary.looks import measure_likeness, representativeness, unit_features
 
 STEP = 0.5
 RARE = 99

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from skimage import data
 
-from encoders.calibration import expected_calibration_error, fit_platt
-from encoders.detection import FoundSpan, TrueSpan, mean_average_precision
 from encoders.errors import HeadFileError, TeachingError
-from encoders.heads import FeatureTrack
-from encoders.lesson import Example, teach
-from encoders.segmentation import most_likely_runs, segments_from_curve
-from encoders.taught import TaughtHead
+from encoders.evaluation.detection import FoundSpan, TrueSpan, mean_average_precision
+from encoders.heads.head import FeatureTrack
+from encoders.heads.platt import expected_calibration_error, fit_platt
+from encoders.heads.segmentation import most_likely_runs, segments_from_curve
+from encoders.heads.taught import TaughtHead
+from encoders.heads.windows import describe_windows, score_windows
+from encoders.lessons.lesson import Example, teach
 from encoders.types import FrameBatch, normalise
-from encoders.windows import describe_windows, score_windows
 
 STEP = 0.5
 SIDE = 224

@@ -13,11 +13,11 @@ import pytest
 from made_library import DIM, add_video, faults, made_clips, make_library, remove_video
 from video_factory import moving, write_video
 
-from api.jobs import JobRunner
-from indexer.check import check
-from search.engine import SearchEngine
-from search.faiss_index import FaissIndex
+from api.work.jobs import JobRunner
+from indexer.keeping.check import check
+from search.index.faiss_index import FaissIndex
 from search.library import Library
+from search.query.engine import SearchEngine
 from search.types import ClipPart, Query
 
 ROOT = Path(__file__).resolve().parent.parent

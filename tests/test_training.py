@@ -16,9 +16,8 @@ import torch
 from safetensors.torch import load_file
 from video_factory import moving, write_video
 
-from encoders.augment import Augmentation, as_evaluated, speaks_of_sides
-from encoders.checkpoints import find_checkpoint, load_checkpoint, read_model_card, save_checkpoint
-from encoders.encoder import Encoder
+from encoders.embedding.encoder import Encoder
+from encoders.embedding.registry import open_encoder
 from encoders.errors import (
     DecodeError,
     EncoderUnavailableError,
@@ -26,18 +25,19 @@ from encoders.errors import (
     RunBusyError,
     UnsupportedQueryError,
 )
-from encoders.kinetics import open_classifier
+from encoders.heads.kinetics import open_classifier
 from encoders.models import build_model
-from encoders.registry import open_encoder
-from encoders.run_folder import make_run_folder, run_lock
-from encoders.training import BEST, LAST, Progress, train
-from encoders.training_checks import check_model
-from encoders.training_clips import evaluation_batches, training_batches
-from encoders.training_options import TrainingOptions, read_options
+from encoders.training.augment import Augmentation, as_evaluated, speaks_of_sides
+from encoders.training.batches import evaluation_batches, training_batches
+from encoders.training.checkpoints import find_checkpoint, load_checkpoint, read_model_card, save_checkpoint
+from encoders.training.checks import check_model
+from encoders.training.options import TrainingOptions, read_options
+from encoders.training.run import BEST, LAST, Progress, train
+from encoders.training.run_folder import make_run_folder, run_lock
 from encoders.types import FrameBatch
-from indexer.dataset_types import Sample
-from indexer.datasets import read_dataset
-from indexer.training_data import ClipDataset, ClipSampling
+from indexer.datasets.layouts import read_dataset
+from indexer.datasets.training_data import ClipDataset, ClipSampling
+from indexer.datasets.types import Sample
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE, FRAMES = 32, 8

@@ -11,9 +11,9 @@ import pytest
 from video_factory import HEIGHT, WIDTH, moving, read_stamp, write_video
 
 from encoders.errors import DecodeError
-from indexer.array_cache import ArrayCache
-from indexer.dataset_types import Sample
-from indexer.training_data import ClipDataset, ClipSampling
+from indexer.datasets.training_data import ClipDataset, ClipSampling
+from indexer.datasets.types import Sample
+from indexer.video.clips.array_cache import ArrayCache
 
 
 def numbers(frames: np.ndarray) -> list[int]:
@@ -309,7 +309,7 @@ def test_a_file_that_does_not_say_how_long_it_is(tmp_path: Path, cache: ArrayCac
 def test_a_decoder_that_takes_too_long_is_stopped(
     long: Path, cache: ArrayCache | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.clip_frames._LIMIT_SECONDS", 0.0)
+    monkeypatch.setattr("indexer.video.clips.clip_frames._LIMIT_SECONDS", 0.0)
     clips = dataset([long], ClipSampling(size=32), cache=cache)
     assert "took longer than" in (reason(clips, 0) or "")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.walk import FoundFile, content_digest, find_files, looks_like_video
+from indexer.ingest.walk import FoundFile, content_digest, find_files, looks_like_video
 from search.file_names import os_path
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from video_factory import moving, write_video
 
-from indexer.check import check
-from indexer.open_files import open_for_writing
-from indexer.pipeline import Change, IngestOptions
-from indexer.types import SamplingOptions
-from indexer.watch import Watcher, WatchOptions, file_system_of
+from indexer.ingest.open_files import open_for_writing
+from indexer.ingest.pipeline import Change, IngestOptions
+from indexer.ingest.watch import Watcher, WatchOptions, file_system_of
+from indexer.keeping.check import check
+from indexer.video.types import SamplingOptions
 from search.file_names import stored_path
 from search.library import Library
 

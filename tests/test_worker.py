@@ -24,10 +24,10 @@ from encoders.errors import (
     NotAVideoError,
     NotFoundError,
 )
-from indexer.decode import VideoDecoder, probe
-from indexer.sampling import sample_clips
-from indexer.types import Progress, SampledClip, SamplingOptions, VideoInfo
-from indexer.worker import DecodeWorker
+from indexer.video.clips.sampling import sample_clips
+from indexer.video.programs.worker import DecodeWorker
+from indexer.video.reading.decode import VideoDecoder, probe
+from indexer.video.types import Progress, SampledClip, SamplingOptions, VideoInfo
 
 ROOT = Path(__file__).resolve().parent.parent
 OPTIONS = SamplingOptions(frame_size=HEIGHT)
@@ -243,10 +243,12 @@ def test_neither_program_imports_what_it_does_not_need() -> None:
         )
         return set(done.stdout.split())
 
-    child = modules("import indexer.worker_child, indexer.decode, indexer.sampling")
+    child = modules(
+        "import indexer.video.programs.worker_child, indexer.video.reading.decode, indexer.video.clips.sampling"
+    )
     assert not {"torch", "faiss", "sqlalchemy", "open_clip"} & child
     assert {"av", "cv2"} <= child
-    assert not {"torch", "av", "cv2", "PIL"} & modules("import indexer.worker")
+    assert not {"torch", "av", "cv2", "PIL"} & modules("import indexer.video.programs.worker")
 
 
 def test_a_decoder_that_takes_ever_more_memory_is_one_file_s_failure(tmp_path: Path, video: Path) -> None:

@@ -14,9 +14,15 @@ from test_openclip import make_batch, make_folder
 
 from encoders import FrameBatch, open_encoder
 from encoders.errors import HeadFileError, InvalidQueryError, UnsupportedQueryError
-from encoders.heads import FeatureTrack, Head
+from encoders.heads.head import FeatureTrack, Head
+from encoders.heads.zero_shot import (
+    BACKGROUND,
+    BASE_CUT_OFF,
+    HIGHEST_CUT_OFF,
+    ZeroShotHead,
+    make_zero_shot_head,
+)
 from encoders.types import normalise
-from encoders.zero_shot import BACKGROUND, BASE_CUT_OFF, HIGHEST_CUT_OFF, ZeroShotHead, make_zero_shot_head
 
 
 def package_folder(name: str) -> Path:

@@ -8,7 +8,8 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from api.action_schemas import (
+from api.routes.catalog import Cursor, PageSize, VideoId
+from api.schemas.actions import (
     ActionDescriptionAnswer,
     ActionsAnswer,
     CorrectionAnswer,
@@ -20,11 +21,9 @@ from api.action_schemas import (
     TeachRequest,
     VideoSegmentsAnswer,
 )
-from api.cursors import decode_cursor, encode_cursor
-from api.finding import Wanted, all_segments
-from api.problems import TOO_FEW_EXAMPLES, problem_response
-from api.routes.catalog import Cursor, PageSize, VideoId
-from api.schemas import (
+from api.schemas.cursors import decode_cursor, encode_cursor
+from api.schemas.problems import TOO_FEW_EXAMPLES, problem_response
+from api.schemas.schemas import (
     ActionName,
     Confidence,
     Id,
@@ -34,18 +33,19 @@ from api.schemas import (
     RecordedAfter,
     RecordedBefore,
 )
-from api.segment_files import FILE_KINDS, ExportFormat, attachment, read_chunks, write_segments
-from api.services import Services, ServicesOf
-from api.teaching import read_examples
+from api.work.finding import Wanted, all_segments
+from api.work.segment_files import FILE_KINDS, ExportFormat, attachment, read_chunks, write_segments
+from api.work.services import Services, ServicesOf
+from api.work.teaching import read_examples
 from encoders.errors import InvalidQueryError, UnknownActionError
-from search.action_catalog import SegmentFilters
-from search.actions import FoundSegments
+from search.actions.actions import FoundSegments
+from search.actions.kept_examples import describe_untaught, keep_examples, remove_example
+from search.actions.suggestions import SUGGESTIONS, suggestions_document
+from search.actions.teaching import is_learned_again
+from search.catalog.actions import SegmentFilters
 from search.dates import recorded_bound
-from search.kept_examples import describe_untaught, keep_examples, remove_example
-from search.suggestions import SUGGESTIONS, suggestions_document
-from search.teaching import is_learned_again
+from search.documents.wire import found_document, job_document, video_segments_document
 from search.types import Segment
-from search.wire import found_document, job_document, video_segments_document
 
 router = APIRouter(prefix="/v1", tags=["actions"])
 

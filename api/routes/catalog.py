@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 
-from api.cursors import decode_cursor, encode_cursor
-from api.schemas import (
+from api.schemas.cursors import decode_cursor, encode_cursor
+from api.schemas.schemas import (
     CaptionWords,
     ClipsAnswer,
     Id,
@@ -21,13 +21,13 @@ from api.schemas import (
     VideoAnswer,
     VideosAnswer,
 )
-from api.services import ServicesOf
-from indexer.confinement import describe_confinement
-from indexer.previews import forget_previews
-from search.action_catalog import SegmentFilters
+from api.work.services import ServicesOf
+from indexer.ingest.previews import forget_previews
+from indexer.video.programs.confinement import describe_confinement
+from search.catalog.actions import SegmentFilters
 from search.dates import recorded_bound
+from search.documents.wire import clip_document, video_document
 from search.types import Filters
-from search.wire import clip_document, video_document
 
 router = APIRouter(prefix="/v1", tags=["library"])
 

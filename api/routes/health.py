@@ -7,9 +7,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from api.problems import RETRY_AFTER_SECONDS
-from api.schemas import ReadyAnswer
-from api.services import ServicesOf
+from api.schemas.problems import RETRY_AFTER_SECONDS
+from api.schemas.schemas import ReadyAnswer
+from api.work.services import ServicesOf
 
 router = APIRouter(tags=["health"])
 

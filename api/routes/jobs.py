@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.exceptions import HTTPException
 
-from api.keys import Identity
-from api.schemas import IngestRequest, JobAnswer, JobsAnswer
-from api.services import ServicesOf
-from search.keys import Role
-from search.wire import job_document
+from api.guarding.keys import Identity
+from api.schemas.schemas import IngestRequest, JobAnswer, JobsAnswer
+from api.work.services import ServicesOf
+from search.catalog.keys import Role
+from search.documents.wire import job_document
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 

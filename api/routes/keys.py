@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import ConfigDict, Field
 
-from api.schemas import StrictAnswer, StrictRequest
-from api.services import ServicesOf
-from search.keys import Key, Keys, Role
+from api.schemas.schemas import StrictAnswer, StrictRequest
+from api.work.services import ServicesOf
+from search.catalog.keys import Key, Keys, Role
 
 router = APIRouter(prefix="/v1", tags=["keys"])
 

@@ -14,10 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from api.frames import open_file
 from api.routes.catalog import VideoId
-from api.schemas import Id
-from api.services import Services, ServicesOf
+from api.schemas.schemas import Id
+from api.work.frames import open_file
+from api.work.services import Services, ServicesOf
 from encoders.errors import NotFoundError
 from search.file_names import shown_path
 from search.types import Video

@@ -6,12 +6,12 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from api.examples import example_form, received_example
-from api.schemas import ExampleOptions, SearchAnswer, SearchRequest
-from api.services import Services, ServicesOf
-from search.engine import EncodedQuery
+from api.schemas.schemas import ExampleOptions, SearchAnswer, SearchRequest
+from api.work.examples import example_form, received_example
+from api.work.services import Services, ServicesOf
+from search.documents.wire import result_document
+from search.query.engine import EncodedQuery
 from search.types import Filters, GroupBy, Query
-from search.wire import result_document
 
 router = APIRouter(prefix="/v1", tags=["search"])
 

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 from starlette.exceptions import HTTPException
 
-from api.access import WRONG_KEY
-from api.keys import COOKIE, MAX_TOKEN, Doorkeeper
-from api.schemas import StrictAnswer, StrictRequest
+from api.guarding.access import WRONG_KEY
+from api.guarding.keys import COOKIE, MAX_TOKEN, Doorkeeper
+from api.schemas.schemas import StrictAnswer, StrictRequest
 
 router = APIRouter(tags=["session"])
 

@@ -10,16 +10,17 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.responses import FileResponse
 
-from api.parameters import refuse_unknown
 from api.routes.catalog import VideoId
 from api.routes.media import FootageResponse
-from api.schemas import Id
-from api.services import Services, ServicesOf
-from api.summary_schemas import KeyFramesAnswer
+from api.schemas.parameters import refuse_unknown
+from api.schemas.schemas import Id
+from api.schemas.summaries import KeyFramesAnswer
+from api.work.services import Services, ServicesOf
 from encoders.errors import NotFoundError
-from indexer.previews import Preview
-from indexer.renditions import clip_preview, cut, span_preview
-from indexer.storyboard import (
+from indexer.ingest.previews import Preview
+from indexer.keeping.summaries import stored_key_frames
+from indexer.video.making.renditions import clip_preview, cut, span_preview
+from indexer.video.making.storyboard import (
     MAX_FRAMES,
     SpriteCell,
     StillPicture,
@@ -29,11 +30,10 @@ from indexer.storyboard import (
     sprite_size,
     storyboard_jpeg,
 )
-from indexer.summaries import stored_key_frames
-from search.catalog import Catalog
-from search.summary import Budget
+from search.catalog.catalog import Catalog
+from search.documents.wire import key_frames_document
+from search.summary.choosing import Budget
 from search.types import KeyFrame, Video
-from search.wire import key_frames_document
 
 router = APIRouter(prefix="/v1", tags=["summaries"], dependencies=[Depends(refuse_unknown)])
 

@@ -8,15 +8,15 @@ from typing import Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
-from api.action_schemas import TimelineAnswer
-from api.examples import example_form, received_example
 from api.routes.catalog import VideoId
-from api.schemas import MatchesAnswer, MatchesOptions, MatchesRequest
-from api.services import Services, ServicesOf
-from search.engine import EncodedQuery
-from search.timeline import read_timeline
+from api.schemas.actions import TimelineAnswer
+from api.schemas.schemas import MatchesAnswer, MatchesOptions, MatchesRequest
+from api.work.examples import example_form, received_example
+from api.work.services import Services, ServicesOf
+from search.documents.wire import matches_document, timeline_document
+from search.query.engine import EncodedQuery
+from search.query.timeline import read_timeline
 from search.types import Query
-from search.wire import matches_document, timeline_document
 
 router = APIRouter(prefix="/v1/videos", tags=["timeline"])
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.made_videos import write_h264
-from indexer.pipeline import IngestOptions, ingest
+from indexer.ingest.pipeline import IngestOptions, ingest
 from search.library import Library
 
 WIDTH, HEIGHT, FPS = 320, 240, 12

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.offline import VISUAL_DIM, VISUAL_SHARE, join_parts, pool_parts
+from encoders.embedding.offline import VISUAL_DIM, VISUAL_SHARE, join_parts, pool_parts
 from encoders.types import normalise
 
 FRAMES = 4  # of a photograph in motion, from which clips are made

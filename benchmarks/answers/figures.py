@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from encoders.intervals import wilson
+from encoders.evaluation.intervals import wilson
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,16 +31,16 @@ from benchmarks.answers.archive import Half, Photograph, move, read_everyday, re
 from benchmarks.answers.disturbed import FRAMES, disturb, made_clips
 from benchmarks.answers.kinds import BASIC, GENERAL, class_numbers
 from benchmarks.answers.words import paste_side_by_side
-from encoders.calibration import expected_calibration_error
-from encoders.class_names import class_names
-from encoders.encoder import Encoder
-from encoders.offline import OfflineEncoder
+from encoders.embedding.encoder import Encoder
+from encoders.embedding.offline import OfflineEncoder
+from encoders.heads.platt import expected_calibration_error
 from encoders.types import FrameBatch, normalise
+from encoders.words.class_names import class_names
 from encoders.words.table import word_table
 from search.bands import MATCH_PROBABILITY, MAYBE_PROBABILITY
-from search.calibration import AskedFor, Evidence, judge
-from search.sample import SAMPLE_CLIPS, measure_sample
-from search.together import best_together
+from search.calibration.probabilities import AskedFor, Evidence, judge
+from search.calibration.sample import SAMPLE_CLIPS, measure_sample
+from search.calibration.together import best_together
 
 SIZES = (5, 15, 50, 150, 500, 1500, 5000)
 KINDS = ("broad", "few", "narrow", "narrow and more")

@@ -20,13 +20,13 @@ from benchmarks.answers.archive import Archive, Shot
 from benchmarks.answers.figures import Measured, measure_mean, measure_share
 from benchmarks.answers.kinds import synsets_below
 from benchmarks.answers.setup import Setup
-from encoders.calibration import expected_calibration_error
 from encoders.errors import NotFoundError, TeachingError, UnknownActionError
-from search.action_catalog import ActionExample
-from search.corrections import span_example
+from encoders.heads.platt import expected_calibration_error
+from search.actions.corrections import span_example
+from search.catalog.actions import ActionExample
 
 try:
-    from search.suggestions import suggest
+    from search.actions.suggestions import suggest
 except ImportError:  # a version before suggestions
     suggest = None  # type: ignore[assignment]
 

@@ -25,10 +25,10 @@ from benchmarks.answers.disturbed import disturb, made_clips
 from benchmarks.answers.figures import Measured, measure_share
 from benchmarks.answers.kinds import BASIC, GENERAL, MORE_GENERAL, class_numbers, names_of_classes
 from benchmarks.answers.setup import Setup
-from encoders.calibration import expected_calibration_error
+from encoders.heads.platt import expected_calibration_error
 from encoders.types import FrameBatch
-from search.engine import SearchEngine
 from search.library import Library
+from search.query.engine import SearchEngine
 from search.types import EncodedClip, ExamplePart, Hit, Query, TextPart
 
 LARGE = 50_000

@@ -26,10 +26,10 @@ from benchmarks.answers.figures import Measured, measure_share
 from benchmarks.answers.setup import Setup
 from benchmarks.made_videos import write_h264
 from encoders.types import normalise
-from indexer.example import read_example
-from indexer.pipeline import IngestOptions, ingest
-from search.engine import SearchEngine
+from indexer.examples.queries import read_example
+from indexer.ingest.pipeline import IngestOptions, ingest
 from search.library import Library
+from search.query.engine import SearchEngine
 from search.types import Hit, Query
 
 PHOTOGRAPHS = 120  # in 30 videos of four
@@ -209,7 +209,7 @@ def measure_long_example(minutes: float = 15.0, dim: int = 2281) -> list[Measure
     The features are made: those of shots that wander, as footage does; the example is the video with its
     middle third exchanged for foreign material. Memory is what NumPy takes at its highest, by tracemalloc.
     """
-    from search.alignment import Stretch, align
+    from search.alignment.alignment import Stretch, align
 
     random = np.random.default_rng(3)
     count = round(minutes * 120)

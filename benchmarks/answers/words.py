@@ -17,8 +17,8 @@ from benchmarks.answers.archive import Archive, Photograph, Shot, build_archive
 from benchmarks.answers.figures import Measured, measure_mean, measure_share
 from benchmarks.answers.kinds import GENERAL, synsets_below
 from benchmarks.answers.setup import Setup
-from encoders.class_names import class_names
-from search.engine import SearchEngine
+from encoders.words.class_names import class_names
+from search.query.engine import SearchEngine
 from search.types import MAX_LIMIT, Hit, Query, TextPart
 
 # General words over the names of COCO's things.

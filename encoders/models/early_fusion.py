@@ -12,8 +12,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from encoders.blocks.trunks import SMALLEST, make_trunk
 from encoders.models.base import ModelInfo, VideoModel, check_clip
-from encoders.models.trunks import SMALLEST, make_trunk
 
 RULE = f"the T that it was built for, at least 1, and sizes of at least {SMALLEST} pixels"
 PAPER = "Karpathy et al. 2014, Large-scale video classification with convolutional neural networks"
@@ -26,7 +26,7 @@ class EarlyFusion(VideoModel):
         num_classes: C.
         frames: T; the first convolution has 3 * T channels.
         size: Pixels that it is built for; it takes any other.
-        trunk: A 2D network of `encoders.models.trunks`.
+        trunk: A 2D network of `encoders.blocks.trunks`.
         pretrained: ImageNet weights for it, repeated over the frames; see `make_trunk`.
         dropout: Share of features dropped before the classifier, in training.
         width, depth: Of the trunk "small".

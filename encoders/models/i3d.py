@@ -1,6 +1,6 @@
 """I3D: an inflated ResNet, and its two streams (Carreira & Zisserman 2017, arXiv:1705.07750).
 
-How a 2D network is inflated, and which of its layers, is said in `encoders.models.inflation`. Time is
+How a 2D network is inflated, and which of its layers, is said in `encoders.blocks.inflation`. Time is
 halved once, by a max pooling after res2. Shapes, for ResNet-50 and a clip (B, 3, T, H, W):
 
     stem  5x7x7, stride 1x2x2; max pooling 1x3x3, stride 1x2x2   (B, 64, T, H/4, W/4)
@@ -26,8 +26,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from encoders.blocks.inflation import InflatedConv, inflate_resnet, make_resnet
 from encoders.models.base import ModelInfo, VideoModel, check_clip, check_flow, make_pool
-from encoders.models.inflation import InflatedConv, inflate_resnet, make_resnet
 
 FUSIONS = ("scores", "logits")
 SMALLEST = 32  # pixels: the network halves the size five times
@@ -54,7 +54,7 @@ class I3D(VideoModel):
         in_channels: 3 for frames, 2 for flow.
         width: Channels of the small network's first stage.
         depth: Blocks in each stage of the small network.
-        time_padding: "replicate" or "zeros", see `encoders.models.inflation`.
+        time_padding: "replicate" or "zeros", see `encoders.blocks.inflation`.
         pooling: Over time: "mean" (the paper's), "max" or "attention".
         dropout: Share of the pooled features that is dropped in training.
 

@@ -18,8 +18,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from encoders.blocks.trunks import SMALLEST, make_trunk, over_frames
 from encoders.models.base import ModelInfo, VideoModel, check_clip, make_pool
-from encoders.models.trunks import SMALLEST, make_trunk, over_frames
 
 FUSIONS = ("pool", "concat", "mlp")
 RULE = (
@@ -39,7 +39,7 @@ class LateFusion(VideoModel):
         fusion: "pool", "concat" or "mlp".
         pooling: For "pool": "mean", "max" or "attention".
         hidden: Width of the MLP's inner layer.
-        trunk: A 2D network of `encoders.models.trunks`.
+        trunk: A 2D network of `encoders.blocks.trunks`.
         pretrained: ImageNet weights for it; see `make_trunk`.
         dropout: Share dropped before the last layer, in training.
         width, depth: Of the trunk "small".

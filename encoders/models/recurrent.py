@@ -16,8 +16,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from encoders.blocks.trunks import SMALLEST, make_trunk, over_frames
 from encoders.models.base import POOLINGS, ModelInfo, VideoModel, check_clip, make_pool
-from encoders.models.trunks import SMALLEST, make_trunk, over_frames
 
 CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
 RULE = f"any T of at least 1, and sizes of at least {SMALLEST} pixels"
@@ -43,7 +43,7 @@ class RecurrentCNN(VideoModel):
         layers: Recurrent layers, one upon another.
         pooling: "mean" (of the class scores, since the classifier is linear: the paper's), "max",
             "attention" or "last".
-        trunk: A 2D network of `encoders.models.trunks`.
+        trunk: A 2D network of `encoders.blocks.trunks`.
         pretrained: ImageNet weights for it; see `make_trunk`.
         dropout: Share of features dropped before the classifier, in training.
         width, depth: Of the trunk "small".

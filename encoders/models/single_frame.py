@@ -17,8 +17,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from encoders.blocks.trunks import SMALLEST, make_trunk, over_frames
 from encoders.models.base import ModelInfo, VideoModel, check_clip, make_pool
-from encoders.models.trunks import SMALLEST, make_trunk, over_frames
 
 RULE = f"any T of at least 1, and sizes of at least {SMALLEST} pixels"
 PAPER = "Karpathy et al. 2014, Large-scale video classification with convolutional neural networks"
@@ -33,7 +33,7 @@ class SingleFrame(VideoModel):
         frames: T that it is built for; it takes any other.
         size: Pixels that it is built for; it takes any other.
         use: "middle" frame alone, or "average" over all frames.
-        trunk: A 2D network of `encoders.models.trunks`.
+        trunk: A 2D network of `encoders.blocks.trunks`.
         pretrained: ImageNet weights for it; see `make_trunk`.
         pooling: Over the frames where all are used: "mean" (of the class scores, since the classifier
             is linear), "max" or "attention".

@@ -20,8 +20,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from encoders.blocks.transformer import NORM_EPSILON, Attention, image_transformer, initialise, make_mlp
 from encoders.models.base import ModelInfo, VideoModel, check_clip, make_pool
-from encoders.models.transformer import NORM_EPSILON, Attention, image_transformer, initialise, make_mlp
 
 RULE = (
     "the T and size that it was built for (positions are learned): T of at least 1, the size a multiple "

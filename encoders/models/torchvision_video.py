@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from encoders.blocks.trunks import image_weights
 from encoders.errors import EncoderUnavailableError
 from encoders.models.base import ModelInfo, VideoModel, check_clip
-from encoders.models.trunks import image_weights
 
 HEADS = ("fc", "classifier", "head")  # what the networks call their last layer
 R3D_RULE = "any T of at least 1, and sizes of at least 16 pixels"
@@ -108,7 +108,7 @@ class Renormalise(nn.Module):
     shift: Tensor
 
     def __init__(self, mean: Any, std: Any) -> None:
-        from encoders.augment import MEAN, STD
+        from encoders.training.augment import MEAN, STD
 
         super().__init__()
         own_mean, own_std, mean, std = (

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from encoders.errors import EncoderUnavailableError
 from encoders.models.base import ModelInfo, VideoModel, check_clip
 from encoders.models.torchvision_video import Renormalise, check_new_layers_only
-from encoders.quiet import quiet_loading
-from encoders.weights import check_checkpoint
+from encoders.weights.digests import check_checkpoint
+from encoders.weights.quiet import quiet_loading
 
 SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "patch_size")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -116,7 +116,7 @@ class TransformersVideo(VideoModel):
         if state is None:
             network = model_class(described)
         else:
-            from encoders.kinetics_backbones import fill_transformers
+            from encoders.backbones.kinetics_backbones import fill_transformers
 
             with quiet_loading():
                 network, lacking = fill_transformers(model_class, described, state)
@@ -156,9 +156,9 @@ def _pieces(config: Any) -> tuple[int, int]:
 
 def _pretrained_state(pretrained: str, family: str, described: Any) -> dict[str, Tensor]:
     """Weights out of a folder or from the hub, whose configuration must be that of the network."""
-    from encoders.hub import cached_or_downloaded
-    from encoders.kinetics_backbones import read_state_dict
-    from encoders.weights import read_model_config
+    from encoders.backbones.kinetics_backbones import read_state_dict
+    from encoders.weights.digests import read_model_config
+    from encoders.weights.hub import cached_or_downloaded
 
     folder = Path(pretrained).expanduser()
     if folder.is_dir():

@@ -19,8 +19,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from encoders.blocks.trunks import SMALLEST, make_trunk
 from encoders.models.base import ModelInfo, VideoModel, check_clip, check_flow
-from encoders.models.trunks import SMALLEST, make_trunk
 
 RULE = f"the T that it was built for, at least 2, and sizes of at least {SMALLEST} pixels"
 PAPER = "Simonyan & Zisserman 2014, arXiv:1406.2199"
@@ -38,7 +38,7 @@ class TwoStream(VideoModel):
         size: Pixels that it is built for; it takes any other.
         flow_weight: Weight of the motion stream in 0..1 (exclusive); the appearance stream has the rest.
         subtract_mean: Takes the mean displacement off each flow field, against camera motion.
-        trunk: A 2D network of `encoders.models.trunks`, one of its kind for each stream.
+        trunk: A 2D network of `encoders.blocks.trunks`, one of its kind for each stream.
         pretrained: ImageNet weights for both, averaged over RGB for the flow; see `make_trunk`.
         dropout: Share of features dropped before each classifier, in training.
         width, depth: Of the trunk "small".

@@ -22,8 +22,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from encoders.blocks.transformer import Encoder, image_transformer, initialise
 from encoders.models.base import ModelInfo, VideoModel, check_clip, make_pool
-from encoders.models.transformer import Encoder, image_transformer, initialise
 
 ATTENTIONS = ("joint", "factorised")
 RULE = (

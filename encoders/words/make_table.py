@@ -243,7 +243,7 @@ def _read_senses(line: str) -> tuple[str, list[str]]:
 
 def main() -> None:
     """Writes the table beside this file."""
-    from encoders.class_names import class_names
+    from encoders.words.class_names import class_names
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="WordNet's database, e.g. /usr/share/wordnet")

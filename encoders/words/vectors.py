@@ -1,7 +1,7 @@
 """Queries in the space of ImageNet's classes: what is multiplied by the roots of class probabilities.
 
-Words alone are scored by `counts_of_classes` (see `encoders.things`); the vectors are what an index in lists
-is asked, and what counts where words stand beside pictures or other words.
+Words alone are scored by `counts_of_classes` (`encoders.words.things`); the vectors are what an index in
+lists is asked, and what counts where words stand beside pictures or other words.
 
 A picture's classes are stored as the roots of their probabilities, s = sqrt(p). The plain sum of s over
 the 118 breeds of dogs is greatest for a picture of which the classifier knows nothing, since many small
@@ -20,12 +20,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.class_names import CLASS_COUNT
 from encoders.types import normalise
+from encoders.words.class_names import CLASS_COUNT
 from encoders.words.phrases import Named
 
 COMPANION_WEIGHT = 0.2
-# The same where scores are the root of a sum of squares (`encoders.things`): chosen on the same photographs.
+# The same where scores are the root of a sum of squares (`encoders.words.things`), by the same photographs.
 BESIDE_WEIGHT = 0.5
 BESIDE_POWER = 0.25
 

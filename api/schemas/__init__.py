@@ -1,0 +1,1 @@
+"""Requests and answers, typed; errors as problem details."""

@@ -1,0 +1,1 @@
+"""What routes work with: services, lines, jobs, uploads."""

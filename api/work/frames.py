@@ -1,0 +1,135 @@
+"""Frames decoded on request, in programs of their own, and remembered while there is room."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from api.guarding import roots
+from api.work.workers import Workers
+from encoders.errors import NotFoundError
+from search.file_names import os_path
+from search.file_state import FileState
+from search.types import Video
+
+# For one frame: a long file without an index is decoded from its start.
+LIMIT_SECONDS = 60.0
+STALL_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    video_id: int
+    path: str
+    state: FileState
+    time_seconds: float
+    size: int
+
+
+class FrameReader:
+    """Decodes single frames; safe to share between threads.
+
+    Args:
+        cache_bytes: Memory for JPEGs that were decoded before.
+        folders: Below which alone files are read; None for no limit.
+    """
+
+    def __init__(self, cache_bytes: int, folders: Sequence[str] | None = None) -> None:
+        self._workers = Workers(STALL_SECONDS, reads=folders)
+        self._cache: OrderedDict[_Key, bytes] = OrderedDict()
+        self._cache_bytes = cache_bytes
+        self._cached_bytes = 0
+        self._cache_lock = threading.Lock()
+
+    def jpeg(self, video: Video, time_seconds: float, size: int) -> bytes:
+        """The frame of a video that is shown at a time, as JPEG of short side `size` at most.
+
+        Raises:
+            NotFoundError: The file is not there now, or shows nothing at this time.
+            DecodeError: It cannot be decoded.
+        """
+        key = _Key(video.id, video.path, FileState.of(stat_file(video)), time_seconds, size)
+        found = self._cached(key)
+        if found is not None:
+            return found
+        with self._workers.one() as worker:
+            found = worker.frame(video.path, time_seconds, size, LIMIT_SECONDS)
+        self._remember(key, found)
+        return found
+
+    def forget(self, video_id: int) -> None:
+        """Drops what is remembered of a video."""
+        with self._cache_lock:
+            for key in [key for key in self._cache if key.video_id == video_id]:
+                self._cached_bytes -= len(self._cache.pop(key))
+
+    def close(self) -> None:
+        """Ends the decoding programs."""
+        self._workers.close()
+
+    def _cached(self, key: _Key) -> bytes | None:
+        with self._cache_lock:
+            found = self._cache.get(key)
+            if found is not None:
+                self._cache.move_to_end(key)
+            return found
+
+    def _remember(self, key: _Key, jpeg: bytes) -> None:
+        with self._cache_lock:
+            if key in self._cache:  # another thread was faster
+                return
+            self._cache[key] = jpeg
+            self._cached_bytes += len(jpeg)
+            while self._cached_bytes > self._cache_bytes:
+                _, dropped = self._cache.popitem(last=False)
+                self._cached_bytes -= len(dropped)
+
+
+def open_file(video: Video) -> io.FileIO:
+    """A video's file, which must be there, readable, and where this server gives out files.
+
+    What was opened is what was checked, whatever its path leads to a moment later.
+
+    Raises:
+        NotFoundError: It is not; says where its key frames are.
+    """
+    instead = f"its key frames are still at /v1/videos/{video.id}/key-frames"
+    try:
+        descriptor = os.open(os_path(video.path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFoundError(
+            f"the file of video {video.id} is missing: it was indexed from {video.path} and has been "
+            f"moved or removed since, or its drive is offline; {instead}"
+        ) from None
+    except OSError as error:
+        raise NotFoundError(f"{video.path} cannot be read now ({error.strerror}); {instead}") from None
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode):
+        os.close(descriptor)
+        raise NotFoundError(f"{video.path} is not a file any more; {instead}")
+    file = io.FileIO(descriptor)  # closes it, whoever asked for it
+    try:
+        roots.current.get().check_served(video, state, real_path(descriptor, video.path))
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def stat_file(video: Video) -> os.stat_result:
+    """The state of a video's file. Raises NotFoundError as `open_file` does."""
+    with open_file(video) as file:
+        return os.fstat(file.fileno())
+
+
+def real_path(descriptor: int, path: str) -> str:
+    """Where an open file lies, its links resolved; by its path where the system does not tell."""
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return os.path.realpath(os_path(path))

@@ -1,0 +1,70 @@
+"""Summaries of videos, chosen once for every state of the library."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from indexer.keeping.summaries import VideoSummary, all_key_frames, open_scorer, summarize
+from search.catalog.catalog import Catalog
+from search.summary.choosing import Budget, ImportanceScorer
+from search.types import KeyFrame
+
+_REMEMBERED = 500
+
+
+class SummaryReader:
+    """Chooses key frames; safe to share between threads.
+
+    Args:
+        importance: A checkpoint of an importance head; None means representativeness.
+    """
+
+    def __init__(self, importance: Path | None) -> None:
+        self._importance = importance
+        self._scorer: ImportanceScorer | None = None
+        self._lock = threading.Lock()
+        self._known: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+
+    def chosen(self, catalog: Catalog, video_id: int, budget: Budget) -> VideoSummary:
+        """As `indexer.keeping.summaries.summarize`, with the server's importance head."""
+        found: VideoSummary = self._remembered(
+            catalog, video_id, budget, lambda: summarize(catalog, video_id, budget, self._head())
+        )
+        return found
+
+    def every(self, catalog: Catalog, video_id: int) -> tuple[list[tuple[KeyFrame, float]], str]:
+        """As `indexer.keeping.summaries.all_key_frames`, with the server's importance head."""
+        found: tuple[list[tuple[KeyFrame, float]], str] = self._remembered(
+            catalog, video_id, None, lambda: all_key_frames(catalog, video_id, self._head())
+        )
+        return found
+
+    def _remembered(
+        self, catalog: Catalog, video_id: int, budget: Budget | None, choose: Callable[[], Any]
+    ) -> Any:
+        if catalog.library_record() is None:
+            return choose()  # says that there is no such video
+        catalog.video(video_id)
+        key = (catalog.revision(), video_id, budget)
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key]
+        found = choose()
+        with self._lock:
+            self._known[key] = found
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return found
+
+    def _head(self) -> ImportanceScorer | None:
+        if self._importance is None:
+            return None
+        with self._lock:
+            if self._scorer is None:
+                self._scorer = open_scorer(self._importance)
+            return self._scorer

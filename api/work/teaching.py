@@ -1,0 +1,43 @@
+"""Lessons over HTTP: what a request names as examples, checked against the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from api.schemas.actions import ExampleRequest
+from indexer.examples.lessons import examples_from_clips
+from search.actions.corrections import span_example
+from search.catalog.actions import ActionExample
+from search.catalog.catalog import Catalog
+from search.library import Library
+
+
+def read_examples(
+    library: Library, given: Sequence[ExampleRequest], *, is_positive: bool
+) -> list[ActionExample]:
+    """Stored clips and spans of catalogued videos as examples, in the order given.
+
+    Raises:
+        NotFoundError: There is no such clip or video, or nothing of the video is indexed.
+        InvalidQueryError: A span is empty or lies beyond its video.
+    """
+    clip_ids = [one.clip_id for one in given if one.clip_id is not None]
+    clips = dict(
+        zip(
+            dict.fromkeys(clip_ids),
+            examples_from_clips(library, clip_ids, is_positive=is_positive),
+            strict=True,
+        )
+    )
+    with library.read() as catalog:
+        return [
+            _of_span(catalog, one, is_positive) if one.clip_id is None else clips[one.clip_id]
+            for one in given
+        ]
+
+
+def _of_span(catalog: Catalog, given: ExampleRequest, is_positive: bool) -> ActionExample:
+    assert given.video_id is not None
+    assert given.start_seconds is not None and given.end_seconds is not None
+    span = (given.start_seconds, given.end_seconds)
+    return span_example(catalog, given.video_id, span, is_positive=is_positive)

@@ -1,0 +1,1 @@
+"""Pretrained video classifiers, by name, and optical flow."""

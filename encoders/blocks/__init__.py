@@ -1,0 +1,1 @@
+"""Parts that several video models are built of."""

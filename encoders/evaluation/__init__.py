@@ -1,0 +1,1 @@
+"""Metrics of classification, retrieval, localisation and summaries, and reports of them."""

@@ -1,0 +1,1 @@
+"""Heads: what is read out of stored features, as actions, spans and importance."""

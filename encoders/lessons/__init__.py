@@ -1,0 +1,1 @@
+"""Heads learned from a handful of examples."""

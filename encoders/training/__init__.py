@@ -1,0 +1,1 @@
+"""Training video models: data to batches, a run, its checkpoints."""

@@ -1,0 +1,1 @@
+"""Weights: from the hub or a file, checked by digest, loaded on a device."""

@@ -1,0 +1,154 @@
+"""`indexer find`: every segment of an action, as a table, as JSON or as a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from encoders.errors import InvalidQueryError
+from indexer.commands.options import (
+    AfterOption,
+    BeforeOption,
+    DeviceOption,
+    JsonOption,
+    LibraryOption,
+    absolute_prefix,
+    open_library,
+    print_json,
+)
+from indexer.terminal import show
+
+if TYPE_CHECKING:
+    from search.actions.actions import FoundSegments
+    from search.library import Library
+    from search.types import Segment
+
+LOOK_LOWER = 0.15  # the least that heads keep
+EXPORTS = (".csv", ".json", ".vtt", ".otio", ".edl")
+
+
+def find(
+    action: Annotated[
+        str, typer.Option("--action", "-a", metavar="NAME", help="What is done, e.g. running.")
+    ],
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, metavar="P", help="Default: the threshold that each head was given."),
+    ] = None,
+    min_duration: Annotated[
+        float | None, typer.Option(min=0, metavar="S", help="Only segments at least this long.")
+    ] = None,
+    path_prefix: Annotated[
+        str | None, typer.Option(metavar="P", help="Only this folder or file; 'foot*' for what begins so.")
+    ] = None,
+    after: AfterOption = None,
+    before: BeforeOption = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            help="Write a file: .csv, .json (ActivityNet), .vtt (one video), .otio or .edl.",
+        ),
+    ] = None,
+    library: LibraryOption = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find every segment of an action, with its times and confidence.
+
+    Exit status: 0 also when there is none of a known action, 2 when nothing knows the action.
+    """
+    from search.dates import recorded_bound
+    from search.documents.wire import found_document
+
+    if export is not None and export.suffix.lower() not in EXPORTS:
+        raise InvalidQueryError(
+            f"{export} has no ending that says how to write it; expected one of {', '.join(EXPORTS)}"
+        )
+    if as_csv and as_json:
+        raise InvalidQueryError("--csv and --json both want stdout: give one of them")
+    with open_library(library, device) as opened:
+        ask = partial(
+            opened.actions.find,
+            action,
+            min_duration_seconds=min_duration,
+            path_prefix=absolute_prefix(path_prefix),
+            recorded_after=recorded_bound(after, is_end=False),
+            recorded_before=recorded_bound(before, is_end=True),
+        )
+        found = ask(min_confidence=min_confidence)
+        total = opened.actions.count(found)
+        show.mapping(found.action, found.names, found.how)
+        if export is not None:
+            _export(opened, found, export)
+            none = "; no segment was found, so that it lists none" if not total else ""
+            show.note(f"{show.counted(total, 'segment')} written to {export}{none}")
+        if as_json:
+            print_json(found_document(found, opened.actions.segments(found), total))
+        elif as_csv:
+            from search.documents.exports import to_csv
+
+            _write(to_csv(opened.actions.segments(found)))
+        elif export is None:
+            bounds = (min_confidence, min_duration, path_prefix, after, before)
+            is_narrowed = any(bound is not None for bound in bounds)
+            show.segments(opened.actions.segments(found), total, is_narrowed=is_narrowed)
+            is_stored = min_confidence is None and found.on_the_fly is None
+            if is_stored and (more := opened.actions.count(ask(min_confidence=0.0)) - total):
+                show.note(f"{more} more less surely: --min-confidence {LOOK_LOWER}")
+
+
+def _write(lines: Iterable[str]) -> None:
+    for line in lines:
+        sys.stdout.write(line)
+
+
+def _export(library: Library, found: FoundSegments, path: Path) -> None:
+    from search.documents import exports
+
+    kind = path.suffix.lower()
+    segments = list(library.actions.segments(found))
+    ids = sorted({segment.video_id for segment in segments})
+    with library.read() as catalog:
+        videos = [catalog.video(video_id) for video_id in ids]
+        origins = catalog.actions.first_times(ids)
+    text: Iterable[str]
+    if kind == ".csv":
+        text = exports.to_csv(segments)
+    elif kind == ".json":
+        text = exports.to_activitynet(segments, videos)
+    elif kind == ".otio":
+        text = exports.to_otio(segments, videos, name=found.action, origins=origins)
+    elif kind == ".edl":
+        text = [exports.to_edl(segments, videos, name=found.action, origins=origins)]
+    else:
+        text = [_subtitles(segments, origins)]
+    # As one piece at the end, so that a full disk leaves no half of a file that opens.
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(text)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InvalidQueryError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _subtitles(segments: list[Segment], origins: dict[int, float]) -> str:
+    from search.documents.exports import to_webvtt
+
+    paths = sorted({segment.path for segment in segments})
+    if len(paths) > 1:
+        raise InvalidQueryError(
+            f"WebVTT describes one video, and these are segments of {len(paths)}: narrow it with "
+            f"--path-prefix, for example to {paths[0]}"
+        )
+    origin = origins[segments[0].video_id] if segments else 0.0
+    return to_webvtt(segments, origin_seconds=origin)

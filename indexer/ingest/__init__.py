@@ -1,0 +1,1 @@
+"""Ingest: folders walked, files decoded, encoded and written to the catalog."""

@@ -1,0 +1,1 @@
+"""Work on a library that exists: checks, backups, captions, summaries."""

@@ -1,0 +1,1 @@
+"""What commands show to people, where they write, and how they are stopped."""

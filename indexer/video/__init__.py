@@ -1,0 +1,1 @@
+"""Video files: read, sampled, rendered, in programs of their own."""

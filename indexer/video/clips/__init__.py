@@ -1,0 +1,1 @@
+"""Frames to clips: shots, windows, sampled frames."""

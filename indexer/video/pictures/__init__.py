@@ -1,0 +1,1 @@
+"""One decoded picture: upright, deinterlaced, in BT.709 colours."""

@@ -1,0 +1,1 @@
+"""Video files to decoded frames with true times."""

@@ -1,0 +1,1 @@
+"""Actions of a library: naming, finding, teaching, correcting, tagging."""

@@ -1,0 +1,1 @@
+"""Examples laid over videos in time: which span matches which."""

@@ -1,0 +1,1 @@
+"""Scores to probabilities that a hit shows what was asked for."""

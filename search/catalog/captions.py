@@ -1,0 +1,175 @@
+"""The catalog's part about captions: which key frames have one, and which clips hold which words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+)
+
+from encoders.errors import InvalidQueryError
+from search.caption_words import caption_words as words_of
+from search.catalog.tables import caption_words, captions, clips, key_frames
+
+ROWS_PER_STATEMENT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """A key frame with its JPEG."""
+
+    id: int
+    jpeg: bytes
+
+
+class CaptionCatalog:
+    """Reads and writes captions over the connection of a `Catalog`; never commits.
+
+    A key frame has one caption at most: that of the captioner that described it last.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def count(self, model: str | None = None) -> int:
+        """How many key frames have a caption, by one captioner or by any."""
+        query = select(func.count()).select_from(captions)
+        if model is not None:
+            query = query.where(captions.c.model == model)
+        return self._connection.execute(query).scalar_one()
+
+    def check_any(self) -> None:
+        """Raises InvalidQueryError where the library has no captions, in which words could be found."""
+        if self._connection.execute(select(captions.c.key_frame_id).limit(1)).first() is None:
+            raise InvalidQueryError(
+                "this library has no captions, so that none can be searched: `indexer caption` makes them, "
+                "where the weights of a captioner can be had"
+            )
+
+    def uncaptioned(self, model: str, video_ids: Sequence[int] | None = None) -> dict[int, list[int]]:
+        """Key frames of visible clips without a caption by this captioner: ids by video, in order of time."""
+        found: dict[int, list[int]] = {}
+        for chunk in _chunks(video_ids):
+            query = (
+                select(clips.c.video_id, key_frames.c.id)
+                .select_from(key_frames)
+                .join(clips, clips.c.id == key_frames.c.clip_id)
+                .outerjoin(captions, captions.c.key_frame_id == key_frames.c.id)
+                .where(
+                    clips.c.revision.is_not(None),
+                    or_(captions.c.key_frame_id.is_(None), captions.c.model != model),
+                )
+                .order_by(clips.c.video_id, clips.c.ordinal, key_frames.c.time_seconds, key_frames.c.id)
+            )
+            if chunk is not None:
+                query = query.where(clips.c.video_id.in_(chunk))
+            for row in self._connection.execute(query):
+                found.setdefault(row.video_id, []).append(row.id)
+        return found
+
+    def count_kept(self, model: str, video_ids: Sequence[int] | None = None) -> int:
+        """How many key frames, of these videos or of all, have a caption by this captioner."""
+        if video_ids is None:
+            return self.count(model)
+        found = 0
+        for chunk in _chunks(video_ids):
+            query = (
+                select(func.count())
+                .select_from(captions)
+                .join(key_frames, key_frames.c.id == captions.c.key_frame_id)
+                .join(clips, clips.c.id == key_frames.c.clip_id)
+                .where(captions.c.model == model, clips.c.video_id.in_(chunk or []))
+            )
+            found += self._connection.execute(query).scalar_one()
+        return found
+
+    def pictures(self, key_frame_ids: Sequence[int]) -> list[StoredPicture]:
+        """Those of the key frames that still exist, in the order asked."""
+        query = select(key_frames.c.id, key_frames.c.jpeg).where(key_frames.c.id.in_(key_frame_ids))
+        rows = {row.id: bytes(row.jpeg) for row in self._connection.execute(query)}
+        return [StoredPicture(one, rows[one]) for one in key_frame_ids if one in rows]
+
+    def add(self, texts: Mapping[int, str], model: str) -> int:
+        """Stores captions by key frame, in the place of earlier ones; returns how many.
+
+        Key frames that were removed meanwhile are passed over.
+        """
+        # Held until the commit, so that none is removed, or described by another program, in between.
+        query = (
+            select(key_frames.c.id, key_frames.c.clip_id)
+            .where(key_frames.c.id.in_(list(texts)))
+            .order_by(key_frames.c.id)
+            .with_for_update(key_share=True)
+        )
+        rows = self._connection.execute(query).all()
+        if not rows:
+            return 0
+        ids = [row.id for row in rows]
+        self._connection.execute(delete(captions).where(captions.c.key_frame_id.in_(ids)))
+        self._connection.execute(
+            insert(captions), [{"key_frame_id": one, "text": texts[one], "model": model} for one in ids]
+        )
+        words = [
+            {"word": word, "clip_id": row.clip_id, "key_frame_id": row.id}
+            for row in rows
+            for word in words_of(texts[row.id])
+        ]
+        if words:
+            self._connection.execute(insert(caption_words), words)
+        return len(ids)
+
+    def of_clips(self, clip_ids: Iterable[int], asked: str | None = None) -> dict[int, str]:
+        """A caption by clip, where it has one: the first that holds all words asked for, else the first."""
+        wanted = set(words_of(asked or ""))
+        found: dict[int, str] = {}
+        holding: set[int] = set()
+        for chunk in _chunks(list(clip_ids)):
+            query = (
+                select(key_frames.c.clip_id, captions.c.text)
+                .select_from(key_frames)
+                .join(captions, captions.c.key_frame_id == key_frames.c.id)
+                .where(key_frames.c.clip_id.in_(chunk or []), captions.c.text != "")
+                .order_by(key_frames.c.time_seconds, key_frames.c.id)
+            )
+            for row in self._connection.execute(query):
+                holds = row.clip_id not in holding and wanted <= set(words_of(row.text))
+                if holds or row.clip_id not in found:
+                    found[row.clip_id] = row.text
+                if holds:
+                    holding.add(row.clip_id)
+        return found
+
+
+def clips_with_words(text: str) -> Select[tuple[int]]:
+    """Ids of the clips of which one caption holds all words of a text; it must hold one at least."""
+    # Long words are rare words, mostly: they lead, and the others are looked up in what these leave.
+    first, *others = sorted(words_of(text), key=lambda word: (-len(word), word))
+    leading = caption_words.alias()
+    conditions: list[ColumnElement[bool]] = [leading.c.word == first]
+    for word in others:
+        other = caption_words.alias()
+        same = and_(
+            other.c.word == word,
+            other.c.clip_id == leading.c.clip_id,
+            other.c.key_frame_id == leading.c.key_frame_id,
+        )
+        conditions.append(exists(select(other.c.word).where(same)))
+    return select(leading.c.clip_id).where(*conditions)
+
+
+def _chunks(ids: Sequence[int] | None) -> Iterable[Sequence[int] | None]:
+    """Ids in pieces that a statement takes; one piece None for all."""
+    if ids is None:
+        return [None]
+    return [ids[start : start + ROWS_PER_STATEMENT] for start in range(0, len(ids), ROWS_PER_STATEMENT)]

@@ -1,0 +1,1 @@
+"""Checks of a catalog and its index, and repairs."""

@@ -1,0 +1,1 @@
+"""What is found, as documents: JSON and files for other programs."""

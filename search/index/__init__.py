@@ -1,0 +1,1 @@
+"""Vector indexes. The seam is `vector_index.VectorIndex`."""

@@ -1,0 +1,1 @@
+"""A query to hits: scores, ranks, groups, and a video's timeline."""

@@ -1,0 +1,1 @@
+"""Summaries: which frames of a video to show."""
