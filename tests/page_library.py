@@ -91,7 +91,7 @@ def make_library(archive: Path, folder: Path) -> dict[str, int]:
 def serve(folder: Path, before: str = "") -> Iterator[str]:
     """A server of this library in a program of its own, which runs a line `before`; and its address."""
     arguments = ["serve", "--port", "0", "--device", "cpu", "-L", str(folder)]
-    code = f"{before}\nfrom indexer.cli import main; main()"
+    code = f"{before}\nfrom indexer.commands.app import main; main()"
     with subprocess.Popen(
         [sys.executable, "-c", code, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
     ) as server:

@@ -436,7 +436,7 @@ def test_finding_what_such_a_head_found_needs_no_torch(archive, leaping):
     library, _, _ = archive
     for words in (["find", "--action", "leaping"], ["actions", "list"], ["actions", "show", "leaping"]):
         code = (
-            "import sys\nfrom indexer.cli import app\n"
+            "import sys\nfrom indexer.commands.app import app\n"
             f"app({[*words, '--json', '--library', str(library.folder)]!r}, standalone_mode=False)\n"
             "sys.exit(3 if 'torch' in sys.modules else 0)"
         )

@@ -244,7 +244,8 @@ def test_neither_program_imports_what_it_does_not_need() -> None:
         return set(done.stdout.split())
 
     child = modules(
-        "import indexer.video.programs.worker_child, indexer.video.reading.decode, indexer.video.clips.sampling"
+        "import indexer.video.programs.worker_child, indexer.video.reading.decode\n"
+        "import indexer.video.clips.sampling"
     )
     assert not {"torch", "faiss", "sqlalchemy", "open_clip"} & child
     assert {"av", "cv2"} <= child
