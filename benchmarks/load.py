@@ -38,7 +38,8 @@ from indexer.examples.queries import read_example
 from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.keeping.check import check
 from indexer.video.types import SamplingOptions
-from search.catalog.actions import overlaps_enough
+from search.actions.teaching import teach
+from search.catalog.actions.spans import overlaps_enough
 from search.library import Library
 from search.query.engine import SearchEngine
 from search.types import Clip, Query
@@ -86,7 +87,7 @@ def make_library(folder: Path, archive: Path, videos: int) -> tuple[Library, lis
         for positive, clip_ids in shown.items()
         for one in examples_from_clips(library, clip_ids[:12], is_positive=positive)
     ]
-    library.actions.teach(ACTION, examples)
+    teach(library, ACTION, examples)
     return library, pieces
 
 

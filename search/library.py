@@ -25,12 +25,12 @@ from encoders.errors import (
     LibraryNotFoundError,
 )
 from encoders.weights.files import is_abandoned, make_private_file, make_private_folder
-from search.actions.actions import Actions
 from search.calibration.background_texts import BACKGROUND_TEXTS
 from search.calibration.probabilities import is_fitted
 from search.calibration.sample import Sample, choose_clips, measure_sample
-from search.catalog.catalog import Catalog, LibraryRecord, open_record
+from search.catalog.catalog import Catalog
 from search.catalog.database import INGEST_LOCK, JOBS_LOCK, Database
+from search.catalog.record import LibraryRecord, open_record
 from search.types import Filters
 
 if TYPE_CHECKING:
@@ -95,7 +95,6 @@ class Library:
         self._save_lock = threading.Lock()
         self._traces_left = False
         self._clip_sample: Sample | None = None
-        self.actions = Actions(self)
 
     # --- catalog ---------------------------------------------------------------------------
 

@@ -39,9 +39,9 @@ from indexer.video.programs.worker import DecodeWorker
 from indexer.video.reading.decode import VideoDecoder, _clock_seconds
 from indexer.video.types import SampledClip, SamplingOptions, VideoInfo
 from search.catalog.catalog import Catalog
-from search.catalog.conditions import path_prefix_condition
 from search.catalog.database import Database
 from search.catalog.keys import Keys, Role
+from search.catalog.statements import path_prefix_condition
 from search.catalog.tables import videos
 from search.index.faiss_index import FaissIndex
 from search.types import Filters

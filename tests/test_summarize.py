@@ -151,7 +151,7 @@ class Brightness:
 def test_a_trained_head_decides_where_there_is_one(library: Library, ids: dict[str, int]) -> None:
     with library.read() as catalog:
         record = library.record()
-        (track,) = catalog.actions.tracks(ids["repeats"], record.dim)
+        (track,) = catalog.tracks(ids["repeats"], record.dim)
         coffee = int(np.searchsorted(track.times_seconds, SHOT_SECONDS + 1))
         wanted = np.float32(track.features[coffee]) / np.linalg.norm(np.float32(track.features[coffee]))
         found = summarize(catalog, ids["repeats"], Budget(frames=1), Brightness(record.encoder_id, wanted))

@@ -24,10 +24,9 @@ from api.schemas.schemas import (
 from api.work.services import ServicesOf
 from indexer.ingest.previews import forget_previews
 from indexer.video.programs.confinement import describe_confinement
-from search.catalog.actions import SegmentFilters
 from search.dates import recorded_bound
 from search.documents.wire import clip_document, video_document
-from search.types import Filters
+from search.types import Filters, SegmentQuery
 
 router = APIRouter(prefix="/v1", tags=["library"])
 
@@ -112,7 +111,7 @@ def remove_video(video_id: VideoId, services: ServicesOf) -> dict[str, int]:
     """Forgets a video with all that was made of it, previews too. The file itself is not touched."""
     with services.library.write() as catalog:
         catalog.video(video_id)
-        segments = catalog.actions.count_segments(SegmentFilters(video_id=video_id))
+        segments = catalog.actions.count_segments(SegmentQuery(video_id=video_id))
         examples = catalog.actions.examples_of_videos([video_id])
         clips = catalog.remove_videos([video_id])
         record = catalog.library_record()

@@ -158,7 +158,7 @@ async def sprite_times(video_id: VideoId, services: ServicesOf, request: Request
 def _sprite_cells(catalog: Catalog, video_id: int) -> tuple[list[SpriteCell], list[KeyFrame]]:
     video = catalog.video(video_id)
     frames = stored_key_frames(catalog, video_id)
-    extent = catalog.actions.extent(video_id)
+    extent = catalog.extent(video_id)
     if not frames or extent is None:
         why = f": {video.error}" if video.error else ""
         raise NotFoundError(f"nothing of {video.path} is indexed, so there is nothing to show of it{why}")

@@ -16,7 +16,7 @@ from api.guarding.roots import Roots
 from api.schemas.problems import told
 from api.settings import ServerSettings
 from api.work import lanes
-from api.work.finding import SegmentFinder, Wanted
+from api.work.finding import SegmentFinder
 from api.work.frames import FrameReader
 from api.work.jobs import JobRunner
 from api.work.lanes import Lane
@@ -24,10 +24,10 @@ from api.work.renditions import RenditionMaker
 from api.work.summaries import SummaryReader
 from api.work.uploads import remove_leftovers
 from encoders.errors import ReelseekError
-from search.actions.actions import FoundSegments
+from search.actions.finding import FoundSegments
 from search.library import Library
 from search.query.engine import EncodedQuery, SearchEngine
-from search.types import ExamplePart, Query
+from search.types import ExamplePart, Query, SegmentQuery
 
 logger = logging.getLogger(__name__)
 
@@ -134,19 +134,19 @@ class Services:
             await self._encoding_text.run(self.engine.encode_text, text)
         if any(isinstance(part, ExamplePart) for part in query.parts):
             asked = await self._encoding.run(self.engine.encode, query)
-        is_known = action is None or await run_sync(self.finder.is_known, Wanted(action))
+        is_known = action is None or await run_sync(self.finder.is_known, SegmentQuery((action,)))
         return await (self._searching if is_known else self._encoding).run(work, asked)
 
-    async def find_segments(self, wanted: Wanted) -> FoundSegments:
+    async def find_segments(self, query: SegmentQuery) -> FoundSegments:
         """What an action is called here: in a thread, and in line for the encoder if it takes that.
 
         Raises:
             UnknownActionError: Nothing knows the action.
             InvalidQueryError: It is no name, or a bound makes no sense.
         """
-        if await run_sync(self.finder.is_known, wanted):
-            return await run_sync(self.finder.find, wanted)
-        return await self._encoding.run(self.finder.find, wanted)
+        if await run_sync(self.finder.is_known, query):
+            return await run_sync(self.finder.find, query)
+        return await self._encoding.run(self.finder.find, query)
 
     # --- readiness -------------------------------------------------------------------------
 

@@ -41,7 +41,6 @@ from indexer.commands.options import (
 from indexer.terminal import show
 from indexer.terminal.stopping import Interrupted, stop_on_signal
 from indexer.terminal.targets import refuse_footage, whole_file
-from search.file_names import find_named
 
 if TYPE_CHECKING:
     from indexer.video.types import SamplingOptions
@@ -342,7 +341,9 @@ def search(
             result = SearchEngine(opened).search(query, filters, limit=limit, group_by=group.value)
             opened.save_index()
         if action is not None:
-            match = opened.actions.match(action)
+            from search.actions.naming import known_actions
+
+            match = known_actions(opened).match(action)
             show.mapping(action, match.names, match.how)
         if contact_sheet is not None:
             from indexer.terminal.contact_sheet import write_contact_sheet
@@ -397,7 +398,7 @@ def videos(
     from search.documents.wire import video_document
 
     with open_library(library) as opened, opened.read() as catalog:
-        found = find_named(catalog, absolute(path) if path else "/")
+        found = catalog.videos_named(absolute(path) if path else "/")
     found.sort(key=lambda video: video.path)
     if path and not found:
         raise NotFoundError(f"nothing in this library is called {path}")
@@ -420,7 +421,7 @@ def remove(
         with opened.write() as catalog:
             ids: set[int] = set()
             for target in targets:
-                below = find_named(catalog, absolute(target))
+                below = catalog.videos_named(absolute(target))
                 if below:
                     ids.update(video.id for video in below)
                 elif target.isdecimal() and int(target) < 2**63:

@@ -13,7 +13,6 @@ from encoders.errors import InvalidQueryError, NotFoundError
 from indexer.commands.options import JsonOption, LibraryOption, absolute, open_library, print_json
 from indexer.terminal import show
 from indexer.terminal.targets import refuse_footage, whole_file
-from search.file_names import find_named
 
 if TYPE_CHECKING:
     from indexer.keeping.summaries import VideoSummary
@@ -119,7 +118,7 @@ def read_budget(share: str | None, frames: int | None, threshold: float | None, 
 
 def _video(catalog: Catalog, name: str) -> Video:
     """The video of this path or id. Raises NotFoundError."""
-    found = find_named(catalog, absolute(name))
+    found = catalog.videos_named(absolute(name))
     if len(found) == 1:
         return found[0]
     if name.isdecimal() and int(name) < 2**63:

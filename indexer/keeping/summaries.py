@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from encoders.budget import check_budget
 from encoders.errors import EncoderMismatchError, LibraryError, NotFoundError
 from encoders.heads.head import FeatureTrack
-from search.catalog.catalog import Catalog, open_record
+from search.catalog.catalog import Catalog
+from search.catalog.record import open_record
 from search.summary.choosing import UNTRAINED, Budget, ImportanceScorer, choose, spans_of
 from search.summary.looks import Looks, look_at, representativeness
 from search.types import KeyFrame, Video
@@ -173,7 +174,7 @@ def _stored(catalog: Catalog, video: Video, scorer: ImportanceScorer | None) -> 
         why = f": {video.error}" if video.error else ""
         raise NotFoundError(f"nothing of {video.path} is indexed, so there is nothing to choose from{why}")
     pieces = []
-    for piece in catalog.actions.tracks(video.id, record.dim):
+    for piece in catalog.tracks(video.id, record.dim):
         check_budget()
         pieces.append(piece)
     if not pieces:

@@ -14,7 +14,7 @@ from encoders.errors import HeadFileError
 from encoders.heads.head import ActionSpan
 from encoders.heads.taught import TaughtHead, localise_all
 from encoders.weights.tensors import read_card
-from search.catalog.actions import DRAFT, HeadRecord
+from search.catalog.actions.heads import DRAFT, HeadRecord
 
 if TYPE_CHECKING:
     from search.catalog.catalog import Catalog
@@ -76,7 +76,7 @@ class Tagger:
                 for record in catalog.actions.heads(active=None)
                 if record.kind != "kinetics" and (head_ids is None or record.id in head_ids)
             ]
-            videos = catalog.actions.video_ids()
+            videos = catalog.videos_with_clips()
         if not records:
             return 0
         self.load(records)
@@ -96,7 +96,7 @@ class Tagger:
         self, video_id: int, dim: int, records: Sequence[HeadRecord]
     ) -> tuple[int, int | None, list[tuple[int, list[ActionSpan]]]]:
         with self._library.read() as catalog:
-            revision = catalog.actions.video_revision(video_id)
+            revision = catalog.video_revision(video_id)
             return video_id, revision, self._found(catalog, video_id, dim, records)
 
     def _store(self, futures: Iterable[Future[Any]], head_ids: Sequence[int]) -> None:
@@ -105,7 +105,7 @@ class Tagger:
             catalog.actions.hold_videos()
             kept = {record.id for record in catalog.actions.heads(active=None)}
             for video_id, revision, found in results:
-                if revision is None or catalog.actions.video_revision(video_id) != revision:
+                if revision is None or catalog.video_revision(video_id) != revision:
                     continue  # it was replaced meanwhile, and tagged by whoever did
                 catalog.actions.clear_segments(video_id, head_ids)
                 for head_id, spans in found:
@@ -124,7 +124,7 @@ class Tagger:
         if not heads:
             return []
         border = None
-        for track in catalog.actions.tracks(video_id, dim):
+        for track in catalog.tracks(video_id, dim):
             # Two heads may be called alike while one replaces the other: told apart by number.
             found: dict[int, list[ActionSpan]] = {key: [] for key in heads}
             taught = [

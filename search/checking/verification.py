@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, LargeBinary, and_, case, cast, distinct, func, not_, or_, select
 
 from encoders.errors import HeadFileError
-from search.catalog.catalog import Catalog, LibraryRecord
+from search.catalog.catalog import Catalog
+from search.catalog.clips.stored_vectors import TIME_TOLERANCE_SECONDS
 from search.catalog.database import newest_revision
-from search.catalog.stored_vectors import TIME_TOLERANCE_SECONDS
+from search.catalog.record import LibraryRecord
 from search.catalog.tables import (
     CHECKED,
     action_examples,

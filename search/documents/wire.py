@@ -7,11 +7,11 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from encoders.types import TextReading
-from search.catalog.catalog import Job
+from search.catalog.jobs import Job
 from search.types import Clip, Hit, KeyFrame, Match, SearchResult, Segment, Video
 
 if TYPE_CHECKING:
-    from search.actions.actions import FoundSegments
+    from search.actions.finding import FoundSegments
     from search.query.timeline import Timeline, VideoMatches
 
 

@@ -15,13 +15,13 @@ from encoders.budget import check_budget
 from encoders.errors import InvalidQueryError, NotFoundError, UnsupportedQueryError
 from encoders.types import TextReading, normalise
 from encoders.words.things import Things, all_things
-from search.actions.actions import FoundSegments
+from search.actions.finding import allowed_clips, find_filtering, segments_by_video
 from search.alignment.aligning import EncodedExample, encode_clips, find_leads, match_videos, merged, passes
 from search.alignment.insets import find_inset
 from search.bands import MATCH_PROBABILITY, MAYBE_PROBABILITY
 from search.calibration.probabilities import AskedFor, Level, judge
 from search.calibration.together import best_together
-from search.catalog.actions import overlaps_enough
+from search.catalog.actions.spans import overlaps_enough
 from search.catalog.catalog import Catalog
 from search.library import Library
 from search.query.fitting_frames import order_key_frames
@@ -157,8 +157,8 @@ class SearchEngine:
         encoded = query if isinstance(query, EncodedQuery) else self.encode(query)
         level = judge(encoded.asked, self._library.sample(), record.encoder_id)
         usual = level.score_at(MAYBE_PROBABILITY)
-        wanted = self._library.actions.wanted(filters)
-        allowed = self._library.actions.allowed_clips(filters, wanted)
+        wanted = find_filtering(self._library, filters)
+        allowed = allowed_clips(self._library, filters, wanted)
         while True:
             check_budget()
             groups = self._grouped(encoded, allowed, limit, group_by, usual)
@@ -169,12 +169,13 @@ class SearchEngine:
                 hits = _hits(catalog, shown, level)
                 if encoded.examples:
                     matched = self._matched(catalog, encoded.examples, allowed, level)
-                    letting_in = self._letting_in(catalog, matched, wanted)
+                    letting_in = segments_by_video(catalog, [hit.video_id for hit in matched], wanted)
                     matched = [
                         hit for hit in matched if passes(hit, allowed, filters, letting_in[hit.video_id])
                     ]
                     hits = merged(matched, hits, one_per_video=group_by == "video")[:limit]
-                hits = _tagged(catalog, hits, self._letting_in(catalog, hits, wanted))
+                letting_in = segments_by_video(catalog, [hit.video_id for hit in hits], wanted)
+                hits = _tagged(catalog, hits, letting_in)
                 hits = order_key_frames(catalog, hits, encoded.asked.score, record.dim)
                 captions = catalog.captions.of_clips([hit.clip_id for hit in hits], filters.caption)
                 hits = [replace(hit, caption=captions.get(hit.clip_id)) for hit in hits]
@@ -202,7 +203,7 @@ class SearchEngine:
         level = judge(encoded.asked, self._library.sample(), record.encoder_id)
         with self._library.read() as catalog:
             catalog.video(video_id)  # it may have gone meanwhile
-            times, scores = score_frames(catalog.actions.tracks(video_id, record.dim), encoded.asked.score)
+            times, scores = score_frames(catalog.tracks(video_id, record.dim), encoded.asked.score)
         usual, sure = level.score_at(MAYBE_PROBABILITY), level.score_at(MATCH_PROBABILITY)
         return VideoMatches(video_id, times, scores, usual, sure)
 
@@ -218,13 +219,6 @@ class SearchEngine:
             leads = find_leads(index, catalog, examples, allowed)
         ids = self._library.sample().clip_ids.tolist()
         return match_videos(catalog, examples, leads, ids, level, self._pool)
-
-    def _letting_in(
-        self, catalog: Catalog, hits: list[Hit], wanted: FoundSegments | None
-    ) -> dict[int, list[Segment]]:
-        """By video of the hits, the segments of the action that the filters name."""
-        ids = [hit.video_id for hit in hits]
-        return self._library.actions.wanted_of_videos(catalog, ids, wanted)
 
     # --- encoding --------------------------------------------------------------------------
 

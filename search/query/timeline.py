@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from encoders.heads.head import FeatureTrack
 from encoders.types import normalise
-from search.catalog.actions import SegmentFilters
 from search.catalog.tracks import ends_shot, shot_window_of
 from search.file_names import os_path
 from search.file_state import FileState
-from search.types import Clip, Segment, Video
+from search.types import Clip, Segment, SegmentQuery, Video
 
 if TYPE_CHECKING:
     from search.catalog.catalog import Catalog
@@ -91,7 +90,7 @@ def read_timeline(catalog: Catalog, video_id: int) -> Timeline:
         start_seconds=clips[0].start_seconds if clips else 0.0,
         duration_seconds=clips[-1].end_seconds - clips[0].start_seconds if clips else None,
         shots=shots_of(clips, shot_window_of(video.sampling)),
-        segments=tuple(catalog.actions.list_segments(SegmentFilters(video_id=video_id))),
+        segments=tuple(catalog.actions.list_segments(SegmentQuery(video_id=video_id))),
         changed=has_changed(video),
     )
 
