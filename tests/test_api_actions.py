@@ -29,8 +29,8 @@ from indexer.examples.lessons import examples_from_clips
 from indexer.ingest.pipeline import IngestOptions, ingest
 from search.actions import heads as action_heads
 from search.actions import teaching, zero_shot
+from search.actions.documents import actions_document, description_document
 from search.actions.listing import describe_action, list_actions
-from search.documents.actions import actions_document, description_document
 from search.library import Library
 from search.types import SegmentQuery
 

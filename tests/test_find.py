@@ -28,8 +28,8 @@ from encoders.heads.taught import TaughtHead
 from indexer.ingest.pipeline import IngestOptions, ingest
 from search.actions import correcting, naming, tagging, teaching
 from search.actions import heads as action_heads
+from search.actions.documents import actions_document
 from search.actions.listing import list_actions
-from search.documents.actions import actions_document
 from search.library import Library
 from search.types import Filters
 

@@ -20,8 +20,8 @@ from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.keeping.check import check
 from indexer.video.types import SamplingOptions
 from search.actions import finding, zero_shot
+from search.actions.documents import actions_document
 from search.actions.listing import list_actions
-from search.documents.actions import actions_document
 from search.library import Library
 from search.query.engine import SearchEngine
 from search.types import ClipPart, Filters, Query, SegmentQuery, TextPart

@@ -25,9 +25,9 @@ from indexer.commands.app import app
 from indexer.examples.lessons import examples_from_spans
 from search.actions import correcting, finding, tagging, teaching
 from search.actions import heads as action_heads
+from search.actions.documents import actions_document, description_document
 from search.actions.gathering import gather_labelled
 from search.actions.listing import describe_action, list_actions
-from search.documents.actions import actions_document, description_document
 from search.library import Library
 from search.types import EncodedClip, SegmentQuery
 

@@ -41,6 +41,7 @@ from api.work.services import Services, ServicesOf
 from api.work.teaching import read_examples
 from encoders.errors import InvalidQueryError
 from search.actions.correcting import correct_clip, correct_span, remove_example
+from search.actions.documents import actions_document, description_document, suggestions_document
 from search.actions.finding import FoundSegments
 from search.actions.heads import remove_action
 from search.actions.listing import describe_action, list_actions
@@ -48,7 +49,6 @@ from search.actions.naming import KnownActions
 from search.actions.suggestions import SUGGESTIONS, suggest
 from search.actions.teaching import keep_examples
 from search.dates import recorded_bound
-from search.documents.actions import actions_document, description_document, suggestions_document
 from search.documents.wire import found_document, job_document, video_segments_document
 from search.types import Segment, SegmentQuery
 

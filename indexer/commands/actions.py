@@ -166,8 +166,8 @@ def _ids(text: str | None, option: str) -> list[int]:
 @actions_app.command("list")
 def list_actions(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """List actions: how many segments, which head, how well it does."""
+    from search.actions.documents import actions_document
     from search.actions.listing import list_actions as read_actions
-    from search.documents.actions import actions_document
 
     with open_library(library) as opened:
         document = actions_document(read_actions(opened))
@@ -180,8 +180,8 @@ def list_actions(library: LibraryOption = None, as_json: JsonOption = False) -> 
 @actions_app.command("show")
 def show_action(name: NameArgument, library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Show one taught action: its lesson's report and its examples."""
+    from search.actions.documents import description_document
     from search.actions.listing import describe_action
-    from search.documents.actions import description_document
 
     with open_library(library) as opened:
         document = description_document(describe_action(opened, name))
@@ -334,8 +334,8 @@ def suggest(
     as_json: JsonOption = False,
 ) -> None:
     """Show which clips to judge next: the most doubtful ones, none like another."""
+    from search.actions.documents import suggestions_document
     from search.actions.suggestions import suggest as suggest_clips
-    from search.documents.actions import suggestions_document
 
     with open_library(library) as opened:
         document = suggestions_document(suggest_clips(opened, name, count))
