@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from encoders import Encoder, encode_together, open_encoder, resolve_spec, shared_cores
-from encoders.backbones.kinetics_weights import resolve_classifier
 from encoders.embedding.encoder import check_pooling
 from encoders.errors import (
     DamagedVideoError,
@@ -33,6 +32,7 @@ from encoders.errors import (
     NotFoundError,
 )
 from encoders.heads.action_names import normalise_action
+from encoders.heads.kinetics import resolve_classifier
 from encoders.weights.digests import CLASSIFIER_PREFIXES
 from indexer.ingest.backbone import THRESHOLD, BackboneWatch, window_hint
 from indexer.ingest.previews import sweep_previews
