@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from encoders.captioning.captioner import COCA_PREFIX, DEFAULT_CAPTIONER, MOST_TOKENS, clean_caption
 from encoders.captioning.coca_decoding import CocaDecoder, is_plain
 from encoders.embedding.openclip import OpenClipPreprocessing, find_source, load_model, load_tokenizer
-from encoders.embedding.registry import SCHEMAS
+from encoders.embedding.openclip_models import SCHEMAS
 from encoders.errors import EncoderError, EncoderUnavailableError
 from encoders.weights.device import choose_device, mixed_precision
 from encoders.weights.digests import file_digest
