@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.embedding.encoder import Encoder, Pooling, pool_features
+from encoders.specs import check_forms
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,5 @@ class EncoderFamily:
     models: tuple[KnownModel, ...] = ()
 
     def __post_init__(self) -> None:
-        specs = [*self.forms, *(model.spec for model in self.models)]
-        if not self.forms or any(spec.partition(":")[0] != self.name for spec in specs):
-            raise ValueError(f"the specs of {self.name!r} must begin with it, got {', '.join(specs)}")
-
-    def takes(self, spec: str) -> bool:
-        """Checks that a spec is of one of the forms, as far as the colon tells."""
-        name, colon, _ = spec.partition(":")
-        return name == self.name and any(bool(colon) == (":" in form) for form in self.forms)
+        check_forms(self.name, self.forms)
+        check_forms(self.name, [self.name, *(model.spec for model in self.models)])

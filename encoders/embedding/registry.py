@@ -13,6 +13,7 @@ from encoders.embedding.openclip_models import DEFAULT_MODEL, OPENCLIP
 from encoders.embedding.trained import TRAINED
 from encoders.errors import EncoderUnavailableError, ReelseekError
 from encoders.plug_ins import Registry
+from encoders.specs import fits_forms
 from encoders.weights.digests import first_line
 from encoders.weights.hub import HUB_TIMEOUT_SECONDS, cached_file, hub_answers, hub_url
 
@@ -129,7 +130,7 @@ def resolve_spec(spec: str, timeout_seconds: float = HUB_TIMEOUT_SECONDS) -> tup
 def _family_of(spec: str) -> EncoderFamily:
     """The family of a spec. Raises EncoderUnavailableError."""
     family = ENCODERS.get(spec.partition(":")[0])
-    if family is not None and family.takes(spec):
+    if family is not None and fits_forms(spec, family.forms):
         return family
     families, _ = ENCODERS.list_usable()
     forms = [form for one in families for form in one.forms]
