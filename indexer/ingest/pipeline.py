@@ -371,7 +371,7 @@ def prepare_backbone(
             known = None
         if known is None:
             catalog.actions.add_head(
-                kind="kinetics",
+                kind=classifier.kind,
                 name=classifier.spec,
                 encoder_id=classifier.classifier_id,
                 actions=[normalise_action(name) for name in classifier.actions],

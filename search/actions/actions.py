@@ -17,18 +17,19 @@ from encoders.errors import (
     UnknownActionError,
 )
 from encoders.heads.action_names import NameMatch, find_names, normalise_action
+from encoders.heads.registry import HEADS, read_head
 from encoders.weights.digests import CLASSIFIER_PREFIXES
 from encoders.weights.tensors import with_card
-from search.actions.carried_heads import carried_report, check_taught
+from search.actions.carried_heads import carried_report, check_carried
 from search.actions.corrections import clip_example, keep_correction, span_example
 from search.actions.gathering import check_sides
 from search.actions.kept_examples import describe_examples
-from search.actions.tagging import Tagger, read_head, renamed
+from search.actions.tagging import Tagger
 from search.actions.teaching import teach
 from search.actions.zero_shot import ZERO_SHOT, ZeroShot
 from search.catalog.actions import (
     DRAFT,
-    TAUGHT_KINDS,
+    WHOLE_HEAD_PREFIX,
     ActionExample,
     HeadRecord,
     SegmentFilters,
@@ -275,7 +276,7 @@ class Actions:
     @staticmethod
     def check_free(name: str) -> None:
         """Raises InvalidQueryError for a name that an action cannot have."""
-        if name == ZERO_SHOT or name.startswith(CLASSIFIER_PREFIXES):
+        if name == ZERO_SHOT or name.startswith((*CLASSIFIER_PREFIXES, WHOLE_HEAD_PREFIX)):
             raise InvalidQueryError(f"{name!r} is the name of a whole head; choose another for the action")
 
     # --- changing --------------------------------------------------------------------------
@@ -326,7 +327,7 @@ class Actions:
         with self._library.write() as catalog:
             if any(one.name == name and one.id != head.id for one in catalog.actions.heads(active=None)):
                 raise InvalidQueryError(f"there is an action {name!r} already: remove it first")
-            loaded = renamed(self.tagger.load([head], catalog)[head.id], name)
+            loaded = self.tagger.load([head], catalog)[head.id].renamed((name,))
             catalog.actions.rename(head.id, head.name, name, loaded.to_bytes())
         self.tagger.forget(head.id)
         return name
@@ -360,7 +361,7 @@ class Actions:
         head = self.taught(action)
         with self._library.read() as catalog:
             parameters = catalog.actions.head_parameters(head.id)
-        if parameters is None or not head.is_taught:
+        if parameters is None or not (head.is_taught or HEADS.find(head.kind).is_carried):
             raise InvalidQueryError(
                 f"{head.name!r} is no taught action: any library can have it, with `indexer ingest --actions`"
             )
@@ -386,7 +387,7 @@ class Actions:
             EncoderMismatchError: It reads the features of another encoder.
         """
         head = read_head(content)
-        if head.kind not in TAUGHT_KINDS:
+        if not HEADS.find(head.kind).is_carried:
             raise HeadFileError(f"the file holds a head of kind {head.kind!r}, expected a taught action")
         record = self._library.record()
         if head.encoder_id != record.encoder_id:
@@ -394,8 +395,9 @@ class Actions:
                 f"this head reads features of {head.encoder_id}, this library has those of "
                 f"{record.encoder_id}: teach the action here instead"
             )
-        name = check_taught(head, record.dim)
-        self.check_free(name)
+        name = check_carried(head, record.dim)
+        for action in head.actions:
+            self.check_free(action)
         card = {**carried_report(content), "imported": True}
         with self._library.write() as catalog:
             if not replace and any(one.name == name for one in catalog.actions.heads()):
@@ -447,7 +449,7 @@ class Actions:
         """Takes away what backbones found, and that they are known."""
         with self._library.write() as catalog:
             for head in catalog.actions.heads(active=None):
-                if head.kind == "kinetics":
+                if not head.reads_features:
                     catalog.actions.remove_head(head.id)
 
     # --- the whole -------------------------------------------------------------------------

@@ -60,13 +60,17 @@ class ZeroShot:
 
     def recalibrate(self) -> None:
         """Measures anew what is usual for a zero-shot head, where the library has grown much since."""
+        from encoders.heads.zero_shot import ZeroShotHead
+
         with self._library.read() as catalog:
             heads = [head for head in catalog.actions.heads() if head.kind == ZERO_SHOT]
             clips = catalog.count_clips()
         for record in heads:
             if clips < 2 * max(record.card["clips"], MIN_CLIPS):
                 continue
-            head = self._tagger.load([record])[record.id].calibrate(self._sample())
+            known = self._tagger.load([record])[record.id]
+            assert isinstance(known, ZeroShotHead)
+            head = known.calibrate(self._sample())
             card = {**record.card, "clips": clips}
             with self._library.write() as catalog:
                 head_id = self._tagger.add(catalog, head, ZERO_SHOT, card)

@@ -52,12 +52,8 @@ from search.types import Segment
 LEAST_OVERLAP_SECONDS = 0.5
 SAMPLES_PER_PIECE = 20_000  # of a long video, in memory at once
 
-HeadKind = Literal["taught", "localiser", "draft", "zero-shot", "kinetics"]
-DRAFT: Literal["draft"] = (
-    "draft"  # of a lesson that could not be checked, or did not hold: found only where it is named
-)
-# What a lesson gives: by windows of clips, by labelled spans, or not enough yet.
-TAUGHT_KINDS = ("taught", "localiser", DRAFT)
+DRAFT = "draft"  # of a lesson that could not be checked, or did not hold: found only where it is named
+WHOLE_HEAD_PREFIX = "head:"  # of the name of a head from a file that knows several actions
 Origin = Literal["teach", "spans", "feedback"]
 
 
@@ -66,12 +62,15 @@ class HeadRecord:
     """A head without its parameters.
 
     Attributes:
+        kind: The name of its family, "kinetics" of a backbone, or `DRAFT`.
+        name: Its action's, where it was taught one; else of what it is.
         card: What is known about it: the report of its lesson, say.
         threshold: The confidence from which its segments count.
+        reads_features: Whether it tags from stored features; a backbone watches the frames themselves.
     """
 
     id: int
-    kind: HeadKind
+    kind: str
     name: str
     is_active: bool
     encoder_id: str
@@ -79,6 +78,7 @@ class HeadRecord:
     threshold: float
     card: Mapping[str, Any]
     created_at: float
+    reads_features: bool = True
 
     @property
     def label(self) -> str:
@@ -95,7 +95,7 @@ class HeadRecord:
     @property
     def is_taught(self) -> bool:
         """Whether it was taught its one action here or elsewhere, by examples."""
-        return self.kind in TAUGHT_KINDS
+        return self.actions == (self.name,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class ActionCatalog:
     def add_head(
         self,
         *,
-        kind: HeadKind,
+        kind: str,
         name: str,
         encoder_id: str,
         actions: Sequence[str],
@@ -181,7 +181,8 @@ class ActionCatalog:
     def heads(self, *, active: bool | None = True) -> list[HeadRecord]:
         """Heads by name; with `active=None` also those that are still at work."""
         columns = [column for column in heads.c if column.name not in ("parameters", "crc32")]
-        query = select(*columns).order_by(heads.c.name, heads.c.id)
+        reads_features = heads.c.parameters.is_not(None).label("reads_features")
+        query = select(*columns, reads_features).order_by(heads.c.name, heads.c.id)
         if active is not None:
             query = query.where(heads.c.is_active == active)
         return [
@@ -226,7 +227,9 @@ class ActionCatalog:
     def remove_empty_backbones(self, *, but: str) -> None:
         """Removes the backbones that have no segment, except for one by its name."""
         empty = ~select(segments.c.id).where(segments.c.head_id == heads.c.id).exists()
-        self._connection.execute(delete(heads).where(heads.c.kind == "kinetics", heads.c.name != but, empty))
+        self._connection.execute(
+            delete(heads).where(heads.c.parameters.is_(None), heads.c.name != but, empty)
+        )
 
     def rename(self, head_id: int, old: str, new: str, parameters: bytes) -> None:
         """Gives a taught action another name, with its segments and examples."""
@@ -583,7 +586,7 @@ def _segment_select() -> Select[Any]:
         segments.c.confidence,
         case(
             (heads.c.kind == DRAFT, DRAFT),
-            (heads.c.kind.in_(TAUGHT_KINDS), "taught"),
+            (heads.c.name == segments.c.action, "taught"),
             else_=heads.c.name,
         ).label("head"),
     ).select_from(_joined())
