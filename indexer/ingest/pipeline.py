@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from encoders import Encoder, encode_together, open_encoder, resolve_spec, shared_cores
-from encoders.backbones.kinetics_weights import resolve_classifier
 from encoders.embedding.encoder import check_pooling
 from encoders.errors import (
     DamagedVideoError,
@@ -33,6 +32,7 @@ from encoders.errors import (
     NotFoundError,
 )
 from encoders.heads.action_names import normalise_action
+from encoders.heads.kinetics import resolve_classifier
 from encoders.weights.digests import CLASSIFIER_PREFIXES
 from indexer.ingest.backbone import THRESHOLD, BackboneWatch, window_hint
 from indexer.ingest.previews import sweep_previews
@@ -48,8 +48,7 @@ from indexer.video.types import (
     VideoInfo,
     stored_sampling,
 )
-from search.actions.heads import remove_heads
-from search.actions.naming import ZERO_SHOT
+from search.actions.heads import remove_named_heads
 from search.actions.tagging import Tagger
 from search.actions.zero_shot import add_zero_shot, recalibrate_zero_shot
 from search.file_names import has_other_names, is_same_file, os_path, stored_path
@@ -301,8 +300,7 @@ def _with_actions(
             "with --sampling uniform, or without --actions kinetics"
         )
     if wanted.nothing:
-        remove_heads(library, ZERO_SHOT)
-        remove_heads(library, "kinetics")
+        remove_named_heads(library)
     if wanted.by_name and not library.encoder().tags_by_name:
         say(
             f"the words of {library.record().encoder_spec} are too weak to name actions: expect many wrong "
@@ -375,7 +373,7 @@ def prepare_backbone(
             known = None
         if known is None:
             catalog.actions.add_head(
-                kind="kinetics",
+                kind=classifier.kind,
                 name=classifier.spec,
                 encoder_id=classifier.classifier_id,
                 actions=[normalise_action(name) for name in classifier.actions],

@@ -270,7 +270,7 @@ def mapping(action: str, names: Sequence[str], how: str) -> None:
     Args:
         action: What was typed.
         names: What it was taken for.
-        how: As in `search.actions.actions.FoundSegments`; "exact" also for another form of the same words.
+        how: As in `search.actions.finding.FoundSegments`; "exact" also for another form of the same words.
     """
     if how in ("zero-shot", "none"):
         note(f"{action}: no head knows it; told by the words alone (zero-shot)")

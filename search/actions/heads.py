@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from encoders.errors import EncoderMismatchError, HeadFileError, InvalidQueryError, UnknownActionError
 from encoders.heads.action_names import normalise_action
+from encoders.heads.registry import HEADS, read_head
 from encoders.weights.tensors import with_card
-from search.actions.carried_heads import carried_report, check_taught
-from search.actions.naming import KnownActions, known_actions, new_name
-from search.actions.tagging import Tagger, read_head, renamed
-from search.catalog.actions.heads import TAUGHT_KINDS, HeadKind, HeadRecord
+from search.actions.carried_heads import carried_report, check_carried
+from search.actions.naming import ZERO_SHOT, KnownActions, check_new_name, known_actions, new_name
+from search.actions.tagging import Tagger
+from search.catalog.actions.heads import HeadRecord
 
 if TYPE_CHECKING:
     from search.library import Library
@@ -35,7 +36,7 @@ def rename_action(library: Library, action: str, new: str) -> str:
     with library.write() as catalog:
         if any(one.name == name and one.id != head.id for one in catalog.actions.heads(active=None)):
             raise InvalidQueryError(f"there is an action {name!r} already: remove it first")
-        loaded = renamed(Tagger(library).load([head], catalog)[head.id], name)
+        loaded = Tagger(library).load([head], catalog)[head.id].renamed((name,))
         catalog.actions.rename(head.id, head.name, name, loaded.to_bytes())
     return name
 
@@ -68,11 +69,11 @@ def remove_action(library: Library, action: str) -> RemovedAction:
     return RemovedAction(head.name, count)
 
 
-def remove_heads(library: Library, kind: HeadKind) -> None:
-    """Removes the heads of a kind, with what they found."""
+def remove_named_heads(library: Library) -> None:
+    """Removes the heads that an ingest made: backbones, and what knows actions by their names alone."""
     with library.write() as catalog:
         for head in catalog.actions.heads(active=None):
-            if head.kind == kind:
+            if head.kind == ZERO_SHOT or not head.reads_features:
                 catalog.actions.remove_head(head.id)
 
 
@@ -81,7 +82,7 @@ def export_head(library: Library, action: str) -> bytes:
     with library.read() as catalog:
         head = KnownActions.read(catalog).head(action)
         parameters = catalog.actions.head_parameters(head.id)
-    if parameters is None or not head.is_taught:
+    if parameters is None or not (head.is_taught or HEADS.find(head.kind).is_carried):
         raise InvalidQueryError(
             f"{head.name!r} is no taught action: any library can have it, with `indexer ingest --actions`"
         )
@@ -109,7 +110,7 @@ def import_head(
         EncoderMismatchError: It reads the features of another encoder.
     """
     head = read_head(content)
-    if head.kind not in TAUGHT_KINDS:
+    if not HEADS.find(head.kind).is_carried:
         raise HeadFileError(f"the file holds a head of kind {head.kind!r}, expected a taught action")
     record = library.record()
     if head.encoder_id != record.encoder_id:
@@ -117,7 +118,9 @@ def import_head(
             f"this head reads features of {head.encoder_id}, this library has those of "
             f"{record.encoder_id}: teach the action here instead"
         )
-    name = new_name(check_taught(head, record.dim))
+    name = check_carried(head, record.dim)
+    for action in head.actions:
+        check_new_name(action)
     card = {**carried_report(content), "imported": True}
     tagger = Tagger(library)
     with library.write() as catalog:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from encoders.errors import InvalidQueryError, UnknownActionError
 from encoders.heads.action_names import NameMatch, find_names, normalise_action
 from encoders.weights.digests import CLASSIFIER_PREFIXES
-from search.catalog.actions.heads import DRAFT, HeadRecord
+from search.catalog.actions.heads import DRAFT, WHOLE_HEAD_PREFIX, HeadRecord
 
 if TYPE_CHECKING:
     from search.catalog.catalog import Catalog
     from search.library import Library
 
-ZERO_SHOT: Literal["zero-shot"] = "zero-shot"
+ZERO_SHOT = "zero-shot"
 SHOWN_NAMES = 12
 LEARNED_AGAIN_KINDS = ("taught", DRAFT)  # borders take too long to be learned at every answer
 
@@ -113,9 +113,14 @@ def known_actions(library: Library) -> KnownActions:
 def new_name(action: str) -> str:
     """Returns the name that an action is taught by. Raises InvalidQueryError for one that it cannot have."""
     name = normalise_action(action)
-    if name == ZERO_SHOT or name.startswith(CLASSIFIER_PREFIXES):
-        raise InvalidQueryError(f"{name!r} is the name of a whole head; choose another for the action")
+    check_new_name(name)
     return name
+
+
+def check_new_name(name: str) -> None:
+    """Raises InvalidQueryError for a name that an action cannot have."""
+    if name == ZERO_SHOT or name.startswith((*CLASSIFIER_PREFIXES, WHOLE_HEAD_PREFIX)):
+        raise InvalidQueryError(f"{name!r} is the name of a whole head; choose another for the action")
 
 
 def _is_cut_short(name: str, other: str) -> bool:

@@ -40,6 +40,7 @@ def add_zero_shot(library: Library, names: Sequence[str] | None = None) -> None:
 
 def recalibrate_zero_shot(library: Library) -> None:
     """Measures anew what is usual for a zero-shot head, where the library has grown much since."""
+    from encoders.heads.zero_shot import ZeroShotHead
     from search.actions.tagging import Tagger
 
     with library.read() as catalog:
@@ -47,8 +48,10 @@ def recalibrate_zero_shot(library: Library) -> None:
         clips = catalog.count_clips()
     for record in heads:
         if clips >= 2 * max(record.card["clips"], MIN_CLIPS):
-            head = Tagger(library).load([record])[record.id].calibrate(library.sample().embeddings)
-            _put_in_place(library, head, {**record.card, "clips": clips})
+            head = Tagger(library).load([record])[record.id]
+            assert isinstance(head, ZeroShotHead)
+            calibrated = head.calibrate(library.sample().embeddings)
+            _put_in_place(library, calibrated, {**record.card, "clips": clips})
 
 
 def find_by_name(library: Library, query: SegmentQuery) -> list[Segment] | None:

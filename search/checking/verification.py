@@ -248,7 +248,7 @@ def _segments(library: Library, connection: Connection) -> Finding:
 
 def _heads(library: Library, connection: Connection) -> Finding:
     """Heads can be read, and none was left half taught."""
-    from search.actions.tagging import read_head
+    from encoders.heads.registry import read_head
 
     unread, left = [], []
     parameters = cast(heads.c.parameters, LargeBinary).label("parameters")

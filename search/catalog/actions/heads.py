@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import delete, insert, or_, select, update
 
@@ -14,11 +14,8 @@ from encoders.errors import NotFoundError
 from search.catalog.statements import Statements
 from search.catalog.tables import action_examples, checksum, heads, library, segments
 
-HeadKind = Literal["taught", "localiser", "draft", "zero-shot", "kinetics"]
-# Of a lesson that could not be checked, or did not hold: found only where it is named.
-DRAFT: Literal["draft"] = "draft"
-# What a lesson gives: by windows of clips, by labelled spans, or not enough yet.
-TAUGHT_KINDS = ("taught", "localiser", DRAFT)
+DRAFT = "draft"  # of a lesson that could not be checked, or did not hold: found only where it is named
+WHOLE_HEAD_PREFIX = "head:"  # of the name of a head from a file that knows several actions
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +23,15 @@ class HeadRecord:
     """A head without its parameters.
 
     Attributes:
+        kind: The name of its family, "kinetics" of a backbone, or `DRAFT`.
+        name: Its action's, where it was taught one; else of what it is.
         card: What is known about it: the report of its lesson, say.
         threshold: The confidence from which its segments count.
+        reads_features: Whether it tags from stored features; a backbone watches the frames themselves.
     """
 
     id: int
-    kind: HeadKind
+    kind: str
     name: str
     is_active: bool
     encoder_id: str
@@ -39,6 +39,7 @@ class HeadRecord:
     threshold: float
     card: Mapping[str, Any]
     created_at: float
+    reads_features: bool = True
 
     @property
     def label(self) -> str:
@@ -55,7 +56,7 @@ class HeadRecord:
     @property
     def is_taught(self) -> bool:
         """True for one action that was taught by examples, here or elsewhere."""
-        return self.kind in TAUGHT_KINDS
+        return self.actions == (self.name,)
 
 
 class HeadCatalog(Statements):
@@ -64,7 +65,7 @@ class HeadCatalog(Statements):
     def add_head(
         self,
         *,
-        kind: HeadKind,
+        kind: str,
         name: str,
         encoder_id: str,
         actions: Sequence[str],
@@ -93,7 +94,8 @@ class HeadCatalog(Statements):
     def heads(self, *, active: bool | None = True) -> list[HeadRecord]:
         """Returns heads by name; with `active=None` also those that are still at work."""
         columns = [column for column in heads.c if column.name not in ("parameters", "crc32")]
-        query = select(*columns).order_by(heads.c.name, heads.c.id)
+        reads_features = heads.c.parameters.is_not(None).label("reads_features")
+        query = select(*columns, reads_features).order_by(heads.c.name, heads.c.id)
         if active is not None:
             query = query.where(heads.c.is_active == active)
         return [
@@ -138,7 +140,9 @@ class HeadCatalog(Statements):
     def remove_empty_backbones(self, *, but: str) -> None:
         """Removes the backbones that have no segment, except for one by its name."""
         empty = ~select(segments.c.id).where(segments.c.head_id == heads.c.id).exists()
-        self._connection.execute(delete(heads).where(heads.c.kind == "kinetics", heads.c.name != but, empty))
+        self._connection.execute(
+            delete(heads).where(heads.c.parameters.is_(None), heads.c.name != but, empty)
+        )
 
     def rename(self, head_id: int, old: str, new: str, parameters: bytes) -> None:
         """Gives a taught action another name, with its segments and examples."""

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, case, delete, func, insert, or_, select, tuple_
 
 from encoders.heads.head import ActionSpan
-from search.catalog.actions.heads import DRAFT, TAUGHT_KINDS
+from search.catalog.actions.heads import DRAFT
 from search.catalog.actions.spans import LEAST_OVERLAP_SECONDS
 from search.catalog.statements import Statements, larger, smaller, split_into_chunks, video_conditions
 from search.catalog.tables import clips, heads, segments, videos
@@ -134,7 +134,7 @@ def _segment_select() -> Select[Any]:
         segments.c.confidence,
         case(
             (heads.c.kind == DRAFT, DRAFT),
-            (heads.c.kind.in_(TAUGHT_KINDS), "taught"),
+            (heads.c.name == segments.c.action, "taught"),
             else_=heads.c.name,
         ).label("head"),
     ).select_from(_joined())
