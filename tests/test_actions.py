@@ -40,13 +40,14 @@ from indexer.examples.lessons import examples_from_clips, examples_from_files, e
 from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.video.types import SamplingOptions
 from search.actions.actions import FoundSegments
+from search.actions.documents import found_document
 from search.catalog.actions import ActionExample, HeadRecord, SegmentFilters
 from search.catalog.catalog import Catalog
 from search.catalog.database import Database
 from search.catalog.tables import action_examples, clip_vectors, heads, metadata, segments
 from search.catalog.tracks import track_from_bytes, track_of_clips, track_to_bytes
-from search.documents.exports import to_activitynet, to_csv
-from search.documents.wire import found_document
+from search.documents.exports.activitynet import to_activitynet
+from search.documents.exports.csv_table import to_csv
 from search.library import Library
 from search.query.engine import SearchEngine
 from search.types import ClipPart, EncodedClip, ExamplePart, Filters, Query, Segment

@@ -23,6 +23,14 @@ ROLES: dict[tuple[str, str], Role | None] = {
     ("GET", "/{name}.css"): OPEN,
     ("GET", "/{name}.js"): OPEN,
     ("GET", "/{name}.svg"): OPEN,
+    ("GET", "/actions/{name}.js"): OPEN,
+    ("GET", "/library/{name}.css"): OPEN,
+    ("GET", "/library/{name}.js"): OPEN,
+    ("GET", "/player/{name}.css"): OPEN,
+    ("GET", "/player/{name}.js"): OPEN,
+    ("GET", "/search/{name}.css"): OPEN,
+    ("GET", "/search/{name}.js"): OPEN,
+    ("GET", "/shared/{name}.js"): OPEN,
     ("GET", "/v1/session"): OPEN,
     ("POST", "/v1/session"): OPEN,
     ("DELETE", "/v1/session"): OPEN,
@@ -100,6 +108,12 @@ def asked_for(method: str, path: str) -> Asked:
             of = {name: _short(name, value) for name, value in found.groupdict().items()}
             return Asked(template, role, role in (WRITE, ADMIN) and method != "GET", of)
     return Asked("(none)", READ if method in ("GET", "OPTIONS") else ADMIN, False, {})
+
+
+def methods_of(path: str) -> list[str]:
+    """Lists what an address answers, by all lines of the table that it has."""
+    known = {method for method, template in ROLES if _pattern(template).match(path)}
+    return sorted(known | {"HEAD"} if "GET" in known else known)
 
 
 def _short(name: str, value: str) -> str:

@@ -9,42 +9,41 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from api.routes.catalog import Cursor, PageSize, VideoId
-from api.schemas.actions import (
-    ActionDescriptionAnswer,
-    ActionsAnswer,
-    CorrectionAnswer,
-    FeedbackRequest,
-    ForgottenAnswer,
-    LeftAnswer,
-    SegmentsAnswer,
-    SuggestionsAnswer,
-    TeachRequest,
-    VideoSegmentsAnswer,
-)
+from api.schemas.answers import json_response
 from api.schemas.cursors import decode_cursor, encode_cursor
-from api.schemas.problems import TOO_FEW_EXAMPLES, problem_response
-from api.schemas.schemas import (
+from api.schemas.fields import (
     ActionName,
     Confidence,
     Id,
-    JobAnswer,
     Length,
     PathPrefix,
     RecordedAfter,
     RecordedBefore,
 )
+from api.schemas.lessons import FeedbackRequest, TeachRequest
+from api.schemas.problems import TOO_FEW_EXAMPLES, problem_response
 from api.work.finding import Wanted, all_segments
 from api.work.segment_files import FILE_KINDS, ExportFormat, attachment, read_chunks, write_segments
-from api.work.services import Services, ServicesOf
+from api.work.services import Services, ServicesOf, reads_much
 from api.work.teaching import read_examples
 from encoders.errors import InvalidQueryError, UnknownActionError
 from search.actions.actions import FoundSegments
+from search.actions.documents import found_document
 from search.actions.kept_examples import describe_untaught, keep_examples, remove_example
 from search.actions.suggestions import SUGGESTIONS, suggestions_document
 from search.actions.teaching import is_learned_again
 from search.catalog.actions import SegmentFilters
 from search.dates import recorded_bound
-from search.documents.wire import found_document, job_document, video_segments_document
+from search.documents.actions import (
+    ActionDescriptionAnswer,
+    ActionsAnswer,
+    CorrectionAnswer,
+    ForgottenAnswer,
+    LeftAnswer,
+    SuggestionsAnswer,
+)
+from search.documents.jobs import JobAnswer, job_document
+from search.documents.segments import SegmentsAnswer, VideoSegmentsAnswer, video_segments_document
 from search.types import Segment
 
 router = APIRouter(prefix="/v1", tags=["actions"])
@@ -100,13 +99,11 @@ def _page(
     """Reads and serialises, both off the event loop."""
     total, listed = services.finder.page(found, after, limit + 1)
     page = listed[:limit]
-    answer = SegmentsAnswer.model_validate(
-        {
-            **found_document(found, page, total),
-            "next_cursor": _cursor_after(wanted, page[-1]) if len(listed) > limit else None,
-        }
-    )
-    return Response(answer.model_dump_json(), media_type="application/json")
+    document: SegmentsAnswer = {
+        **found_document(found, page, total),
+        "next_cursor": _cursor_after(wanted, page[-1]) if len(listed) > limit else None,
+    }
+    return json_response(SegmentsAnswer, document)
 
 
 def _cursor_after(wanted: Wanted, segment: Segment) -> str:
@@ -171,8 +168,7 @@ def _of_video(
     with services.library.read() as catalog:
         listed = catalog.actions.list_segments(filters) if found is None else all_segments(catalog, found)
         document = video_segments_document(video_id, listed)
-    answer = VideoSegmentsAnswer.model_validate(document)
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return json_response(VideoSegmentsAnswer, document)
 
 
 @router.get("/actions", response_model=ActionsAnswer)
@@ -221,30 +217,28 @@ ActionPath = Annotated[ActionName, Path(description="Exactly as in the listing."
 
 
 @router.get("/actions/{name:path}/suggestions", response_model=SuggestionsAnswer)
-async def suggestions(
+@reads_much
+def suggestions(
     name: ActionPath,
     services: ServicesOf,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = SUGGESTIONS,
 ) -> dict[str, Any]:
     """Clips whose judgement would help a taught action most: the most doubtful ones, none like another."""
-    return await services.choosing.run(suggestions_document, services.library, name, limit)
+    return suggestions_document(services.library, name, limit)
 
 
 # A name may hold a slash.
 @router.get("/actions/{name:path}", response_model=ActionDescriptionAnswer)
-async def action(name: ActionPath, services: ServicesOf) -> dict[str, Any]:
+@reads_much
+def action(name: ActionPath, services: ServicesOf) -> dict[str, Any]:
     """One action, or one head that knows several: its lesson's report and its examples."""
-
-    def describe() -> dict[str, Any]:
-        try:
-            return services.library.actions.describe(name)
-        except UnknownActionError:
-            document = describe_untaught(services.library, name)
-            if document is None:
-                raise
-            return document
-
-    return await services.choosing.run(describe)
+    try:
+        return services.library.actions.describe(name)
+    except UnknownActionError:
+        document = describe_untaught(services.library, name)
+        if document is None:
+            raise
+        return document
 
 
 @router.delete("/actions/{name:path}/examples/{example_id}", response_model=LeftAnswer)

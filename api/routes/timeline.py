@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
 from api.routes.catalog import VideoId
-from api.schemas.actions import TimelineAnswer
-from api.schemas.schemas import MatchesAnswer, MatchesOptions, MatchesRequest
+from api.schemas.answers import json_response
+from api.schemas.queries import MatchesOptions, MatchesRequest
 from api.work.examples import example_form, received_example
 from api.work.services import Services, ServicesOf
-from search.documents.wire import matches_document, timeline_document
+from search.documents.timelines import MatchesAnswer, TimelineAnswer
 from search.query.engine import EncodedQuery
-from search.query.timeline import read_timeline
+from search.query.timeline import matches_document, read_timeline
 from search.types import Query
 
 router = APIRouter(prefix="/v1/videos", tags=["timeline"])
 
 
-@router.get("/{video_id}/timeline", response_model=TimelineAnswer)
-def timeline(video_id: VideoId, services: ServicesOf) -> dict[str, Any]:
+@router.get("/{video_id}/timeline")
+def timeline(video_id: VideoId, services: ServicesOf) -> TimelineAnswer:
     """Where a video's shots begin and end, and what heads saw in it."""
     with services.library.read() as catalog:
-        return timeline_document(read_timeline(catalog, video_id))
+        return read_timeline(catalog, video_id)
 
 
 @router.post("/{video_id}/matches", response_model=MatchesAnswer)
@@ -56,5 +55,4 @@ def _check(services: Services, video_id: int) -> None:
 
 def _matches(services: Services, video_id: int, query: Query | EncodedQuery) -> Response:
     """Compares and serialises, both off the event loop."""
-    answer = MatchesAnswer.model_validate(matches_document(services.engine.matches(query, video_id)))
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return json_response(MatchesAnswer, matches_document(services.engine.matches(query, video_id)))

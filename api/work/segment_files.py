@@ -13,7 +13,11 @@ from api.work.finding import all_segments
 from encoders.errors import InvalidQueryError
 from search.actions.actions import FoundSegments
 from search.catalog.catalog import Catalog
-from search.documents import exports
+from search.documents.exports.activitynet import to_activitynet
+from search.documents.exports.csv_table import to_csv
+from search.documents.exports.edl import to_edl
+from search.documents.exports.otio import to_otio
+from search.documents.exports.webvtt import to_webvtt
 from search.library import Library
 
 ExportFormat = Literal["csv", "activitynet", "json", "otio", "edl", "vtt"]
@@ -82,7 +86,7 @@ def attachment(action: str, format: ExportFormat) -> str:
 
 def _texts(catalog: Catalog, found: FoundSegments, format: ExportFormat) -> Iterable[str]:
     if format == "csv":
-        return exports.to_csv(all_segments(catalog, found))
+        return to_csv(all_segments(catalog, found))
     ids = sorted({segment.video_id for segment in all_segments(catalog, found)})
     origins = catalog.actions.first_times(ids)
     if format == "vtt":
@@ -92,11 +96,11 @@ def _texts(catalog: Catalog, found: FoundSegments, format: ExportFormat) -> Iter
                 f"video_id, for example video_id={ids[0]}"
             )
         origin = origins.get(ids[0], 0.0) if ids else 0.0
-        return [exports.to_webvtt(all_segments(catalog, found), origin_seconds=origin)]
+        return [to_webvtt(all_segments(catalog, found), origin_seconds=origin)]
     videos = [catalog.video(video_id) for video_id in ids]
     segments = all_segments(catalog, found)
     if format in ("activitynet", "json"):
-        return exports.to_activitynet(segments, videos)
+        return to_activitynet(segments, videos)
     if format == "otio":
-        return exports.to_otio(segments, videos, name=found.action, origins=origins)
-    return [exports.to_edl(segments, videos, name=found.action, origins=origins)]
+        return to_otio(segments, videos, name=found.action, origins=origins)
+    return [to_edl(segments, videos, name=found.action, origins=origins)]

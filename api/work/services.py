@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Annotated, TypeVar
+from functools import wraps
+from typing import Annotated, Any, TypeVar
 
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
@@ -207,3 +208,17 @@ async def _services(request: Request) -> Services:
 
 
 ServicesOf = Annotated[Services, Depends(_services)]
+
+
+def reads_much(route: Callable[..., Answer]) -> Callable[..., Coroutine[Any, Any, Answer]]:
+    """Has a route that reads much from the catalog wait its turn, and answer in a thread of that line.
+
+    Args:
+        route: With a parameter `services`, passed by its name as FastAPI does.
+    """
+
+    @wraps(route)
+    async def answer(services: Services, **values: object) -> Answer:
+        return await services.choosing.run(route, services=services, **values)
+
+    return answer

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from cachetools import LRUCache
 
 from indexer.keeping.summaries import VideoSummary, all_key_frames, open_scorer, summarize
 from search.catalog.catalog import Catalog
@@ -27,7 +28,7 @@ class SummaryReader:
         self._importance = importance
         self._scorer: ImportanceScorer | None = None
         self._lock = threading.Lock()
-        self._known: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._known: LRUCache[tuple[int, int, Budget | None], Any] = LRUCache(_REMEMBERED)
 
     def chosen(self, catalog: Catalog, video_id: int, budget: Budget) -> VideoSummary:
         """As `indexer.keeping.summaries.summarize`, with the server's importance head."""
@@ -52,13 +53,10 @@ class SummaryReader:
         key = (catalog.revision(), video_id, budget)
         with self._lock:
             if key in self._known:
-                self._known.move_to_end(key)
                 return self._known[key]
         found = choose()
         with self._lock:
             self._known[key] = found
-            while len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
         return found
 
     def _head(self) -> ImportanceScorer | None:

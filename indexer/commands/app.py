@@ -45,6 +45,7 @@ from search.file_names import find_named
 
 if TYPE_CHECKING:
     from indexer.video.types import SamplingOptions
+    from search.documents.videos import StatusAnswer
     from search.library import Library
 
 app = typer.Typer(
@@ -304,7 +305,7 @@ def search(
     Filters such as --min-duration are of clips; --group moment then shows neighbouring ones as one span.
     """
     from search.dates import recorded_bound
-    from search.documents.wire import result_document
+    from search.documents.hits import result_document
     from search.query.engine import SearchEngine
     from search.types import ClipPart, Filters, Query, TextPart
 
@@ -394,7 +395,7 @@ def videos(
     as_json: JsonOption = False,
 ) -> None:
     """List videos: id, status, duration and path."""
-    from search.documents.wire import video_document
+    from search.documents.videos import video_document
 
     with open_library(library) as opened, opened.read() as catalog:
         found = find_named(catalog, absolute(path) if path else "/")
@@ -446,11 +447,11 @@ def remove(
         )
 
 
-def _status_of(library: Library) -> dict[str, Any]:
+def _status_of(library: Library) -> StatusAnswer:
     """The document that `indexer status --json` prints."""
     from indexer.video.programs.confinement import describe_confinement
 
-    return library.status() | {"confinement": describe_confinement()}
+    return {**library.status(), "confinement": describe_confinement()}
 
 
 @app.command()

@@ -194,7 +194,7 @@ def _render(source: str, target: Path, rendition: Rendition) -> None:
 
 def summary_document(found: VideoSummary, written: list[Path]) -> dict[str, object]:
     """What `indexer summarize --json` prints."""
-    from search.documents.wire import summary_frame_document
+    from search.documents.summaries import summary_frame_document
 
     return {
         "video_id": found.video.id,

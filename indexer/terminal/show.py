@@ -26,6 +26,7 @@ from search.file_names import shown_path
 if TYPE_CHECKING:
     from encoders import EncoderInfo
     from indexer.ingest.pipeline import IngestProgress, IngestSummary
+    from search.documents.videos import StatusAnswer
     from search.types import Hit, SearchResult, Segment, Video
 
 SHOWN_FAILURES = 50
@@ -440,7 +441,7 @@ def action(document: dict[str, Any]) -> None:
         )
 
 
-def library_status(document: dict[str, Any], failed: Sequence[Video]) -> None:
+def library_status(document: StatusAnswer, failed: Sequence[Video]) -> None:
     """The library's counts, and what failed and why."""
     # Nothing is cut where no terminal has a width of its own.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)

@@ -35,6 +35,7 @@ from search.catalog.actions import (
     overlaps_enough,
 )
 from search.dates import RecordedBound
+from search.documents.segments import FoundBy
 from search.file_names import catalogued_prefix
 from search.types import Filters, Segment, check_recorded
 
@@ -58,7 +59,7 @@ class FoundSegments:
 
     action: str
     names: tuple[str, ...]
-    how: str
+    how: FoundBy
     filters: SegmentFilters
     on_the_fly: tuple[Segment, ...] | None = None
 

@@ -9,7 +9,7 @@ from encoders.budget import check_budget
 from encoders.heads.action_names import normalise_action
 from search.actions.gathering import check_sides, each_once
 from search.catalog.actions import ActionExample
-from search.documents.wire import key_frame_document
+from search.documents.hits import key_frame_document
 
 if TYPE_CHECKING:
     from search.catalog.catalog import Catalog

@@ -20,7 +20,7 @@ from encoders.errors import InvalidQueryError
 from encoders.heads.taught import LEAST_CONFIDENCE, TaughtHead
 from search.actions.gathering import footage_of, meets, span_track
 from search.catalog.actions import SegmentFilters
-from search.documents.wire import key_frame_document
+from search.documents.hits import key_frame_document
 from search.types import Clip, Filters
 
 if TYPE_CHECKING:

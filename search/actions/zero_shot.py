@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from search.actions.tagging import Tagger
     from search.library import Library
 
-ZERO_SHOT = "zero-shot"
+ZERO_SHOT: Final = "zero-shot"
 CLIPS_ASKED_ON_THE_FLY = 2000
 MIN_CLIPS = 32  # fewer say nothing about what is usual
 

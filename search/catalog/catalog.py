@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,8 +70,8 @@ class Job:
     """
 
     id: str
-    kind: str
-    status: str
+    kind: Literal["ingest", "teach"]
+    status: Literal["queued", "running", "done", "failed"]
     request: dict[str, Any]
     progress: dict[str, Any] | None
     result: dict[str, Any] | None
