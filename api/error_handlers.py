@@ -1,4 +1,4 @@
-"""Which answer becomes of which error: every one of the app's is a problem document."""
+"""Answers to errors of the app, each a problem document."""
 
 from __future__ import annotations
 

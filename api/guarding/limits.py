@@ -1,4 +1,4 @@
-"""How much one client may ask for: a token bucket each, and how many requests at once."""
+"""Limits on a client's requests: in a time, by a token bucket each, and at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEPT_CLIENTS = 10_000
 
 
 def network_of(address: str) -> str:
-    """What strangers are told apart by: an IPv4 address, or the first half of an IPv6 one."""
+    """Returns the network that a stranger counts as: an IPv4 address, or the first half of an IPv6 one."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -89,7 +89,7 @@ class Concurrency:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What callers of one kind are held to; each kind has its own, so that none fills another's.
+    """Limits of callers of one kind; each kind has its own, so that none fills another's.
 
     Attributes:
         buckets: Requests in a time, of each.

@@ -1,4 +1,4 @@
-"""Which role each route asks for: the one table, and how an address finds its line in it."""
+"""The role that each route asks for: the one table, and the search for an address's line in it."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ ROLES: dict[tuple[str, str], Role | None] = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request asks for.
+    """A request's line in the table.
 
     Attributes:
         route: As in the table; "(none)" for what is not in it. Holds nothing that the client chose.
@@ -122,7 +122,7 @@ def _short(name: str, value: str) -> str:
 
 
 def covers(method: str, template: str) -> bool:
-    """Whether the table has a line for a route, by its path template."""
+    """Tells whether the table has a line for a route, by its path template."""
     lines = [known for verb, known in ROLES if verb == ("GET" if method == "HEAD" else method)]
     return _names_apart(template) in map(_names_apart, lines) or any(
         "{name}." in line and _pattern(line).match(template) for line in lines

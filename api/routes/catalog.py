@@ -1,4 +1,4 @@
-"""What the library holds: status, videos, clips, key frames."""
+"""Contents of the library: status, videos, clips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the server lives, whether it answers searches, and what it counts."""
+"""Health of the server: that it runs, that it answers searches, and its metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TEXT: dict[int | str, dict[str, Any]] = {
 
 @answer()
 class ReadyAnswer(TypedDict):
-    """Whether searches are answered."""
+    """Readiness of the server for searches."""
 
     ready: bool
     index_loaded: bool
@@ -30,13 +30,13 @@ class ReadyAnswer(TypedDict):
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Whether the server runs."""
+    """Says that the server runs."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", responses={503: {"model": ReadyAnswer}})
 async def readyz(request: Request, services: ServicesOf, response: Response) -> ReadyAnswer:
-    """Whether index and encoder are loaded and the catalog answers; 503 until then, and while it stops."""
+    """Tells whether index and encoder are loaded and the catalog answers; 503 if not, and while it stops."""
     readiness = services.readiness()
     response.headers["Cache-Control"] = "no-store"
     if not readiness.ready:

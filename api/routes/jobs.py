@@ -57,7 +57,7 @@ def jobs(
 def job(
     job_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")], services: ServicesOf, response: Response
 ) -> JobAnswer:
-    """How far a job is, and what came out of it."""
+    """Tells how far a job is, and what came out of it."""
     response.headers["Cache-Control"] = "no-store"
     with services.library.read() as catalog:
         return job_document(catalog.job(job_id))

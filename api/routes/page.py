@@ -73,6 +73,6 @@ for _name in sorted(_FILES):
 
 
 def nothing_here() -> Response:
-    """What a browser shows at an address that nothing is at."""
+    """Makes the page that a browser shows at an address that nothing is at."""
     content, media_type, _ = _FILES["nothing.html"]
     return Response(content, 404, {"Cache-Control": "no-cache"}, media_type)

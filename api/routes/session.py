@@ -27,7 +27,7 @@ class SessionRequest(StrictRequest):
 
 @answer()
 class SessionAnswer(TypedDict):
-    """Whether a key is needed here, and what the one in the cookie or the header is for."""
+    """The need of a key here, and the role of the one in the cookie or the header."""
 
     needs_key: bool
     role: str | None
@@ -51,7 +51,7 @@ def _slow_down(request: Request) -> None:
 
 @router.get("/v1/session")
 async def session(request: Request, response: Response, doorkeeper: DoorkeeperOf) -> SessionAnswer:
-    """Whether this server asks for a key, and the role of whoever asks; null for nobody known."""
+    """Tells whether this server asks for a key, and the role of whoever asks; null for nobody known."""
     response.headers["Cache-Control"] = "no-store"
     identity = await doorkeeper.identify(request.headers)
     if identity is None and doorkeeper.is_sent(request.headers):

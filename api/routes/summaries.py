@@ -83,8 +83,8 @@ def key_frames(
     with services.library.read() as catalog:
         wants_all = most is None and threshold is None and not per_shot
         if wants_all or catalog.video(video_id).clips == 0:
-            return key_frames_document(video_id, *services.summaries.every(catalog, video_id))
-        found = services.summaries.chosen(catalog, video_id, Budget(None, most, threshold, per_shot))
+            return key_frames_document(video_id, *services.summaries.all_key_frames(catalog, video_id))
+        found = services.summaries.summarize(catalog, video_id, Budget(None, most, threshold, per_shot))
     chosen = ((frame.key_frame, frame.importance) for frame in found.frames)
     return key_frames_document(video_id, chosen, found.by)
 
@@ -102,7 +102,7 @@ def storyboard(
 ) -> Response:
     """The key frames to show, with their times, as one JPEG; made of stored ones, without the file."""
     with services.library.read() as catalog:
-        found = services.summaries.chosen(catalog, video_id, Budget(None, most, threshold, per_shot))
+        found = services.summaries.summarize(catalog, video_id, Budget(None, most, threshold, per_shot))
         frames = [frame.key_frame for frame in found.frames]
         if not frames:
             raise NotFoundError(f"{'; '.join(found.notes)}: ask for a lower threshold")
@@ -131,7 +131,7 @@ def sprites(video_id: VideoId, services: ServicesOf, request: Request) -> Respon
 @router.get("/videos/{video_id}/sprites.vtt", response_class=Response, responses=_VTT)
 @reads_much
 def sprite_times(video_id: VideoId, services: ServicesOf, request: Request) -> Response:
-    """Which part of `sprites.jpg` belongs to which part of the video, as WebVTT."""
+    """Maps parts of the video to parts of `sprites.jpg`, as WebVTT."""
     with services.library.read() as catalog:
         cells, frames = _sprite_cells(catalog, video_id)
         first = catalog.key_frame_jpeg(frames[cells[0].number].id)
@@ -232,7 +232,7 @@ def _etag(*parts: object) -> str:
 
 
 def _has(request: Request, etag: str) -> bool:
-    """Whether the client holds this version already."""
+    """Tells whether the client holds this version already."""
     held = request.headers.get("if-none-match", "")
     return etag in [one.strip().removeprefix("W/") for one in held.split(",")]
 

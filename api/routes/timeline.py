@@ -22,14 +22,14 @@ router = APIRouter(prefix="/v1/videos", tags=["timeline"])
 
 @router.get("/{video_id}/timeline")
 def timeline(video_id: VideoId, services: ServicesOf) -> TimelineAnswer:
-    """Where a video's shots begin and end, and what heads saw in it."""
+    """Lists a video's shots, and what heads saw in it."""
     with services.library.read() as catalog:
         return read_timeline(catalog, video_id)
 
 
 @router.post("/{video_id}/matches", response_model=MatchesAnswer)
 async def matches(video_id: VideoId, body: MatchesRequest, services: ServicesOf) -> Response:
-    """How well a query fits each stored frame of a video."""
+    """Scores each stored frame of a video by how well a query fits it."""
     query = body.to_query()
     return await services.search(query, partial(_matches, services, video_id))
 
@@ -40,7 +40,7 @@ async def matches(video_id: VideoId, body: MatchesRequest, services: ServicesOf)
     openapi_extra=example_form("MatchesOptions", '{"query": [{"text": "in the snow", "weight": 0.5}]}'),
 )
 async def matches_with_example(video_id: VideoId, request: Request, services: ServicesOf) -> Response:
-    """How well an uploaded picture or clip fits each stored frame of a video."""
+    """Scores each stored frame of a video by how well an uploaded picture or clip fits it."""
     await run_sync(_check, services, video_id)
     example, options = await received_example(request, services, MatchesOptions)
     query = Query((example, *(part.to_part() for part in options.query)))

@@ -12,7 +12,7 @@ from api.schemas.strict import StrictRequest
 
 
 class IngestRequest(StrictRequest):
-    """Which files and folders of the server to index."""
+    """Files and folders of the server to index."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"paths": ["/archive/2024"], "prune": False}]}

@@ -27,7 +27,7 @@ class ExampleRequest(StrictRequest):
 
 
 class FeedbackRequest(ExampleRequest):
-    """Whether a stored clip, or a span of a catalogued video, shows an action."""
+    """A correction: a stored clip, or a span of a catalogued video, shows an action or does not."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -50,7 +50,7 @@ class FeedbackRequest(ExampleRequest):
 
 
 class TeachRequest(StrictRequest):
-    """What to teach an action with. Without any example, it is learned anew from those that are kept."""
+    """Examples to teach an action with. Without any, it is learned anew from those that are kept."""
 
     model_config = ConfigDict(
         extra="forbid",

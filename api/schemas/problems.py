@@ -86,8 +86,8 @@ def kind_of(error: ReelseekError) -> ProblemKind:
     return next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
 
 
-def told(error: ReelseekError) -> str:
-    """What clients hear of an error: of a catalog that cannot be used, not where it is and whose."""
+def word_error(error: ReelseekError) -> str:
+    """Words an error for clients: of a catalog that cannot be used, not where it is and whose."""
     return CATALOG_UNAVAILABLE if isinstance(error, CatalogUnavailableError) else str(error)
 
 
@@ -97,7 +97,7 @@ def error_response(error: ReelseekError, instance: str) -> Response:
         logger.warning("%s", error)
     kind = kind_of(error)
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.status == 503 else None
-    return problem_response(kind, told(error), instance, headers=headers)
+    return problem_response(kind, word_error(error), instance, headers=headers)
 
 
 def kind_of_status(status: int) -> ProblemKind:

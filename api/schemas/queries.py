@@ -60,7 +60,7 @@ class QueryPartRequest(StrictRequest):
 
 
 class FiltersRequest(StrictRequest):
-    """What every clip must satisfy to be found; all of it.
+    """Conditions that a clip must meet to be found, all of them.
 
     Clips are filtered before they are grouped: with `group_by` "moment" the neighbours that pass are shown as
     one span, which may be longer than `max_duration_seconds`.
@@ -100,7 +100,7 @@ _FILTERS_EXAMPLE: dict[str, Any] = {
 
 
 class SearchRequest(StrictRequest):
-    """What to look for and where."""
+    """A search: a query, and where to look."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -156,7 +156,7 @@ class ExampleOptions(StrictRequest):
 
 
 class MatchesRequest(StrictRequest):
-    """What to look for in a video."""
+    """A query to compare with the frames of a video."""
 
     model_config = ConfigDict(
         extra="forbid",

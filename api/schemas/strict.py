@@ -1,4 +1,4 @@
-"""What every body of a request keeps to."""
+"""The base of every request's body: no field that it does not know."""
 
 from __future__ import annotations
 

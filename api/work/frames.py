@@ -113,7 +113,7 @@ def stat_file(video: Video) -> os.stat_result:
 
 
 def real_path(descriptor: int, path: str) -> str:
-    """Where an open file lies, its links resolved; by its path where the system does not tell."""
+    """Finds where an open file lies, its links resolved; by its path where the system does not tell."""
     try:
         return os.readlink(f"/proc/self/fd/{descriptor}")
     except OSError:

@@ -1,4 +1,4 @@
-"""What the routes work with: the library and everything that lives as long as the server."""
+"""Services behind the routes: the library and everything that lives as long as the server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 
 from api.guarding.roots import Roots
-from api.schemas.problems import told
+from api.schemas.problems import word_error
 from api.settings import ServerSettings
 from api.work import lanes
 from api.work.finding import SegmentFinder, Wanted
@@ -44,7 +44,7 @@ UPLOADS_OF_ONE = 4
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether searches are answered at once; if not, there is a reason."""
+    """Readiness for searches; if it is not there, there is a reason."""
 
     index_loaded: bool
     encoder_loaded: bool
@@ -139,7 +139,7 @@ class Services:
         return await (self._searching if is_known else self._encoding).run(work, asked)
 
     async def find_segments(self, wanted: Wanted) -> FoundSegments:
-        """What an action is called here: in a thread, and in line for the encoder if it takes that.
+        """Finds an action's segments: in a thread, and in line for the encoder if it takes that.
 
         Raises:
             UnknownActionError: Nothing knows the action.
@@ -152,7 +152,7 @@ class Services:
     # --- readiness -------------------------------------------------------------------------
 
     def readiness(self) -> Readiness:
-        """Whether index and encoder are loaded and the catalog answers, and if not, why. Never waits."""
+        """Tells whether index and encoder are loaded and the catalog answers; if not, why. Never waits."""
         if self._stopping.is_set():
             return Readiness(False, False, "the server is stopping")
         found = self._readiness
@@ -174,7 +174,7 @@ class Services:
                 self._answered_at = time.monotonic()
                 self._become(replace(self._readiness, reason=None))
             except ReelseekError as error:
-                self._become(replace(self._readiness, reason=told(error)), error)
+                self._become(replace(self._readiness, reason=word_error(error)), error)
             except Exception as error:
                 reason = "something went wrong inside the server; its log says what"
                 self._become(replace(self._readiness, reason=reason), error)

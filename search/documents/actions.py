@@ -11,7 +11,7 @@ from search.documents.about import About, answer
 
 @answer()
 class FeedbackAnswer(TypedDict):
-    """How many examples of the action are kept for its next lesson, this one included."""
+    """Counts of examples of an action that are kept for its next lesson, this one included."""
 
     action: str
     positive: int
@@ -20,7 +20,7 @@ class FeedbackAnswer(TypedDict):
 
 @answer()
 class LeftAnswer(FeedbackAnswer):
-    """What is kept after a change, and the lesson that learns from it."""
+    """Counts of examples after a change, and the lesson that learns from it."""
 
     lesson: Annotated[
         str | None,
@@ -33,7 +33,7 @@ class LeftAnswer(FeedbackAnswer):
 
 @answer()
 class CorrectionAnswer(LeftAnswer):
-    """What is kept after a correction."""
+    """Counts of examples after a correction, and what it replaced."""
 
     example_id: Annotated[int, About("Of the correction, by which it can be taken back.")]
     removed: Annotated[int, About("How many contrary corrections it replaced, wholly or in part.")]
@@ -42,7 +42,7 @@ class CorrectionAnswer(LeftAnswer):
 
 @answer()
 class LocaliserAnswer(TypedDict):
-    """How a head that learned the borders too, from labelled videos, compares with the one that did not."""
+    """A comparison of a head that learned borders too, from labelled videos, with the one that did not."""
 
     videos: Annotated[int, About("Videos that are labelled throughout.")]
     held_out_map: Annotated[float | None, About("mAP at overlap 0.5 on videos held out.")]
@@ -52,7 +52,7 @@ class LocaliserAnswer(TypedDict):
 
 @answer()
 class LessonAnswer(TypedDict):
-    """What an action was learned from, and how well the head did on examples that were held out."""
+    """The report of a lesson: its examples, and how well the head did on those that were held out."""
 
     positives: int
     negatives: int
@@ -90,21 +90,21 @@ class LessonAnswer(TypedDict):
 
 @answer()
 class ImportedLessonAnswer(LessonAnswer):
-    """Of an action that was taught elsewhere: its lesson there."""
+    """The report of a lesson that was given elsewhere."""
 
     imported: bool
 
 
 @answer()
 class ImportedAnswer(TypedDict):
-    """Of an action that was taught elsewhere, by a lesson that is not known."""
+    """The mark of an action that was taught elsewhere, by a lesson that is not known."""
 
     imported: bool
 
 
 @answer()
 class NamesAnswer(TypedDict):
-    """Of a head that knows actions by their names alone."""
+    """The report of a head that knows actions by their names alone."""
 
     wanted: list[str]
     clips: Annotated[int, About("How many clips the library had when the head was set up.")]
@@ -112,12 +112,12 @@ class NamesAnswer(TypedDict):
 
 @answer()
 class NothingAnswer(TypedDict):
-    """Of a backbone, about which nothing was measured here."""
+    """The report of a backbone: empty, as nothing was measured here."""
 
 
 @answer()
 class ExampleCountsAnswer(TypedDict):
-    """How many examples of an action are kept, and of what it is not."""
+    """Counts of examples that are kept of an action, and of what it is not."""
 
     positive: int
     negative: int
@@ -147,7 +147,7 @@ class HeadAnswer(TypedDict):
 
 @answer()
 class ActionsAnswer(TypedDict):
-    """What is known here. Of a head that knows many names, only those that were found."""
+    """All actions that are known. Of a head that knows many names, only those that were found."""
 
     actions: list[ActionAnswer]
     heads: list[HeadAnswer]
@@ -191,7 +191,7 @@ class SuggestionsAnswer(TypedDict):
 
 @answer(example={"action": "waving", "examples": 7})
 class ForgottenAnswer(TypedDict):
-    """What was forgotten: an action (or a head that knows several), and how many examples with it."""
+    """The action that was forgotten (or the head that knows several), and how many examples with it."""
 
     action: str
     examples: int

@@ -22,7 +22,7 @@ class KeyFrameAnswer(TypedDict):
 
 
 def key_frame_document(frame: KeyFrame) -> KeyFrameAnswer:
-    """A key frame: its picture is behind `url` on a server."""
+    """Describes a key frame; its picture is behind `url` on a server."""
     return {
         "id": frame.id,
         "time_seconds": round(frame.time_seconds, 6),
@@ -44,7 +44,7 @@ class MatchAnswer(TypedDict):
 
 
 def match_document(match: Match) -> MatchAnswer:
-    """A piece of an example and where it lies in the video."""
+    """Describes a piece of an example and where it lies in the video."""
     return {
         "query_start_seconds": round(match.query_start_seconds, 6),
         "query_end_seconds": round(match.query_end_seconds, 6),
@@ -92,7 +92,7 @@ class HitAnswer(TypedDict):
 
 
 def hit_document(hit: Hit) -> HitAnswer:
-    """One hit, its key frames best first."""
+    """Describes a hit, its key frames best first."""
     return {
         "clip_id": hit.clip_id,
         "video_id": hit.video_id,
@@ -125,7 +125,7 @@ class ConceptAnswer(TypedDict):
 
 @answer()
 class ReadingAnswer(TypedDict):
-    """What the encoder understood of the words of one part of the query."""
+    """The words of one part of the query as the encoder understood them."""
 
     text: str
     concepts: list[ConceptAnswer]
@@ -134,7 +134,7 @@ class ReadingAnswer(TypedDict):
 
 
 def reading_document(reading: TextReading) -> ReadingAnswer:
-    """What was understood of the words of one part of a query."""
+    """Describes how the words of one part of a query were understood."""
     return {
         "text": reading.text,
         "concepts": [
@@ -160,7 +160,7 @@ class SearchAnswer(TypedDict):
 
 
 def result_document(result: SearchResult) -> SearchAnswer:
-    """A whole answer."""
+    """Describes a whole answer to a search."""
     return {
         "hits": [hit_document(hit) for hit in result.hits],
         "encoder": result.encoder,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from typing_extensions import TypedDict
 
 from search.documents.about import About, answer
-from search.documents.moments import moment, moment_if_any
+from search.documents.moments import spell_moment, spell_moment_if_any
 
 if TYPE_CHECKING:
     from search.catalog.catalog import Job
@@ -58,7 +58,7 @@ class JobAnswer(TypedDict):
 
 
 def job_document(job: Job) -> JobAnswer:
-    """Work in the background: `result` is what the command of that name prints with `--json`."""
+    """Describes work in the background: `result` is what the command of that name prints with `--json`."""
     # What it is held to is between servers.
     request = {name: value for name, value in job.request.items() if name != "roots"}
     return {
@@ -69,8 +69,8 @@ def job_document(job: Job) -> JobAnswer:
         "progress": job.progress,
         "result": job.result,
         "error": job.error,
-        "created_at": moment(job.created_at),
-        "finished_at": moment_if_any(job.finished_at),
+        "created_at": spell_moment(job.created_at),
+        "finished_at": spell_moment_if_any(job.finished_at),
     }
 
 

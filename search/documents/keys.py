@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @answer()
 class KeyAnswer(TypedDict):
-    """What is known of a key; times in seconds since the epoch."""
+    """A key without its secret; times in seconds since the epoch."""
 
     id: str
     name: str
@@ -25,7 +25,7 @@ class KeyAnswer(TypedDict):
 
 
 def key_document(key: Key) -> KeyAnswer:
-    """A key without its secret, which is stored nowhere."""
+    """Describes a key without its secret, which is stored nowhere."""
     return {
         "id": key.id,
         "name": key.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 
-def moment(seconds: float, offset_seconds: int = 0) -> str:
+def spell_moment(seconds: float, offset_seconds: int = 0) -> str:
     """Spells seconds since 1970 as ISO 8601, in UTC or so far ahead of it.
 
     Raises:
@@ -15,9 +15,9 @@ def moment(seconds: float, offset_seconds: int = 0) -> str:
     return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def moment_if_any(seconds: float | None, offset_seconds: int | None = None) -> str | None:
-    """Spells a moment as `moment` does; None for none, and for what no calendar holds."""
+def spell_moment_if_any(seconds: float | None, offset_seconds: int | None = None) -> str | None:
+    """Spells a moment as `spell_moment` does; None for none, and for what no calendar holds."""
     try:
-        return None if seconds is None else moment(seconds, offset_seconds or 0)
+        return None if seconds is None else spell_moment(seconds, offset_seconds or 0)
     except (ValueError, OverflowError, OSError):
         return None

@@ -27,7 +27,7 @@ class SegmentAnswer(TypedDict):
 
 
 def segment_document(segment: Segment) -> SegmentAnswer:
-    """A localised action."""
+    """Describes a localised action."""
     return {
         "video_id": segment.video_id,
         "path": segment.path,
@@ -94,6 +94,6 @@ class VideoSegmentsAnswer(TypedDict):
 
 
 def video_segments_document(video_id: int, segments: Iterable[Segment]) -> VideoSegmentsAnswer:
-    """All segments of one video, by time."""
+    """Describes all segments of one video, by time."""
     found = [segment_document(segment) for segment in segments]
     return {"video_id": video_id, "segments": found, "total": len(found)}

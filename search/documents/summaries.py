@@ -20,7 +20,7 @@ class SummaryKeyFrameAnswer(KeyFrameAnswer):
 
 
 def summary_frame_document(frame: KeyFrame, importance: float) -> SummaryKeyFrameAnswer:
-    """A key frame with its importance, 0..1."""
+    """Describes a key frame with its importance, 0..1."""
     return {**key_frame_document(frame), "importance": round(importance, 6)}
 
 
@@ -37,6 +37,6 @@ class KeyFramesAnswer(TypedDict):
 
 
 def key_frames_document(video_id: int, frames: Iterable[tuple[KeyFrame, float]], by: str) -> KeyFramesAnswer:
-    """Key frames of a video with their importance; `by` is what decided on it."""
+    """Describes key frames of a video with their importance; `by` is what decided on it."""
     found = [summary_frame_document(frame, importance) for frame, importance in frames]
     return {"video_id": video_id, "key_frames": found, "by": by}

@@ -71,7 +71,7 @@ class TimelineAnswer(TypedDict):
     }
 )
 class MatchesAnswer(TypedDict):
-    """How well a query fits each stored frame of a video, in order of time."""
+    """Scores of a video's stored frames for a query, in order of time."""
 
     video_id: int
     times_seconds: Annotated[list[float], About("Of the stored frames; none of a file that failed.")]

@@ -1,4 +1,4 @@
-"""What the library holds: clips, videos, counts."""
+"""Contents of the library: clips, videos, counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from search.documents.about import About, answer
 from search.documents.hits import KeyFrameAnswer, key_frame_document
-from search.documents.moments import moment_if_any
+from search.documents.moments import spell_moment_if_any
 from search.types import Clip, KeyFrame, Video
 
 
@@ -25,7 +25,7 @@ class ClipAnswer(TypedDict):
 
 
 def clip_document(clip: Clip, frames: list[KeyFrame]) -> ClipAnswer:
-    """A stored clip with its key frames."""
+    """Describes a stored clip with its key frames."""
     return {
         "clip_id": clip.id,
         "video_id": clip.video_id,
@@ -75,7 +75,7 @@ class VideoAnswer(TypedDict):
 
 
 def video_document(video: Video) -> VideoAnswer:
-    """A catalogued file."""
+    """Describes a catalogued file."""
     return {
         "id": video.id,
         "path": video.path,
@@ -89,7 +89,7 @@ def video_document(video: Video) -> VideoAnswer:
         "size_bytes": video.size_bytes,
         "digest": video.digest,
         "clips": video.clips,
-        "recorded_at": moment_if_any(video.recorded_at, video.recorded_offset_seconds),
+        "recorded_at": spell_moment_if_any(video.recorded_at, video.recorded_offset_seconds),
         "timecode": video.timecode,
     }
 
@@ -105,7 +105,7 @@ class VideosAnswer(TypedDict):
 
 @answer(example={"videos": 1, "clips": 31, "segments": 4, "examples": 2})
 class RemovedAnswer(TypedDict):
-    """How much was removed."""
+    """Counts of what was removed."""
 
     videos: int
     clips: int
@@ -127,6 +127,6 @@ class LibraryStatus(TypedDict):
 
 @answer()
 class StatusAnswer(LibraryStatus):
-    """What the library holds, as `indexer status --json`."""
+    """Contents of the library, as `indexer status --json`."""
 
     confinement: Annotated[str, About("What keeps decoding programs from files and sockets here.")]

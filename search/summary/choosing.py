@@ -1,4 +1,4 @@
-"""Which frames of a video to show: importance of each, and a choice without repeats.
+"""A choice of frames of a video to show: important ones, without repeats.
 
 Untrained, a frame is important when it stands for its own moment and the rest of the video is unlike it:
 representativeness and diversity, the two rewards by which Zhou et al. 2018 (arXiv:1801.00054) teach a
@@ -52,7 +52,7 @@ class ImportanceScorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much to show: one of a share, a count and a threshold; all None means everything unlike.
+    """The amount to show: one of a share, a count and a threshold; all None means everything unlike.
 
     Attributes:
         share: Of the video's time, above 0 and at most 1.
@@ -85,7 +85,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen.
+    """Chosen frames.
 
     Attributes:
         picks: Candidates, in order of time.
@@ -257,7 +257,7 @@ class _Chooser:
 
 
 def moment_seconds(budget: Budget, video_seconds: float) -> float:
-    """How long a piece of a summary in motion lasts: 1 to 3 s, so that a short one has several."""
+    """Chooses the length of a piece of a summary in motion: 1 to 3 s, so that a short one has several."""
     if budget.share is None:
         return 2.0
     return float(np.clip(budget.share * video_seconds / 6, 1.0, 3.0))

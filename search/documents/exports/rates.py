@@ -43,7 +43,7 @@ def _mean_fps(video: Video) -> float:
 
 
 def is_uneven(video: Video) -> bool:
-    """Whether frames do not come at their mean rate, in which an editor could not name the place of each.
+    """Tells whether frames come unevenly, so that the mean rate could not name the place of each.
 
     Not where the mean is a rate that cameras have, nor where the container counts fields, two a frame.
     """

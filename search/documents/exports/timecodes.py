@@ -13,7 +13,7 @@ HOURS_PER_DAY = 24
 
 
 def drops_frames(video: Video, fps: int) -> bool:
-    """Whether the numbers of a file's frames skip some, so that they keep up with the clock."""
+    """Tells whether the numbers of a file's frames skip some, so that they keep up with the clock."""
     is_television = fps % 30 == 0 and abs(rate_of(video) - Fraction(fps * 1000, 1001)) < Fraction(1, 1000)
     return is_television and ";" in (video.timecode or "")
 
