@@ -31,7 +31,7 @@ from indexer.video.making.storyboard import (
 )
 from search.catalog.catalog import Catalog
 from search.documents.summaries import KeyFramesAnswer, key_frames_document
-from search.summary.choosing import Budget
+from search.summary.budget import Budget
 from search.types import KeyFrame, Video
 
 router = APIRouter(prefix="/v1", tags=["summaries"], dependencies=[Depends(refuse_unknown)])

@@ -11,7 +11,8 @@ from cachetools import LRUCache
 
 from indexer.keeping.summaries import VideoSummary, all_key_frames, open_scorer, summarize
 from search.catalog.catalog import Catalog
-from search.summary.choosing import Budget, ImportanceScorer
+from search.summary.budget import Budget
+from search.summary.choosing import ImportanceScorer
 from search.types import KeyFrame
 
 Answer = TypeVar("Answer")

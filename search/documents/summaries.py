@@ -40,3 +40,23 @@ def key_frames_document(video_id: int, frames: Iterable[tuple[KeyFrame, float]],
     """Describes key frames of a video with their importance; `by` is what decided on it."""
     found = [summary_frame_document(frame, importance) for frame, importance in frames]
     return {"video_id": video_id, "key_frames": found, "by": by}
+
+
+class ChosenKeyFrame(SummaryKeyFrameAnswer):
+    """A key frame of a summary, with the piece of the video that stands for it in a summary in motion."""
+
+    start_seconds: float
+    end_seconds: float
+
+
+class SummaryDocument(TypedDict):
+    """A summary, as `indexer summarize --json` prints it."""
+
+    video_id: int
+    path: str
+    duration_seconds: float
+    shown_seconds: float
+    by: str
+    key_frames: list[ChosenKeyFrame]
+    notes: list[str]
+    written: list[str]
