@@ -114,7 +114,7 @@ def make_material(library: Library, pieces: list[Piece], archive: Path, work: Pa
     texts = list(dict.fromkeys([*TEXTS, *rare]))
     vectors = encoder.encode_text(texts).vectors
     things = {text: encoder.encode_things(text) for text in texts}
-    page = (file.name for file in (resources.files("api") / "page").iterdir())
+    folder = Path(str(resources.files("api") / "page"))
     oracle = Oracle(library)
     oracle.refresh()
     return Material(
@@ -126,7 +126,11 @@ def make_material(library: Library, pieces: list[Piece], archive: Path, work: Pa
         [f"{archive}/one/", f"{archive}/two/", f"{archive}/later/"],
         ACTION,
         _showing(library, oracle),
-        [name for name in page if name.endswith((".js", ".css"))],
+        [
+            file.relative_to(folder).as_posix()
+            for file in folder.rglob("*.*")
+            if file.suffix in (".js", ".css")
+        ],
         {text: rows for text, rows in things.items() if len(rows)},
     )
 

@@ -34,6 +34,7 @@ from search.catalog.record import LibraryRecord, open_record
 from search.types import Filters
 
 if TYPE_CHECKING:
+    from search.documents.videos import LibraryStatus
     from search.index.faiss_index import FaissIndex
 
 logger = logging.getLogger(__name__)
@@ -417,7 +418,7 @@ class Library:
 
     # --- the whole -------------------------------------------------------------------------
 
-    def status(self) -> dict[str, object]:
+    def status(self) -> LibraryStatus:
         """Counts and names, as `indexer status --json` prints them; loads no model."""
         with self.read() as catalog:
             record = catalog.library_record()

@@ -41,7 +41,7 @@ from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.video.types import SamplingOptions
 from search.actions import correcting, finding, naming, tagging, teaching
 from search.actions import heads as action_heads
-from search.actions.documents import actions_document, description_document
+from search.actions.documents import actions_document, description_document, found_document
 from search.actions.finding import FoundSegments, find_segments
 from search.actions.listing import describe_action, list_actions
 from search.catalog.actions.examples import LessonExample
@@ -50,8 +50,8 @@ from search.catalog.catalog import Catalog
 from search.catalog.database import Database
 from search.catalog.tables import action_examples, clip_vectors, heads, metadata, segments
 from search.catalog.tracks import track_from_bytes, track_of_clips, track_to_bytes
-from search.documents.exports import to_activitynet, to_csv
-from search.documents.wire import found_document
+from search.documents.exports.activitynet import to_activitynet
+from search.documents.exports.csv_table import to_csv
 from search.library import Library
 from search.query.engine import SearchEngine
 from search.types import ClipPart, EncodedClip, ExamplePart, Filters, Query, Segment, SegmentQuery

@@ -24,7 +24,7 @@ from api.guarding.guard import host_name
 from api.guarding.oidc import OidcIssuer
 from api.guarding.roles import asked_for
 from api.schemas.cursors import _SHAPES, decode_cursor, encode_cursor
-from api.schemas.schemas import ExampleOptions, SearchRequest
+from api.schemas.queries import ExampleOptions, SearchRequest
 from api.telemetry.logs import chosen_request_id
 from api.work.segment_files import attachment
 from api.work.uploads import _Form, safe_suffix

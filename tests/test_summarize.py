@@ -31,7 +31,7 @@ from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.ingest.previews import sweep_previews
 from indexer.keeping.summaries import scores_of, summarize
 from search.library import Library
-from search.summary.choosing import Budget
+from search.summary.budget import Budget
 
 FPS = 8
 SHOT_SECONDS, RARE_SECONDS = 3.75, 2.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
@@ -11,37 +10,31 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from api.routes.catalog import Cursor, PageSize, VideoId
-from api.schemas.actions import (
-    ActionDescriptionAnswer,
-    ActionsAnswer,
-    CorrectionAnswer,
-    FeedbackRequest,
-    ForgottenAnswer,
-    LeftAnswer,
-    SegmentsAnswer,
-    SuggestionsAnswer,
-    TeachRequest,
-    VideoSegmentsAnswer,
-)
+from api.schemas.answers import json_response
 from api.schemas.cursors import decode_cursor, encode_cursor
-from api.schemas.problems import TOO_FEW_EXAMPLES, problem_response
-from api.schemas.schemas import (
+from api.schemas.fields import (
     ActionName,
     Confidence,
     Id,
-    JobAnswer,
     Length,
     PathPrefix,
     RecordedAfter,
     RecordedBefore,
 )
+from api.schemas.lessons import FeedbackRequest, TeachRequest
+from api.schemas.problems import TOO_FEW_EXAMPLES, problem_response
 from api.work.finding import digest_query
 from api.work.segment_files import FILE_KINDS, ExportFormat, attachment, read_chunks, write_segments
-from api.work.services import Services, ServicesOf
+from api.work.services import Services, ServicesOf, reads_much
 from api.work.teaching import read_examples
 from encoders.errors import InvalidQueryError
 from search.actions.correcting import correct_clip, correct_span, remove_example
-from search.actions.documents import actions_document, description_document, suggestions_document
+from search.actions.documents import (
+    actions_document,
+    description_document,
+    found_document,
+    suggestions_document,
+)
 from search.actions.finding import FoundSegments
 from search.actions.heads import remove_action
 from search.actions.listing import describe_action, list_actions
@@ -49,7 +42,16 @@ from search.actions.naming import KnownActions
 from search.actions.suggestions import SUGGESTIONS, suggest
 from search.actions.teaching import keep_examples
 from search.dates import recorded_bound
-from search.documents.wire import found_document, job_document, video_segments_document
+from search.documents.actions import (
+    ActionDescriptionAnswer,
+    ActionsAnswer,
+    CorrectionAnswer,
+    ForgottenAnswer,
+    LeftAnswer,
+    SuggestionsAnswer,
+)
+from search.documents.jobs import JobAnswer, job_document
+from search.documents.segments import SegmentsAnswer, VideoSegmentsAnswer, video_segments_document
 from search.types import Segment, SegmentQuery
 
 router = APIRouter(prefix="/v1", tags=["actions"])
@@ -106,13 +108,11 @@ def _page(
     with services.library.read() as catalog:
         total, listed = found.count(catalog), list(found.segments(catalog, after=after, limit=limit + 1))
     page = listed[:limit]
-    answer = SegmentsAnswer.model_validate(
-        {
-            **found_document(found, page, total),
-            "next_cursor": _cursor_after(query, page[-1]) if len(listed) > limit else None,
-        }
-    )
-    return Response(answer.model_dump_json(), media_type="application/json")
+    document: SegmentsAnswer = {
+        **found_document(found, page, total),
+        "next_cursor": _cursor_after(query, page[-1]) if len(listed) > limit else None,
+    }
+    return json_response(SegmentsAnswer, document)
 
 
 def _cursor_after(query: SegmentQuery, segment: Segment) -> str:
@@ -177,12 +177,11 @@ def _of_video(
     with services.library.read() as catalog:
         listed = catalog.actions.list_segments(every) if found is None else found.segments(catalog)
         document = video_segments_document(video_id, listed)
-    answer = VideoSegmentsAnswer.model_validate(document)
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return json_response(VideoSegmentsAnswer, document)
 
 
 @router.get("/actions", response_model=ActionsAnswer)
-def actions(services: ServicesOf) -> dict[str, Any]:
+def actions(services: ServicesOf) -> ActionsAnswer:
     """What is known here: which actions, who taught them, how often they were found."""
     return actions_document(list_actions(services.library))
 
@@ -222,22 +221,22 @@ ActionPath = Annotated[ActionName, Path(description="Exactly as in the listing."
 
 
 @router.get("/actions/{name:path}/suggestions", response_model=SuggestionsAnswer)
-async def suggestions(
+@reads_much
+def suggestions(
     name: ActionPath,
     services: ServicesOf,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = SUGGESTIONS,
-) -> dict[str, Any]:
+) -> SuggestionsAnswer:
     """Clips whose judgement would help a taught action most: the most doubtful ones, none like another."""
-    return suggestions_document(await services.choosing.run(suggest, services.library, name, limit))
+    return suggestions_document(suggest(services.library, name, limit))
 
 
 # A name may hold a slash.
 @router.get("/actions/{name:path}", response_model=ActionDescriptionAnswer)
-async def action(name: ActionPath, services: ServicesOf) -> dict[str, Any]:
+@reads_much
+def action(name: ActionPath, services: ServicesOf) -> ActionDescriptionAnswer:
     """One action, or one head that knows several: its lesson's report and its examples."""
-
-    describe = partial(describe_action, services.library, name, with_untaught=True)
-    return description_document(await services.choosing.run(describe))
+    return description_document(describe_action(services.library, name, with_untaught=True))
 
 
 @router.delete("/actions/{name:path}/examples/{example_id}", response_model=LeftAnswer)

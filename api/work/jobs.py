@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from starlette.exceptions import HTTPException
 
 from api.guarding.roots import common_folders
-from api.schemas.problems import told
+from api.schemas.problems import word_error
 from encoders.errors import CatalogUnavailableError, InvalidQueryError, LibraryBusyError, ReelseekError
 from search.actions.listing import list_actions
 from search.actions.teaching import teach
@@ -158,7 +158,9 @@ class JobRunner:
         except ReelseekError as error:
             if isinstance(error, CatalogUnavailableError):
                 logger.warning("a job failed: %s", error)
-            reason = told(error).replace("nothing was changed", "the examples are kept for the next lesson")
+            reason = word_error(error).replace(
+                "nothing was changed", "the examples are kept for the next lesson"
+            )
             self._update(job, status="failed", error=reason, finished_at=time.time())
         except Exception:
             logger.exception("a job failed")

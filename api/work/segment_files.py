@@ -12,7 +12,11 @@ from typing import IO, Literal
 from encoders.errors import InvalidQueryError
 from search.actions.finding import FoundSegments
 from search.catalog.catalog import Catalog
-from search.documents import exports
+from search.documents.exports.activitynet import to_activitynet
+from search.documents.exports.csv_table import to_csv
+from search.documents.exports.edl import to_edl
+from search.documents.exports.otio import to_otio
+from search.documents.exports.webvtt import to_webvtt
 from search.library import Library
 
 ExportFormat = Literal["csv", "activitynet", "json", "otio", "edl", "vtt"]
@@ -81,7 +85,7 @@ def attachment(action: str, format: ExportFormat) -> str:
 
 def _texts(catalog: Catalog, found: FoundSegments, format: ExportFormat) -> Iterable[str]:
     if format == "csv":
-        return exports.to_csv(found.segments(catalog))
+        return to_csv(found.segments(catalog))
     ids = sorted({segment.video_id for segment in found.segments(catalog)})
     origins = {video_id: start for video_id, (start, _) in catalog.extents(ids).items()}
     if format == "vtt":
@@ -91,11 +95,11 @@ def _texts(catalog: Catalog, found: FoundSegments, format: ExportFormat) -> Iter
                 f"video_id, for example video_id={ids[0]}"
             )
         origin = origins.get(ids[0], 0.0) if ids else 0.0
-        return [exports.to_webvtt(found.segments(catalog), origin_seconds=origin)]
+        return [to_webvtt(found.segments(catalog), origin_seconds=origin)]
     videos = [catalog.video(video_id) for video_id in ids]
     segments = found.segments(catalog)
     if format in ("activitynet", "json"):
-        return exports.to_activitynet(segments, videos)
+        return to_activitynet(segments, videos)
     if format == "otio":
-        return exports.to_otio(segments, videos, name=found.action, origins=origins)
-    return [exports.to_edl(segments, videos, name=found.action, origins=origins)]
+        return to_otio(segments, videos, name=found.action, origins=origins)
+    return [to_edl(segments, videos, name=found.action, origins=origins)]

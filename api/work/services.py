@@ -1,19 +1,20 @@
-"""What the routes work with: the library and everything that lives as long as the server."""
+"""Services behind the routes: the library and everything that lives as long as the server."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Annotated, TypeVar
+from functools import wraps
+from typing import Annotated, Any, TypeVar
 
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 
 from api.guarding.roots import Roots
-from api.schemas.problems import told
+from api.schemas.problems import word_error
 from api.settings import ServerSettings
 from api.work import lanes
 from api.work.finding import SegmentFinder
@@ -43,7 +44,7 @@ UPLOADS_OF_ONE = 4
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether searches are answered at once; if not, there is a reason."""
+    """Readiness for searches; if it is not there, there is a reason."""
 
     index_loaded: bool
     encoder_loaded: bool
@@ -138,7 +139,7 @@ class Services:
         return await (self._searching if is_known else self._encoding).run(work, asked)
 
     async def find_segments(self, query: SegmentQuery) -> FoundSegments:
-        """What an action is called here: in a thread, and in line for the encoder if it takes that.
+        """Finds an action's segments: in a thread, and in line for the encoder if it takes that.
 
         Raises:
             UnknownActionError: Nothing knows the action.
@@ -151,7 +152,7 @@ class Services:
     # --- readiness -------------------------------------------------------------------------
 
     def readiness(self) -> Readiness:
-        """Whether index and encoder are loaded and the catalog answers, and if not, why. Never waits."""
+        """Tells whether index and encoder are loaded and the catalog answers; if not, why. Never waits."""
         if self._stopping.is_set():
             return Readiness(False, False, "the server is stopping")
         found = self._readiness
@@ -173,7 +174,7 @@ class Services:
                 self._answered_at = time.monotonic()
                 self._become(replace(self._readiness, reason=None))
             except ReelseekError as error:
-                self._become(replace(self._readiness, reason=told(error)), error)
+                self._become(replace(self._readiness, reason=word_error(error)), error)
             except Exception as error:
                 reason = "something went wrong inside the server; its log says what"
                 self._become(replace(self._readiness, reason=reason), error)
@@ -207,3 +208,17 @@ async def _services(request: Request) -> Services:
 
 
 ServicesOf = Annotated[Services, Depends(_services)]
+
+
+def reads_much(route: Callable[..., Answer]) -> Callable[..., Coroutine[Any, Any, Answer]]:
+    """Has a route that reads much from the catalog wait its turn, and answer in a thread of that line.
+
+    Args:
+        route: With a parameter `services`, passed by its name as FastAPI does.
+    """
+
+    @wraps(route)
+    async def answer(services: Services, **values: object) -> Answer:
+        return await services.choosing.run(route, services=services, **values)
+
+    return answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from api.schemas.actions import ExampleRequest
+from api.schemas.lessons import ExampleRequest
 from indexer.examples.lessons import examples_from_clips
 from search.actions.correcting import span_example
 from search.catalog.actions.examples import LessonExample

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -138,7 +139,7 @@ def _too_few_for_borders(library: Library, name: str) -> str:
     )
 
 
-def _show_comparison(report: dict[str, Any]) -> None:
+def _show_comparison(report: Mapping[str, Any]) -> None:
     """Says in a line which head was kept of a lesson from labelled spans, and why."""
     found = report.get("localiser")
     if found is None:
@@ -174,7 +175,7 @@ def list_actions(library: LibraryOption = None, as_json: JsonOption = False) -> 
     if as_json:
         print_json(document)
     else:
-        show.actions(document["actions"], document["heads"], document["untaught"])
+        show.actions(document)
 
 
 @actions_app.command("show")
@@ -190,7 +191,7 @@ def show_action(name: NameArgument, library: LibraryOption = None, as_json: Json
         print_json(document)
     else:
         show.action(document)
-        _show_comparison(document["report"])
+        _show_comparison(document["report"] or {})
 
 
 def _show_meant(typed: str, meant: str) -> None:

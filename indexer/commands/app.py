@@ -44,6 +44,7 @@ from indexer.terminal.targets import refuse_footage, whole_file
 
 if TYPE_CHECKING:
     from indexer.video.types import SamplingOptions
+    from search.documents.videos import StatusAnswer
     from search.library import Library
 
 app = typer.Typer(
@@ -303,7 +304,7 @@ def search(
     Filters such as --min-duration are of clips; --group moment then shows neighbouring ones as one span.
     """
     from search.dates import recorded_bound
-    from search.documents.wire import result_document
+    from search.documents.hits import result_document
     from search.query.engine import SearchEngine
     from search.types import ClipPart, Filters, Query, TextPart
 
@@ -395,7 +396,7 @@ def videos(
     as_json: JsonOption = False,
 ) -> None:
     """List videos: id, status, duration and path."""
-    from search.documents.wire import video_document
+    from search.documents.videos import video_document
 
     with open_library(library) as opened, opened.read() as catalog:
         found = catalog.videos_named(absolute(path) if path else "/")
@@ -447,11 +448,11 @@ def remove(
         )
 
 
-def _status_of(library: Library) -> dict[str, Any]:
+def _status_of(library: Library) -> StatusAnswer:
     """The document that `indexer status --json` prints."""
     from indexer.video.programs.confinement import describe_confinement
 
-    return library.status() | {"confinement": describe_confinement()}
+    return {**library.status(), "confinement": describe_confinement()}
 
 
 @app.command()

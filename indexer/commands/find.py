@@ -65,9 +65,9 @@ def find(
 
     Exit status: 0 also when there is none of a known action, 2 when nothing knows the action.
     """
+    from search.actions.documents import found_document
     from search.actions.finding import find_segments
     from search.dates import recorded_bound
-    from search.documents.wire import found_document
     from search.types import SegmentQuery
 
     if export is not None and export.suffix.lower() not in EXPORTS:
@@ -96,7 +96,7 @@ def find(
             if as_json:
                 print_json(found_document(found, found.segments(catalog), total))
             elif as_csv:
-                from search.documents.exports import to_csv
+                from search.documents.exports.csv_table import to_csv
 
                 _write(to_csv(found.segments(catalog)))
             elif export is None:
@@ -114,7 +114,10 @@ def _write(lines: Iterable[str]) -> None:
 
 
 def _export(catalog: Catalog, found: FoundSegments, path: Path) -> None:
-    from search.documents import exports
+    from search.documents.exports.activitynet import to_activitynet
+    from search.documents.exports.csv_table import to_csv
+    from search.documents.exports.edl import to_edl
+    from search.documents.exports.otio import to_otio
 
     kind = path.suffix.lower()
     segments = list(found.segments(catalog))
@@ -123,13 +126,13 @@ def _export(catalog: Catalog, found: FoundSegments, path: Path) -> None:
     origins = {video_id: start for video_id, (start, _) in catalog.extents(ids).items()}
     text: Iterable[str]
     if kind == ".csv":
-        text = exports.to_csv(segments)
+        text = to_csv(segments)
     elif kind == ".json":
-        text = exports.to_activitynet(segments, videos)
+        text = to_activitynet(segments, videos)
     elif kind == ".otio":
-        text = exports.to_otio(segments, videos, name=found.action, origins=origins)
+        text = to_otio(segments, videos, name=found.action, origins=origins)
     elif kind == ".edl":
-        text = [exports.to_edl(segments, videos, name=found.action, origins=origins)]
+        text = [to_edl(segments, videos, name=found.action, origins=origins)]
     else:
         text = [_subtitles(segments, origins)]
     # As one piece at the end, so that a full disk leaves no half of a file that opens.
@@ -144,7 +147,7 @@ def _export(catalog: Catalog, found: FoundSegments, path: Path) -> None:
 
 
 def _subtitles(segments: list[Segment], origins: dict[int, float]) -> str:
-    from search.documents.exports import to_webvtt
+    from search.documents.exports.webvtt import to_webvtt
 
     paths = sorted({segment.path for segment in segments})
     if len(paths) > 1:

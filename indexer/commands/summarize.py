@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from indexer.video.making.renditions import Rendition
     from indexer.video.making.storyboard import StillPicture
     from search.catalog.catalog import Catalog
-    from search.summary.choosing import Budget
+    from search.summary.budget import Budget
     from search.types import Video
 
 DEFAULT_SHARE = "15%"
@@ -66,7 +66,7 @@ def summarize(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a video shows: its key frames by importance, no two alike, sharp ones preferred."""
-    from indexer.keeping.summaries import open_scorer
+    from indexer.keeping.summaries import describe_summary, open_scorer
     from indexer.keeping.summaries import summarize as choose_frames
 
     wanted = read_budget(budget, frames, threshold, per_shot)
@@ -92,7 +92,7 @@ def summarize(
     for target in written:
         show.note(f"written: {target}")
     if as_json:
-        print_json(summary_document(found, written))
+        print_json(describe_summary(found, written))
     else:
         show_summary(found)
 
@@ -103,7 +103,7 @@ def read_budget(share: str | None, frames: int | None, threshold: float | None, 
     Raises:
         InvalidQueryError: The share is none, or goes with another.
     """
-    from search.summary.choosing import Budget
+    from search.summary.budget import Budget
 
     if share is None:
         if frames is None and threshold is None:
@@ -189,29 +189,6 @@ def _render(source: str, target: Path, rendition: Rendition) -> None:
         DecodeWorker(stall_seconds=STALL_SECONDS) as worker,
     ):
         worker.render(source, str(part), rendition)
-
-
-def summary_document(found: VideoSummary, written: list[Path]) -> dict[str, object]:
-    """What `indexer summarize --json` prints."""
-    from search.documents.wire import summary_frame_document
-
-    return {
-        "video_id": found.video.id,
-        "path": found.video.path,
-        "duration_seconds": round(found.end_seconds - found.start_seconds, 6),
-        "shown_seconds": round(found.shown_seconds, 6),
-        "by": found.by,
-        "key_frames": [
-            {
-                **summary_frame_document(frame.key_frame, frame.importance),
-                "start_seconds": round(frame.start_seconds, 6),
-                "end_seconds": round(frame.end_seconds, 6),
-            }
-            for frame in found.frames
-        ],
-        "notes": list(found.notes),
-        "written": [str(path) for path in written],
-    }
 
 
 def show_summary(found: VideoSummary) -> None:

@@ -15,7 +15,9 @@ from encoders.errors import EncoderMismatchError, LibraryError, NotFoundError
 from encoders.heads.head import FeatureTrack
 from search.catalog.catalog import Catalog
 from search.catalog.record import open_record
-from search.summary.choosing import UNTRAINED, Budget, ImportanceScorer, choose, spans_of
+from search.documents.summaries import SummaryDocument, summary_frame_document
+from search.summary.budget import Budget, spans_of
+from search.summary.choosing import UNTRAINED, ImportanceScorer, choose
 from search.summary.looks import Looks, look_at, representativeness
 from search.types import KeyFrame, Video
 
@@ -117,6 +119,27 @@ def summarize(
         for number, (start, end) in zip(chosen.picks, spans, strict=True)
     )
     return VideoSummary(video, frames, _name(scorer), first, last, tuple(notes))
+
+
+def describe_summary(found: VideoSummary, written: Sequence[Path]) -> SummaryDocument:
+    """Describes a summary, and the files that were written of it."""
+    return {
+        "video_id": found.video.id,
+        "path": found.video.path,
+        "duration_seconds": round(found.end_seconds - found.start_seconds, 6),
+        "shown_seconds": round(found.shown_seconds, 6),
+        "by": found.by,
+        "key_frames": [
+            {
+                **summary_frame_document(frame.key_frame, frame.importance),
+                "start_seconds": round(frame.start_seconds, 6),
+                "end_seconds": round(frame.end_seconds, 6),
+            }
+            for frame in found.frames
+        ],
+        "notes": list(found.notes),
+        "written": [str(path) for path in written],
+    }
 
 
 def all_key_frames(

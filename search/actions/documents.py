@@ -1,21 +1,43 @@
-"""Documents about actions: what is known, what was suggested, which examples are kept."""
+"""Documents of actions: what is known, what was found, which examples are kept, which clips to judge."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from search.documents.wire import key_frame_document
+from search.documents.actions import (
+    ActionAnswer,
+    ActionDescriptionAnswer,
+    ActionExampleAnswer,
+    ActionsAnswer,
+    SuggestionsAnswer,
+)
+from search.documents.hits import key_frame_document
+from search.documents.segments import FoundAnswer, segment_document
+from search.types import Segment
 
 if TYPE_CHECKING:
+    from search.actions.finding import FoundSegments
     from search.actions.listing import DescribedAction, ListedAction, ListedActions, ShownExample
     from search.actions.suggestions import Suggestions
     from search.types import KeyFrame
 
 
-def actions_document(listed: ListedActions) -> dict[str, Any]:
-    """Writes what is known as `indexer actions list --json` prints it."""
+def found_document(found: FoundSegments, segments: Iterable[Segment], total: int) -> FoundAnswer:
+    """Describes every segment of an action, or a page of them."""
     return {
-        "actions": [action_document(one) for one in listed.actions],
+        "segments": [segment_document(segment) for segment in segments],
+        "total": total,
+        "action": found.action,
+        "names": list(found.names),
+        "how": found.how,
+    }
+
+
+def actions_document(listed: ListedActions) -> ActionsAnswer:
+    """Describes all that is known."""
+    return {
+        "actions": [_action_document(one) for one in listed.actions],
         "heads": [
             {"head": head.label, "kind": head.kind, "names": len(head.actions)} for head in listed.heads
         ],
@@ -26,9 +48,43 @@ def actions_document(listed: ListedActions) -> dict[str, Any]:
     }
 
 
-def action_document(one: ListedAction) -> dict[str, Any]:
-    """Writes one action of a list."""
+def description_document(described: DescribedAction) -> ActionDescriptionAnswer:
+    """Describes one action with its examples."""
+    head = described.head
+    report: Any = None if head is None else dict(head.card)
+    return {
+        "action": described.action,
+        "head": None if head is None else head.label,
+        "encoder": None if head is None else head.encoder_id,
+        "threshold": None if head is None else head.threshold,
+        "report": report,
+        "segments": described.segments,
+        "examples": [_example_document(one) for one in described.examples],
+    }
+
+
+def suggestions_document(found: Suggestions) -> SuggestionsAnswer:
+    """Describes the clips to judge next, with a picture of each."""
+    return {
+        "action": found.action,
+        "suggestions": [
+            {
+                "clip_id": one.clip.id,
+                "video_id": one.clip.video_id,
+                "path": one.clip.path,
+                "start_seconds": one.clip.start_seconds,
+                "end_seconds": one.clip.end_seconds,
+                "confidence": round(one.confidence, 4),
+                "key_frame_url": _url(one.key_frame),
+            }
+            for one in found.clips
+        ],
+    }
+
+
+def _action_document(one: ListedAction) -> ActionAnswer:
     kept = one.examples
+    report: Any = None if kept is None else dict(one.head.card)
     return {
         "action": one.action,
         "head": one.head.label,
@@ -36,43 +92,13 @@ def action_document(one: ListedAction) -> dict[str, Any]:
         "seconds": round(one.seconds, 3),
         "threshold": None if kept is None else one.head.threshold,
         "examples": None if kept is None else {"positive": kept.positive, "negative": kept.negative},
-        "report": None if kept is None else dict(one.head.card),
+        "report": report,
     }
 
 
-def description_document(described: DescribedAction) -> dict[str, Any]:
-    """Writes one action with its examples as `indexer actions show --json` prints it."""
-    head = described.head
-    return {
-        "action": described.action,
-        "head": None if head is None else head.label,
-        "encoder": None if head is None else head.encoder_id,
-        "threshold": None if head is None else head.threshold,
-        "report": None if head is None else dict(head.card),
-        "segments": described.segments,
-        "examples": [_example_document(one) for one in described.examples],
-    }
-
-
-def suggestions_document(found: Suggestions) -> dict[str, Any]:
-    """Writes the clips to judge next, with a picture of each."""
-    rows = [
-        {
-            "clip_id": one.clip.id,
-            "video_id": one.clip.video_id,
-            "path": one.clip.path,
-            "start_seconds": one.clip.start_seconds,
-            "end_seconds": one.clip.end_seconds,
-            "confidence": round(one.confidence, 4),
-            "key_frame_url": _url(one.key_frame),
-        }
-        for one in found.clips
-    ]
-    return {"action": found.action, "suggestions": rows}
-
-
-def _example_document(shown: ShownExample) -> dict[str, Any]:
+def _example_document(shown: ShownExample) -> ActionExampleAnswer:
     example = shown.example
+    assert example.id is not None
     start, end = example.span or (None, None)
     return {
         "id": example.id,

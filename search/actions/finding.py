@@ -14,6 +14,7 @@ from encoders.heads.action_names import normalise_action
 from search.actions.naming import ZERO_SHOT, KnownActions
 from search.actions.zero_shot import find_by_name
 from search.catalog.actions.spans import overlaps_enough
+from search.documents.segments import FoundBy
 from search.types import Filters, Segment, SegmentQuery
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class FoundSegments:
     """
 
     action: str
-    how: str
+    how: FoundBy
     query: SegmentQuery
     on_the_fly: tuple[Segment, ...] | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from encoders.errors import InvalidQueryError, UnknownActionError
 from encoders.heads.action_names import NameMatch, find_names, normalise_action
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from search.catalog.catalog import Catalog
     from search.library import Library
 
-ZERO_SHOT = "zero-shot"
+ZERO_SHOT: Final = "zero-shot"
 SHOWN_NAMES = 12
 LEARNED_AGAIN_KINDS = ("taught", DRAFT)  # borders take too long to be learned at every answer
 

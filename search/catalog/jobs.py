@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Row, func, insert, select, update
 
@@ -24,8 +24,8 @@ class Job:
     """
 
     id: str
-    kind: str
-    status: str
+    kind: Literal["ingest", "teach"]
+    status: Literal["queued", "running", "done", "failed"]
     request: dict[str, Any]
     progress: dict[str, Any] | None
     result: dict[str, Any] | None
