@@ -49,7 +49,7 @@ def folder(tmp_path_factory) -> Path:
     width = len(library.actions.tagger.load([library.actions.taught("running")])[1].weights)
     never = TaughtHead("levitating [/] over", "made", np.zeros(width, np.float32), -50.0, 0.5)
     library.actions.import_head(never.to_bytes())
-    library.save_index()
+    library.index_keeper.save()
     library.close()
     return folder
 

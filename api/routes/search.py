@@ -10,7 +10,7 @@ from api.schemas.schemas import ExampleOptions, SearchAnswer, SearchRequest
 from api.work.examples import example_form, received_example
 from api.work.services import Services, ServicesOf
 from search.documents.wire import result_document
-from search.query.engine import EncodedQuery
+from search.query.encoding import EncodedQuery
 from search.types import Filters, GroupBy, Query
 
 router = APIRouter(prefix="/v1", tags=["search"])

@@ -14,7 +14,7 @@ from api.schemas.schemas import MatchesAnswer, MatchesOptions, MatchesRequest
 from api.work.examples import example_form, received_example
 from api.work.services import Services, ServicesOf
 from search.documents.wire import matches_document, timeline_document
-from search.query.engine import EncodedQuery
+from search.query.encoding import EncodedQuery
 from search.query.timeline import read_timeline
 from search.types import Query
 

@@ -40,6 +40,7 @@ from search.catalog.tables import (
     removed_clips,
     videos,
 )
+from search.catalog.views import ViewCatalog
 from search.file_names import catalogued_prefix, stored_path
 from search.file_state import FileState
 from search.types import Clip, EncodedClip, Filters, KeyFrame, Video
@@ -90,6 +91,7 @@ class Catalog:
         self._connection = connection
         self.actions = ActionCatalog(connection)
         self.captions = CaptionCatalog(connection)
+        self.views = ViewCatalog(connection)
         # Set by removals: what was deleted is then to be wiped from the engine's files as well.
         self.has_removed = False
 
