@@ -107,7 +107,7 @@ def make_material(library: Library, pieces: list[Piece], archive: Path, work: Pa
         still.write_bytes(picture.getvalue())
         for source, known in ((path, shown), (still, None)):
             part = read_example(str(source), record.sampling, encoder.frame_size)
-            vectors = engine.encode(Query((part,))).vectors
+            vectors = engine.encoder.encode(Query((part,))).vectors
             examples.append(Example(source.read_bytes(), source.name, vectors, known))
     # Words that many ask for, and words that hardly anybody has asked for before.
     rare = [f"{text} {look} {place}".strip() for text in TEXTS for look in LOOKS for place in PLACES]

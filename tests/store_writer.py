@@ -62,7 +62,7 @@ def main() -> None:
             elif step == "remove" and number > int(first):
                 remove_video(library, f"/v/{number - 1}.mp4")
             elif step == "save":
-                library.save_index()
+                library.index_keeper.save()
             elif step == "teach":
                 teach(library, number)
             say(step, number)

@@ -312,7 +312,7 @@ def test_with_an_unknown_encoder_a_match_stands_out_from_as_many_as_there_are(tm
 
 def test_what_an_older_version_left_beside_the_index_is_not_read(broad, tmp_path):
     before = broad.words("a cat").hits
-    path = broad.library.index_folder / "calibration.json"
+    path = broad.library.index_keeper.folder / "calibration.json"
     path.write_text('{"clips": 6, "text": {"usual": 0.9, "score": 2, "lead": 2}}')
     try:
         with_old = SearchEngine(Library(broad.library.folder, device="cpu"))

@@ -455,7 +455,7 @@ def test_words_find_the_clips_of_which_one_caption_holds_them_all(library):
         below = [clip for clip in right if clip in clips[4:]]
         assert found(library, words, path_prefix="/b/") == below
     with library.read() as catalog:
-        shown = catalog.captions.of_clips(clips, "reddish")
+        shown = catalog.views.clips(clips, "reddish").captions
         assert [shown[clip] for clip in clips[:3]] == ["A red dog", "a reddish dog", "two cafe\u0301s, Café"]
 
 

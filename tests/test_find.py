@@ -53,7 +53,7 @@ def folder(tmp_path_factory) -> Path:
     width = len(tagging.Tagger(library).load([naming.known_actions(library).head("running")])[1].weights)
     never = TaughtHead("levitating [/] over", "made", np.zeros(width, np.float32), -50.0, 0.5)
     action_heads.import_head(library, never.to_bytes())
-    library.save_index()
+    library.index_keeper.save()
     library.close()
     return folder
 

@@ -41,9 +41,10 @@ from indexer.video.types import SampledClip, SamplingOptions, VideoInfo
 from search.catalog.catalog import Catalog
 from search.catalog.database import Database
 from search.catalog.keys import Keys, Role
+from search.catalog.record import LibraryRecord
 from search.catalog.statements import path_prefix_condition
 from search.catalog.tables import videos
-from search.index.faiss_index import FaissIndex
+from search.index.files import describe_index, load_index
 from search.types import Filters
 
 # The same examples in every run, so that a failure is one that the change brought; the slow tests vary.
@@ -420,12 +421,20 @@ def test_heads_and_indexes_of_any_bytes_are_refused(folder: Path, content: bytes
     index = folder / "index"
     index.mkdir(exist_ok=True)
     (index / "index.json").write_bytes(content)
-    only_ours(lambda: FaissIndex.load(index, 4, "t", "c"), FileNotFoundError)
-    record = {"catalog_id": "c", "encoder_id": "t", "dim": 4, "file": "x", "trained_at": 0, "revision": 1}
+    library = LibraryRecord("c", "t", "t", "mean", 4, "{}", 1)
+    only_ours(lambda: load_index(index, library), FileNotFoundError)
+    record = {
+        "catalog_id": "c",
+        "encoder_id": "t",
+        "dim": 4,
+        "file": "x.faiss",
+        "trained_at": 0,
+        "revision": 1,
+    }
     (index / "index.json").write_text(json.dumps(record))
-    (index / "x").write_bytes(content)
-    only_ours(lambda: FaissIndex.load(index, 4, "t", "c"))
-    FaissIndex.describe(index)
+    (index / "x.faiss").write_bytes(content)
+    only_ours(lambda: load_index(index, library))
+    describe_index(index)
 
 
 @settings(FEW, max_examples=25)

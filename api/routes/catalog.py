@@ -121,5 +121,5 @@ def remove_video(video_id: VideoId, services: ServicesOf) -> RemovedAnswer:
     services.frames.forget(video_id)
     forget_previews(services.library, [video_id])
     if record is not None:
-        services.library.save_index()
+        services.library.index_keeper.save()
     return {"videos": 1, "clips": clips, "segments": segments, "examples": examples.total()}

@@ -11,7 +11,7 @@ from api.schemas.queries import ExampleOptions, SearchRequest
 from api.work.examples import example_form, received_example
 from api.work.services import Services, ServicesOf
 from search.documents.hits import SearchAnswer, result_document
-from search.query.engine import EncodedQuery
+from search.query.encoding import EncodedQuery
 from search.types import Filters, GroupBy, Query
 
 router = APIRouter(prefix="/v1", tags=["search"])

@@ -13,7 +13,7 @@ from api.schemas.queries import MatchesOptions, MatchesRequest
 from api.work.examples import example_form, received_example
 from api.work.services import Services, ServicesOf
 from search.documents.timelines import MatchesAnswer, TimelineAnswer
-from search.query.engine import EncodedQuery
+from search.query.encoding import EncodedQuery
 from search.query.timeline import matches_document, read_timeline
 from search.types import Query
 

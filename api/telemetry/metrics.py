@@ -98,7 +98,7 @@ class _LibraryCollector(Collector):
         yield from _gpu()
 
     def _index(self, figures: Figures) -> Iterator[Any]:
-        state = self._library.index_state()
+        state = self._library.index_keeper.state()
         yield _gauge("index_loaded", "Whether the vector index is in memory.", int(state is not None))
         clips, revision = state if state is not None else (0, 0)
         yield _gauge("index_clips", "Vectors in the index that is in memory.", clips)

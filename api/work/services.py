@@ -27,7 +27,8 @@ from api.work.uploads import remove_leftovers
 from encoders.errors import ReelseekError
 from search.actions.finding import FoundSegments
 from search.library import Library
-from search.query.engine import EncodedQuery, SearchEngine
+from search.query.encoding import EncodedQuery
+from search.query.engine import SearchEngine
 from search.types import ExamplePart, Query, SegmentQuery
 
 logger = logging.getLogger(__name__)
@@ -131,10 +132,10 @@ class Services:
             UnsupportedQueryError: The library's encoder cannot encode words.
         """
         asked: Query | EncodedQuery = query
-        for text in self.engine.new_texts(query):
-            await self._encoding_text.run(self.engine.encode_text, text)
+        for text in self.engine.encoder.new_texts(query):
+            await self._encoding_text.run(self.engine.encoder.encode_text, text)
         if any(isinstance(part, ExamplePart) for part in query.parts):
-            asked = await self._encoding.run(self.engine.encode, query)
+            asked = await self._encoding.run(self.engine.encoder.encode, query)
         is_known = action is None or await run_sync(self.finder.is_known, SegmentQuery((action,)))
         return await (self._searching if is_known else self._encoding).run(work, asked)
 

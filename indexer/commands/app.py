@@ -340,7 +340,7 @@ def search(
                 caption=caption,
             )
             result = SearchEngine(opened).search(query, filters, limit=limit, group_by=group.value)
-            opened.save_index()
+            opened.index_keeper.save(bring_up=False)
         if action is not None:
             from search.actions.naming import known_actions
 
@@ -434,7 +434,7 @@ def remove(
             empty = catalog.library_record() is None
         forget_previews(opened, ids)
         if not empty:
-            opened.save_index()
+            opened.index_keeper.save()
         copies = sorted(opened.folder.glob("catalog-schema-*.sqlite3"))
     document = {"videos": len(ids), "clips": clips}
     if as_json:
@@ -516,6 +516,7 @@ def serve(
         folder=library or found.library,
         database_url=found.database_url,
         device=device or found.device,
+        index=found.index,
         host=host,
         port=port,
         # What is not given is left to REELSEEK_<NAME>.

@@ -516,7 +516,7 @@ class _Ingest:
         if not self._summary.stopped:
             self._count_missing(paths)
         self._report(None, "writing the index")
-        self._library.save_index()
+        self._library.index_keeper.save()
         recalibrate_zero_shot(self._library)
         self._summary.wall_seconds = time.monotonic() - self._started
         return self._summary

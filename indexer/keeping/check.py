@@ -283,9 +283,9 @@ def _leftovers(library: Library, is_ingesting: bool) -> Finding:
     """Files that a stopped program left half written beside the index or the catalog."""
     folders = [
         (library.folder, ("*.restoring*", "*.copying*")),
-        (library.index_folder, ("*.tmp", "vectors-*.faiss")),
+        (library.index_keeper.folder, ("*.tmp", "vectors-*")),
     ]
-    kept = library.index_file()
+    kept = library.index_keeper.file()
     found = sorted(
         path
         for folder, patterns in folders

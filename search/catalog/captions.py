@@ -129,27 +129,6 @@ class CaptionCatalog:
             self._connection.execute(insert(caption_words), words)
         return len(ids)
 
-    def of_clips(self, clip_ids: Iterable[int], asked: str | None = None) -> dict[int, str]:
-        """A caption by clip, where it has one: the first that holds all words asked for, else the first."""
-        wanted = set(words_of(asked or ""))
-        found: dict[int, str] = {}
-        holding: set[int] = set()
-        for chunk in _chunks(list(clip_ids)):
-            query = (
-                select(key_frames.c.clip_id, captions.c.text)
-                .select_from(key_frames)
-                .join(captions, captions.c.key_frame_id == key_frames.c.id)
-                .where(key_frames.c.clip_id.in_(chunk or []), captions.c.text != "")
-                .order_by(key_frames.c.time_seconds, key_frames.c.id)
-            )
-            for row in self._connection.execute(query):
-                holds = row.clip_id not in holding and wanted <= set(words_of(row.text))
-                if holds or row.clip_id not in found:
-                    found[row.clip_id] = row.text
-                if holds:
-                    holding.add(row.clip_id)
-        return found
-
 
 def clips_with_words(text: str) -> Select[tuple[int]]:
     """Ids of the clips of which one caption holds all words of a text; it must hold one at least."""

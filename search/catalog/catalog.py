@@ -8,6 +8,7 @@ from search.catalog.actions.catalog import ActionCatalog
 from search.catalog.captions import CaptionCatalog
 from search.catalog.clips.clips import ClipCatalog
 from search.catalog.clips.vectors import VectorCatalog
+from search.catalog.clips.views import ViewCatalog
 from search.catalog.jobs import JobCatalog
 from search.catalog.publishing import PublishingCatalog
 
@@ -23,3 +24,4 @@ class Catalog(PublishingCatalog, ClipCatalog, VectorCatalog, JobCatalog):
         super().__init__(connection)
         self.actions = ActionCatalog(connection)
         self.captions = CaptionCatalog(connection)
+        self.views = ViewCatalog(connection)

@@ -16,6 +16,7 @@ from search.catalog.clips.stored_vectors import Vectors, chosen_clips, fits
 from search.catalog.record import LibraryRecord
 from search.catalog.tables import CHECKED, checksum, clip_vectors, clips, videos
 from search.catalog.tables import library as library_table
+from search.index.files import load_index
 
 if TYPE_CHECKING:
     from search.library import Library
@@ -119,10 +120,8 @@ def restore_embeddings(library: Library, record: LibraryRecord, clip_ids: Sequen
 
 def _held(library: Library, record: LibraryRecord) -> tuple[dict[int, Vectors], bool]:
     """What the saved index holds by clip, and whether bit for bit; nothing where it cannot be read."""
-    from search.index.faiss_index import FaissIndex
-
     try:
-        index = FaissIndex.load(library.index_folder, record.dim, record.encoder_id, record.catalog_id)
+        index = load_index(library.index_keeper.folder, record).index
     except (FileNotFoundError, IndexFileError, EncoderMismatchError):
         return {}, False
     ids, vectors = index.contents()
