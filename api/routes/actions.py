@@ -200,7 +200,7 @@ def teach(body: TeachRequest, services: ServicesOf, request: Request, response: 
     examples += read_examples(library, body.negatives, is_positive=False)
     with library.write() as catalog:
         name = keep_examples(catalog, body.action, examples, replace_examples=not body.keep)
-        positive, negative = catalog.actions.count_examples().get(name, (0, 0))
+        positive, negative = catalog.actions.count_examples_of(name)
     if not positive:
         return _too_few(name, negative, request.url.path)
     job = services.jobs.submit_lesson(name)
@@ -277,5 +277,5 @@ def _learn_again(services: Services, action: str) -> str | None:
     """Queues a lesson where the action's head learns from corrections at once; the job's id."""
     with services.library.read() as catalog:
         is_learned_again = KnownActions.read(catalog).is_learned_again(action)
-        positive, _ = catalog.actions.count_examples().get(action, (0, 0))
+        positive, _ = catalog.actions.count_examples_of(action)
     return services.jobs.submit_lesson(action).id if positive and is_learned_again else None

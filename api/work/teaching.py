@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from api.schemas.lessons import ExampleRequest
 from indexer.examples.lessons import examples_from_clips
 from search.actions.correcting import span_example
-from search.catalog.actions.examples import LessonExample
+from search.catalog.actions.lesson_examples import LessonExample
 from search.catalog.catalog import Catalog
 from search.library import Library
 

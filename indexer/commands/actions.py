@@ -15,7 +15,7 @@ from indexer.commands.options import DeviceOption, JsonOption, LibraryOption, op
 from indexer.terminal import show
 
 if TYPE_CHECKING:
-    from search.catalog.actions.examples import LessonExample
+    from search.catalog.actions.lesson_examples import LessonExample
     from search.library import Library
 
 actions_app = typer.Typer(

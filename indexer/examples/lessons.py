@@ -19,9 +19,8 @@ from indexer.examples.span_files import SpanFile, SpanRow, VideoNames, read_span
 from indexer.ingest.walk import FoundFile, content_digest, find_files
 from indexer.video.programs.worker import DecodeWorker
 from indexer.video.types import SampledClip, SamplingOptions, stored_sampling
-from search.actions.correcting import name_span
 from search.actions.examples import shares_footage, spans_of_videos
-from search.catalog.actions.examples import LessonExample
+from search.catalog.actions.lesson_examples import LessonExample, name_span
 from search.catalog.catalog import Catalog
 from search.catalog.tracks import shot_window_of, track_of_clips
 from search.library import Library

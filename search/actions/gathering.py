@@ -10,7 +10,7 @@ import numpy as np
 
 from encoders.heads.head import ActionSpan, FeatureTrack
 from search.actions.examples import SpansOfVideos, shares_footage, spans_of_videos, taught_first
-from search.catalog.actions.examples import LessonExample
+from search.catalog.actions.lesson_examples import LessonExample
 from search.types import Filters
 
 if TYPE_CHECKING:

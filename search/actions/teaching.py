@@ -18,7 +18,7 @@ from search.actions.examples import check_sides, each_once, kept_beside
 from search.actions.gathering import MOST_OF_A_SIDE, LessonFootage, gather_footage
 from search.actions.naming import known_actions, new_name
 from search.actions.tagging import Tagger
-from search.catalog.actions.examples import LessonExample
+from search.catalog.actions.lesson_examples import LessonExample
 
 if TYPE_CHECKING:
     from encoders.heads.localisation import Localiser
