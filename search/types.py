@@ -161,7 +161,7 @@ class SpanPart:
 
 
 @dataclass(frozen=True, slots=True)
-class ExamplePart:
+class QueryExample:
     """More like this picture or footage, already decoded: one batch per clip of the example."""
 
     clips: tuple[FrameBatch, ...]
@@ -173,7 +173,7 @@ class ExamplePart:
         return sum(len(clip) for clip in self.clips) > 1
 
 
-QueryPart = TextPart | ClipPart | SpanPart | ExamplePart
+QueryPart = TextPart | ClipPart | SpanPart | QueryExample
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ from search.documents.exports.activitynet import to_activitynet
 from search.documents.exports.csv_table import to_csv
 from search.library import Library
 from search.query.engine import SearchEngine
-from search.types import ClipPart, EncodedClip, ExamplePart, Filters, Query, Segment, SegmentQuery
+from search.types import ClipPart, EncodedClip, Filters, Query, QueryExample, Segment, SegmentQuery
 
 DIM = 16
 RUNNING = np.eye(DIM)[0]
@@ -395,7 +395,7 @@ def test_an_aligned_span_shows_the_action_itself(tmp_path, offline_encoder, segm
         video = catalog.publish_video(staged, duration_seconds=12.0)
         head = add_head(catalog, "kinetics:one", 0.6, "kinetics", actions=["running"])
         catalog.actions.add_segments(video, head, [ActionSpan("running", *segment, 0.9)])
-    example = ExamplePart((FrameBatch(frames[6:14], times[:8]),))
+    example = QueryExample((FrameBatch(frames[6:14], times[:8]),))
     hits = SearchEngine(library).search(Query((example,)), Filters(action="running")).hits
     assert [hit.match is not None for hit in hits] == [is_aligned]
     span = (3.0, 7.0) if is_aligned else (4.0, 8.0)  # else the clip, which shows it

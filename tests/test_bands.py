@@ -26,7 +26,7 @@ from search.calibration.sample import SAMPLE_CLIPS, choose_clips
 from search.documents.hits import result_document
 from search.library import Library
 from search.query.engine import SearchEngine
-from search.types import ClipPart, EncodedClip, ExamplePart, Query, SearchResult, TextPart
+from search.types import ClipPart, EncodedClip, Query, QueryExample, SearchResult, TextPart
 
 
 def package_file(package: str, name: str) -> Path:
@@ -156,8 +156,8 @@ def test_an_archive_of_one_thing_matches_it_throughout(narrow):
     assert all(hit.band == "match" for hit in result.hits)
 
 
-def picture(path: Path) -> ExamplePart:
-    return ExamplePart((FrameBatch(read(path)[None], np.zeros(1)),))
+def picture(path: Path) -> QueryExample:
+    return QueryExample((FrameBatch(read(path)[None], np.zeros(1)),))
 
 
 def test_a_picture_of_what_is_there_is_a_match(broad, narrow):

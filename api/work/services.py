@@ -29,7 +29,7 @@ from search.actions.finding import FoundSegments
 from search.library import Library
 from search.query.encoding import EncodedQuery
 from search.query.engine import SearchEngine
-from search.types import ExamplePart, Query, SegmentQuery
+from search.types import Query, QueryExample, SegmentQuery
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class Services:
         asked: Query | EncodedQuery = query
         for text in self.engine.encoder.new_texts(query):
             await self._encoding_text.run(self.engine.encoder.encode_text, text)
-        if any(isinstance(part, ExamplePart) for part in query.parts):
+        if any(isinstance(part, QueryExample) for part in query.parts):
             asked = await self._encoding.run(self.engine.encoder.encode, query)
         is_known = action is None or await run_sync(self.finder.is_known, SegmentQuery((action,)))
         return await (self._searching if is_known else self._encoding).run(work, asked)
