@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.budget import check_budget
-from search.action_catalog import SegmentFilters, without
+from search.action_catalog import SegmentFilters
 from search.catalog import open_record
+from search.giving_way import without
 from search.types import Filters, Segment
 
 if TYPE_CHECKING:
