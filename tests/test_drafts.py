@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -205,6 +206,15 @@ def test_the_commands_suggest_correct_and_undo(archive: Archive) -> None:
     assert rejected["negative"] == 1 and rejected["report"]["negatives"] == 1
     listed = ran("list").stdout
     assert "draft" in listed
+    named = CliRunner().invoke(
+        app, ["search", "--action", ACTION, "a cat", "-L", folder], env={"COLUMNS": "200"}
+    )
+    assert re.search(rf"{ACTION} \d\.\d\d \(draft\)", named.stdout), named.stdout
+    # No figure stands without its interval and what it is from.
+    shown, report = ran("show", ACTION).stdout, rejected["report"]
+    low, high = report["precision_low"], report["precision_high"]
+    assert f"precision {report['precision']:.2f} (likely {low:.2f} to {high:.2f}), recall" in shown
+    assert "precision:" not in shown and f"from {report['videos']} video" in shown
     undone = json.loads(ran("undo", ACTION, "--json").stdout)
     assert (undone["negative"], undone["report"]["negatives"]) == (0, 0)
     assert ran("undo", ACTION).exit_code != 0
