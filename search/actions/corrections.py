@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from encoders.errors import InvalidQueryError, NotFoundError
+from search.catalog.actions import ActionExample, Origin
 from search.catalog.giving_way import gives_way, meet, named, without
 
 if TYPE_CHECKING:
