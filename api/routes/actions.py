@@ -245,7 +245,10 @@ def remove_one_example(
     example_id: Annotated[Id, Path(description="From the action's `examples`.", examples=[4])],
     services: ServicesOf,
 ) -> dict[str, Any]:
-    """Takes an example back and queues a lesson without it. Says how many are left."""
+    """Takes an example back and queues a lesson without it; what had given way to it stands again.
+
+    Says how many are left.
+    """
     left = remove_example(services.library, name, example_id)
     return {**asdict(left), "lesson": _learn_again(services, left.action)}
 
@@ -260,8 +263,8 @@ def forget(name: ActionPath, services: ServicesOf) -> dict[str, Any]:
 def feedback(body: FeedbackRequest, services: ServicesOf) -> dict[str, Any]:
     """Keeps whether a clip or a span shows an action, and queues a lesson that learns from it.
 
-    The tag of one that does not goes at once. It takes the place of earlier corrections of this footage; what
-    was taught stays until it is removed.
+    The tag of one that does not goes at once. Earlier corrections of this footage, and an example given as
+    this very clip, give way until it is taken back; what else was taught stays.
     """
     library = services.library
     if body.clip_id is not None:
