@@ -306,7 +306,7 @@ class HeadAnswer(StrictAnswer):
     """A head that knows several actions."""
 
     head: str
-    kind: Literal["zero-shot", "kinetics"]
+    kind: str = Field(description='"zero-shot", "kinetics" (a backbone), or the kind of a plug-in.')
     names: int
 
 

@@ -259,11 +259,11 @@ def import_action(
     with open_library(library) as opened:
         with show.counting("videos tagged") as on_progress:
             head = opened.actions.import_head(file.read_bytes(), on_progress, replace=replace)
-        (row,) = [row for row in opened.actions.listing() if row["action"] == head.name and row["threshold"]]
-    found = show.counted(row["segments"], "segment")
-    show.note(f'{head.name} can be found now, {found} here: indexer find --action "{head.name}"')
+        described = opened.actions.describe(head.name)
+    found, names = show.counted(described["segments"], "segment"), head.actions
+    show.note(f'{", ".join(names)} can be found now, {found} here: indexer find --action "{names[0]}"')
     if as_json:
-        print_json({key: row[key] for key in ("action", "report", "segments")})
+        print_json({key: described[key] for key in ("action", "report", "segments")})
 
 
 ClipArgument = Annotated[int, typer.Argument(metavar="CLIP_ID", min=1, max=2**63 - 1)]
