@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 
 from encoders.embedding.family import KnownModel
 from encoders.embedding.registry import ENCODERS
@@ -84,6 +83,8 @@ def _described(model: KnownModel, missing: list[str], is_cached: bool | None, an
 
 def _missing(model: KnownModel) -> list[str]:
     """Packages that it needs and that are not installed."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
     missing = []
     for package in model.packages:
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -136,6 +134,8 @@ def _family_of(spec: str) -> EncoderFamily:
     forms = [form for one in families for form in one.forms]
     known = ["auto", *(form for form in forms if ":" not in form)]
     known += [model.spec for one in families for model in one.models]
+    import difflib
+
     close = difflib.get_close_matches(spec, dict.fromkeys(known), n=3, cutoff=0.4)
     hint = f"; close to it: {', '.join(close)}" if close else ""
     raise EncoderUnavailableError(
