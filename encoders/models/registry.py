@@ -12,9 +12,8 @@ from typing import Any
 
 from encoders.models import (
     c3d,
-    early_fusion,
+    fusion,
     i3d,
-    late_fusion,
     non_local,
     recurrent,
     single_frame,
@@ -29,8 +28,7 @@ from encoders.models.base import ModelInfo, VideoModel
 
 _MODULES = (
     single_frame,
-    late_fusion,
-    early_fusion,
+    fusion,
     c3d,
     two_stream,
     i3d,
