@@ -67,7 +67,7 @@ class Encoder(Protocol):
         ...
 
     def read_text(self, text: str) -> TextReading | None:
-        """What is understood of words; None where they are only encoded as a whole."""
+        """Explains how words are understood; None where they are only encoded as a whole."""
         return None
 
     def best_score(self, text: NDArray[np.float32]) -> float:
@@ -82,7 +82,7 @@ class Encoder(Protocol):
         return 1.0
 
     def encode_things(self, text: str) -> Things:
-        """What words ask for, thing by thing; none where they are only encoded as a whole.
+        """Encodes the things that words name, one by one; none where they are only encoded as a whole.
 
         Its vectors add up to the words' embedding, but for what is not understood.
         """

@@ -1,4 +1,4 @@
-"""Which encoders there are, and which of them can be loaded here."""
+"""The list of encoders, and which of them can be loaded here."""
 
 from __future__ import annotations
 

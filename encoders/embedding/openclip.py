@@ -45,7 +45,7 @@ PREPROCESSING_KEYS = ("mean", "std", "interpolation", "resize_mode", "fill_color
 
 
 class OpenClipPreprocessing:
-    """How frames become what a model takes, as belongs to its weights.
+    """Scales, crops and normalises frames for a model, as belongs to its weights.
 
     Args:
         model: Made by open_clip.
@@ -127,7 +127,7 @@ class OpenClipEncoder(Encoder):
 
     @property
     def device(self) -> str:
-        """Where it runs, e.g. "cpu" or "cuda:0"."""
+        """The torch device it runs on, e.g. "cpu" or "cuda:0"."""
         return str(self._device)
 
     def encode_frames(self, batch: FrameBatch) -> NDArray[np.float32]:
@@ -182,7 +182,7 @@ class OpenClipEncoder(Encoder):
 
 
 def sentences_of(text: str) -> list[str]:
-    """What is encoded for a text: itself, or where it is a bare name, open_clip's sentences about it.
+    """The sentences that are encoded for a text: itself, or for a bare name, open_clip's sentences about it.
 
     A bare name is one to three words, none of them an article, a preposition or the like, without
     punctuation.

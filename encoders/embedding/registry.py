@@ -88,7 +88,7 @@ def open_encoder(spec: str, *, device: str = "auto", pooling: Pooling = "mean") 
 
 
 def pool_of(spec: str, pooling: str) -> Pool:
-    """What the encoder of a resolved spec does in `pool`, without loading its weights.
+    """The function by which the encoder of a resolved spec pools, without loading its weights.
 
     Raises:
         EncoderUnavailableError: No such encoder.
@@ -99,7 +99,7 @@ def pool_of(spec: str, pooling: str) -> Pool:
 
 
 def resolve_spec(spec: str, timeout_seconds: float = HUB_TIMEOUT_SECONDS) -> tuple[str, str]:
-    """What a spec stands for, and why; imports neither torch nor open_clip.
+    """Decides "auto", makes paths absolute and checks a spec; imports neither torch nor open_clip.
 
     Args:
         spec: See `open_encoder`.

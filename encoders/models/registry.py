@@ -45,7 +45,7 @@ MODELS: dict[str, ModelInfo] = {info.name: info for module in _MODULES for info 
 
 
 def known_model(name: str) -> ModelInfo:
-    """What the registry says of a model.
+    """The registry's record of a model.
 
     Raises:
         ValueError: No such model; the message names those that come close.

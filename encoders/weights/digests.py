@@ -15,7 +15,7 @@ CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 
 def is_checkpoint_path(weights: str) -> bool:
-    """Whether this names a file rather than a tag; tags hold no dots, slashes or tildes."""
+    """Tells a file from a tag; tags hold no dots, slashes or tildes."""
     return (
         weights.endswith(CHECKPOINT_SUFFIXES)
         or re.search(r"[/\\~]", weights) is not None
