@@ -122,7 +122,7 @@ def _check_kind(name: str, config: Path) -> None:
 
 
 def _check_tokenizer(name: str, tokenizer: Any, model: Any) -> None:
-    """Checks a tokenizer's size: where its files are missing, transformers silently makes an almost empty one."""
+    """Refuses a tokenizer that lacks its files, of which transformers silently makes an almost empty one."""
     expected = int(model.config.get_text_config(decoder=True).vocab_size)
     if 2 * len(tokenizer) < expected:
         raise EncoderUnavailableError(
