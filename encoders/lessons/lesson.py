@@ -53,7 +53,7 @@ class Footage:
 
 @dataclass(frozen=True, slots=True)
 class TeachReport:
-    """What was learned from, and how well it did on what was held out.
+    """The report of a lesson: its examples, and the figures on those that were held out.
 
     Attributes:
         positives, negatives: Examples given: clips, spans or files.

@@ -55,7 +55,7 @@ class LabelledVideo:
 
 @dataclass(frozen=True, slots=True)
 class LocaliserReport:
-    """How the two heads compare.
+    """The comparison of the two heads.
 
     Attributes:
         videos: That are labelled throughout.

@@ -143,7 +143,7 @@ class HeadAnswer(TypedDict):
     """A head that knows several actions."""
 
     head: str
-    kind: str
+    kind: Annotated[str, About('"zero-shot", "kinetics" (a backbone), or the kind of a plug-in.')]
     names: int
 
 
