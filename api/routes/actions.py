@@ -11,15 +11,7 @@ from starlette.responses import StreamingResponse
 from api.routes.catalog import Cursor, PageSize, VideoId
 from api.schemas.answers import json_response
 from api.schemas.cursors import decode_cursor, encode_cursor
-from api.schemas.fields import (
-    ActionName,
-    Confidence,
-    Id,
-    Length,
-    PathPrefix,
-    RecordedAfter,
-    RecordedBefore,
-)
+from api.schemas.fields import ActionName, Confidence, Id, Length, PathPrefix, RecordedAfter, RecordedBefore
 from api.schemas.lessons import FeedbackRequest, TeachRequest
 from api.schemas.problems import TOO_FEW_EXAMPLES, problem_response
 from api.work.finding import Wanted, all_segments

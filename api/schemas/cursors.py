@@ -11,11 +11,7 @@ from typing import Any
 from encoders.errors import InvalidQueryError
 
 # What each listing continues after.
-_SHAPES: dict[str, tuple[type, ...]] = {
-    "clips": (int,),
-    "videos": (str,),
-    "segments": (str, float, int, str),
-}
+_SHAPES: dict[str, tuple[type, ...]] = {"clips": (int,), "videos": (str,), "segments": (str, float, int, str)}
 
 
 def encode_cursor(kind: str, *after: str | float | int) -> str:

@@ -110,12 +110,7 @@ def kind_of_status(status: int) -> ProblemKind:
 
 
 def problem_response(
-    kind: ProblemKind,
-    detail: str,
-    instance: str,
-    *,
-    headers: Mapping[str, str] | None = None,
-    **members: Any,
+    kind: ProblemKind, detail: str, instance: str, *, headers: Mapping[str, str] | None = None, **members: Any
 ) -> Response:
     """A problem document; `members` are added to it. Long details and addresses are cut."""
     document = {

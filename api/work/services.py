@@ -111,11 +111,7 @@ class Services:
             lane.close()
 
     async def search(
-        self,
-        query: Query,
-        work: Callable[[Query | EncodedQuery], Answer],
-        *,
-        action: str | None = None,
+        self, query: Query, work: Callable[[Query | EncodedQuery], Answer], *, action: str | None = None
     ) -> Answer:
         """Runs a search in a thread; one without examples does not wait in line for those that have some.
 
