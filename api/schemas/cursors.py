@@ -15,7 +15,7 @@ _SHAPES: dict[str, tuple[type, ...]] = {"clips": (int,), "videos": (str,), "segm
 
 
 def encode_cursor(kind: str, *after: str | float | int) -> str:
-    """A cursor that continues a listing of `kind` just after an entry.
+    """Makes a cursor that continues a listing of `kind` just after an entry.
 
     Args:
         kind: "clips" (after an id), "videos" (a path) or "segments" (path, start in seconds, id, and a

@@ -49,7 +49,7 @@ class QueryPartRequest(StrictRequest):
         return self
 
     def to_part(self) -> QueryPart:
-        """The part as the search engine takes it."""
+        """Returns the part as the search engine takes it."""
         if self.text is not None:
             return TextPart(self.text, self.weight)
         if self.clip_id is not None:
@@ -77,7 +77,7 @@ class FiltersRequest(StrictRequest):
     caption: CaptionWords | None = None
 
     def to_filters(self) -> Filters:
-        """The filters as the search engine takes them."""
+        """Returns the filters as the search engine takes them."""
         return Filters(
             path_prefix=self.path_prefix,
             min_duration_seconds=self.min_duration_seconds,
@@ -110,7 +110,7 @@ class MatchesRequest(StrictRequest):
     query: list[QueryPartRequest] = Field(min_length=1, max_length=MAX_PARTS)
 
     def to_query(self) -> Query:
-        """The query. Raises InvalidQueryError."""
+        """Returns the query. Raises InvalidQueryError."""
         return Query(tuple(part.to_part() for part in self.query))
 
 
@@ -146,7 +146,7 @@ class MatchesOptions(StrictRequest):
     )
 
     def to_query(self, example: ExamplePart) -> Query:
-        """The query with an example as its first part. Raises InvalidQueryError."""
+        """Returns the query with an example as its first part. Raises InvalidQueryError."""
         return Query((example, *(part.to_part() for part in self.query)))
 
 
