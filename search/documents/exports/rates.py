@@ -26,7 +26,7 @@ def frames_of(segment: Segment, rate: Fraction, origin_seconds: float) -> tuple[
 
 
 def rate_of(video: Video) -> Fraction:
-    """Returns the frames per second to count in; those of American television as the exact fractions that they are."""
+    """Returns the frames per second to count in; those of American television as exact fractions."""
     fps = _mean_fps(video)
     if is_uneven(video):
         assert video.base_fps is not None
