@@ -141,16 +141,11 @@ async def video_segments(
     min_confidence: Annotated[Confidence | None, Query(examples=[0.6])] = None,
 ) -> Response:
     """All segments of a video, by time: of one action, or of all that heads saw in it."""
-    await run_sync(_check_video, services, video_id)
+    await run_sync(services.video, video_id)
     found = None
     if action is not None:
         found = await services.find_segments(Wanted(action, min_confidence, video_id=video_id))
     return await run_sync(_of_video, services, video_id, found, min_confidence)
-
-
-def _check_video(services: Services, video_id: int) -> None:
-    with services.library.read() as catalog:
-        catalog.video(video_id)
 
 
 def _of_video(

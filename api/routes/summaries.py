@@ -181,7 +181,7 @@ async def preview_span(
     video_id: VideoId, services: ServicesOf, request: Request, start_seconds: Seconds, end_seconds: Seconds
 ) -> Response:
     """At most 120 s for browsers that cannot play the file: H.264 and AAC, short side at most 480."""
-    video = await run_sync(_video, services, video_id)
+    video = await run_sync(services.video, video_id)
     make, rendition = services.renditions.make, span_preview(start_seconds, end_seconds)
     made = await services.making_span_preview.run(make, video, rendition, SPAN_LIMIT_SECONDS)
     return _footage(request, made)
@@ -192,16 +192,11 @@ async def cut_span(
     video_id: VideoId, services: ServicesOf, request: Request, start_seconds: Seconds, end_seconds: Seconds
 ) -> Response:
     """Exactly [start, end), at most 600 s, in the size of the source and with its sound, to be kept."""
-    video = await run_sync(_video, services, video_id)
+    video = await run_sync(services.video, video_id)
     make, rendition = services.renditions.make, cut(start_seconds, end_seconds)
     made = await services.making_cut.run(make, video, rendition, CUT_LIMIT_SECONDS)
     name = f"{PurePosixPath(video.path).stem}_{start_seconds:.3f}-{end_seconds:.3f}.mp4"
     return _footage(request, made, name)
-
-
-def _video(services: Services, video_id: int) -> Video:
-    with services.library.read() as catalog:
-        return catalog.video(video_id)
 
 
 class RenditionResponse(FootageResponse):

@@ -28,7 +28,7 @@ from encoders.errors import ReelseekError
 from search.actions.actions import FoundSegments
 from search.library import Library
 from search.query.engine import EncodedQuery, SearchEngine
-from search.types import ExamplePart, Query
+from search.types import ExamplePart, Query, Video
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +144,11 @@ class Services:
         if await run_sync(self.finder.is_known, wanted):
             return await run_sync(self.finder.find, wanted)
         return await self._encoding.run(self.finder.find, wanted)
+
+    def video(self, video_id: int) -> Video:
+        """Reads a catalogued video. Raises NotFoundError where there is none of this id."""
+        with self.library.read() as catalog:
+            return catalog.video(video_id)
 
     # --- readiness -------------------------------------------------------------------------
 
