@@ -12,15 +12,7 @@ from starlette.responses import StreamingResponse
 from api.routes.catalog import Cursor, PageSize, VideoId
 from api.schemas.answers import json_response
 from api.schemas.cursors import decode_cursor, encode_cursor
-from api.schemas.fields import (
-    ActionName,
-    Confidence,
-    Id,
-    Length,
-    PathPrefix,
-    RecordedAfter,
-    RecordedBefore,
-)
+from api.schemas.fields import ActionName, Confidence, Id, Length, PathPrefix, RecordedAfter, RecordedBefore
 from api.schemas.lessons import FeedbackRequest, TeachRequest
 from api.schemas.problems import TOO_FEW_EXAMPLES, problem_response
 from api.work.finding import digest_query
@@ -158,16 +150,11 @@ async def video_segments(
     min_confidence: Annotated[Confidence | None, Query(examples=[0.6])] = None,
 ) -> Response:
     """All segments of a video, by time: of one action, or of all that heads saw in it."""
-    await run_sync(_check_video, services, video_id)
+    await run_sync(services.video, video_id)
     found = None
     if action is not None:
         found = await services.find_segments(SegmentQuery((action,), min_confidence, video_id=video_id))
     return await run_sync(_of_video, services, video_id, found, min_confidence)
-
-
-def _check_video(services: Services, video_id: int) -> None:
-    with services.library.read() as catalog:
-        catalog.video(video_id)
 
 
 def _of_video(

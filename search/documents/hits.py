@@ -23,11 +23,7 @@ class KeyFrameAnswer(TypedDict):
 
 def key_frame_document(frame: KeyFrame) -> KeyFrameAnswer:
     """Describes a key frame; its picture is behind `url` on a server."""
-    return {
-        "id": frame.id,
-        "time_seconds": round(frame.time_seconds, 6),
-        "url": f"/v1/key-frames/{frame.id}",
-    }
+    return {"id": frame.id, "time_seconds": round(frame.time_seconds, 6), "url": f"/v1/key-frames/{frame.id}"}
 
 
 @answer()
@@ -77,8 +73,7 @@ class HitAnswer(TypedDict):
     score: Annotated[float, About("Cosine with the query; of words, what takes its place.", ge=-1, le=1)]
     probability: Annotated[float, About("That it shows what was asked for.", ge=0, le=1)]
     band: Annotated[
-        Band,
-        About(f"Of the probability: match from {MATCH_PROBABILITY}, maybe from {MAYBE_PROBABILITY}."),
+        Band, About(f"Of the probability: match from {MATCH_PROBABILITY}, maybe from {MAYBE_PROBABILITY}.")
     ]
     weak: Annotated[bool, About("Whether the band is not match.")]
     actions: list[ActionTagAnswer]
@@ -157,8 +152,7 @@ class SearchAnswer(TypedDict):
     exact: bool
     took_ms: float
     understood: Annotated[
-        list[ReadingAnswer],
-        About("Of each part in words; empty for encoders that take words as a whole."),
+        list[ReadingAnswer], About("Of each part in words; empty for encoders that take words as a whole.")
     ]
 
 
