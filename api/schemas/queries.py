@@ -23,7 +23,7 @@ from api.schemas.fields import (
 )
 from api.schemas.strict import StrictRequest, examples
 from search.dates import recorded_bound
-from search.types import ClipPart, ExamplePart, Filters, Query, QueryPart, SpanPart, TextPart
+from search.types import ClipPart, Filters, Query, QueryExample, QueryPart, SpanPart, TextPart
 
 MAX_PARTS = 32
 
@@ -145,7 +145,7 @@ class MatchesOptions(StrictRequest):
         default=[], max_length=MAX_PARTS - 1, description="Further parts beside the example."
     )
 
-    def to_query(self, example: ExamplePart) -> Query:
+    def to_query(self, example: QueryExample) -> Query:
         """Returns the query with an example as its first part. Raises InvalidQueryError."""
         return Query((example, *(part.to_part() for part in self.query)))
 
