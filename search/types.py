@@ -1,4 +1,4 @@
-"""What is stored and what is asked for: videos, clips, queries, filters, hits."""
+"""Types of what is stored and asked for: videos, clips, queries, filters, hits."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Video:
 
     @property
     def file_state(self) -> FileState:
-        """That of its file when it was indexed."""
+        """The state of its file when it was indexed."""
         return FileState(self.size_bytes, self.mtime_ns, self.ctime_ns)
 
 
@@ -169,7 +169,7 @@ class QueryExample:
 
     @property
     def is_footage(self) -> bool:
-        """Whether it has more than one moment, so that it can be aligned in time."""
+        """True where it has more than one moment, so that it can be aligned in time."""
         return sum(len(clip) for clip in self.clips) > 1
 
 
@@ -205,7 +205,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a clip must satisfy to be found; applied inside the vector search, before hits are grouped.
+    """Conditions on the clips that are found; applied inside the vector search, before hits are grouped.
 
     Attributes:
         path_prefix: The video's file, or a folder that it lies in; with a star at the end any beginning.
@@ -341,7 +341,7 @@ class ActionTag:
 
     @property
     def is_draft(self) -> bool:
-        """Whether the head is of a lesson that could not be checked, or did not hold."""
+        """True for the head of a lesson that could not be checked, or did not hold."""
         return self.head == "draft"
 
 
@@ -381,12 +381,12 @@ class Hit:
 
     @property
     def band(self) -> Band:
-        """How sure it is: "match", "maybe" or "unlikely"."""
+        """The band of its probability: "match", "maybe" or "unlikely"."""
         return band_of(self.probability)
 
     @property
     def weak(self) -> bool:
-        """Whether it is no match."""
+        """True where it is no match."""
         return self.band != "match"
 
 

@@ -21,7 +21,7 @@ Options = TypeVar("Options", ExampleOptions, MatchesOptions)
 
 
 def example_form(options: str, example: str) -> dict[str, Any]:
-    """What OpenAPI says of the body.
+    """Returns what OpenAPI says of the body.
 
     Args:
         options: The schema of the form field `options`.

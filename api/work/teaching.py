@@ -1,4 +1,4 @@
-"""Lessons over HTTP: what a request names as examples, checked against the library."""
+"""Lessons over HTTP: the examples that a request names, checked against the library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from search.library import Library
 def read_examples(
     library: Library, given: Sequence[ExampleRequest], *, is_positive: bool
 ) -> list[LessonExample]:
-    """Stored clips and spans of catalogued videos as examples, in the order given.
+    """Makes examples of stored clips and spans of catalogued videos, in the order given.
 
     Raises:
         NotFoundError: There is no such clip or video, or nothing of the video is indexed.

@@ -121,7 +121,7 @@ class _Thinned:
 
     @staticmethod
     def _every(clip: FrameBatch, stride: int, first: int) -> FrameBatch | None:
-        """Of a clip whose first frame is number `first`, those whose number is a multiple of `stride`."""
+        """Takes frames of a clip whose number, counted from `first`, is a multiple of `stride`."""
         places = slice(-first % stride, None, stride)
         # A copy, so that the frames which are left out are let go.
         frames = clip.frames[places] if stride == 1 else clip.frames[places].copy()

@@ -21,7 +21,7 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class KeptExamples:
-    """How many examples of an action, and of what it is not, are kept; by the name they are kept by."""
+    """Counts of examples of an action, and of what it is not, that stand under a name."""
 
     action: str
     positive: int

@@ -26,7 +26,7 @@ SAME_FEATURES = 0.01  # of their norm: the same frame, encoded in another batch
 
 @dataclass(frozen=True, slots=True)
 class LessonMaterial:
-    """What a lesson learns from, with its features.
+    """Footage that a lesson learns from, with its features.
 
     Attributes:
         positives, negatives: Examples of the action, and of what it is not; each footage once.

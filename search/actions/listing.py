@@ -1,4 +1,4 @@
-"""What a library knows about actions, to look at: which are taught, how often found, from which examples."""
+"""Lists of the actions that a library knows: which are taught, how often found, from which examples."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class CaptionCatalog:
         self._connection = connection
 
     def count(self, model: str | None = None) -> int:
-        """How many key frames have a caption, by one captioner or by any."""
+        """Counts the key frames that have a caption, by one captioner or by any."""
         query = select(func.count()).select_from(captions)
         if model is not None:
             query = query.where(captions.c.model == model)
@@ -58,7 +58,7 @@ class CaptionCatalog:
             )
 
     def uncaptioned(self, model: str, video_ids: Sequence[int] | None = None) -> dict[int, list[int]]:
-        """Key frames of visible clips without a caption by this captioner: ids by video, in order of time."""
+        """Returns ids of key frames of visible clips without a caption by this captioner, by video and time."""
         found: dict[int, list[int]] = {}
         for chunk in _chunks(video_ids):
             query = (
@@ -79,7 +79,7 @@ class CaptionCatalog:
         return found
 
     def count_kept(self, model: str, video_ids: Sequence[int] | None = None) -> int:
-        """How many key frames, of these videos or of all, have a caption by this captioner."""
+        """Counts the key frames, of these videos or of all, that have a caption by this captioner."""
         if video_ids is None:
             return self.count(model)
         found = 0
@@ -95,7 +95,7 @@ class CaptionCatalog:
         return found
 
     def pictures(self, key_frame_ids: Sequence[int]) -> list[StoredPicture]:
-        """Those of the key frames that still exist, in the order asked."""
+        """Reads the key frames that still exist, in the order asked."""
         query = select(key_frames.c.id, key_frames.c.jpeg).where(key_frames.c.id.in_(key_frame_ids))
         rows = {row.id: bytes(row.jpeg) for row in self._connection.execute(query)}
         return [StoredPicture(one, rows[one]) for one in key_frame_ids if one in rows]

@@ -1,4 +1,4 @@
-"""What `indexer check --repair` does to a catalog: each repair is one transaction and says what it did."""
+"""Repairs of a catalog by `indexer check --repair`: each is one transaction and says what it did."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def restore_embeddings(library: Library, record: LibraryRecord, clip_ids: Sequen
 
 
 def _held(library: Library, record: LibraryRecord) -> tuple[dict[int, Vectors], bool]:
-    """What the saved index holds by clip, and whether bit for bit; nothing where it cannot be read."""
+    """Reads what the saved index holds by clip, and whether bit for bit; nothing where it cannot be read."""
     try:
         index = load_index(library.index_keeper.folder, record).index
     except (FileNotFoundError, IndexFileError, EncoderMismatchError):
@@ -180,7 +180,7 @@ def _clips_of(connection: Connection, video_ids: Sequence[int]) -> list[int]:
 
 
 def _by_presence(connection: Connection, video_ids: Sequence[int]) -> tuple[list[int], list[int]]:
-    """The videos whose file can be read now, and the others."""
+    """Divides videos into those whose file can be read now, and the others."""
     there: list[int] = []
     away: list[int] = []
     for chunk in _chunks(video_ids):

@@ -1,4 +1,4 @@
-"""Whether a catalog and its index are as they must be: every rule that the code relies on, looked at.
+"""Checks of a catalog: every rule that the code relies on.
 
 Nothing here changes anything but `Finding.mend`, which whoever asked for the finding may call.
 """
@@ -41,7 +41,7 @@ STATUSES = ("indexed", "failed", "missing", "staging")
 
 
 def schema_finding(library: Library) -> Finding:
-    """Whether the database is at the newest migration; only then can the others be asked."""
+    """Checks that the database is at the newest migration; only then can the others be asked."""
     found, newest = library.database.schema_revision(), newest_revision()
     if found == newest:
         return Finding("schema", 1)
@@ -59,7 +59,7 @@ def schema_finding(library: Library) -> Finding:
 
 
 def catalog_findings(library: Library, *, is_ingesting: bool, share: float = 1.0) -> Iterator[Finding]:
-    """Every check of the catalog's rows, at one moment of it.
+    """Yields the findings of every check of the catalog's rows, at one moment of it.
 
     Args:
         library: At the newest migration.
@@ -87,7 +87,7 @@ def catalog_findings(library: Library, *, is_ingesting: bool, share: float = 1.0
 
 
 def _pages(library: Library) -> Finding:
-    """What the engine itself says about its file; PostgreSQL has no such question for its users."""
+    """Asks the engine about its own file; PostgreSQL has no such question for its users."""
     faults = library.database.damage()
     if not faults:
         return Finding("database", 1)
@@ -109,7 +109,7 @@ def _staged(library: Library, connection: Connection) -> Finding:
 
 
 def _orphans(library: Library, connection: Connection) -> Iterator[Finding]:
-    """Rows whose owner is gone, of every table that has owners."""
+    """Finds rows whose owner is gone, of every table that has owners."""
     for table in metadata.sorted_tables:
         conditions = []
         for key in table.foreign_keys:
@@ -146,7 +146,7 @@ def _removals(library: Library, connection: Connection, record: LibraryRecord | 
 
 
 def _states(library: Library, connection: Connection) -> Finding:
-    """A video has one of the few statuses that there are."""
+    """Checks that a video has one of the few statuses that there are."""
     is_other = videos.c.status.not_in(STATUSES)
     rows = connection.execute(select(videos.c.id, videos.c.path, videos.c.status).where(is_other)).all()
     right = case((videos.c.error.is_(None), "indexed"), else_="failed")
@@ -160,7 +160,7 @@ def _states(library: Library, connection: Connection) -> Finding:
 
 
 def _visibility(library: Library, connection: Connection, record: LibraryRecord | None) -> Finding:
-    """A clip has a revision exactly when its video is published, and never one to come."""
+    """Checks that a clip has a revision exactly when its video is published, and never one to come."""
     newest = record.revision if record else 0
     is_staged = videos.c.status == "staging"
     query = (
@@ -186,7 +186,7 @@ def _visibility(library: Library, connection: Connection, record: LibraryRecord 
 
 
 def _ordinals(library: Library, connection: Connection) -> Finding:
-    """A video's clips are numbered from 0, follow each other, and are as many as it was published with."""
+    """Checks that clips are numbered from 0, follow each other, and are as many as were published."""
     shown = clips.c.revision.is_not(None)
     uneven = (
         select(clips.c.video_id)
@@ -247,7 +247,7 @@ def _segments(library: Library, connection: Connection) -> Finding:
 
 
 def _heads(library: Library, connection: Connection) -> Finding:
-    """Heads can be read, and none was left half taught."""
+    """Checks that heads can be read, and that none was left half taught."""
     from encoders.heads.registry import read_head
 
     unread, left = [], []
@@ -276,7 +276,7 @@ def _heads(library: Library, connection: Connection) -> Finding:
 
 
 def _other_checksums(connection: Connection) -> Iterator[Finding]:
-    """Of what belongs to no clip: each is, bit for bit, what was stored."""
+    """Checks that what belongs to no clip is, bit for bit, what was stored."""
     advice = {
         library_table: "the texts that words are held against: put a backup back (`indexer restore --force`)",
         heads: "heads: forget them and teach them again (`indexer actions`)",

@@ -1,4 +1,4 @@
-"""Whether what is stored of each clip is whole: vectors, times, features and key frames.
+"""Checks of what is stored of each clip: vectors, times, features and key frames.
 
 All of it is read, a few megabytes at a time, and no model is loaded.
 """
@@ -49,7 +49,7 @@ OWNERS = {clips: clips.c.id, clip_vectors: clip_vectors.c.clip_id, key_frames: k
 def clip_findings(
     library: Library, connection: Connection, record: LibraryRecord | None, share: float = 1.0
 ) -> Iterator[Finding]:
-    """Every check of what clips hold; vectors and pictures of a share of them, others than the last time."""
+    """Yields every finding about clips; vectors and pictures of a share of them, another each time."""
     chosen = sample_condition(share)
     yield from _values(library, connection)
     if record is not None:
@@ -60,12 +60,12 @@ def clip_findings(
 
 
 def with_agreed_dim(connection: Connection, record: LibraryRecord) -> LibraryRecord:
-    """The library's row with the dimension that its clips have: one number is damaged sooner than all."""
+    """Returns the library's row with the dimension of its clips: one number is damaged sooner than all."""
     return replace(record, dim=agreed_dim(connection, record.dim))
 
 
 def _values(library: Library, connection: Connection) -> Iterator[Finding]:
-    """On SQLite, a column may hold values of any type; what is no blob cannot even be read as one."""
+    """Checks the types of values: on SQLite a column may hold any, and what is no blob cannot be read."""
     if connection.dialect.name != "sqlite":
         return
     of_clips: set[int] = set()
@@ -95,7 +95,7 @@ def _values(library: Library, connection: Connection) -> Iterator[Finding]:
 
 
 def _is_mistyped(table: Table) -> ColumnElement[bool]:
-    """Whether a row holds a value that is not of its column's type; what may not be NULL, SQLite checks."""
+    """Selects rows with a value that is not of its column's type; what may not be NULL, SQLite checks."""
     return or_(*(func.typeof(column).not_in(("null", *_types(column.type))) for column in table.c))
 
 
@@ -123,7 +123,7 @@ def _dimension(
 def _vectors(
     library: Library, connection: Connection, record: LibraryRecord, chosen: ColumnElement[bool]
 ) -> Iterator[Finding]:
-    """Each clip has features of norm 1, times within it, and the embedding that these come to."""
+    """Checks that a clip has features of norm 1, times within it, and the embedding they come to."""
     pool = pool_of(record.encoder_spec, record.pooling) if record.pooling in POOLINGS else None
     looked_at = 0
     wrong: list[int] = []
@@ -164,7 +164,7 @@ def _vectors(
 
 
 def _pictures(library: Library, connection: Connection, chosen: ColumnElement[bool]) -> Finding:
-    """Each clip has key frames, at times within it, and each is a whole JPEG, and the one that was stored."""
+    """Checks that a clip has key frames at times within it, each a whole JPEG and the one stored."""
     is_outside = or_(
         key_frames.c.time_seconds < clips.c.start_seconds - TIME_TOLERANCE_SECONDS,
         key_frames.c.time_seconds > clips.c.end_seconds + TIME_TOLERANCE_SECONDS,

@@ -1,4 +1,4 @@
-"""What an answer shows of clips, read in one statement."""
+"""Key frames and captions of clips for an answer, read in one statement."""
 
 from __future__ import annotations
 
