@@ -267,7 +267,7 @@ def _check_inside(catalog: Catalog, row: SpanRow, video_id: int, span: tuple[flo
 
 
 def _of_nothing(catalog: Catalog, video_id: int) -> list[LessonExample]:
-    """Makes examples of a whole video as what an action is not, in pieces: a long one is looked at all over."""
+    """Makes examples of a whole video as what an action is not, in pieces: looked at all over."""
     extent = catalog.extent(video_id)
     if extent is None:
         return []

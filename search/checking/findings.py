@@ -41,11 +41,11 @@ def finding(
     return Finding(name, looked_at, len(wrong), message, tuple(wrong[:EXAMPLES]), mend)
 
 
-def named(what: str, ids: Iterable[object]) -> list[str]:
+def name_rows(what: str, ids: Iterable[object]) -> list[str]:
     """Names rows by what they are and their ids."""
     return [f"{what} {one}" for one in ids]
 
 
-def count(connection: Connection, table: Any, *conditions: ColumnElement[bool]) -> int:
+def count_rows(connection: Connection, table: Any, *conditions: ColumnElement[bool]) -> int:
     """Counts rows."""
     return connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one()

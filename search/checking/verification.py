@@ -30,7 +30,7 @@ from search.catalog.tables import (
 )
 from search.catalog.tables import library as library_table
 from search.checking import repairs
-from search.checking.findings import EXAMPLES, Finding, count, finding, named
+from search.checking.findings import EXAMPLES, Finding, count_rows, finding, name_rows
 from search.checking.verified_clips import clip_findings
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _staged(library: Library, connection: Connection) -> Finding:
     is_staged = videos.c.status == "staging"
     return finding(
         "staged videos",
-        count(connection, videos),
+        count_rows(connection, videos),
         connection.execute(select(videos.c.path).where(is_staged)).scalars().all(),
         "left by an ingest that was stopped; the next one drops them too",
         lambda: repairs.drop(library, {"staged videos": (videos, is_staged)}),
@@ -124,7 +124,7 @@ def _orphans(library: Library, connection: Connection) -> Iterator[Finding]:
         wrong = [str(row[0]) for row in connection.execute(query)]
         yield finding(
             name,
-            count(connection, table),
+            count_rows(connection, table),
             wrong,
             "rows whose video, clip or head is gone; they can be dropped",
             partial(repairs.drop, library, {f"orphaned {name}": (table, is_orphan)}),
@@ -138,7 +138,7 @@ def _removals(library: Library, connection: Connection, record: LibraryRecord | 
     wrong = connection.execute(select(removed_clips.c.clip_id).where(condition)).scalars().all()
     return finding(
         "removals",
-        count(connection, removed_clips),
+        count_rows(connection, removed_clips),
         [f"clip {clip_id}" for clip_id in wrong],
         "clips that are noted as removed and are there, or will have been; the notes can be dropped",
         lambda: repairs.drop(library, {"notes of removals": (removed_clips, condition)}),
@@ -152,7 +152,7 @@ def _states(library: Library, connection: Connection) -> Finding:
     right = case((videos.c.error.is_(None), "indexed"), else_="failed")
     return finding(
         "states of videos",
-        count(connection, videos),
+        count_rows(connection, videos),
         [f"{row.path}: {row.status}" for row in rows],
         "videos of a status that there is not; it can be told from the rest of them",
         lambda: repairs.set_status(library, [row.id for row in rows], right),
@@ -178,8 +178,8 @@ def _visibility(library: Library, connection: Connection, record: LibraryRecord 
     wrong = connection.execute(query).scalars().all()
     return finding(
         "visibility",
-        count(connection, clips),
-        named("clip", wrong),
+        count_rows(connection, clips),
+        name_rows("clip", wrong),
         "clips that are half published: their videos are to be read anew",
         lambda: repairs.forget_clips(library, wrong),
     )
@@ -224,7 +224,7 @@ def _ordinals(library: Library, connection: Connection) -> Finding:
     rows = connection.execute(query).all()
     return finding(
         "clips of videos",
-        count(connection, videos, videos.c.status == "indexed"),
+        count_rows(connection, videos, videos.c.status == "indexed"),
         [row.path for row in rows],
         "videos with clips missing, doubled, overlapping or without length: they are to be read anew",
         lambda: repairs.forget_videos(library, [row.id for row in rows]),
@@ -239,8 +239,8 @@ def _segments(library: Library, connection: Connection) -> Finding:
     wrong = connection.execute(select(segments.c.id).where(condition)).scalars().all()
     return finding(
         "spans of actions",
-        count(connection, segments),
-        named("segment", wrong),
+        count_rows(connection, segments),
+        name_rows("segment", wrong),
         "segments without length, or with an impossible confidence; they can be dropped",
         lambda: repairs.drop(library, {"segments": (segments, condition)}),
     )
@@ -289,13 +289,15 @@ def _other_checksums(connection: Connection) -> Iterator[Finding]:
         name = table.name.replace("_", " ")
         wrong = [row[0] for row in rows if row[1] != checksum(*row[2:])]
         message = f"not, bit for bit, what was stored: {what}"
-        yield finding(f"checksums of {name}", len(rows), named(name, wrong), message)
+        yield finding(f"checksums of {name}", len(rows), name_rows(name, wrong), message)
 
 
 def _missing_checksums(library: Library, connection: Connection) -> Finding:
     """Rows of an older version have none; that is no fault, and `--repair` gives them some."""
     missing = sum(
-        count(connection, table, table.c.crc32.is_(None), *(table.c[name].is_not(None) for name in names))
+        count_rows(
+            connection, table, table.c.crc32.is_(None), *(table.c[name].is_not(None) for name in names)
+        )
         for table, names in CHECKED.items()
     )
     mend = (lambda: repairs.add_checksums(library)) if missing else None

@@ -37,7 +37,7 @@ from search.catalog.record import LibraryRecord
 from search.catalog.tables import checksum, clip_vectors, clips, key_frames, metadata
 from search.catalog.tables import library as library_table
 from search.checking import repairs
-from search.checking.findings import Finding, count, finding, named
+from search.checking.findings import Finding, count_rows, finding, name_rows
 
 if TYPE_CHECKING:
     from search.library import Library
@@ -72,17 +72,17 @@ def _values(library: Library, connection: Connection) -> Iterator[Finding]:
     others: list[str] = []
     looked_at = 0
     for table in metadata.sorted_tables:
-        looked_at += count(connection, table)
+        looked_at += count_rows(connection, table)
         key = OWNERS.get(table, next(iter(table.primary_key.columns)))
         wrong = connection.execute(select(key).where(_is_mistyped(table))).scalars().all()
         if table in OWNERS:
             of_clips.update(wrong)
         else:
-            others += named(table.name, wrong)
+            others += name_rows(table.name, wrong)
     yield finding(
         "values of clips",
         looked_at,
-        named("clip", sorted(of_clips)),
+        name_rows("clip", sorted(of_clips)),
         "clips with values of the wrong type: their videos are to be read anew",
         lambda: repairs.forget_clips(library, sorted(of_clips)),
     )
@@ -113,7 +113,7 @@ def _dimension(
     wrong = [] if record.dim == actual.dim else [f"{record.dim}, not {actual.dim}"]
     return finding(
         "dimension",
-        count(connection, library_table),
+        count_rows(connection, library_table),
         wrong,
         "the library's own row is wrong about the length of its clips' vectors; it can be set right",
         lambda: repairs.set_dim(library, actual.dim),
@@ -149,7 +149,7 @@ def _vectors(
     yield finding(
         "embeddings",
         looked_at,
-        named("clip", apart),
+        name_rows("clip", apart),
         "embeddings that are not what their features come to; the index may tell which is right, else their "
         "videos are to be read anew",
         lambda: repairs.restore_embeddings(library, record, apart),
@@ -201,7 +201,7 @@ def _to_read_anew(library: Library, check: str, looked_at: int, wrong: Sequence[
     return finding(
         check,
         looked_at,
-        named("clip", sorted(wrong)),
+        name_rows("clip", sorted(wrong)),
         f"{what}: their videos are to be read anew",
         lambda: repairs.forget_clips(library, wrong),
     )
