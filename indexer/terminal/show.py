@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from indexer.ingest.pipeline import IngestProgress, IngestSummary
     from search.documents.actions import ActionDescriptionAnswer, ActionsAnswer, SuggestionsAnswer
     from search.documents.videos import StatusAnswer
-    from search.types import Hit, SearchResult, Segment, Video
+    from search.hits import Hit, SearchResult
+    from search.types import Segment, Video
 
 SHOWN_FAILURES = 50
 SHOWN_NAMES = 8

@@ -9,7 +9,8 @@ from typing_extensions import TypedDict
 from encoders.types import TextReading
 from search.bands import MATCH_PROBABILITY, MAYBE_PROBABILITY, Band
 from search.documents.about import About, answer
-from search.types import Hit, KeyFrame, Match, SearchResult
+from search.hits import Hit, Match, SearchResult
+from search.types import KeyFrame
 
 
 @answer()
