@@ -28,7 +28,6 @@ from encoders.heads.taught import TaughtHead
 from indexer.ingest.pipeline import IngestOptions, ingest
 from search.actions import correcting, naming, tagging, teaching
 from search.actions import heads as action_heads
-from search.actions.documents import actions_document
 from search.actions.listing import list_actions
 from search.library import Library
 from search.types import Filters
@@ -357,8 +356,8 @@ def test_a_lesson_that_is_interrupted_says_what_it_left(own, tmp_path, is_taggin
     expected = "interrupted; " + ("the examples are kept, and nothing else" if is_tagging else "nothing")
     assert ran.stderr.splitlines()[-1] == f"error: {expected} was changed"
     library = Library(own)
-    assert not actions_document(list_actions(library))["actions"]
-    assert bool(actions_document(list_actions(library))["untaught"]) == is_tagging
+    assert not list_actions(library)["actions"]
+    assert bool(list_actions(library)["untaught"]) == is_tagging
     library.close()
 
 

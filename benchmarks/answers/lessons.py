@@ -256,13 +256,13 @@ def _answered(archive: Archive, draw: Draw, seed: int) -> tuple[float, float, fl
 
     def by_suggestions() -> None:
         answered = 0
-        for one in suggest(library, MADE_UP, len(archive.shots)).clips:
-            shots = archive.shots_in(one.clip.path, one.clip.start_seconds, one.clip.end_seconds)
+        for one in suggest(library, MADE_UP, len(archive.shots))["suggestions"]:
+            shots = archive.shots_in(one["path"], one["start_seconds"], one["end_seconds"])
             places = [archive.shots.index(shot) for shot in shots]
             if judging[places].any():
                 continue
             is_positive = bool(draw.shows[places].any())
-            correct_clip(library, one.clip.id, MADE_UP, is_positive=is_positive)
+            correct_clip(library, one["clip_id"], MADE_UP, is_positive=is_positive)
             answered += 1
             if answered == ANSWERS:
                 break

@@ -64,7 +64,7 @@ def teach(
     did not hold, is a draft: found only by its name. Further examples and corrections add to those of earlier
     lessons. Exit status: 0 learned, or a draft; 1 there is nothing to learn from; 2 wrong usage.
     """
-    from search.actions.listing import list_actions
+    from search.actions.listing import count_found
     from search.actions.teaching import teach as teach_action
 
     began = False
@@ -79,15 +79,14 @@ def teach(
                     on_tagged(done, total)
 
                 card = teach_action(opened, name, given, replace_examples=replace, on_tagged=on_tagging)
-            taught = list_actions(opened).taught(normalise_action(name))
-            borders = (
-                "" if spans is None or card["localiser"] else _too_few_for_borders(opened, taught.action)
-            )
+            action = normalise_action(name)
+            count = count_found(opened, action)
+            borders = "" if spans is None or card["localiser"] else _too_few_for_borders(opened, action)
     except KeyboardInterrupt:
         kept = "the examples are kept, and nothing else" if began else "nothing"
         show.error(f"interrupted; {kept} was changed")
         raise typer.Exit(130) from None
-    document = {"action": taught.action, "report": card, "segments": taught.segments}
+    document = {"action": action, "report": card, "segments": count}
     if as_json:
         print_json(document)
     else:
@@ -167,11 +166,10 @@ def _ids(text: str | None, option: str) -> list[int]:
 @actions_app.command("list")
 def list_actions(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """List actions: how many segments, which head, how well it does."""
-    from search.actions.documents import actions_document
     from search.actions.listing import list_actions as read_actions
 
     with open_library(library) as opened:
-        document = actions_document(read_actions(opened))
+        document = read_actions(opened)
     if as_json:
         print_json(document)
     else:
@@ -181,11 +179,10 @@ def list_actions(library: LibraryOption = None, as_json: JsonOption = False) -> 
 @actions_app.command("show")
 def show_action(name: NameArgument, library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Show one taught action: its lesson's report and its examples."""
-    from search.actions.documents import description_document
     from search.actions.listing import describe_action
 
     with open_library(library) as opened:
-        document = description_document(describe_action(opened, name))
+        document = describe_action(opened, name)
     _show_meant(name, document["action"])
     if as_json:
         print_json(document)
@@ -279,12 +276,12 @@ def import_action(
 ) -> None:
     """Take in an action that `export` wrote, and tag the library with it."""
     from search.actions.heads import import_head
-    from search.actions.listing import describe_action
+    from search.actions.listing import count_found
 
     with open_library(library) as opened:
         with show.counting("videos tagged") as on_progress:
             head = import_head(opened, file.read_bytes(), on_progress, replace=replace)
-        count = describe_action(opened, head.name).segments
+        count = count_found(opened, head.name)
     found, names = show.counted(count, "segment"), head.actions
     show.note(f'{", ".join(names)} can be found now, {found} here: indexer find --action "{names[0]}"')
     if as_json:
@@ -335,11 +332,10 @@ def suggest(
     as_json: JsonOption = False,
 ) -> None:
     """Show which clips to judge next: the most doubtful ones, none like another."""
-    from search.actions.documents import suggestions_document
     from search.actions.suggestions import suggest as suggest_clips
 
     with open_library(library) as opened:
-        document = suggestions_document(suggest_clips(opened, name, count))
+        document = suggest_clips(opened, name, count)
     if as_json:
         print_json(document)
     else:
@@ -373,7 +369,7 @@ def _correct(library: Path | None, clip_id: int, name: str, *, is_positive: bool
 
 def _learn_again(library: Library, action: str) -> dict[str, Any] | None:
     """Learns a taught action again after a correction, and says what came of it."""
-    from search.actions.listing import list_actions
+    from search.actions.listing import count_found
     from search.actions.naming import known_actions
     from search.actions.teaching import learn_again
 
@@ -384,6 +380,6 @@ def _learn_again(library: Library, action: str) -> dict[str, Any] | None:
         show.note(f'not learned again by itself; `indexer actions teach "{action}"` does')
     else:
         what = "a draft, learned again" if card["is_draft"] else "learned again"
-        segments = show.counted(list_actions(library).taught(action).segments, "segment")
+        segments = show.counted(count_found(library, action), "segment")
         show.note(f"{what} in {card['seconds']:.1f} s: {show.figures(card)}; {segments}")
     return card

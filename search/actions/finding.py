@@ -14,7 +14,7 @@ from encoders.heads.action_names import normalise_action
 from search.actions.naming import ZERO_SHOT, KnownActions
 from search.actions.zero_shot import find_by_name
 from search.catalog.actions.spans import overlaps_enough
-from search.documents.segments import FoundBy
+from search.documents.segments import FoundAnswer, FoundBy, segment_document
 from search.types import Filters, Segment, SegmentQuery
 
 if TYPE_CHECKING:
@@ -136,3 +136,14 @@ def allowed_clips(
     found = found or find_filtering(library, filters)
     with library.read() as catalog:
         return catalog.clip_ids(filters) if found is None else found.clip_ids(catalog, filters)
+
+
+def found_document(found: FoundSegments, segments: Iterable[Segment], total: int) -> FoundAnswer:
+    """Describes every segment of an action, or a page of them."""
+    return {
+        "segments": [segment_document(segment) for segment in segments],
+        "total": total,
+        "action": found.action,
+        "names": list(found.names),
+        "how": found.how,
+    }
