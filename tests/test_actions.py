@@ -153,7 +153,7 @@ def segments_of(library: Library, answer: FoundSegments, **page) -> list:
 
 def kept(library: Library, action: str) -> dict[str, object]:
     """How many examples of an action are kept, and by which name."""
-    name = naming.known_actions(library).taught_name(action)
+    name = naming.read_known_actions(library).find_taught_name(action)
     with library.read() as catalog:
         positive, negative = catalog.actions.count_examples_of(name)
     return {"action": name, "positive": positive, "negative": negative}
@@ -369,8 +369,8 @@ def test_segments_of_a_name_asked_on_the_fly_are_told_apart_by_video(plain):
     filters = SegmentQuery(("polishing",), 0.1)
     answer = FoundSegments("polishing", "zero-shot", filters, (one, other))
     with plain.read() as catalog:
-        found = finding.segments_by_video(catalog, [2, 3], answer)
-        assert finding.segments_by_video(catalog, [2], None) == {2: []}
+        found = finding.read_segments_by_video(catalog, [2, 3], answer)
+        assert finding.read_segments_by_video(catalog, [2], None) == {2: []}
     assert found == {2: [other], 3: []}
 
 
@@ -845,7 +845,7 @@ def test_a_rejected_clip_is_cut_out_of_a_long_segment(library):
         assert spans_of(library, long) == rests
         # The cut is exact: no moment of the clip is left, and the two rests end and begin with it.
         assert [spans_of(library, long)[0][1], spans_of(library, long)[1][0]] == [12.0, 16.0]
-        assert finding.allowed_clips(library, filters).tolist() == clips_of(library, [long], [2, 4, 5])
+        assert finding.find_allowed_clips(library, filters).tolist() == clips_of(library, [long], [2, 4, 5])
         hits = SearchEngine(library).search(Query((ClipPart(1),)), filters, limit=20).hits
         assert clip not in {hit.clip_id for hit in hits} and len(hits) == 3
         tagging.Tagger(library).retag()  # finds it again, and cuts it again

@@ -49,7 +49,9 @@ def folder(tmp_path_factory) -> Path:
     teaching.teach(
         library, "running", examples_from_clips(library, clips_of(library, videos, (2, 3)), is_positive=True)
     )
-    width = len(tagging.Tagger(library).load([naming.known_actions(library).head("running")])[1].weights)
+    width = len(
+        tagging.Tagger(library).load([naming.read_known_actions(library).find_head("running")])[1].weights
+    )
     never = TaughtHead("levitating [/] over", "made", np.zeros(width, np.float32), -50.0, 0.5)
     action_heads.import_head(library, never.to_bytes())
     library.index_keeper.save()

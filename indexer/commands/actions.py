@@ -206,10 +206,10 @@ def rename(
 ) -> None:
     """Give a taught action another name."""
     from search.actions.heads import rename_action
-    from search.actions.naming import known_actions
+    from search.actions.naming import read_known_actions
 
     with open_library(library) as opened:
-        was = known_actions(opened).head(name).name
+        was = read_known_actions(opened).find_head(name).name
         action = rename_action(opened, name, new)
     show.note(f"{was} is called {action} now")
     if as_json:
@@ -251,11 +251,11 @@ def export(
 ) -> None:
     """Write a taught action to a file, for another library with the same encoder."""
     from search.actions.heads import export_head
-    from search.actions.naming import known_actions
+    from search.actions.naming import read_known_actions
 
     with open_library(library) as opened:
         content = export_head(opened, name)
-        action = known_actions(opened).head(name).name
+        action = read_known_actions(opened).find_head(name).name
     try:
         file.write_bytes(content)
     except OSError as error:
@@ -310,11 +310,11 @@ def reject(
 @actions_app.command()
 def undo(name: NameArgument, library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Take the latest correction of an action back, and learn it again without."""
-    from search.actions.correcting import last_correction, remove_example
+    from search.actions.correcting import find_last_correction, remove_example
 
     with open_library(library) as opened:
         with opened.read() as catalog:
-            last = last_correction(catalog, name)
+            last = find_last_correction(catalog, name)
         assert last.id is not None
         left = remove_example(opened, name, last.id)
         what = "shows it" if last.is_positive else "does not show it"
@@ -344,11 +344,11 @@ def suggest(
 
 def _correct(library: Path | None, clip_id: int, name: str, *, is_positive: bool, as_json: bool) -> None:
     from search.actions.correcting import correct_clip
-    from search.actions.naming import known_actions
+    from search.actions.naming import read_known_actions
 
     with open_library(library) as opened:
         kept = correct_clip(opened, clip_id, name, is_positive=is_positive)
-        is_taught = known_actions(opened).is_taught(kept.action)
+        is_taught = read_known_actions(opened).is_taught(kept.action)
         _show_meant(name, kept.action)
         examples = show.counted(kept.positive, "example")
         if is_taught:
@@ -370,10 +370,10 @@ def _correct(library: Path | None, clip_id: int, name: str, *, is_positive: bool
 def _learn_again(library: Library, action: str) -> dict[str, Any] | None:
     """Learns a taught action again after a correction, and says what came of it."""
     from search.actions.listing import count_found
-    from search.actions.naming import known_actions
+    from search.actions.naming import read_known_actions
     from search.actions.teaching import learn_again
 
-    if not known_actions(library).is_taught(action):
+    if not read_known_actions(library).is_taught(action):
         return None
     card = learn_again(library, action)
     if card is None:

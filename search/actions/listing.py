@@ -68,9 +68,9 @@ def describe_action(library: Library, action: str, *, with_untaught: bool = Fals
     with library.read() as catalog:
         known = KnownActions.read(catalog)
         try:
-            head = known.head_meant(action)
+            head = known.find_head_meant(action)
         except UnknownActionError:
-            name = known.taught_name(action)
+            name = known.find_taught_name(action)
             examples = _describe_examples(catalog, name) if with_untaught else []
             if not examples:
                 raise
@@ -97,7 +97,7 @@ def count_found(library: Library, action: str) -> int:
         UnknownActionError: It is not known by exactly this name.
     """
     with library.read() as catalog:
-        return _count_found(catalog, KnownActions.read(catalog).head(action))
+        return _count_found(catalog, KnownActions.read(catalog).find_head(action))
 
 
 def _count_found(catalog: Catalog, head: HeadRecord) -> int:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from encoders.budget import check_budget
 from encoders.errors import InvalidQueryError
 from encoders.heads.taught import LEAST_CONFIDENCE, TaughtHead
-from search.actions.examples import shares_footage, spans_of_videos
-from search.actions.gathering import span_track
-from search.actions.naming import known_actions
+from search.actions.examples import group_spans, shares_footage
+from search.actions.gathering import read_span_track
+from search.actions.naming import read_known_actions
 from search.actions.tagging import Tagger
 from search.documents.actions import SuggestionAnswer, SuggestionsAnswer
 from search.documents.hits import key_frame_url
@@ -48,7 +48,7 @@ def suggest(library: Library, action: str, count: int = SUGGESTIONS) -> Suggesti
         UnknownActionError: It is not taught.
         InvalidQueryError: Its head learned borders, or knows several actions: it cannot judge a clip alone.
     """
-    record = known_actions(library).head(action)
+    record = read_known_actions(library).find_head(action)
     dim = library.record().dim
     with library.read() as catalog:
         head = None
@@ -58,7 +58,7 @@ def suggest(library: Library, action: str, count: int = SUGGESTIONS) -> Suggesti
             raise InvalidQueryError(
                 f"{record.name!r} was not learned from clips: there are no clips to suggest for it"
             )
-        judged = spans_of_videos(catalog.actions.examples(record.name))
+        judged = group_spans(catalog.actions.examples(record.name))
         random, half = np.random.default_rng(0), CLIPS_LOOKED_AT // 2
         surely, tagged = (
             random.permutation(catalog.clip_ids(Filters(), SegmentQuery((record.name,), least)))
@@ -74,7 +74,7 @@ def suggest(library: Library, action: str, count: int = SUGGESTIONS) -> Suggesti
             span = (clip.start_seconds, clip.end_seconds)
             if shares_footage(clip.video_id, span, judged):
                 continue
-            track = span_track(catalog, clip.video_id, span, dim)
+            track = read_span_track(catalog, clip.video_id, span, dim)
             if track is not None and len(track):
                 clips.append(clip)
                 confidences.append(head.classify(track))
