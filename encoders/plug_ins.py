@@ -1,4 +1,4 @@
-"""Records that other distributions offer beside ours, by entry points of one group."""
+"""Registries of records, which other distributions add to by entry points."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Registry(Generic[Record]):
         self._ours = {record.name: record for record in ours}
 
     def find(self, name: str) -> Record:
-        """The record of a name.
+        """Finds the record of a name.
 
         Raises:
             ReelseekError: No record has it, two plug-ins offer it, or the plug-in that does is broken.
@@ -63,7 +63,7 @@ class Registry(Generic[Record]):
         return self._load(offered[name])
 
     def list_all(self) -> list[Record]:
-        """Every record: ours first, then those of plug-ins by name.
+        """Lists every record: ours first, then those of plug-ins by name.
 
         Raises:
             ReelseekError: Two records have one name, or a plug-in is broken.

@@ -1,4 +1,4 @@
-"""What an answer shows of clips, read in one statement."""
+"""Reads key frames and captions of clips, which answers show, in one statement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a query to hits: encode, search the index under the filter, align, group, show."""
+"""Answers queries: encodes, searches the index under the filters, aligns, groups, shows."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class SearchEngine:
         return order_key_frames(view.catalog, hits, encoded.asked.score, view.record.dim)
 
     def matches(self, query: Query | EncodedQuery, video_id: int) -> VideoMatches:
-        """Tells how well a query fits each stored frame of a video.
+        """Scores each stored frame of a video by how well a query fits it.
 
         Raises:
             InvalidQueryError, NotFoundError, UnsupportedQueryError, LibraryError: As `search`.
@@ -141,7 +141,7 @@ class SearchEngine:
     def _letting_in(
         self, catalog: Catalog, hits: Sequence[Hit], wanted: FoundSegments | None
     ) -> dict[int, list[Segment]]:
-        """By video of the hits, the segments of the action that the filters name."""
+        """Segments of the action that the filters name, by video of the hits."""
         return self._library.actions.wanted_of_videos(catalog, [hit.video_id for hit in hits], wanted)
 
 
