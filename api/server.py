@@ -119,7 +119,7 @@ def _check_keys(library: Library, settings: ServerSettings, host: str) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
+    """Tells whether an address is reached from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

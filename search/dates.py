@@ -37,6 +37,14 @@ def is_later(one: RecordedBound, other: RecordedBound) -> bool:
     return first > second
 
 
+def check_recorded(after: RecordedBound | None, before: RecordedBound | None) -> None:
+    """Raises InvalidQueryError where nothing can lie between two bounds on when a video was recorded."""
+    if after is not None and before is not None and is_later(after, before):
+        raise InvalidQueryError(
+            "nothing was recorded both after and before: the first date must not be later than the second"
+        )
+
+
 def recorded_bound(text: str | None, *, is_end: bool) -> RecordedBound | None:
     """A bound, inclusive; None for None.
 

@@ -8,17 +8,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from encoders import Encoder, open_encoder
 from encoders.embedding.encoder import check_pooling
 from encoders.errors import EncoderMismatchError, LibraryBusyError, LibraryError, LibraryNotFoundError
 from encoders.weights.files import is_abandoned, make_private_folder
-from search.actions.actions import Actions
 from search.calibration.background_texts import BACKGROUND_TEXTS
 from search.calibration.drawing import draw_sample
 from search.calibration.sample import Sample
-from search.catalog.catalog import Catalog, LibraryRecord, open_record
+from search.catalog.catalog import Catalog
 from search.catalog.database import INGEST_LOCK, JOBS_LOCK, Database
+from search.catalog.record import LibraryRecord, open_record
 from search.index.files import describe_index
 from search.index.keeper import IndexKeeper
 from search.index.registry import DEFAULT_INDEX
@@ -26,6 +27,9 @@ from search.index.vector_index import VectorIndex
 from search.locks import hold_lock
 from search.types import Filters
 from search.view import View
+
+if TYPE_CHECKING:
+    from search.documents.videos import LibraryStatus
 
 LOCK_RETRY_SECONDS = 0.5
 # Copies of the catalog under way, by restores and before migrations, with what SQLite keeps beside them.
@@ -80,7 +84,6 @@ class Library:
         self.index_keeper = IndexKeeper(self.folder / "index", self.read, index)
         self._traces_left = False
         self._sample: Sample | None = None
-        self.actions = Actions(self)
 
     # --- catalog ---------------------------------------------------------------------------
 
@@ -239,7 +242,7 @@ class Library:
 
     # --- the whole -------------------------------------------------------------------------
 
-    def status(self) -> dict[str, object]:
+    def status(self) -> LibraryStatus:
         """Counts videos and clips and names encoder and index, as `indexer status --json` prints them."""
         with self.read() as catalog:
             record = catalog.library_record()

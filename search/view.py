@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.calibration.sample import Sample
-from search.catalog.catalog import Catalog, LibraryRecord
+from search.catalog.catalog import Catalog
+from search.catalog.record import LibraryRecord
 from search.index.vector_index import VectorIndex
 
 

@@ -42,7 +42,7 @@ def teach(library: Library, number: int) -> None:
             is_active=False,
         )
     with library.read() as catalog:
-        ids = catalog.actions.video_ids()
+        ids = catalog.videos_with_clips()
     for video_id in ids:
         with library.write() as catalog:
             catalog.actions.hold_videos()

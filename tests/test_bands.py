@@ -23,7 +23,7 @@ from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.video.types import SamplingOptions
 from search.bands import BANDS, MATCH_PROBABILITY, MAYBE_PROBABILITY, band_of
 from search.calibration.sample import SAMPLE_CLIPS, choose_clips
-from search.documents.wire import result_document
+from search.documents.hits import result_document
 from search.library import Library
 from search.query.engine import SearchEngine
 from search.types import ClipPart, EncodedClip, ExamplePart, Query, SearchResult, TextPart

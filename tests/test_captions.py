@@ -29,10 +29,9 @@ from encoders.captioning.captioner import (
     DEFAULT_CAPTIONER,
     Captioner,
     clean_caption,
-    open_captioner,
-    resolve_captioner,
 )
 from encoders.captioning.coca_decoding import CocaDecoder
+from encoders.captioning.registry import open_captioner, resolve_captioner
 from encoders.errors import EncoderUnavailableError, InvalidQueryError, NotFoundError
 from encoders.types import normalise
 from indexer.keeping import captions as captioning

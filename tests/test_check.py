@@ -22,7 +22,7 @@ from encoders.heads.head import FeatureTrack
 from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.keeping.check import CheckReport, check
 from indexer.video.types import SamplingOptions
-from search.catalog.actions import ActionExample
+from search.catalog.actions.examples import LessonExample
 from search.catalog.tables import clip_vectors, clips, key_frames, videos
 from search.index.files import save_index
 from search.library import Library
@@ -254,7 +254,7 @@ def test_one_flipped_bit_of_a_stored_thing_is_found(library, table, column):
     with library.write() as catalog:
         catalog.set_library(background=np.eye(2, 8))
         track = FeatureTrack(np.eye(2, 8), np.array([0.0, 1.0]), np.array([0.0, 1, 2]), np.array([0, 0]))
-        catalog.actions.add_example("x", ActionExample(True, "/f.mp4", track=track))
+        catalog.actions.add_example("x", LessonExample(True, "/f.mp4", track=track))
         catalog.actions.add_head(
             kind="taught", name="x", encoder_id="made", actions=["x"], threshold=0.5, card={},
             parameters=b"not read where another finding is asked for" * 9, is_active=True,

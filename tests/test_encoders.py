@@ -22,7 +22,8 @@ from safetensors.torch import save_file
 import encoders
 from encoders import EncoderInfo, FrameBatch, list_encoders, open_encoder, resolve_spec
 from encoders.embedding.encoder import POOLINGS, Encoder
-from encoders.embedding.listing import DEFAULT_MODEL, KNOWN_MODELS
+from encoders.embedding.family import KnownModel
+from encoders.embedding.openclip_models import DEFAULT_MODEL, KNOWN_MODELS
 from encoders.errors import EncoderUnavailableError, InvalidQueryError
 from encoders.weights.device import choose_device
 from encoders.weights.hub import cached_file, hub_answers
@@ -303,9 +304,9 @@ class TestRegistry:
         assert all(hasattr(encoders, name) for name in encoders.__all__)
 
 
-@pytest.mark.parametrize("known", KNOWN_MODELS, ids=lambda known: known.name)
-def test_known_models_are_as_open_clip_has_them(known: encoders.embedding.listing.KnownModel) -> None:
-    architecture, tag = known.name.split("/")
+@pytest.mark.parametrize("known", KNOWN_MODELS, ids=lambda known: known.spec)
+def test_known_models_are_as_open_clip_has_them(known: KnownModel) -> None:
+    architecture, tag = known.spec.removeprefix("openclip:").split("/")
     record = open_clip.get_pretrained_cfg(architecture, tag)
     assert record["hf_hub"] == known.repository + "/"
     assert open_clip.get_model_config(architecture)["embed_dim"] == known.dim

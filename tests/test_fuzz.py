@@ -24,7 +24,7 @@ from api.guarding.guard import host_name
 from api.guarding.oidc import OidcIssuer
 from api.guarding.roles import asked_for
 from api.schemas.cursors import _SHAPES, decode_cursor, encode_cursor
-from api.schemas.schemas import ExampleOptions, SearchRequest
+from api.schemas.queries import ExampleOptions, SearchRequest
 from api.telemetry.logs import chosen_request_id
 from api.work.segment_files import attachment
 from api.work.uploads import _Form, safe_suffix
@@ -38,10 +38,11 @@ from indexer.video.limits import WorkerLimits
 from indexer.video.programs.worker import DecodeWorker
 from indexer.video.reading.decode import VideoDecoder, _clock_seconds
 from indexer.video.types import SampledClip, SamplingOptions, VideoInfo
-from search.catalog.catalog import Catalog, LibraryRecord
-from search.catalog.conditions import path_prefix_condition
+from search.catalog.catalog import Catalog
 from search.catalog.database import Database
 from search.catalog.keys import Keys, Role
+from search.catalog.record import LibraryRecord
+from search.catalog.statements import path_prefix_condition
 from search.catalog.tables import videos
 from search.index.files import describe_index, load_index
 from search.types import Filters

@@ -15,7 +15,7 @@ from video_factory import moving, write_video
 
 from encoders.errors import EncoderMismatchError, IndexFileError, LibraryError
 from encoders.types import normalise
-from search.catalog.catalog import LibraryRecord
+from search.catalog.record import LibraryRecord
 from search.index.faiss_index import FaissIndex
 from search.index.files import describe_index, load_index, save_index, verify_index
 from search.index.mirror import Mirror

@@ -15,7 +15,7 @@ from starlette.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from api.routes.catalog import VideoId
-from api.schemas.schemas import Id
+from api.schemas.fields import Id
 from api.work.frames import open_file
 from api.work.services import Services, ServicesOf
 from encoders.errors import NotFoundError

@@ -6,10 +6,11 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from api.schemas.schemas import ExampleOptions, SearchAnswer, SearchRequest
+from api.schemas.answers import json_response
+from api.schemas.queries import ExampleOptions, SearchRequest
 from api.work.examples import example_form, received_example
 from api.work.services import Services, ServicesOf
-from search.documents.wire import result_document
+from search.documents.hits import SearchAnswer, result_document
 from search.query.encoding import EncodedQuery
 from search.types import Filters, GroupBy, Query
 
@@ -43,5 +44,4 @@ def _answer(
 ) -> Response:
     """Searches and serialises, both off the event loop."""
     result = services.engine.search(query, filters, limit=limit, group_by=group_by)
-    answer = SearchAnswer.model_validate(result_document(result))
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return json_response(SearchAnswer, result_document(result))

@@ -31,7 +31,7 @@ def encode_cursor(kind: str, *after: str | float | int) -> str:
 
 
 def decode_cursor(kind: str, cursor: str) -> tuple[Any, ...]:
-    """What a cursor continues after, as it was given to `encode_cursor`.
+    """Returns the entry that a cursor continues after, as it was given to `encode_cursor`.
 
     Raises:
         InvalidQueryError: It was not made by `encode_cursor` for this kind of listing.

@@ -1,4 +1,4 @@
-"""What the server counts and measures, in the text format of Prometheus."""
+"""Metrics of the server, in the text format of Prometheus."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Metrics:
 
 
 class _LibraryCollector(Collector):
-    """What the catalog, the index and the GPU say at the moment when they are asked."""
+    """Metrics read from the catalog, the index and the GPU when they are asked for."""
 
     def __init__(self, library: Library) -> None:
         self._library = library

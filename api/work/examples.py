@@ -10,7 +10,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from api.schemas.schemas import ExampleOptions, MatchesOptions
+from api.schemas.queries import ExampleOptions, MatchesOptions
 from api.work import lanes
 from api.work.services import Services
 from api.work.uploads import received_upload

@@ -10,7 +10,7 @@ from indexer.video.programs.worker import DecodeWorker
 
 
 class Workers:
-    """As many programs as are asked for at a time; safe to share between threads.
+    """A pool of as many decoding programs as are asked for at a time; safe to share between threads.
 
     Args:
         stall_seconds: How long one may say nothing.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from encoders.errors import EncoderUnavailableError
-from encoders.weights.digests import TRAINED_PREFIX, check_checkpoint, file_digest, first_line
+from encoders.weights.digests import check_checkpoint, file_digest, first_line
 from encoders.weights.hub import HUB_TIMEOUT_SECONDS, cached_file, cached_or_downloaded, hub_url
 
 PREFIX = "kinetics:"
@@ -128,34 +128,6 @@ KNOWN_CLASSIFIERS = tuple(
     )
 )  # fmt: skip
 _BY_NAME = {info.name: info for info in KNOWN_CLASSIFIERS}
-
-
-def list_classifiers() -> list[ClassifierInfo]:
-    """Every classifier with a name of its own; asks nobody."""
-    return list(KNOWN_CLASSIFIERS)
-
-
-def resolve_classifier(spec: str) -> str:
-    """Checks the name of a classifier and that a local file or folder is there; loads nothing.
-
-    Args:
-        spec: "kinetics:<name>", "kinetics:<name>/<checkpoint or folder>" or
-            "kinetics:hf:<org>/<name>", or "model:<checkpoint>" for what `indexer train` made.
-
-    Returns:
-        The spec to store, with an absolute path.
-
-    Raises:
-        EncoderUnavailableError: No such classifier, file or folder.
-    """
-    if spec.strip().startswith(TRAINED_PREFIX):
-        from encoders.embedding.trained import resolve_trained
-
-        return resolve_trained(spec.strip())
-    name, path = split_classifier_spec(spec)
-    if path is None:
-        return PREFIX + name
-    return f"{PREFIX}{name}/{check_local(_BY_NAME[name], path)}"
 
 
 def split_classifier_spec(spec: str) -> tuple[str, str | None]:

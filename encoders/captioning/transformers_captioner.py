@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from encoders.captioning.captioner import MOST_TOKENS, TRANSFORMERS_PREFIX, clean_caption
+from encoders.captioning.captioner import MOST_TOKENS, clean_caption
 from encoders.embedding.preprocessing import limit_aspect
 from encoders.errors import EncoderUnavailableError
 from encoders.weights.device import choose_device, mixed_precision
@@ -62,7 +62,7 @@ class TransformersCaptioner:
     def __init__(self, spec: str, *, device: str = "auto") -> None:
         self._device = choose_device(device)
         self.spec = spec
-        name = spec.removeprefix(TRANSFORMERS_PREFIX)
+        name = spec.partition(":")[2]
         folder = Path(name)
         if folder.is_absolute():
             weights = _weights_of_folder(folder)

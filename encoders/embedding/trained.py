@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.embedding.encoder import Pooling, check_pooling, pool_features
+from encoders.embedding.family import EncoderFamily
 from encoders.errors import EncoderError, UnsupportedQueryError
 from encoders.types import EmbeddingBatch, FrameBatch, TextReading, normalise
 from encoders.weights.device import check_device_name, choose_device, mixed_precision
@@ -171,3 +172,8 @@ class TrainedEncoder:
 def _at_frames(features: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
     """Features at T' times as features at T: of T' steps, the one in which each frame lies."""
     return features[np.arange(frames) * len(features) // frames]
+
+
+TRAINED = EncoderFamily(
+    name="model", forms=("model:<checkpoint>",), open=TrainedEncoder, resolve=resolve_trained
+)

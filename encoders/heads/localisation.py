@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from encoders.errors import EncoderMismatchError, HeadFileError, TeachingError
 from encoders.evaluation.detection import soft_nms
-from encoders.heads.head import ActionSpan, FeatureTrack
+from encoders.heads.head import ActionSpan, FeatureTrack, check_numbers
 from encoders.heads.localisation_network import (
     CHANGES,
     STRIDES,
@@ -92,6 +92,15 @@ class Localiser:
         if len(actions) != len(self.actions):
             raise ValueError(f"the head knows {len(self.actions)} actions, got {len(actions)} names")
         return self._but(actions=actions)
+
+    def check(self, dim: int) -> None:
+        """Checks a head out of a file for features (T, D): it must know one action. Raises HeadFileError."""
+        if self.dim != dim or len(self.actions) != 1:
+            raise HeadFileError(
+                f"the head reads features of {self.dim} dimensions and knows {len(self.actions)} actions, "
+                f"expected {dim} and 1"
+            )
+        check_numbers(self.calibration, self.threshold)
 
     def judged(self, tracks: Sequence[FeatureTrack], labels: Sequence[Sequence[ActionSpan]]) -> Localiser:
         """The same head, calibrated on videos that it has not seen, with its threshold and its mAP there."""

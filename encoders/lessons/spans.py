@@ -1,9 +1,10 @@
 """Lessons from videos that are labelled throughout: is a head worth it that learns the borders too?
 
 A head taught on windows (`encoders.lessons.lesson`) says how sure it is at every moment, and segments are
-groups of such moments: it cannot tell one leap from the next. The localiser (`encoders.heads.localisation`) learns
-where an action begins and ends, but needs videos in which all of it is labelled. Both are taught on the same
-videos here and judged on the same others; the simpler one stays unless the other finds clearly more.
+groups of such moments: it cannot tell one leap from the next. The localiser (`encoders.heads.localisation`)
+learns where an action begins and ends, but needs videos in which all of it is labelled. Both are taught on
+the same videos here and judged on the same others; the simpler one stays unless the other finds clearly
+more.
 """
 
 from __future__ import annotations

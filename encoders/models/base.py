@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+# Of RGB in 0..1, by which every model is given its clips: as the video models of the papers have it.
+MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
 POOLINGS = ("mean", "max", "attention")
 
 

@@ -156,9 +156,9 @@ def _pieces(config: Any) -> tuple[int, int]:
 
 def _pretrained_state(pretrained: str, family: str, described: Any) -> dict[str, Tensor]:
     """Weights out of a folder or from the hub, whose configuration must be that of the network."""
-    from encoders.backbones.kinetics_backbones import read_state_dict
     from encoders.weights.digests import read_model_config
     from encoders.weights.hub import cached_or_downloaded
+    from encoders.weights.state_dicts import read_state_dict
 
     folder = Path(pretrained).expanduser()
     if folder.is_dir():

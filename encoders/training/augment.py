@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
+from encoders.models.base import MEAN, STD
 from encoders.training.options import TrainingOptions
 
-MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)  # as the video models of the papers have it
 MAX_FLOW = 20.0  # pixels; beyond, displacements say no more (Simonyan and Zisserman 2014)
 ASPECTS = (3 / 4, 4 / 3)
 Place = tuple[int, int, int, int]  # top, left, height, width

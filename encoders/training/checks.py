@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from encoders.errors import InvalidQueryError
-from encoders.models import build_model
 from encoders.models.base import VideoModel
+from encoders.models.registry import build_model
 from encoders.training.batches import ClipSource
 from encoders.training.options import TrainingOptions
 

@@ -23,7 +23,7 @@ class TrainingOptions:
     """A run of `encoders.training.run.train`.
 
     Attributes:
-        model: A name of `encoders.models.MODELS`.
+        model: A name of `encoders.models.registry.MODELS`.
         model_options: Passed on to it.
         frames: T; None leaves it to the model.
         size: Crop in pixels; None leaves it to the model.

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from encoders.errors import InvalidQueryError
-from encoders.models import MODELS
-from encoders.models.base import VideoModel
-from encoders.training.augment import MEAN, STD, Augmentation
+from encoders.models.base import MEAN, STD, VideoModel
+from encoders.models.registry import MODELS
+from encoders.training.augment import Augmentation
 from encoders.training.batches import (
     Batch,
     ClipSource,

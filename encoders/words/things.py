@@ -11,8 +11,9 @@ Measured on embeddings of photographs in motion (classes of even number; train20
 this: general words, mean average precision 0.928, 0.969; names of classes, the right one first 0.924, 0.926;
 two things side by side first 0.925, 0.950; everyday words, mean average precision 0.586, 0.595, first hit
 right 0.69, 0.75. Without the probabilities of a frame's quarters (`encoders.embedding.offline`) two things
-become worse by it: 0.875, 0.808. Of 20,000 made clips all are scored in 2 to 14 ms, where the dot product takes
-6 to 20; the first ten among the thousand best dot products score 0.281 to 0.527, among all 0.286 to 0.527.
+become worse by it: 0.875, 0.808. Of 20,000 made clips all are scored in 2 to 14 ms, where the dot product
+takes 6 to 20; the first ten among the thousand best dot products score 0.281 to 0.527, among all 0.286 to
+0.527.
 """
 
 from __future__ import annotations

@@ -171,7 +171,7 @@ def _train_importance(
 def _training_clips(
     dataset: Dataset, options: TrainingOptions, source_fps: float, cache: ArrayCache | None
 ) -> tuple[ClipDataset, ClipDataset]:
-    from encoders.models import known_model
+    from encoders.models.registry import known_model
     from indexer.datasets.training_data import ClipDataset
     from indexer.video.clips.clip_sampling import ClipSampling
 
@@ -333,7 +333,7 @@ def predict(
 
 def models(as_json: JsonOption = False) -> None:
     """The models that can be trained."""
-    from encoders.models import MODELS
+    from encoders.models.registry import MODELS
 
     rows = [
         {

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from search.calibration.probabilities import is_fitted
 from search.calibration.sample import Sample, choose_clips, measure_sample
-from search.catalog.catalog import Catalog, LibraryRecord
+from search.catalog.catalog import Catalog
+from search.catalog.record import LibraryRecord
 from search.index.mirror import Mirror
 from search.index.vector_index import VectorIndex
 

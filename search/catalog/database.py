@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event, func, inspect, select
 from sqlalchemy.engine import make_url
@@ -19,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from encoders.errors import CatalogUnavailableError, LibraryBusyError, LibraryError, SchemaError
 from encoders.weights.files import being_written, make_private_file, sync
+from search.catalog.sqlite_files import copy_sqlite, read_only_address
 from search.catalog.tables import clips, key_frames, library
 
 logger = logging.getLogger(__name__)
@@ -52,29 +52,6 @@ def known_revisions() -> set[str]:
 def newest_revision() -> str:
     """The last migration."""
     return max(known_revisions())
-
-
-def read_only_address(path: Path) -> str:
-    """The URI under which SQLite reads a catalog and changes nothing.
-
-    In a folder that cannot be written to, SQLite makes no file beside the catalog. What the last writer
-    left in the -wal can be read there only where its -shm lies beside it.
-
-    Raises:
-        LibraryError: The last writer left changes in the -wal that cannot be read so.
-    """
-    address = f"file:{quote(str(path))}?mode=ro"
-    if os.access(path.parent, os.W_OK):
-        return address
-    log, shared = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
-    if log.exists() and shared.exists():
-        return address
-    if log.exists() and log.stat().st_size:
-        raise LibraryError(
-            f"{path} was not closed, and its folder cannot be written to: open it once where it "
-            "can (`indexer status`), then copy it again"
-        )
-    return f"{address}&immutable=1"
 
 
 class Database:
@@ -321,8 +298,6 @@ class Database:
         path = Path(str(self.url.database))
         if not self.is_sqlite or not path.is_file():
             return None
-        from search.catalog.copies import copy_sqlite
-
         kept = path.with_name(f"{path.stem}-schema-{revision}{path.suffix}")
         partial = path.with_name(f"{kept.name}.copying-{os.getpid()}")
         with being_written(partial):

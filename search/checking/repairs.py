@@ -11,8 +11,9 @@ from sqlalchemy import ColumnElement, Connection, LargeBinary, Table, and_, cast
 
 from encoders.embedding.registry import pool_of
 from encoders.errors import EncoderMismatchError, IndexFileError
-from search.catalog.catalog import Catalog, LibraryRecord
-from search.catalog.stored_vectors import Vectors, chosen_clips, fits
+from search.catalog.catalog import Catalog
+from search.catalog.clips.stored_vectors import Vectors, chosen_clips, fits
+from search.catalog.record import LibraryRecord
 from search.catalog.tables import CHECKED, checksum, clip_vectors, clips, videos
 from search.catalog.tables import library as library_table
 from search.index.files import load_index

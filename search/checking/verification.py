@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, LargeBinary, and_, case, cast, distinct, func, not_, or_, select
 
 from encoders.errors import HeadFileError
-from search.catalog.catalog import Catalog, LibraryRecord
+from search.catalog.catalog import Catalog
+from search.catalog.clips.stored_vectors import TIME_TOLERANCE_SECONDS
 from search.catalog.database import newest_revision
-from search.catalog.stored_vectors import TIME_TOLERANCE_SECONDS
+from search.catalog.record import LibraryRecord
 from search.catalog.tables import (
     CHECKED,
     action_examples,
@@ -247,7 +248,7 @@ def _segments(library: Library, connection: Connection) -> Finding:
 
 def _heads(library: Library, connection: Connection) -> Finding:
     """Heads can be read, and none was left half taught."""
-    from search.actions.tagging import read_head
+    from encoders.heads.registry import read_head
 
     unread, left = [], []
     parameters = cast(heads.c.parameters, LargeBinary).label("parameters")

@@ -25,8 +25,7 @@ from sqlalchemy import (
 
 from encoders.embedding.encoder import POOLINGS
 from encoders.embedding.registry import pool_of
-from search.catalog.catalog import LibraryRecord
-from search.catalog.stored_vectors import (
+from search.catalog.clips.stored_vectors import (
     TIME_TOLERANCE_SECONDS,
     agreed_dim,
     are_sound,
@@ -34,6 +33,7 @@ from search.catalog.stored_vectors import (
     sample_condition,
     stored_clips,
 )
+from search.catalog.record import LibraryRecord
 from search.catalog.tables import checksum, clip_vectors, clips, key_frames, metadata
 from search.catalog.tables import library as library_table
 from search.checking import repairs

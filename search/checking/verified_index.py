@@ -12,8 +12,9 @@ from sqlalchemy import Connection, LargeBinary, cast, select
 from encoders.embedding.encoder import POOLINGS
 from encoders.embedding.registry import pool_of
 from encoders.errors import EncoderMismatchError, IndexFileError
-from search.catalog.catalog import Catalog, LibraryRecord
-from search.catalog.stored_vectors import Vectors, chosen_clips, fits
+from search.catalog.catalog import Catalog
+from search.catalog.clips.stored_vectors import Vectors, chosen_clips, fits
+from search.catalog.record import LibraryRecord
 from search.catalog.tables import clip_vectors, clips
 from search.checking import repairs
 from search.checking.findings import Finding, finding, named

@@ -14,7 +14,7 @@ from typing import Any
 
 from encoders.errors import EncoderMismatchError, IndexFileError, LibraryError
 from encoders.weights.files import make_private_folder, sync
-from search.catalog.catalog import LibraryRecord
+from search.catalog.record import LibraryRecord
 from search.index.mirror import Mirror
 from search.index.registry import INDEXES
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from encoders.errors import IndexFileError
 from encoders.weights.files import make_private_file, make_private_folder
-from search.catalog.catalog import Catalog, LibraryRecord, open_record
+from search.catalog.catalog import Catalog
+from search.catalog.record import LibraryRecord, open_record
 from search.index.files import describe_index, load_index, save_index
 from search.index.mirror import Mirror
 from search.index.registry import INDEXES, IndexFamily

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
-from search.catalog.catalog import Catalog, LibraryRecord
+from search.catalog.catalog import Catalog
+from search.catalog.record import LibraryRecord
 from search.index.registry import IndexFamily
 from search.index.vector_index import VectorIndex
 

@@ -17,7 +17,8 @@ from search.alignment.aligning import EncodedExample, encode_clips
 from search.alignment.insets import find_inset
 from search.calibration.probabilities import AskedFor
 from search.calibration.together import best_together
-from search.catalog.catalog import Catalog, open_record
+from search.catalog.catalog import Catalog
+from search.catalog.record import open_record
 from search.library import Library
 from search.types import ExamplePart, Query, QueryPart, SpanPart, TextPart
 

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.errors import InvalidQueryError
-from search.actions.actions import FoundSegments
+from search.actions.finding import FoundSegments, allowed_clips, find_filtering, segments_by_video
 from search.alignment.aligning import find_leads, match_videos, merged, passes
 from search.bands import MATCH_PROBABILITY, MAYBE_PROBABILITY
 from search.calibration.probabilities import Level, judge
-from search.catalog.actions import overlaps_enough
+from search.catalog.actions.spans import overlaps_enough
 from search.catalog.catalog import Catalog
-from search.catalog.views import ShownClips
+from search.catalog.clips.views import ShownClips
 from search.library import Library
 from search.query.candidates import find_groups
 from search.query.encoding import EncodedQuery, QueryEncoder
@@ -66,8 +66,8 @@ class SearchEngine:
         filters = filters or Filters()
         started = time.perf_counter()
         encoded = query if isinstance(query, EncodedQuery) else self.encoder.encode(query)
-        wanted = self._library.actions.wanted(filters)
-        allowed = self._library.actions.allowed_clips(filters, wanted)
+        wanted = find_filtering(self._library, filters)
+        allowed = allowed_clips(self._library, filters, wanted)
         with self._library.view() as view:
             hits = self._answer(view, encoded, filters, allowed, wanted, limit, group_by)
             is_exact = view.is_exact(allowed)
@@ -98,7 +98,8 @@ class SearchEngine:
         if encoded.examples:
             matched = self._matched(view, encoded, filters, allowed, wanted, level)
             hits = merged(matched, hits, one_per_video=group_by == "video")[:limit]
-        hits = _tagged(view.catalog, hits, self._letting_in(view.catalog, hits, wanted))
+        letting_in = segments_by_video(view.catalog, [hit.video_id for hit in hits], wanted)
+        hits = _tagged(view.catalog, hits, letting_in)
         return order_key_frames(view.catalog, hits, encoded.asked.score, view.record.dim)
 
     def matches(self, query: Query | EncodedQuery, video_id: int) -> VideoMatches:
@@ -114,7 +115,7 @@ class SearchEngine:
         level = judge(encoded.asked, self._library.sample(), record.encoder_id)
         with self._library.read() as catalog:
             catalog.video(video_id)  # it may have gone meanwhile
-            times, scores = score_frames(catalog.actions.tracks(video_id, record.dim), encoded.asked.score)
+            times, scores = score_frames(catalog.tracks(video_id, record.dim), encoded.asked.score)
         usual, sure = level.score_at(MAYBE_PROBABILITY), level.score_at(MATCH_PROBABILITY)
         return VideoMatches(video_id, times, scores, usual, sure)
 
@@ -133,16 +134,10 @@ class SearchEngine:
         sample_ids = view.sample.clip_ids.tolist()
         pool = self._library.encoder().pool
         found = match_videos(view.catalog, encoded.examples, leads, sample_ids, level, pool)
-        letting_in = self._letting_in(view.catalog, found, wanted)
+        letting_in = segments_by_video(view.catalog, [hit.video_id for hit in found], wanted)
         hits = [hit for hit in found if passes(hit, allowed, filters, letting_in[hit.video_id])]
         captions = view.catalog.views.clips([hit.clip_id for hit in hits], filters.caption).captions
         return [replace(hit, caption=captions.get(hit.clip_id)) for hit in hits]
-
-    def _letting_in(
-        self, catalog: Catalog, hits: Sequence[Hit], wanted: FoundSegments | None
-    ) -> dict[int, list[Segment]]:
-        """Segments of the action that the filters name, by video of the hits."""
-        return self._library.actions.wanted_of_videos(catalog, [hit.video_id for hit in hits], wanted)
 
 
 def _hits(groups: Sequence[Group], shown: ShownClips, level: Level) -> list[Hit]:
