@@ -39,10 +39,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     errors = [
-        {
-            "location": [str(step)[:MAX_ECHO] for step in entry["loc"]],
-            "message": str(entry["msg"])[:MAX_ECHO],
-        }
+        {"location": [str(step)[:MAX_ECHO] for step in entry["loc"]], "message": str(entry["msg"])[:MAX_ECHO]}
         for entry in found[:MAX_ERRORS]
     ]
     first = errors[0] if errors else {"location": [], "message": "the request is not valid"}

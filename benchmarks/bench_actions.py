@@ -20,7 +20,7 @@ from benchmarks.report import write_result
 from encoders.types import normalise
 from search.actions.tagging import Tagger
 from search.actions.teaching import teach
-from search.catalog.actions.examples import LessonExample
+from search.catalog.actions.lesson_examples import LessonExample
 from search.library import Library
 from search.types import EncodedClip
 

@@ -14,7 +14,7 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 @dataclass(frozen=True, slots=True)
 class WallTime:
-    """What a clock on the wall shows where a video was recorded, whichever zone that is.
+    """A time that a clock on the wall shows where a video was recorded, whichever zone that is.
 
     Attributes:
         wall_seconds: From midnight of 1 January 1970 on that clock.
@@ -30,7 +30,7 @@ RecordedBound = float | WallTime
 
 
 def is_later(one: RecordedBound, other: RecordedBound) -> bool:
-    """Whether one bound comes after another, as far as can be said without a video."""
+    """Checks that one bound comes after another, as far as can be said without a video."""
     if isinstance(one, WallTime) and isinstance(other, WallTime):
         return one.wall_seconds > other.wall_seconds
     first, second = (bound.seconds if isinstance(bound, WallTime) else bound for bound in (one, other))
@@ -46,7 +46,7 @@ def check_recorded(after: RecordedBound | None, before: RecordedBound | None) ->
 
 
 def recorded_bound(text: str | None, *, is_end: bool) -> RecordedBound | None:
-    """A bound, inclusive; None for None.
+    """Reads a bound, inclusive; None for None.
 
     Args:
         text: ISO 8601: a day (2024-05-31) or a moment (2024-05-31T18:00, with Z or an offset or without).

@@ -16,32 +16,32 @@ _PRIVATE = frozenset(map(chr, _AS_OPENED))
 
 
 def stored_path(path: str) -> str:
-    """A path of the disk as the catalog keeps it; most are the same."""
+    """Returns a path of the disk as the catalog keeps it; most are the same."""
     return path.translate(_AS_STORED)
 
 
 def os_path(path: str) -> str:
-    """A path of the catalog as the disk knows it, to be opened; most are the same."""
+    """Returns a path of the catalog as the disk knows it, to be opened; most are the same."""
     return path.translate(_AS_OPENED)
 
 
 def is_ambiguous(path: str) -> bool:
-    """Whether a path of the disk holds characters by which the catalog would take it for another."""
+    """Checks that a path of the disk holds characters by which the catalog would take it for another."""
     return not _PRIVATE.isdisjoint(path)
 
 
 def spelled_out(path: str) -> str:
-    """An ambiguous path of the disk for people: "<U+FDC80>" for what the catalog would take for a byte."""
+    """Spells an ambiguous path for people: "<U+FDC80>" for what the catalog would take for a byte."""
     return path.translate({code: f"<U+{code:X}>" for code in _AS_OPENED})
 
 
 def shown_path(path: str) -> str:
-    r"""A path for people: bytes that are no UTF-8 as \xNN."""
+    r"""Spells a path for people: bytes that are no UTF-8 as \xNN."""
     return os_path(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def is_same_file(one: str, other: str) -> bool:
-    """Whether two paths of the catalog lead to one file, as by links of either kind."""
+    """Checks that two paths of the catalog lead to one file, as by links of either kind."""
     try:
         return os.path.samefile(os_path(one), os_path(other))
     except OSError:
@@ -49,7 +49,7 @@ def is_same_file(one: str, other: str) -> bool:
 
 
 def has_other_names(path: str) -> bool:
-    """Whether a file may have another name than this path of the catalog, by links of either kind."""
+    """Checks that a file may have another name than this path of the catalog, by links of either kind."""
     opened = os_path(path)
     try:
         return os.path.realpath(opened) != opened or os.stat(opened).st_nlink > 1

@@ -44,8 +44,8 @@ from search.actions import heads as action_heads
 from search.actions.documents import actions_document, description_document, found_document
 from search.actions.finding import FoundSegments, find_segments
 from search.actions.listing import describe_action, list_actions
-from search.catalog.actions.examples import LessonExample
 from search.catalog.actions.heads import HeadRecord
+from search.catalog.actions.lesson_examples import LessonExample
 from search.catalog.catalog import Catalog
 from search.catalog.database import Database
 from search.catalog.tables import action_examples, clip_vectors, heads, metadata, segments
@@ -54,7 +54,7 @@ from search.documents.exports.activitynet import to_activitynet
 from search.documents.exports.csv_table import to_csv
 from search.library import Library
 from search.query.engine import SearchEngine
-from search.types import ClipPart, EncodedClip, ExamplePart, Filters, Query, Segment, SegmentQuery
+from search.types import ClipPart, EncodedClip, Filters, Query, QueryExample, Segment, SegmentQuery
 
 DIM = 16
 RUNNING = np.eye(DIM)[0]
@@ -156,7 +156,7 @@ def kept(library: Library, action: str) -> dict[str, object]:
     """How many examples of an action are kept, and by which name."""
     name = naming.known_actions(library).taught_name(action)
     with library.read() as catalog:
-        positive, negative = catalog.actions.count_examples().get(name, (0, 0))
+        positive, negative = catalog.actions.count_examples_of(name)
     return {"action": name, "positive": positive, "negative": negative}
 
 
@@ -395,7 +395,7 @@ def test_an_aligned_span_shows_the_action_itself(tmp_path, offline_encoder, segm
         video = catalog.publish_video(staged, duration_seconds=12.0)
         head = add_head(catalog, "kinetics:one", 0.6, "kinetics", actions=["running"])
         catalog.actions.add_segments(video, head, [ActionSpan("running", *segment, 0.9)])
-    example = ExamplePart((FrameBatch(frames[6:14], times[:8]),))
+    example = QueryExample((FrameBatch(frames[6:14], times[:8]),))
     hits = SearchEngine(library).search(Query((example,)), Filters(action="running")).hits
     assert [hit.match is not None for hit in hits] == [is_aligned]
     span = (3.0, 7.0) if is_aligned else (4.0, 8.0)  # else the clip, which shows it
@@ -884,6 +884,61 @@ def test_what_a_rejection_leaves_of_a_segment(plain, span, rests):
 
 def spans_of_action(library: Library, action: str) -> list[tuple[float, float]]:
     return [(one.start_seconds, one.end_seconds) for one in found(library, action)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_last_that_is_not_taken_back_says_what_each_second_shows(plain, seed):
+    """Corrections of whole seconds, taken back in any order: each second is what was said of it last."""
+    video, random = add(plain, "/a.mp4", "ooooo"), np.random.default_rng(seed)
+    seconds = 4 * 5
+    said: dict[int, tuple[int, int, bool]] = {}  # by the correction's id, in order
+    for _ in range(30):
+        if said and random.random() < 0.4:
+            gone = int(random.choice(list(said)))
+            correcting.remove_example(plain, "running", gone)
+            del said[gone]
+        else:
+            start, end = sorted(random.choice(seconds + 1, 2, replace=False).tolist())
+            is_positive = bool(random.integers(2))
+            before = shown_by_second(plain, video, seconds)
+            answer = correcting.correct_span(plain, video, (start, end), "running", is_positive=is_positive)
+            assert (answer.removed > 0) == ((not is_positive) in before[start:end])
+            said[answer.example_id] = (start, end, is_positive)
+        expected: list[bool | None] = [None] * seconds
+        for start, end, is_positive in said.values():
+            expected[start:end] = [is_positive] * (end - start)
+        assert shown_by_second(plain, video, seconds) == expected
+        counts = kept(plain, "running")
+        with plain.read() as catalog:
+            stand = catalog.actions.examples("running")
+            rejected = catalog.actions.rejected(video).get("running", [])
+            assert catalog.actions.examples_of_videos([video])["running"] == len(stand)
+        assert counts["positive"] == sum(one.is_positive for one in stand)
+        assert counts["negative"] == len(stand) - counts["positive"] == len(rejected)
+    with plain.write() as catalog:
+        catalog.remove_videos([video])
+    assert not dump(plain)["action_examples"]
+
+
+def shown_by_second(library: Library, video: int, seconds: int) -> list[bool | None]:
+    """What the examples that stand say of each second, which no two of them may speak of."""
+    shown: list[bool | None] = [None] * seconds
+    with library.read() as catalog:
+        for one in catalog.actions.examples("running"):
+            assert one.video_id == video and one.span is not None
+            place = slice(*(round(border) for border in one.span))
+            assert not any(known is not None for known in shown[place])
+            shown[place] = [one.is_positive] * (place.stop - place.start)
+    return shown
+
+
+def test_a_forgotten_action_leaves_nothing_that_gave_way(plain):
+    video = add(plain, "/a.mp4", "ooooo")
+    (clip,) = clips_of(plain, [video], [1])
+    for is_positive in (True, False, True):
+        correcting.correct_clip(plain, clip, "running", is_positive=is_positive)
+    assert action_heads.remove_action(plain, "running").examples == 1
+    assert not dump(plain)["action_examples"]
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,10 @@ from indexer.video.types import SamplingOptions
 from search.bands import BANDS, MATCH_PROBABILITY, MAYBE_PROBABILITY, band_of
 from search.calibration.sample import SAMPLE_CLIPS, choose_clips
 from search.documents.hits import result_document
+from search.hits import SearchResult
 from search.library import Library
 from search.query.engine import SearchEngine
-from search.types import ClipPart, EncodedClip, ExamplePart, Query, SearchResult, TextPart
+from search.types import ClipPart, EncodedClip, Query, QueryExample, TextPart
 
 
 def package_file(package: str, name: str) -> Path:
@@ -156,8 +157,8 @@ def test_an_archive_of_one_thing_matches_it_throughout(narrow):
     assert all(hit.band == "match" for hit in result.hits)
 
 
-def picture(path: Path) -> ExamplePart:
-    return ExamplePart((FrameBatch(read(path)[None], np.zeros(1)),))
+def picture(path: Path) -> QueryExample:
+    return QueryExample((FrameBatch(read(path)[None], np.zeros(1)),))
 
 
 def test_a_picture_of_what_is_there_is_a_match(broad, narrow):
@@ -233,6 +234,9 @@ def test_the_command_says_how_sure_it_is(broad, indexer):
     nothing = indexer("search", "quarterly earnings", library=folder)
     assert "knows nothing of: quarterly, earnings" in nothing.out
     assert "nothing here looks like that" in nothing.out
+    # A word that says nothing leaves no empty line.
+    silent = indexer("search", "a", library=folder)
+    assert silent.out.splitlines()[0] == "a: says nothing by itself"
     document = json.loads(indexer("search", "a cat", "--json", library=folder).out)
     first = document["hits"][0]
     assert first["band"] == "match" and not first["weak"] and first["probability"] >= MATCH_PROBABILITY

@@ -22,7 +22,7 @@ from encoders.heads.head import FeatureTrack
 from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.keeping.check import CheckReport, check
 from indexer.video.types import SamplingOptions
-from search.catalog.actions.examples import LessonExample
+from search.catalog.actions.lesson_examples import LessonExample
 from search.catalog.tables import clip_vectors, clips, key_frames, videos
 from search.index.files import save_index
 from search.library import Library

@@ -25,7 +25,7 @@ from api.guarding.oidc import OidcIssuer
 from api.guarding.roles import asked_for
 from api.schemas.cursors import _SHAPES, decode_cursor, encode_cursor
 from api.schemas.queries import ExampleOptions, SearchRequest
-from api.telemetry.logs import chosen_request_id
+from api.telemetry.logs import choose_request_id
 from api.work.segment_files import attachment
 from api.work.uploads import _Form, safe_suffix
 from encoders.errors import DecodeError, InvalidQueryError, ReelseekError
@@ -335,7 +335,7 @@ def test_what_a_client_calls_things_stays_harmless(text: str) -> None:
     assert "/" not in safe_suffix(text) and len(safe_suffix(text)) <= 9
     name = host_name(text)
     assert name is None or not set(name) & set("/?#@")
-    assert set(chosen_request_id(text)) <= set(string.ascii_letters + string.digits + "._-")
+    assert set(choose_request_id(text)) <= set(string.ascii_letters + string.digits + "._-")
     assert set(attachment(text, "csv")) <= set(string.ascii_letters + string.digits + '-. ;="')
     asked = asked_for("GET", "/" + text)
     assert asked.route in ("(none)", "/") or asked.route.startswith("/{name}.")

@@ -19,7 +19,7 @@ from search.index.files import load_index, verify_index
 from search.library import Library
 from search.query.engine import SearchEngine
 from search.query.grouping import ScoredClip, group_clips
-from search.types import Clip, ClipPart, EncodedClip, ExamplePart, Filters, Query, SpanPart, TextPart
+from search.types import Clip, ClipPart, EncodedClip, Filters, Query, QueryExample, SpanPart, TextPart
 
 DIM = 16
 CLIPS_PER_VIDEO = 10
@@ -243,7 +243,7 @@ def test_an_example_is_placed_in_time(tmp_path, offline_encoder):
         staged = catalog.stage_video("/a.mp4", 1, 1)
         catalog.add_clips(staged, 0, clips)
         catalog.publish_video(staged, duration_seconds=12.0)
-    example = ExamplePart((FrameBatch(frames[6:14], times[:8]),))
+    example = QueryExample((FrameBatch(frames[6:14], times[:8]),))
     hit = SearchEngine(library).search(Query((example,))).hits[0]
     assert (hit.start_seconds, hit.end_seconds) == pytest.approx((3.0, 7.0), abs=0.15)
     assert hit.match.speed == 1.0 and not hit.match.mirrored

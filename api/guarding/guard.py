@@ -114,7 +114,7 @@ def add_headers(headers: MutableHeaders) -> None:
 
 
 def host_name(host: str) -> str | None:
-    """The name in a Host header, lower case, without port and brackets; None when malformed."""
+    """Returns the name in a Host header, lower case, without port and brackets; None when malformed."""
     try:
         parts = urlsplit(f"//{host}")
         _ = parts.port  # raises on a port that is no number

@@ -52,7 +52,7 @@ class Roots:
         return self.limit is None or is_below(path, self.folders)
 
     def why_not_ingest(self, paths: Sequence[str]) -> str | None:
-        """Why these paths are not indexed here; None if they are. Tells nothing of what lies there."""
+        """Says why these paths are not indexed here; None if they are. Tells nothing of what lies there."""
         if self.limit is not None and not self.folders:
             return (
                 "this server indexes no files: it was started without --root PATH (or REELSEEK_ROOTS), the "
@@ -95,7 +95,7 @@ class Roots:
 
 
 def common_folders(one: Sequence[str] | None, other: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The resolved folders below which lies what lies below folders of both; None for no limit."""
+    """Returns the resolved folders below which lies what lies below folders of both; None for no limit."""
     if one is None or other is None:
         found = other if one is None else one
         return None if found is None else tuple(found)

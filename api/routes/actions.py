@@ -12,15 +12,7 @@ from starlette.responses import StreamingResponse
 from api.routes.catalog import Cursor, PageSize, VideoId
 from api.schemas.answers import json_response
 from api.schemas.cursors import decode_cursor, encode_cursor
-from api.schemas.fields import (
-    ActionName,
-    Confidence,
-    Id,
-    Length,
-    PathPrefix,
-    RecordedAfter,
-    RecordedBefore,
-)
+from api.schemas.fields import ActionName, Confidence, Id, Length, PathPrefix, RecordedAfter, RecordedBefore
 from api.schemas.lessons import FeedbackRequest, TeachRequest
 from api.schemas.problems import TOO_FEW_EXAMPLES, problem_response
 from api.work.finding import digest_query
@@ -158,16 +150,11 @@ async def video_segments(
     min_confidence: Annotated[Confidence | None, Query(examples=[0.6])] = None,
 ) -> Response:
     """All segments of a video, by time: of one action, or of all that heads saw in it."""
-    await run_sync(_check_video, services, video_id)
+    await run_sync(services.video, video_id)
     found = None
     if action is not None:
         found = await services.find_segments(SegmentQuery((action,), min_confidence, video_id=video_id))
     return await run_sync(_of_video, services, video_id, found, min_confidence)
-
-
-def _check_video(services: Services, video_id: int) -> None:
-    with services.library.read() as catalog:
-        catalog.video(video_id)
 
 
 def _of_video(
@@ -200,7 +187,7 @@ def teach(body: TeachRequest, services: ServicesOf, request: Request, response: 
     examples += read_examples(library, body.negatives, is_positive=False)
     with library.write() as catalog:
         name = keep_examples(catalog, body.action, examples, replace_examples=not body.keep)
-        positive, negative = catalog.actions.count_examples().get(name, (0, 0))
+        positive, negative = catalog.actions.count_examples_of(name)
     if not positive:
         return _too_few(name, negative, request.url.path)
     job = services.jobs.submit_lesson(name)
@@ -245,7 +232,10 @@ def remove_one_example(
     example_id: Annotated[Id, Path(description="From the action's `examples`.", examples=[4])],
     services: ServicesOf,
 ) -> dict[str, Any]:
-    """Takes an example back and queues a lesson without it. Says how many are left."""
+    """Takes an example back and queues a lesson without it; what had given way to it stands again.
+
+    Says how many are left.
+    """
     left = remove_example(services.library, name, example_id)
     return {**asdict(left), "lesson": _learn_again(services, left.action)}
 
@@ -260,8 +250,8 @@ def forget(name: ActionPath, services: ServicesOf) -> dict[str, Any]:
 def feedback(body: FeedbackRequest, services: ServicesOf) -> dict[str, Any]:
     """Keeps whether a clip or a span shows an action, and queues a lesson that learns from it.
 
-    The tag of one that does not goes at once. It takes the place of earlier corrections of this footage; what
-    was taught stays until it is removed.
+    The tag of one that does not goes at once. Earlier corrections of this footage, and an example given as
+    this very clip, give way until it is taken back; what else was taught stays.
     """
     library = services.library
     if body.clip_id is not None:
@@ -277,5 +267,5 @@ def _learn_again(services: Services, action: str) -> str | None:
     """Queues a lesson where the action's head learns from corrections at once; the job's id."""
     with services.library.read() as catalog:
         is_learned_again = KnownActions.read(catalog).is_learned_again(action)
-        positive, _ = catalog.actions.count_examples().get(action, (0, 0))
+        positive, _ = catalog.actions.count_examples_of(action)
     return services.jobs.submit_lesson(action).id if positive and is_learned_again else None

@@ -105,8 +105,7 @@ def videos(
 @router.get("/videos/{video_id}")
 def video(video_id: VideoId, services: ServicesOf) -> VideoAnswer:
     """One catalogued file."""
-    with services.library.read() as catalog:
-        return video_document(catalog.video(video_id))
+    return video_document(services.video(video_id))
 
 
 @router.delete("/videos/{video_id}")

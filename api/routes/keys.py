@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from api.schemas.strict import StrictRequest
+from api.schemas.strict import StrictRequest, examples
 from api.work.services import ServicesOf
 from search.catalog.keys import Keys, Role
 from search.documents.keys import KeyAnswer, KeysAnswer, NewKeyAnswer, key_document
@@ -18,9 +18,7 @@ router = APIRouter(prefix="/v1", tags=["keys"])
 class KeyRequest(StrictRequest):
     """A key to be made."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"role": "read", "name": "newsroom"}]}
-    )
+    model_config = examples({"role": "read", "name": "newsroom"})
 
     role: Literal["read", "write", "admin"]
     name: str = Field(default="", max_length=100, description="Whose it is: one line.")

@@ -33,8 +33,7 @@ async def search(body: SearchRequest, services: ServicesOf) -> Response:
 async def search_by_example(request: Request, services: ServicesOf) -> Response:
     """Finds moments like an uploaded picture or clip; a clip is also laid over them in time."""
     example, options = await received_example(request, services, ExampleOptions)
-    further = tuple(part.to_part() for part in options.query)
-    query, filters = Query((example, *further)), options.filters.to_filters()
+    query, filters = options.to_query(example), options.filters.to_filters()
     work = partial(_answer, services, filters=filters, limit=options.limit, group_by=options.group_by)
     return await services.search(query, work, action=filters.action)
 

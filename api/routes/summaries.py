@@ -163,8 +163,7 @@ async def preview_clip(
 ) -> Response:
     """The clip as a short silent loop: H.264, at most 4 s and 1 MB; made when first asked for."""
     video, span = await run_sync(_clip, services, clip_id)
-    rendition = clip_preview(*span)
-    make = services.renditions.make
+    make, rendition = services.renditions.make, clip_preview(*span)
     made = await services.making_clip_preview.run(make, video, rendition, CLIP_LIMIT_SECONDS)
     return _footage(request, made)
 
@@ -182,9 +181,8 @@ async def preview_span(
     video_id: VideoId, services: ServicesOf, request: Request, start_seconds: Seconds, end_seconds: Seconds
 ) -> Response:
     """At most 120 s for browsers that cannot play the file: H.264 and AAC, short side at most 480."""
-    video = await run_sync(_video, services, video_id)
-    rendition = span_preview(start_seconds, end_seconds)
-    make = services.renditions.make
+    video = await run_sync(services.video, video_id)
+    make, rendition = services.renditions.make, span_preview(start_seconds, end_seconds)
     made = await services.making_span_preview.run(make, video, rendition, SPAN_LIMIT_SECONDS)
     return _footage(request, made)
 
@@ -194,17 +192,11 @@ async def cut_span(
     video_id: VideoId, services: ServicesOf, request: Request, start_seconds: Seconds, end_seconds: Seconds
 ) -> Response:
     """Exactly [start, end), at most 600 s, in the size of the source and with its sound, to be kept."""
-    video = await run_sync(_video, services, video_id)
-    rendition = cut(start_seconds, end_seconds)
-    make = services.renditions.make
+    video = await run_sync(services.video, video_id)
+    make, rendition = services.renditions.make, cut(start_seconds, end_seconds)
     made = await services.making_cut.run(make, video, rendition, CUT_LIMIT_SECONDS)
     name = f"{PurePosixPath(video.path).stem}_{start_seconds:.3f}-{end_seconds:.3f}.mp4"
     return _footage(request, made, name)
-
-
-def _video(services: Services, video_id: int) -> Video:
-    with services.library.read() as catalog:
-        return catalog.video(video_id)
 
 
 class RenditionResponse(FootageResponse):

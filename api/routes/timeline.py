@@ -41,16 +41,9 @@ async def matches(video_id: VideoId, body: MatchesRequest, services: ServicesOf)
 )
 async def matches_with_example(video_id: VideoId, request: Request, services: ServicesOf) -> Response:
     """Scores each stored frame of a video by how well an uploaded picture or clip fits it."""
-    await run_sync(_check, services, video_id)
+    await run_sync(services.video, video_id)
     example, options = await received_example(request, services, MatchesOptions)
-    query = Query((example, *(part.to_part() for part in options.query)))
-    return await services.search(query, partial(_matches, services, video_id))
-
-
-def _check(services: Services, video_id: int) -> None:
-    """Raises NotFoundError where there is no such video."""
-    with services.library.read() as catalog:
-        catalog.video(video_id)
+    return await services.search(options.to_query(example), partial(_matches, services, video_id))
 
 
 def _matches(services: Services, video_id: int, query: Query | EncodedQuery) -> Response:

@@ -11,15 +11,11 @@ from typing import Any
 from encoders.errors import InvalidQueryError
 
 # What each listing continues after.
-_SHAPES: dict[str, tuple[type, ...]] = {
-    "clips": (int,),
-    "videos": (str,),
-    "segments": (str, float, int, str),
-}
+_SHAPES: dict[str, tuple[type, ...]] = {"clips": (int,), "videos": (str,), "segments": (str, float, int, str)}
 
 
 def encode_cursor(kind: str, *after: str | float | int) -> str:
-    """A cursor that continues a listing of `kind` just after an entry.
+    """Makes a cursor that continues a listing of `kind` just after an entry.
 
     Args:
         kind: "clips" (after an id), "videos" (a path) or "segments" (path, start in seconds, id, and a

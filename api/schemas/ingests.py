@@ -6,17 +6,15 @@ import os
 import re
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from api.schemas.strict import StrictRequest
+from api.schemas.strict import StrictRequest, examples
 
 
 class IngestRequest(StrictRequest):
     """Files and folders of the server to index."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"paths": ["/archive/2024"], "prune": False}]}
-    )
+    model_config = examples({"paths": ["/archive/2024"], "prune": False})
 
     paths: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(
         min_length=1, max_length=1000, fail_fast=True, description="Absolute paths on the server."

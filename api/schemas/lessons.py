@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field, StrictBool, model_validator
+from pydantic import Field, StrictBool, model_validator
 
 from api.schemas.fields import ActionName, Id, Seconds
-from api.schemas.strict import StrictRequest
+from api.schemas.strict import StrictRequest, examples
 
 
 class ExampleRequest(StrictRequest):
@@ -29,19 +29,14 @@ class ExampleRequest(StrictRequest):
 class FeedbackRequest(ExampleRequest):
     """A correction: a stored clip, or a span of a catalogued video, shows an action or does not."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {"clip_id": 17, "action": "running", "correct": False},
-                {
-                    "video_id": 3,
-                    "start_seconds": 12.0,
-                    "end_seconds": 15.5,
-                    "action": "running",
-                    "correct": False,
-                },
-            ]
+    model_config = examples(
+        {"clip_id": 17, "action": "running", "correct": False},
+        {
+            "video_id": 3,
+            "start_seconds": 12.0,
+            "end_seconds": 15.5,
+            "action": "running",
+            "correct": False,
         },
     )
 
@@ -52,21 +47,16 @@ class FeedbackRequest(ExampleRequest):
 class TeachRequest(StrictRequest):
     """Examples to teach an action with. Without any, it is learned anew from those that are kept."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "action": "waving",
-                    "positives": [
-                        {"video_id": 3, "start_seconds": 12.0, "end_seconds": 15.5},
-                        {"clip_id": 17},
-                    ],
-                    "negatives": [{"video_id": 3, "start_seconds": 20.0, "end_seconds": 24.0}],
-                    "keep": True,
-                }
-            ]
-        },
+    model_config = examples(
+        {
+            "action": "waving",
+            "positives": [
+                {"video_id": 3, "start_seconds": 12.0, "end_seconds": 15.5},
+                {"clip_id": 17},
+            ],
+            "negatives": [{"video_id": 3, "start_seconds": 20.0, "end_seconds": 24.0}],
+            "keep": True,
+        }
     )
 
     action: ActionName

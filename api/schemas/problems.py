@@ -82,7 +82,7 @@ CATALOG_UNAVAILABLE = "the catalog cannot be used now; the server's log says why
 
 
 def kind_of(error: ReelseekError) -> ProblemKind:
-    """The kind of the nearest class in `KINDS`."""
+    """Finds the kind of the nearest class in `KINDS`."""
     return next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
 
 
@@ -92,7 +92,7 @@ def word_error(error: ReelseekError) -> str:
 
 
 def error_response(error: ReelseekError, instance: str) -> Response:
-    """The answer to a request that came to an error of ours."""
+    """Makes the answer to a request that came to an error of ours."""
     if isinstance(error, CatalogUnavailableError):
         logger.warning("%s", error)
     kind = kind_of(error)
@@ -101,7 +101,7 @@ def error_response(error: ReelseekError, instance: str) -> Response:
 
 
 def kind_of_status(status: int) -> ProblemKind:
-    """The kind for a plain HTTP status."""
+    """Returns the kind for a plain HTTP status."""
     try:
         title = HTTPStatus(status).phrase
     except ValueError:
@@ -110,14 +110,9 @@ def kind_of_status(status: int) -> ProblemKind:
 
 
 def problem_response(
-    kind: ProblemKind,
-    detail: str,
-    instance: str,
-    *,
-    headers: Mapping[str, str] | None = None,
-    **members: Any,
+    kind: ProblemKind, detail: str, instance: str, *, headers: Mapping[str, str] | None = None, **members: Any
 ) -> Response:
-    """A problem document; `members` are added to it. Long details and addresses are cut."""
+    """Makes a problem document; `members` are added to it. Long details and addresses are cut."""
     document = {
         "type": f"urn:reelseek:problem:{kind.slug}",
         "title": kind.title,
@@ -133,7 +128,7 @@ def problem_response(
 
 
 def problem_schema() -> dict[str, Any]:
-    """The JSON schema of a problem document."""
+    """Returns the JSON schema of a problem document."""
     return {
         "title": "Problem",
         "description": "RFC 9457 problem details.",

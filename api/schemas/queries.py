@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from api.schemas.fields import (
     ActionName,
@@ -21,9 +21,9 @@ from api.schemas.fields import (
     Seconds,
     Weight,
 )
-from api.schemas.strict import StrictRequest
+from api.schemas.strict import StrictRequest, examples
 from search.dates import recorded_bound
-from search.types import ClipPart, Filters, Query, QueryPart, SpanPart, TextPart
+from search.types import ClipPart, Filters, Query, QueryExample, QueryPart, SpanPart, TextPart
 
 MAX_PARTS = 32
 
@@ -49,7 +49,7 @@ class QueryPartRequest(StrictRequest):
         return self
 
     def to_part(self) -> QueryPart:
-        """The part as the search engine takes it."""
+        """Returns the part as the search engine takes it."""
         if self.text is not None:
             return TextPart(self.text, self.weight)
         if self.clip_id is not None:
@@ -77,7 +77,7 @@ class FiltersRequest(StrictRequest):
     caption: CaptionWords | None = None
 
     def to_filters(self) -> Filters:
-        """The filters as the search engine takes them."""
+        """Returns the filters as the search engine takes them."""
         return Filters(
             path_prefix=self.path_prefix,
             min_duration_seconds=self.min_duration_seconds,
@@ -99,91 +99,65 @@ _FILTERS_EXAMPLE: dict[str, Any] = {
 }
 
 
-class SearchRequest(StrictRequest):
-    """A search: a query, and where to look."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {"query": [{"text": "a cockatoo on a branch"}], "limit": 10},
-                {
-                    "query": [{"clip_id": 17}, {"text": "at night", "weight": -0.5}],
-                    "filters": _FILTERS_EXAMPLE,
-                    "group_by": "moment",
-                },
-                {
-                    "query": [{"video_id": 3, "start_seconds": 12.0, "end_seconds": 15.5}],
-                    "filters": {"action": "running", "min_confidence": 0.6},
-                },
-            ]
-        },
-    )
-
-    query: list[QueryPartRequest] = Field(min_length=1, max_length=MAX_PARTS)
-    filters: FiltersRequest = FiltersRequest()
-    limit: Limit = 10
-    group_by: GroupBy = "clip"
-
-    def to_query(self) -> Query:
-        """The query. Raises InvalidQueryError."""
-        return Query(tuple(part.to_part() for part in self.query))
-
-
-class ExampleOptions(StrictRequest):
-    """The form field `options` of a search by example, as JSON."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {"limit": 10, "group_by": "moment"},
-                {
-                    "query": [{"text": "in the snow", "weight": 0.5}],
-                    "filters": _FILTERS_EXAMPLE,
-                },
-            ]
-        },
-    )
-
-    weight: Weight = 1.0
-    query: list[QueryPartRequest] = Field(
-        default=[], max_length=MAX_PARTS - 1, description="Further parts beside the example."
-    )
-    filters: FiltersRequest = FiltersRequest()
-    limit: Limit = 10
-    group_by: GroupBy = "clip"
-
-
 class MatchesRequest(StrictRequest):
     """A query to compare with the frames of a video."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {"query": [{"text": "a cockatoo on a branch"}]},
-                {"query": [{"clip_id": 17}, {"text": "at night", "weight": -0.5}]},
-            ]
-        },
+    model_config = examples(
+        {"query": [{"text": "a cockatoo on a branch"}]},
+        {"query": [{"clip_id": 17}, {"text": "at night", "weight": -0.5}]},
     )
 
     query: list[QueryPartRequest] = Field(min_length=1, max_length=MAX_PARTS)
 
     def to_query(self) -> Query:
-        """The query. Raises InvalidQueryError."""
+        """Returns the query. Raises InvalidQueryError."""
         return Query(tuple(part.to_part() for part in self.query))
+
+
+class SearchRequest(MatchesRequest):
+    """A search: a query, and where to look."""
+
+    model_config = examples(
+        {"query": [{"text": "a cockatoo on a branch"}], "limit": 10},
+        {
+            "query": [{"clip_id": 17}, {"text": "at night", "weight": -0.5}],
+            "filters": _FILTERS_EXAMPLE,
+            "group_by": "moment",
+        },
+        {
+            "query": [{"video_id": 3, "start_seconds": 12.0, "end_seconds": 15.5}],
+            "filters": {"action": "running", "min_confidence": 0.6},
+        },
+    )
+
+    filters: FiltersRequest = FiltersRequest()
+    limit: Limit = 10
+    group_by: GroupBy = "clip"
 
 
 class MatchesOptions(StrictRequest):
     """The form field `options` of matches with an example, as JSON."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"query": [{"text": "in the snow", "weight": 0.5}]}]},
-    )
+    model_config = examples({"query": [{"text": "in the snow", "weight": 0.5}]})
 
     weight: Weight = 1.0
     query: list[QueryPartRequest] = Field(
         default=[], max_length=MAX_PARTS - 1, description="Further parts beside the example."
     )
+
+    def to_query(self, example: QueryExample) -> Query:
+        """Returns the query with an example as its first part. Raises InvalidQueryError."""
+        return Query((example, *(part.to_part() for part in self.query)))
+
+
+class ExampleOptions(MatchesOptions):
+    """The form field `options` of a search by example, as JSON."""
+
+    model_config = examples(
+        {"limit": 10, "group_by": "moment"},
+        {"query": [{"text": "in the snow", "weight": 0.5}], "filters": _FILTERS_EXAMPLE},
+    )
+
+    filters: FiltersRequest = FiltersRequest()
+    limit: Limit = 10
+    group_by: GroupBy = "clip"

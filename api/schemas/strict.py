@@ -9,6 +9,11 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from api.schemas.problems import MAX_ERRORS
 
 
+def examples(*bodies: dict[str, Any]) -> ConfigDict:
+    """Configures a request to have examples in OpenAPI."""
+    return ConfigDict(json_schema_extra={"examples": list(bodies)})
+
+
 class StrictRequest(BaseModel):
     """A body with these fields and no others, each of its own type: "5" and true are no numbers."""
 

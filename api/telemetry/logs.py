@@ -21,7 +21,7 @@ class JsonLines(logging.Formatter):
     """One JSON object a line, ASCII only: what a client sends cannot begin a line of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """Formats a record as a line, without its end."""
         document: dict[str, object] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
             + f".{int(record.msecs):03d}Z",

@@ -69,7 +69,7 @@ class Metrics:
         self._seconds.labels(route).observe(seconds)
 
     def text(self) -> bytes:
-        """Everything, in text; asks the catalog, so not for the event loop."""
+        """Writes everything as text; asks the catalog, so not for the event loop."""
         return generate_latest(self._registry)
 
 
@@ -80,7 +80,7 @@ class _LibraryCollector(Collector):
         self._library = library
 
     def describe(self) -> Iterator[Any]:
-        """Nothing: at registration there is nobody to ask."""
+        """Describes nothing: at registration there is nobody to ask."""
         return iter(())
 
     def collect(self) -> Iterator[Any]:
@@ -154,6 +154,6 @@ def _gpu() -> Iterator[Any]:
 
 
 def reason_label(reason: str) -> str:
-    """One of a few words for why a file could not be indexed."""
+    """Puts the reason why a file could not be indexed into one of a few words."""
     text = reason.lower()
     return next((label for label, words in _REASONS if any(word in text for word in words)), "other")

@@ -47,7 +47,7 @@ class FrameReader:
         self._cache_lock = threading.Lock()
 
     def jpeg(self, video: Video, time_seconds: float, size: int) -> bytes:
-        """The frame of a video that is shown at a time, as JPEG of short side `size` at most.
+        """Decodes the frame of a video that is shown at a time, as JPEG of short side `size` at most.
 
         Raises:
             NotFoundError: The file is not there now, or shows nothing at this time.
@@ -76,7 +76,7 @@ class FrameReader:
 
 
 def open_file(video: Video) -> io.FileIO:
-    """A video's file, which must be there, readable, and where this server gives out files.
+    """Opens a video's file, which must be there, readable, and where this server gives out files.
 
     What was opened is what was checked, whatever its path leads to a moment later.
 
@@ -107,7 +107,7 @@ def open_file(video: Video) -> io.FileIO:
 
 
 def stat_file(video: Video) -> os.stat_result:
-    """The state of a video's file. Raises NotFoundError as `open_file` does."""
+    """Returns the state of a video's file. Raises NotFoundError as `open_file` does."""
     with open_file(video) as file:
         return os.fstat(file.fileno())
 

@@ -29,7 +29,7 @@ from search.actions.finding import FoundSegments
 from search.library import Library
 from search.query.encoding import EncodedQuery
 from search.query.engine import SearchEngine
-from search.types import ExamplePart, Query, SegmentQuery
+from search.types import Query, QueryExample, SegmentQuery, Video
 
 logger = logging.getLogger(__name__)
 
@@ -112,11 +112,7 @@ class Services:
             lane.close()
 
     async def search(
-        self,
-        query: Query,
-        work: Callable[[Query | EncodedQuery], Answer],
-        *,
-        action: str | None = None,
+        self, query: Query, work: Callable[[Query | EncodedQuery], Answer], *, action: str | None = None
     ) -> Answer:
         """Runs a search in a thread; one without examples does not wait in line for those that have some.
 
@@ -134,7 +130,7 @@ class Services:
         asked: Query | EncodedQuery = query
         for text in self.engine.encoder.new_texts(query):
             await self._encoding_text.run(self.engine.encoder.encode_text, text)
-        if any(isinstance(part, ExamplePart) for part in query.parts):
+        if any(isinstance(part, QueryExample) for part in query.parts):
             asked = await self._encoding.run(self.engine.encoder.encode, query)
         is_known = action is None or await run_sync(self.finder.is_known, SegmentQuery((action,)))
         return await (self._searching if is_known else self._encoding).run(work, asked)
@@ -149,6 +145,11 @@ class Services:
         if await run_sync(self.finder.is_known, query):
             return await run_sync(self.finder.find, query)
         return await self._encoding.run(self.finder.find, query)
+
+    def video(self, video_id: int) -> Video:
+        """Reads a catalogued video. Raises NotFoundError where there is none of this id."""
+        with self.library.read() as catalog:
+            return catalog.video(video_id)
 
     # --- readiness -------------------------------------------------------------------------
 

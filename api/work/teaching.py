@@ -1,4 +1,4 @@
-"""Lessons over HTTP: what a request names as examples, checked against the library."""
+"""Lessons over HTTP: the examples that a request names, checked against the library."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from api.schemas.lessons import ExampleRequest
 from indexer.examples.lessons import examples_from_clips
 from search.actions.correcting import span_example
-from search.catalog.actions.examples import LessonExample
+from search.catalog.actions.lesson_examples import LessonExample
 from search.catalog.catalog import Catalog
 from search.library import Library
 
@@ -15,7 +15,7 @@ from search.library import Library
 def read_examples(
     library: Library, given: Sequence[ExampleRequest], *, is_positive: bool
 ) -> list[LessonExample]:
-    """Stored clips and spans of catalogued videos as examples, in the order given.
+    """Makes examples of stored clips and spans of catalogued videos, in the order given.
 
     Raises:
         NotFoundError: There is no such clip or video, or nothing of the video is indexed.

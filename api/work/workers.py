@@ -31,7 +31,7 @@ class Workers:
 
     @contextmanager
     def one(self) -> Iterator[DecodeWorker]:
-        """A program for the block, which nobody else uses meanwhile."""
+        """Lends a program for the block, which nobody else uses meanwhile."""
         with self._lock:
             worker = self._idle.pop() if self._idle else self._new()
             self._busy.add(worker)

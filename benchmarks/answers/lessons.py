@@ -26,7 +26,7 @@ from search.actions.correcting import correct_clip, span_example
 from search.actions.finding import find_segments
 from search.actions.heads import remove_action
 from search.actions.teaching import teach
-from search.catalog.actions.examples import LessonExample
+from search.catalog.actions.lesson_examples import LessonExample
 from search.types import SegmentQuery
 
 try:

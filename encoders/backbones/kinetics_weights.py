@@ -1,4 +1,4 @@
-"""Which action classifiers of Kinetics there are, and where their weights lie.
+"""The action classifiers trained on Kinetics: their names, facts and weight files.
 
 Nothing here imports torch, so that a name can be checked before anything is loaded. The names of
 the actions, the size of the frames and their normalisation come with the weights; the frame rates
@@ -57,24 +57,24 @@ class ClassifierInfo:
 
     @property
     def spec(self) -> str:
-        """What to pass to `open_classifier`."""
+        """The spec that `open_classifier` takes."""
         return PREFIX + self.name
 
     @property
     def size_bytes(self) -> int:
-        """Of the weights, as float32."""
+        """Size of the weights, as float32."""
         return 4 * self.parameters
 
     @property
     def source(self) -> str:
-        """Where the weights come from, for people."""
+        """The source of the weights, for people."""
         if not self.weights:
             return f"a local folder: {self.spec}/<folder>"
         return (TORCHVISION_URL if self.library == "torchvision" else f"{hub_url()}/") + self.weights
 
     @property
     def is_cached(self) -> bool:
-        """Whether the weights lie on this machine already."""
+        """True where the weights lie on this machine already."""
         if not self.weights:
             return False
         if self.library == "torchvision":
@@ -249,14 +249,14 @@ def find_torchvision_file(info: ClassifierInfo, folder: Path) -> Path:
 
 
 def _torchvision_cache() -> Path:
-    """Where torch.hub keeps checkpoints, by its documented rule, without importing it."""
+    """The folder in which torch.hub keeps checkpoints, by its documented rule, without importing it."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
 def _server_answers(url: str, timeout_seconds: float = HUB_TIMEOUT_SECONDS) -> bool:
-    """Whether a server has this file, asked with a limit that also holds for name servers."""
+    """Asks a server whether it has this file, with a limit that also holds for name servers."""
     from urllib.request import Request, urlopen
 
     from huggingface_hub import constants

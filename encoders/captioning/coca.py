@@ -68,7 +68,7 @@ class CocaCaptioner:
 
     @property
     def device(self) -> str:
-        """Where it runs, e.g. "cpu" or "cuda:0"."""
+        """The torch device it runs on, e.g. "cpu" or "cuda:0"."""
         return str(self._device)
 
     def caption(self, images: Sequence[NDArray[np.uint8]]) -> list[str]:

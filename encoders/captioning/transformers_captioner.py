@@ -82,7 +82,7 @@ class TransformersCaptioner:
 
     @property
     def device(self) -> str:
-        """Where it runs, e.g. "cpu" or "cuda:0"."""
+        """The torch device it runs on, e.g. "cpu" or "cuda:0"."""
         return str(self._device)
 
     def caption(self, images: Sequence[NDArray[np.uint8]]) -> list[str]:
@@ -122,7 +122,7 @@ def _check_kind(name: str, config: Path) -> None:
 
 
 def _check_tokenizer(name: str, tokenizer: Any, model: Any) -> None:
-    """Where its files are missing, transformers makes one that knows hardly a word, and says nothing."""
+    """Refuses a tokenizer that lacks its files, of which transformers silently makes an almost empty one."""
     expected = int(model.config.get_text_config(decoder=True).vocab_size)
     if 2 * len(tokenizer) < expected:
         raise EncoderUnavailableError(

@@ -13,7 +13,7 @@ from encoders.budget import check_budget
 from encoders.errors import EncoderError, EncoderUnavailableError, InvalidQueryError
 from encoders.types import EmbeddingBatch, FrameBatch, TextReading, normalise
 from encoders.words.concepts import Concepts
-from encoders.words.things import Things
+from encoders.words.things import Things, no_things
 
 Pooling = Literal["mean", "max", "attention"]
 Pool = Callable[[NDArray[np.floating]], NDArray[np.float32]]
@@ -22,6 +22,8 @@ POOLINGS: tuple[Pooling, ...] = ("mean", "max", "attention")
 
 class Encoder(Protocol):
     """Turns frames or words into vectors of one space.
+
+    A class that inherits from it has what an encoder does that encodes words as a whole.
 
     Attributes:
         encoder_id: Names everything that changes the vector space: family, architecture, weights
@@ -65,8 +67,8 @@ class Encoder(Protocol):
         ...
 
     def read_text(self, text: str) -> TextReading | None:
-        """What is understood of words; None where they are only encoded as a whole."""
-        ...
+        """Explains how words are understood; None where they are only encoded as a whole."""
+        return None
 
     def best_score(self, text: NDArray[np.float32]) -> float:
         """The cosine that a frame which clearly shows one thing has with words for that thing.
@@ -77,18 +79,18 @@ class Encoder(Protocol):
         Returns:
             Above 0; 1 where the encoder cannot tell.
         """
-        ...
+        return 1.0
 
     def encode_things(self, text: str) -> Things:
-        """What words ask for, thing by thing; none where they are only encoded as a whole.
+        """Encodes the things that words name, one by one; none where they are only encoded as a whole.
 
         Its vectors add up to the words' embedding, but for what is not understood.
         """
-        ...
+        return no_things(self.dim)
 
     def concepts(self) -> Concepts | None:
         """Sets of what it recognises, for lessons to generalise by; None where it recognises nothing."""
-        ...
+        return None
 
 
 def clean_texts(texts: list[str]) -> list[str]:

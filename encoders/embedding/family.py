@@ -1,4 +1,4 @@
-"""What an encoder is added by: one record, from which dispatch, listing, errors and documents derive."""
+"""The record by which an encoder is added; dispatch, listing and errors derive from it."""
 
 from __future__ import annotations
 

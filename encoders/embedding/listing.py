@@ -1,9 +1,8 @@
-"""Which encoders there are, and which of them can be loaded here."""
+"""The list of encoders, and which of them can be loaded here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 
 from encoders.embedding.family import KnownModel
 from encoders.embedding.registry import ENCODERS
@@ -84,6 +83,8 @@ def _described(model: KnownModel, missing: list[str], is_cached: bool | None, an
 
 def _missing(model: KnownModel) -> list[str]:
     """Packages that it needs and that are not installed."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
     missing = []
     for package in model.packages:
         try:

@@ -104,7 +104,7 @@ class OfflineEncoder:
 
     @property
     def device(self) -> str:
-        """Where frames are encoded, e.g. "cpu" or "cuda:0"; the first look imports torch."""
+        """The device on which frames are encoded, e.g. "cpu" or "cuda:0"; the first look imports torch."""
         return str(self._torch_device())
 
     def encode_frames(self, batch: FrameBatch) -> NDArray[np.float32]:
@@ -160,7 +160,7 @@ class OfflineEncoder:
         return EmbeddingBatch(vectors, self.encoder_id)
 
     def read_text(self, text: str) -> TextReading:
-        """What the words name, by WordNet's tree; where it knows none, the class whose name is likest.
+        """Explains words by WordNet's tree; where it knows none, by the class whose name is likest.
 
         Raises:
             InvalidQueryError: The text is empty or blank.
@@ -182,7 +182,7 @@ class OfflineEncoder:
         return TextReading(text, (concept,), (), GUESSED_SHARE)
 
     def encode_things(self, text: str) -> Things:
-        """What the tree knows of the words, thing by thing."""
+        """Encodes the things that the tree knows of the words, one by one."""
         phrase = read_phrase(clean_texts([text])[0])
         if not phrase.named:
             return no_things(self.dim)
@@ -216,7 +216,7 @@ class OfflineEncoder:
         return tower.encode(texts) @ names.T
 
     def best_score(self, text: NDArray[np.float32]) -> float:
-        """What a frame that is surely of the likeliest class would score, were all the words understood."""
+        """The score of a frame that is surely of the likeliest class, were all the words understood."""
         classes = text[VISUAL_DIM:-1]
         share = classes.max() / max(float(np.linalg.norm(classes)), 1e-6)
         return float(np.sqrt(1 - VISUAL_SHARE) * max(share, 1e-3))

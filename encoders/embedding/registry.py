@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -90,7 +88,7 @@ def open_encoder(spec: str, *, device: str = "auto", pooling: Pooling = "mean") 
 
 
 def pool_of(spec: str, pooling: str) -> Pool:
-    """What the encoder of a resolved spec does in `pool`, without loading its weights.
+    """The function by which the encoder of a resolved spec pools, without loading its weights.
 
     Raises:
         EncoderUnavailableError: No such encoder.
@@ -101,7 +99,7 @@ def pool_of(spec: str, pooling: str) -> Pool:
 
 
 def resolve_spec(spec: str, timeout_seconds: float = HUB_TIMEOUT_SECONDS) -> tuple[str, str]:
-    """What a spec stands for, and why; imports neither torch nor open_clip.
+    """Decides "auto", makes paths absolute and checks a spec; imports neither torch nor open_clip.
 
     Args:
         spec: See `open_encoder`.
@@ -136,6 +134,8 @@ def _family_of(spec: str) -> EncoderFamily:
     forms = [form for one in families for form in one.forms]
     known = ["auto", *(form for form in forms if ":" not in form)]
     known += [model.spec for one in families for model in one.models]
+    import difflib
+
     close = difflib.get_close_matches(spec, dict.fromkeys(known), n=3, cutoff=0.4)
     hint = f"; close to it: {', '.join(close)}" if close else ""
     raise EncoderUnavailableError(

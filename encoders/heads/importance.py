@@ -1,4 +1,4 @@
-"""How important each moment of a video is: s_t = sigma(f(h_t)), learned from people or from classes.
+"""The importance of each moment of a video, s_t = sigma(f(h_t)), learned from people or from classes.
 
     features h (T, D) --norm--> [h_t, h_t - mean h] --linear, ReLU--> convolution over time, ReLU--> f --> s_t
 
@@ -36,7 +36,7 @@ KIND = IMPORTANCE_KIND
 
 @dataclass(frozen=True, slots=True)
 class ImportanceOptions:
-    """How an importance head is learned.
+    """Settings for learning an importance head.
 
     Attributes:
         loss: "scores" (people's), "summary" (the videos' classes), or "auto": scores where there are any.
@@ -112,7 +112,7 @@ class ImportanceVideo:
 
 @dataclass(frozen=True, slots=True)
 class ImportanceReport:
-    """How a run ended.
+    """The outcome of a run.
 
     Attributes:
         best: The head's file, of the epoch that did best on the validation videos.
@@ -213,7 +213,7 @@ def open_importance(path: str | Path) -> ImportanceHead:
 
 
 def is_importance(path: Path) -> bool:
-    """Whether a file, or the folder of a run, holds an importance head."""
+    """Checks whether a file, or the folder of a run, holds an importance head."""
     try:
         return read_any_card(find_checkpoint(path)).get("kind") == KIND
     except (OSError, HeadFileError):
@@ -336,7 +336,7 @@ def _video_loss(
 def _judged(
     network: ImportanceNetwork, videos: Sequence[ImportanceVideo], loss: str, options: ImportanceOptions
 ) -> float:
-    """How good it is, more being better: mean Kendall tau with people, or the negative loss."""
+    """The quality of a network, more being better: mean Kendall tau with people, or the negative loss."""
     network.eval()
     found = []
     with torch.inference_mode():

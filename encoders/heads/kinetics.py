@@ -75,12 +75,12 @@ class KineticsClassifier:
 
     @property
     def device(self) -> str:
-        """Where it runs, e.g. "cpu" or "cuda:0"."""
+        """The torch device it runs on, e.g. "cpu" or "cuda:0"."""
         return str(self._device)
 
     @property
     def window_seconds(self) -> float:
-        """How much of a video one window covers."""
+        """The length of a video that one window covers."""
         return self.clip_frames / self.fps
 
     def classify(
@@ -229,7 +229,7 @@ def _load_torchvision(info: ClassifierInfo, path: str | None) -> Backbone:
 def window_frames(
     pts_seconds: NDArray[np.float64], clip_frames: int, fps: float, overlap: float = OVERLAP
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Which frames each window sees.
+    """Spreads windows over a clip, and picks the frames that each sees.
 
     The frames are put on a grid of constant rate that begins with the first: at each of its times,
     the last frame shown by then. It ends as soon as the last frame is seen. Windows are spread

@@ -150,7 +150,7 @@ class Localiser:
         return sorted(found, key=lambda span: (-span.confidence, span.start_seconds, span.action))
 
     def localise(self, track: FeatureTrack) -> list[ActionSpan]:
-        """What happens when: spans in order of time, those of one action apart from each other.
+        """Spans in order of time, those of one action apart from each other.
 
         Like those of a taught head they reach down to `LEAST_CONFIDENCE`, below any threshold.
 
@@ -289,7 +289,7 @@ def fit_localiser(
     seed: int = 0,
     on_step: Callable[[], None] = lambda: None,
 ) -> Localiser:
-    """As `train_localiser`, but on all videos at once: nothing is held out, nothing is calibrated.
+    """Trains as `train_localiser` does, but on all videos: nothing is held out, nothing is calibrated.
 
     Tracks must hold a sample or more each.
     """

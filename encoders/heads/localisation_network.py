@@ -98,7 +98,7 @@ class _Block(nn.Module):
 
 
 class _Branch(nn.Module):
-    """What every level asks alike: two blocks and a linear layer."""
+    """Two blocks and a linear layer, shared by all levels."""
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
@@ -162,7 +162,7 @@ def _mask(lengths: Tensor, samples: int, stride: int) -> Tensor:
 
 
 def cell_points(samples: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Where in samples the middle of each cell lies, its stride and its level: three of (P,)."""
+    """The middle of each cell in samples, its stride and its level: three of (P,)."""
     counts = [samples // stride for stride in STRIDES]
     levels = np.repeat(np.arange(len(STRIDES)), counts)
     strides = np.array(STRIDES, dtype=np.float64)[levels]
@@ -188,7 +188,7 @@ class TrainingVideo:
 def _targets(
     video: TrainingVideo, samples: int, actions: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What the points should say: classes (P, A), and borders (P, 2) in samples, NaN where none is asked.
+    """Training targets of the points: classes (P, A), and borders (P, 2) in samples, NaN where none is asked.
 
     Only points near a span's middle speak for it (centre sampling), of the levels that its length is for.
     """

@@ -62,7 +62,7 @@ class TaughtHead:
 
     @property
     def least_confidence(self) -> float:
-        """Of the segments that are kept, but for faint ones."""
+        """The least confidence of the segments that are kept, but for faint ones."""
         return min(LEAST_CONFIDENCE, LEAST_CONFIDENCE * math.exp(self.neutral - NEUTRAL_LOG_ODDS))
 
     @property
@@ -222,7 +222,7 @@ def _logits(
 
 
 def _shares(track: FeatureTrack, kinds: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How much of each frame is of each head's kinds: float32 (T, H)."""
+    """The share of each frame that is of each head's kinds: float32 (T, H)."""
     rows = [
         track.features[start : start + ROWS_AT_ONCE].astype(np.float32) ** 2 @ kinds
         for start in range(0, len(track), ROWS_AT_ONCE)

@@ -12,9 +12,8 @@ from typing import Any
 
 from encoders.models import (
     c3d,
-    early_fusion,
+    fusion,
     i3d,
-    late_fusion,
     non_local,
     recurrent,
     single_frame,
@@ -29,8 +28,7 @@ from encoders.models.base import ModelInfo, VideoModel
 
 _MODULES = (
     single_frame,
-    late_fusion,
-    early_fusion,
+    fusion,
     c3d,
     two_stream,
     i3d,
@@ -47,7 +45,7 @@ MODELS: dict[str, ModelInfo] = {info.name: info for module in _MODULES for info 
 
 
 def known_model(name: str) -> ModelInfo:
-    """What the registry says of a model.
+    """The registry's record of a model.
 
     Raises:
         ValueError: No such model; the message names those that come close.

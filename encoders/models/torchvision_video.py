@@ -133,7 +133,7 @@ def _load(network: nn.Module, state: dict[str, Tensor], source: str) -> None:
 
 
 def check_new_layers_only(lacking: Sequence[str], source: str, new: tuple[str, ...]) -> None:
-    """Whether what weights lack is what may begin at random.
+    """Checks that weights lack only layers that may begin at random.
 
     Args:
         lacking: Names of tensors that are missing or of another shape.

@@ -33,7 +33,7 @@ _PLAIN = ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What transformers calls the parts of one kind of network.
+    """The names that transformers gives the parts of one kind of network.
 
     Attributes:
         config, model: Names of its classes.

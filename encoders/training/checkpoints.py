@@ -86,7 +86,7 @@ def read_any_card(file: Path) -> dict[str, Any]:
 
 
 def read_model_card(path: Path) -> dict[str, Any]:
-    """What belongs to a model, without its weights.
+    """Reads the card of a model, without its weights.
 
     Args:
         path: Of the checkpoint, or of the folder of a run.

@@ -1,4 +1,4 @@
-"""What words ask for, thing by thing, to be looked for in stored vectors.
+"""The things that words name, encoded one by one to be looked for in stored vectors.
 
 An index finds vectors by their dot product with one query. Where a feature holds the roots of class
 probabilities, that is not what is wanted of a general word: the dot product is highest for a frame that could
@@ -61,7 +61,7 @@ class Things:
         return len(self.vectors)
 
     def parts(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What each thing adds to the score of each of N embeddings: float32 (N, D) -> (C, N)."""
+        """Adds up each thing's part of the score of each of N embeddings: float32 (N, D) -> (C, N)."""
         counts = self.squares.any(axis=0) | self.entries.any(axis=0)
         squares, entries, used = self.squares[:, counts], self.entries[:, counts], embeddings[:, counts]
         roots: NDArray[np.float32] = np.sqrt(squares @ np.square(used).T)
@@ -69,7 +69,7 @@ class Things:
 
 
 def all_things(sets: Sequence[Things]) -> Things:
-    """What several texts ask for, together."""
+    """The things of several texts, together."""
     return Things(
         *(
             np.concatenate([getattr(one, name) for one in sets])
@@ -79,6 +79,6 @@ def all_things(sets: Sequence[Things]) -> Things:
 
 
 def no_things(dim: int) -> Things:
-    """Of words that are only encoded as a whole."""
+    """The things of words that are only encoded as a whole: none."""
     nothing = np.empty((0, dim), np.float32)
     return Things(nothing, nothing, nothing, np.empty(0, np.float32))

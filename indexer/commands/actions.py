@@ -15,7 +15,7 @@ from indexer.commands.options import DeviceOption, JsonOption, LibraryOption, op
 from indexer.terminal import show
 
 if TYPE_CHECKING:
-    from search.catalog.actions.examples import LessonExample
+    from search.catalog.actions.lesson_examples import LessonExample
     from search.library import Library
 
 actions_app = typer.Typer(
@@ -279,14 +279,14 @@ def import_action(
 ) -> None:
     """Take in an action that `export` wrote, and tag the library with it."""
     from search.actions.heads import import_head
-    from search.actions.listing import list_actions
+    from search.actions.listing import describe_action
 
     with open_library(library) as opened:
         with show.counting("videos tagged") as on_progress:
             head = import_head(opened, file.read_bytes(), on_progress, replace=replace)
-        count = list_actions(opened).taught(head.name).segments
-    found = show.counted(count, "segment")
-    show.note(f'{head.name} can be found now, {found} here: indexer find --action "{head.name}"')
+        count = describe_action(opened, head.name).segments
+    found, names = show.counted(count, "segment"), head.actions
+    show.note(f'{", ".join(names)} can be found now, {found} here: indexer find --action "{names[0]}"')
     if as_json:
         print_json({"action": head.name, "report": dict(head.card), "segments": count})
 

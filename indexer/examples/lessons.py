@@ -19,9 +19,8 @@ from indexer.examples.span_files import SpanFile, SpanRow, VideoNames, read_span
 from indexer.ingest.walk import FoundFile, content_digest, find_files
 from indexer.video.programs.worker import DecodeWorker
 from indexer.video.types import SampledClip, SamplingOptions, stored_sampling
-from search.actions.correcting import name_span
 from search.actions.examples import shares_footage, spans_of_videos
-from search.catalog.actions.examples import LessonExample
+from search.catalog.actions.lesson_examples import LessonExample, name_span
 from search.catalog.catalog import Catalog
 from search.catalog.tracks import shot_window_of, track_of_clips
 from search.library import Library
@@ -92,7 +91,7 @@ def examples_from_files(
 def _without_copies(
     files: Sequence[FoundFile], say: Callable[[str], None]
 ) -> tuple[list[FoundFile], dict[str, str | None]]:
-    """Of files with the same content the first, and the digests by path, None where one cannot be read."""
+    """Returns the first of files with the same content, and digests by path, None where one is unreadable."""
     kept: list[FoundFile] = []
     digests: dict[str, str | None] = {}
     seen: set[str] = set()
@@ -129,7 +128,7 @@ def encoded_track(
     limit_seconds: float | None = None,
     longest_seconds: float = math.inf,
 ) -> FeatureTrack:
-    """The features of a whole file, sampled as an ingest samples it.
+    """Encodes the features of a whole file, sampled as an ingest samples it.
 
     Args:
         worker: Decodes.
@@ -163,7 +162,7 @@ def encoded_track(
 def examples_from_clips(
     library: Library, clip_ids: Iterable[int], *, is_positive: bool
 ) -> list[LessonExample]:
-    """Stored clips as examples. Raises NotFoundError."""
+    """Makes examples of stored clips. Raises NotFoundError."""
     wanted = list(dict.fromkeys(clip_ids))
     with library.read() as catalog:
         found = catalog.clips(wanted)
@@ -184,7 +183,7 @@ def examples_from_clips(
 def examples_from_spans(
     library: Library, file: Path, action: str, *, say: Callable[[str], None] = lambda _: None
 ) -> list[LessonExample]:
-    """Labelled spans of catalogued videos as examples: those of the action, and those of others.
+    """Makes examples of labelled spans of catalogued videos: those of the action, and those of others.
 
     The file is taken to label all of the action in every video that it names. A span of another label in
     which the action is labelled as well is no example of what the action is not. A video that is named
@@ -236,7 +235,7 @@ def examples_from_spans(
 def _labelled(
     catalog: Catalog, row: SpanRow, file: Path, named: VideoNames, action: str
 ) -> tuple[int, tuple[float, float], str]:
-    """A row's video, span and label. Raises InvalidQueryError or NotFoundError."""
+    """Reads a row's video, span and label. Raises InvalidQueryError or NotFoundError."""
     try:
         video_id = named.video_of(row)
         start, end = row.seconds("start_seconds"), row.seconds("end_seconds")
@@ -268,7 +267,7 @@ def _check_inside(catalog: Catalog, row: SpanRow, video_id: int, span: tuple[flo
 
 
 def _of_nothing(catalog: Catalog, video_id: int) -> list[LessonExample]:
-    """A whole video as what an action is not, in pieces, so that a long one is looked at all over."""
+    """Makes examples of a whole video as what an action is not, in pieces: looked at all over."""
     extent = catalog.extent(video_id)
     if extent is None:
         return []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from encoders.errors import InvalidQueryError, NotFoundError
 from search.actions.naming import KnownActions
-from search.catalog.actions.examples import LessonExample, Origin
-from search.catalog.actions.spans import Span, subtract_spans
+from search.catalog.actions.giving_way import gives_way, share_seconds
+from search.catalog.actions.lesson_examples import LessonExample, Origin, name_span
+from search.catalog.actions.spans import Span
 
 if TYPE_CHECKING:
     from search.catalog.catalog import Catalog
@@ -20,7 +21,7 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class KeptExamples:
-    """How many examples of an action, and of what it is not, are kept; by the name they are kept by."""
+    """Counts of examples of an action, and of what it is not, that stand under a name."""
 
     action: str
     positive: int
@@ -33,7 +34,7 @@ class Correction(KeptExamples):
 
     Attributes:
         example_id: By which it can be taken back.
-        removed: How many contrary ones gave way to it, wholly or in part.
+        removed: How many contrary ones give way to it, wholly or in part, until it is taken back.
         note: Where it contradicts what was taught, which stays: what that means.
     """
 
@@ -76,7 +77,9 @@ def correct_span(
 
 
 def remove_example(library: Library, action: str, example_id: int) -> KeptExamples:
-    """Takes an example back, so that the next lesson does without it; counts those that are left.
+    """Takes an example back, so that the next lesson does without it; counts those that stand then.
+
+    What had given way to it stands again.
 
     Raises:
         NotFoundError: The action has no such example.
@@ -84,7 +87,7 @@ def remove_example(library: Library, action: str, example_id: int) -> KeptExampl
     with library.write() as catalog:
         name = KnownActions.read(catalog).taught_name(action)
         catalog.actions.remove_example(name, example_id)
-        return _counted(catalog, name)
+        return KeptExamples(name, *catalog.actions.count_examples_of(name))
 
 
 def last_correction(catalog: Catalog, action: str) -> LessonExample:
@@ -94,10 +97,6 @@ def last_correction(catalog: Catalog, action: str) -> LessonExample:
     if not corrections:
         raise InvalidQueryError(f"no correction of {name!r} is kept, so there is none to take back")
     return max(corrections, key=lambda one: one.id or 0)
-
-
-def _counted(catalog: Catalog, name: str) -> KeptExamples:
-    return KeptExamples(name, *catalog.actions.count_examples().get(name, (0, 0)))
 
 
 def span_example(
@@ -143,44 +142,22 @@ def span_example(
     )
 
 
-def name_span(video_id: int, span: Span) -> str:
-    """Names a span as it is called where examples are listed."""
-    return f"{span[0]:.3f}-{span[1]:.3f} s of video {video_id}"
-
-
 def keep_correction(catalog: Catalog, name: str, correction: LessonExample) -> Correction:
     """Keeps a correction for the next lesson; what is rejected goes out of the segments at once.
 
-    Earlier corrections give way as far as it reaches, and the same clip where it was an example itself.
-    What else was taught stays, see `examples.taught_first`.
+    What it contradicts stays kept: `giving_way` knows what stands beside it.
     """
-    assert correction.video_id is not None and correction.span is not None
-    start, end = correction.span
-    removed = 0
-    taught: list[LessonExample] = []
-    for other in catalog.actions.examples(name):
-        if other.video_id != correction.video_id or other.span is None or other.id is None:
-            continue
-        if other.span[0] >= end - 1e-6 or other.span[1] <= start + 1e-6:
-            continue
-        is_contrary = other.is_positive != correction.is_positive
-        if other.origin != "feedback" and not _is_this_clip(other, correction):
-            taught += [other] if is_contrary else []
-            continue
-        removed += is_contrary
-        catalog.actions.remove_example(name, other.id)
-        for rest in subtract_spans(other.span, [correction.span]):
-            source = name_span(correction.video_id, rest)
-            catalog.actions.add_example(name, replace(other, span=rest, source=source, id=None))
+    assert correction.video_id is not None
+    contrary = [
+        other
+        for other in catalog.actions.examples(name)
+        if other.is_positive != correction.is_positive and share_seconds(other, correction)
+    ]
+    giving = {other.id for other in contrary if gives_way(other, correction)}
     example_id = catalog.actions.add_example(name, correction)
     catalog.actions.drop_rejected(correction.video_id)
-    positive, negative = catalog.actions.count_examples().get(name, (0, 0))
-    return Correction(name, positive, negative, example_id, removed, _note(correction, taught))
-
-
-def _is_this_clip(example: LessonExample, correction: LessonExample) -> bool:
-    """Checks that an example was given as the very clip that is corrected: the same thing said anew."""
-    return example.span == correction.span and example.source.startswith(f"{correction.source} of ")
+    note = _note(correction, [other for other in contrary if other.id not in giving])
+    return Correction(name, *catalog.actions.count_examples_of(name), example_id, len(giving), note)
 
 
 def _note(correction: LessonExample, taught: Sequence[LessonExample]) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from encoders.errors import InvalidQueryError
-from search.catalog.actions.examples import LessonExample
+from search.catalog.actions.lesson_examples import LessonExample
 from search.catalog.actions.spans import Span, subtract_spans
 
 SHOWN_BOTH = 5

@@ -10,11 +10,11 @@ import numpy as np
 
 from encoders.heads.head import ActionSpan, FeatureTrack
 from search.actions.examples import SpansOfVideos, shares_footage, spans_of_videos, taught_first
-from search.catalog.actions.examples import LessonExample
+from search.catalog.actions.lesson_examples import LessonExample
 from search.types import Filters
 
 if TYPE_CHECKING:
-    from encoders.lessons.lesson import Example
+    from encoders.lessons.lesson import Footage
     from encoders.lessons.spans import LabelledVideo
     from search.catalog.catalog import Catalog
 
@@ -25,8 +25,8 @@ SAME_FEATURES = 0.01  # of their norm: the same frame, encoded in another batch
 
 
 @dataclass(frozen=True, slots=True)
-class LessonFootage:
-    """What a lesson learns from, with its features.
+class LessonMaterial:
+    """Footage that a lesson learns from, with its features.
 
     Attributes:
         positives, negatives: Examples of the action, and of what it is not; each footage once.
@@ -35,16 +35,16 @@ class LessonFootage:
         given_positives: How many examples of the action were given.
     """
 
-    positives: list[Example]
-    negatives: list[Example]
-    background: list[Example]
+    positives: list[Footage]
+    negatives: list[Footage]
+    background: list[Footage]
     labelled: list[LabelledVideo]
     given_positives: int
 
 
-def gather_footage(
+def gather_material(
     catalog: Catalog, action: str, examples: Sequence[LessonExample], dim: int
-) -> LessonFootage:
+) -> LessonMaterial:
     """Reads the features of all that a lesson learns from.
 
     Args:
@@ -54,7 +54,7 @@ def gather_footage(
         dim: D.
     """
     positives, negatives = gather_examples(catalog, examples, dim)
-    return LessonFootage(
+    return LessonMaterial(
         positives,
         negatives,
         gather_background(catalog, examples, dim, [*positives, *negatives]),
@@ -65,15 +65,15 @@ def gather_footage(
 
 def gather_examples(
     catalog: Catalog, examples: Sequence[LessonExample], dim: int
-) -> tuple[list[Example], list[Example]]:
+) -> tuple[list[Footage], list[Footage]]:
     """Reads the features of examples of the action, and of what it is not.
 
     No more than `MOST_OF_A_SIDE` of either side: every two examples are compared with each other. Of the same
     footage, in copies of a file, one. Of corrections, what nothing was taught about.
     """
-    from encoders.lessons.lesson import Example
+    from encoders.lessons.lesson import Footage
 
-    sides: tuple[list[Example], list[Example]] = ([], [])
+    sides: tuple[list[Footage], list[Footage]] = ([], [])
     for example in _fewer(taught_first(examples)):
         track = example.track
         if track is None:
@@ -82,7 +82,7 @@ def gather_examples(
         side = sides[0 if example.is_positive else 1]
         if track is not None and len(track) and not _is_among(track, (one.track for one in side)):
             source = example.source if example.video_id is None else f"video {example.video_id}"
-            side.append(Example(track, source, is_file=example.video_id is None))
+            side.append(Footage(track, source, is_file=example.video_id is None))
     return sides
 
 
@@ -147,8 +147,8 @@ def gather_labelled(
 
 
 def gather_background(
-    catalog: Catalog, examples: Sequence[LessonExample], dim: int, known: Sequence[Example] = ()
-) -> list[Example]:
+    catalog: Catalog, examples: Sequence[LessonExample], dim: int, known: Sequence[Footage] = ()
+) -> list[Footage]:
     """Reads clips from all over the library, but for those that are examples.
 
     Args:
@@ -157,12 +157,12 @@ def gather_background(
         dim: D.
         known: The same, with their features.
     """
-    from encoders.lessons.lesson import Example
+    from encoders.lessons.lesson import Footage
 
     spans = spans_of_videos(examples)
     chosen = np.random.default_rng(0).permutation(catalog.clip_ids(Filters()))[:BACKGROUND_CLIPS]
     background = []
-    # Example files that are in the library as well are no background either.
+    # Files of examples that are in the library as well are no background either.
     files = {example.source for example in examples if example.video_id is None}
     digests = {example.digest for example in examples if example.digest is not None}
     copies = {video.id for digest in digests for video in catalog.videos_by_digest(digest)}
@@ -172,7 +172,7 @@ def gather_background(
             continue
         track = span_track(catalog, clip.video_id, span, dim)
         if track is not None and len(track) and not _is_among(track, (one.track for one in known)):
-            background.append(Example(track, f"video {clip.video_id}"))
+            background.append(Footage(track, f"video {clip.video_id}"))
     return background
 
 

@@ -1,4 +1,4 @@
-"""What a library knows about actions, to look at: which are taught, how often found, from which examples."""
+"""Lists of the actions that a library knows: which are taught, how often found, from which examples."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from encoders.budget import check_budget
 from encoders.errors import UnknownActionError
 from search.actions.correcting import KeptExamples
 from search.actions.naming import KnownActions
-from search.catalog.actions.examples import LessonExample
 from search.catalog.actions.heads import DRAFT, HeadRecord
+from search.catalog.actions.lesson_examples import LessonExample
 from search.types import KeyFrame
 
 if TYPE_CHECKING:

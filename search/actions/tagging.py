@@ -120,7 +120,7 @@ class Tagger:
     def _found(
         self, catalog: Catalog, video_id: int, dim: int, records: Sequence[HeadRecord]
     ) -> list[tuple[int, list[ActionSpan]]]:
-        """The spans that each head finds in a video, by its id; backbones are left out."""
+        """Returns the spans that each head finds in a video, by its id; backbones are left out."""
         heads = self.load([record for record in records if record.reads_features], catalog)
         spans: dict[int, list[ActionSpan]] = {key: [] for key in heads}
         if not heads:
@@ -161,7 +161,7 @@ class Tagger:
             raise
 
     def load(self, records: Sequence[HeadRecord], catalog: Catalog | None = None) -> dict[int, Head]:
-        """Heads by id, with the names that the records have for their actions; each is read once."""
+        """Reads heads by id, with the names that the records have for their actions; each is read once."""
         with self._lock:
             missing = [record for record in records if record.id not in self._heads]
         if missing:
@@ -183,7 +183,7 @@ class Tagger:
 
 
 def _localised(heads: Mapping[int, Head], track: FeatureTrack) -> Iterator[tuple[int, list[ActionSpan]]]:
-    """The spans that each head finds in a piece of a video, by its id; heads of one kind look together.
+    """Yields what each head finds in a piece of a video, by its id; heads of one kind look together.
 
     Raises:
         HeadFileError: A plug-in's head failed, or found an action that it does not know.
@@ -210,7 +210,7 @@ def _localised(heads: Mapping[int, Head], track: FeatureTrack) -> Iterator[tuple
 def _joined(
     before: list[ActionSpan], after: list[ActionSpan], end_seconds: float | None, start_seconds: float
 ) -> list[ActionSpan]:
-    """One head's spans of two pieces of a video: what reaches their common border from both sides is one.
+    """Joins one head's spans of two pieces of a video: what reaches their border from both sides is one.
 
     Args:
         before, after: What was found up to the border, and from there on.

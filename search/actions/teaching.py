@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from encoders.errors import ReelseekError, TeachingError
 from search.actions.examples import check_sides, each_once, kept_beside
-from search.actions.gathering import MOST_OF_A_SIDE, LessonFootage, gather_footage
+from search.actions.gathering import MOST_OF_A_SIDE, LessonMaterial, gather_material
 from search.actions.naming import known_actions, new_name
 from search.actions.tagging import Tagger
-from search.catalog.actions.examples import LessonExample
+from search.catalog.actions.lesson_examples import LessonExample
 
 if TYPE_CHECKING:
     from encoders.heads.localisation import Localiser
@@ -67,8 +67,8 @@ def teach(
     record = library.record()
     with library.read() as catalog:
         kept = kept_beside(catalog.actions.examples(name), examples, replace_examples=replace_examples)
-        footage = gather_footage(catalog, name, [*kept, *each_once(examples)], record.dim)
-    head, card = _learn(library, name, footage, record.encoder_id, on_progress)
+        material = gather_material(catalog, name, [*kept, *each_once(examples)], record.dim)
+    head, card = _learn(library, name, material, record.encoder_id, on_progress)
     tagger = Tagger(library)
     with library.write() as catalog:
         keep_examples(catalog, name, examples, replace_examples=replace_examples)
@@ -124,7 +124,7 @@ def learn_again(
 def _learn(
     library: Library,
     name: str,
-    footage: LessonFootage,
+    material: LessonMaterial,
     encoder_id: str,
     on_progress: Callable[[str], None],
 ) -> tuple[TaughtHead | Localiser, dict[str, Any]]:
@@ -132,14 +132,14 @@ def _learn(
     from encoders.lessons.lesson import teach as learn
     from encoders.lessons.spans import learn_borders
 
-    sides = (footage.positives, footage.negatives, footage.background)
+    sides = (material.positives, material.negatives, material.background)
     concepts, vector = _evidence(library, name)
     head, report = learn(
         name, *sides, encoder_id=encoder_id, concepts=concepts, name=vector, on_progress=on_progress
     )
     localiser, comparison = learn_borders(
         name,
-        footage.labelled,
+        material.labelled,
         *sides,
         encoder_id=encoder_id,
         concepts=concepts,
@@ -148,7 +148,7 @@ def _learn(
     )
     if localiser is not None:  # it was judged by videos of its own
         report = replace(report, is_draft=False, reason="")
-    given, used = footage.given_positives, len(footage.positives)
+    given, used = material.given_positives, len(material.positives)
     if report.is_draft and used < min(given, MOST_OF_A_SIDE):
         said = f"of {given} examples {used} are no copies of others and hold a frame"
         report = replace(report, reason=f"{said}; {report.reason}")

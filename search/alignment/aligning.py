@@ -17,8 +17,9 @@ from search.alignment.alignment import Alignment, Stretch, align
 from search.calibration.probabilities import Level
 from search.catalog.actions.spans import overlaps_enough
 from search.catalog.catalog import Catalog
+from search.hits import Hit, Match
 from search.index.vector_index import VectorIndex
-from search.types import Clip, Filters, Hit, Match, Segment
+from search.types import Clip, Filters, Segment
 
 # How many videos an example is laid over frame by frame, and how many clips may lead to them.
 ALIGNED_VIDEOS = 20

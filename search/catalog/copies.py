@@ -88,7 +88,7 @@ def copy_from_file(source: Path, database: Database) -> int | None:
 
 
 def revoked_in_damaged(database: Database) -> dict[str, float] | None:
-    """The keys that a damaged catalog says were revoked, and when; None where it cannot be read that far."""
+    """Reads which keys a damaged catalog says were revoked, and when; None where it cannot be read so far."""
     try:
         with database.read() as connection:
             return _revoked(connection)
@@ -97,7 +97,7 @@ def revoked_in_damaged(database: Database) -> dict[str, float] | None:
 
 
 def _revoked(connection: Connection) -> dict[str, float] | None:
-    """The keys of a catalog of any schema that were revoked, and when; None where it does not tell.
+    """Reads which keys of a catalog of any schema were revoked, and when; None where it does not tell.
 
     On PostgreSQL no other is revoked until the transaction ends: it would be lost.
     """
@@ -123,7 +123,7 @@ def revoke_keys(path: Path, revoked: Mapping[str, float]) -> int:
 
 
 def count_keys(path: Path) -> int:
-    """How many keys of a catalog's file are taken now."""
+    """Counts the keys of a catalog's file that are taken now."""
     database = Database(f"sqlite:///{path}")
     try:
         with database.read() as connection:
@@ -141,7 +141,7 @@ def renew_identity(path: Path) -> None:
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """The schema, identity and numbers of rows of a catalog's file.
+    """Reads the schema, identity and numbers of rows of a catalog's file.
 
     Raises:
         BackupError: It is none, or a damaged one.
@@ -211,7 +211,7 @@ def _numbered() -> Iterator[tuple[Table, Column[Any]]]:
 
 
 def _last_ids(connection: Connection) -> list[tuple[str, int]]:
-    """By table, the last id that was ever handed out: none of them may come back."""
+    """Returns the last id that was ever handed out, by table: none of them may come back."""
     if connection.dialect.name == "sqlite":
         rows = connection.execute(text("SELECT name, seq FROM sqlite_sequence"))
         names = {table.name for table, _ in _numbered()}

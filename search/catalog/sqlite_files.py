@@ -13,7 +13,7 @@ from encoders.weights.files import make_private_file, sync
 
 
 def read_only_address(path: Path) -> str:
-    """The URI under which SQLite reads a catalog and changes nothing.
+    """Returns the URI under which SQLite reads a catalog and changes nothing.
 
     In a folder that cannot be written to, SQLite makes no file beside the catalog. What the last writer
     left in the -wal can be read there only where its -shm lies beside it.

@@ -1,4 +1,4 @@
-"""What the catalog's statements share: a connection, chunks of values, conditions."""
+"""Shared parts of the catalog's statements: a connection, chunks of values, conditions."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from search.catalog.clips.stored_vectors import Vectors, chosen_clips, fits
 from search.catalog.record import LibraryRecord
 from search.catalog.tables import clip_vectors, clips
 from search.checking import repairs
-from search.checking.findings import Finding, finding, named
+from search.checking.findings import Finding, finding, name_rows
 from search.checking.verified_clips import with_agreed_dim
 from search.index.files import describe_index, load_index, verify_index
 from search.index.vector_index import VectorIndex
@@ -85,7 +85,7 @@ def index_finding(library: Library, *, is_whole: bool = True) -> Finding:
     return finding(
         "index",
         count,
-        named("clip", wrong),
+        name_rows("clip", wrong),
         "the index does not hold what the catalog holds; it can be made anew from it",
         lambda: repairs.rebuild_index(library),
     )

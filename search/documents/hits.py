@@ -9,7 +9,8 @@ from typing_extensions import TypedDict
 from encoders.types import TextReading
 from search.bands import MATCH_PROBABILITY, MAYBE_PROBABILITY, Band
 from search.documents.about import About, answer
-from search.types import Hit, KeyFrame, Match, SearchResult
+from search.hits import Hit, Match, SearchResult
+from search.types import KeyFrame
 
 
 @answer()
@@ -23,11 +24,7 @@ class KeyFrameAnswer(TypedDict):
 
 def key_frame_document(frame: KeyFrame) -> KeyFrameAnswer:
     """Describes a key frame; its picture is behind `url` on a server."""
-    return {
-        "id": frame.id,
-        "time_seconds": round(frame.time_seconds, 6),
-        "url": f"/v1/key-frames/{frame.id}",
-    }
+    return {"id": frame.id, "time_seconds": round(frame.time_seconds, 6), "url": f"/v1/key-frames/{frame.id}"}
 
 
 @answer()
@@ -62,7 +59,7 @@ class ActionTagAnswer(TypedDict):
 
     action: str
     confidence: Annotated[float, About(ge=0, le=1)]
-    head: str
+    head: Annotated[str, About('As of a segment: "draft" where the lesson could not be checked.')]
 
 
 @answer()
@@ -77,15 +74,17 @@ class HitAnswer(TypedDict):
     score: Annotated[float, About("Cosine with the query; of words, what takes its place.", ge=-1, le=1)]
     probability: Annotated[float, About("That it shows what was asked for.", ge=0, le=1)]
     band: Annotated[
-        Band,
-        About(f"Of the probability: match from {MATCH_PROBABILITY}, maybe from {MAYBE_PROBABILITY}."),
+        Band, About(f"Of the probability: match from {MATCH_PROBABILITY}, maybe from {MAYBE_PROBABILITY}.")
     ]
     weak: Annotated[bool, About("Whether the band is not match.")]
     actions: list[ActionTagAnswer]
     key_frames: Annotated[list[KeyFrameAnswer], About("The one that fits the query best comes first.")]
     match: Annotated[
         MatchAnswer | None,
-        About("Of a query by footage, its best piece in this video; null where nothing of it is there."),
+        About(
+            "Of a query by one piece of footage and nothing else, its best piece in this video; null "
+            "where nothing of it is there."
+        ),
     ]
     matches: Annotated[list[MatchAnswer], About("All its pieces in this video, in order of the example.")]
     caption: Annotated[str | None, About("What a captioner said of the clip; null where none has.")]
@@ -154,8 +153,7 @@ class SearchAnswer(TypedDict):
     exact: bool
     took_ms: float
     understood: Annotated[
-        list[ReadingAnswer],
-        About("Of each part in words; empty for encoders that take words as a whole."),
+        list[ReadingAnswer], About("Of each part in words; empty for encoders that take words as a whole.")
     ]
 
 

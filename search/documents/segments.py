@@ -41,11 +41,7 @@ def segment_document(segment: Segment) -> SegmentAnswer:
 
 @answer()
 class FoundAnswer(TypedDict):
-    """Every segment of an action, as `indexer find --json` prints it.
-
-    `names` is what heads call the action that was asked for, and `how` says why they were taken for
-    it; "zero-shot" is a name that no head knows, looked for by its words.
-    """
+    """Segments of an action, as `indexer find --json` prints them."""
 
     segments: list[SegmentAnswer]
     total: int

@@ -49,8 +49,7 @@ class TimelineAnswer(TypedDict):
     start_seconds: Annotated[float, About("When its first clip begins: what a player shows as 0.")]
     shots: Annotated[list[ShotAnswer], About("By time; empty where shots were not looked for.")]
     segments: Annotated[
-        list[SegmentAnswer],
-        About("What heads saw, by time, as surely as their thresholds ask for."),
+        list[SegmentAnswer], About("What heads saw, by time, as surely as their thresholds ask for.")
     ]
     changed: Annotated[
         bool,

@@ -20,7 +20,7 @@ from search.calibration.together import best_together
 from search.catalog.catalog import Catalog
 from search.catalog.record import open_record
 from search.library import Library
-from search.types import ExamplePart, Query, QueryPart, SpanPart, TextPart
+from search.types import Query, QueryExample, QueryPart, SpanPart, TextPart
 
 KEPT_TEXTS = 1024  # people page, filter and refine: the same words come again
 
@@ -110,7 +110,7 @@ class QueryEncoder:
         variants: list[NDArray[np.float32]] = []
         examples: list[EncodedExample] = []
         for part in query.parts:
-            if isinstance(part, ExamplePart) and part.weight > 0 and not variants:
+            if isinstance(part, QueryExample) and part.weight > 0 and not variants:
                 # The clips of an example are alternatives: each is searched beside the other parts.
                 examples = self._encode_example(part)
                 variants = [part.weight * row for one in examples for row in one.embeddings]
@@ -125,7 +125,7 @@ class QueryEncoder:
         if not np.isfinite(vectors).all() or (np.linalg.norm(vectors, axis=1) < 0.5).any():
             raise InvalidQueryError("the parts of the query cancel each other out: change their weights")
         # With words or a second example beside it, footage is a likeness, not a copy to align.
-        alone = len(query.parts) == 1 and isinstance(query.parts[0], ExamplePart)
+        alone = len(query.parts) == 1 and isinstance(query.parts[0], QueryExample)
         footage = alone and query.parts[0].is_footage  # type: ignore[union-attr]
         asked = self._asked_for(query, vectors, float(np.linalg.norm(total, axis=1).mean()))
         texts = [self.encode_text(part.text) for part in query.parts if isinstance(part, TextPart)]
@@ -178,7 +178,7 @@ class QueryEncoder:
     def _encode_part(self, part: QueryPart, excluded: set[int]) -> NDArray[np.float32]:
         if isinstance(part, TextPart):
             return self.encode_text(part.text).vector
-        if isinstance(part, ExamplePart):
+        if isinstance(part, QueryExample):
             encoder = self._library.encoder()
             pooled = [encoder.pool(encoder.encode_frames(clip)) for clip in part.clips]
             return normalise(np.mean(pooled, axis=0))
@@ -213,7 +213,7 @@ class QueryEncoder:
             inside[np.argmin(np.abs(times - middle))] = True
         return self._library.encoder().pool(features[inside])
 
-    def _encode_example(self, part: ExamplePart) -> list[EncodedExample]:
+    def _encode_example(self, part: QueryExample) -> list[EncodedExample]:
         encoder = self._library.encoder()
         if not part.is_footage:
             return [encode_clips(encoder, part.clips, mirrored=False)]

@@ -17,13 +17,14 @@ from search.calibration.probabilities import Level, judge
 from search.catalog.actions.spans import overlaps_enough
 from search.catalog.catalog import Catalog
 from search.catalog.clips.views import ShownClips
+from search.hits import ActionTag, Hit, SearchResult
 from search.library import Library
 from search.query.candidates import find_groups
 from search.query.encoding import EncodedQuery, QueryEncoder
 from search.query.fitting_frames import order_key_frames
 from search.query.grouping import Group
 from search.query.timeline import VideoMatches, score_frames
-from search.types import MAX_LIMIT, ActionTag, Filters, GroupBy, Hit, Query, SearchResult, Segment
+from search.types import MAX_LIMIT, Filters, GroupBy, Query, Segment
 from search.view import View
 
 

@@ -1,66 +1,41 @@
-"""Lesson examples as the catalog keeps them."""
+"""Lesson examples as the catalog keeps them: all that were given, and those that stand."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import and_, case, delete, func, insert, select
+from sqlalchemy import ColumnElement, and_, delete, func, insert, null, select
 
 from encoders.errors import NotFoundError
-from encoders.heads.head import FeatureTrack
+from search.catalog.actions.giving_way import TOUCHING_SECONDS, select_standing
+from search.catalog.actions.lesson_examples import LessonExample, Origin
+from search.catalog.actions.spans import Span
 from search.catalog.statements import Statements, split_into_chunks
 from search.catalog.tables import action_examples
 from search.catalog.tracks import file_track_from_bytes, track_to_bytes
-
-Origin = Literal["teach", "spans", "feedback"]
-
-
-@dataclass(frozen=True, slots=True)
-class LessonExample:
-    """An example of an action, or of what it is not: a span of a catalogued video, or features of its own.
-
-    Attributes:
-        source: Where it is from, to show and to tell examples apart.
-        span: [start, end) in seconds, with `video_id`.
-        track: For footage that is not in the catalog.
-        digest: SHA-256 of the file that the track is from, if that is known.
-        origin: Given for a lesson; given so by somebody who labelled all of the action in the video, so
-            that what is not labelled there is not it; or a correction.
-        id: Of one that is kept.
-    """
-
-    is_positive: bool
-    source: str
-    video_id: int | None = None
-    span: tuple[float, float] | None = None
-    track: FeatureTrack | None = None
-    origin: Origin = "teach"
-    digest: str | None = None
-    id: int | None = None
 
 
 class ExampleCatalog(Statements):
     """Reads and writes lesson examples and corrections."""
 
-    def rejected(self, video_id: int) -> dict[str, list[tuple[float, float]]]:
+    def rejected(self, video_id: int) -> dict[str, list[Span]]:
         """Returns by action the spans of a video that users marked as not showing it."""
-        kept = action_examples.c
-        query = select(kept.action, kept.start_seconds, kept.end_seconds).where(
-            kept.video_id == video_id, kept.origin == "feedback", ~kept.is_positive
-        )
-        found: dict[str, list[tuple[float, float]]] = {}
-        for row in self._connection.execute(query):
-            found.setdefault(row.action, []).append((row.start_seconds, row.end_seconds))
+        found: dict[str, list[Span]] = {}
+        for action, examples in self._standing(action_examples.c.video_id == video_id).items():
+            spans = [
+                one.span for one in examples if one.origin == "feedback" and not one.is_positive and one.span
+            ]
+            if spans:
+                found[action] = spans
         return found
 
     def add_example(self, action: str, example: LessonExample) -> int:
         """Keeps an example, in place of those of the same footage; returns its id.
 
-        A correction takes nothing's place: `search/actions/correcting.py` knows what gives way to it.
+        A correction deletes nothing: `giving_way` knows what gives way to it.
         """
         start, end = example.span or (None, None)
         if example.origin != "feedback":
@@ -68,8 +43,8 @@ class ExampleCatalog(Statements):
             if start is not None and end is not None:
                 same = and_(
                     action_examples.c.video_id == example.video_id,
-                    action_examples.c.start_seconds < end - 1e-6,
-                    action_examples.c.end_seconds > start + 1e-6,
+                    action_examples.c.start_seconds < end - TOUCHING_SECONDS,
+                    action_examples.c.end_seconds > start + TOUCHING_SECONDS,
                 )
             self._connection.execute(delete(action_examples).where(action_examples.c.action == action, same))
         result = self._connection.execute(
@@ -88,15 +63,18 @@ class ExampleCatalog(Statements):
         return int(result.inserted_primary_key[0])  # type: ignore[index]
 
     def examples(self, action: str) -> list[LessonExample]:
-        """Returns an action's examples, in the order in which they were given."""
+        """Returns an action's examples that stand, in the order in which they were given."""
         query = select(action_examples).where(action_examples.c.action == action)
-        return [_example(row) for row in self._connection.execute(query.order_by(action_examples.c.id))]
+        rows = self._connection.execute(query.order_by(action_examples.c.id))
+        return select_standing([_example(row) for row in rows])
 
     def count_examples(self) -> dict[str, tuple[int, int]]:
-        """Counts by action the examples of it, and of what it is not."""
-        positive = func.sum(case((action_examples.c.is_positive, 1), else_=0))
-        query = select(action_examples.c.action, positive, func.count()).group_by(action_examples.c.action)
-        return {row[0]: (int(row[1]), int(row[2] - row[1])) for row in self._connection.execute(query)}
+        """Counts by action the examples of it that stand, and those of what it is not."""
+        return {action: _count_sides(examples) for action, examples in self._standing().items()}
+
+    def count_examples_of(self, action: str) -> tuple[int, int]:
+        """Counts the examples of an action that stand, and those of what it is not."""
+        return _count_sides(self._standing(action_examples.c.action == action).get(action, []))
 
     def examples_state(self) -> tuple[int, int]:
         """Returns a state that changes whenever an example or a correction is added or taken away."""
@@ -105,14 +83,21 @@ class ExampleCatalog(Statements):
         return int(count), int(last)
 
     def remove_examples(self, action: str, *, origin: Origin | None = None) -> int:
-        """Forgets an action's examples, or those of one origin; returns how many."""
+        """Forgets an action's examples, or those of one origin; returns how many of them stood."""
         condition = action_examples.c.action == action
+        stood = self._standing(condition).get(action, [])
         if origin is not None:
             condition = and_(condition, action_examples.c.origin == origin)
-        return self._connection.execute(delete(action_examples).where(condition)).rowcount
+            stood = [one for one in stood if one.origin == origin]
+        self._connection.execute(delete(action_examples).where(condition))
+        return len(stood)
 
     def remove_example(self, action: str, example_id: int) -> None:
-        """Forgets one example. Raises NotFoundError where the action has none of this id."""
+        """Forgets one example; what had given way to it stands again.
+
+        Raises:
+            NotFoundError: The action has none of this id.
+        """
         condition = and_(action_examples.c.action == action, action_examples.c.id == example_id)
         if not self._connection.execute(delete(action_examples).where(condition)).rowcount:
             raise NotFoundError(f"{action!r} has no example {example_id}")
@@ -121,17 +106,31 @@ class ExampleCatalog(Statements):
         """Counts by action the examples, of it or of what it is not, that are spans of these videos."""
         found: Counter[str] = Counter()
         for chunk in split_into_chunks(video_ids):
-            query = (
-                select(action_examples.c.action, func.count())
-                .where(action_examples.c.video_id.in_(chunk))
-                .group_by(action_examples.c.action)
-            )
-            found.update({row[0]: int(row[1]) for row in self._connection.execute(query)})
+            standing = self._standing(action_examples.c.video_id.in_(chunk))
+            found.update({action: len(examples) for action, examples in standing.items()})
         return found
 
     def remove_examples_of_video(self, video_id: int) -> None:
         """Forgets the spans of a video, whose content is another now."""
         self._connection.execute(delete(action_examples).where(action_examples.c.video_id == video_id))
+
+    def _standing(self, *conditions: ColumnElement[bool]) -> dict[str, list[LessonExample]]:
+        """Returns by action the examples that stand, without their tracks.
+
+        Args:
+            conditions: Each takes all of a video or none of it.
+        """
+        columns = [column for column in action_examples.c if column.name not in ("track", "crc32")]
+        query = select(*columns, null().label("track")).where(*conditions).order_by(action_examples.c.id)
+        kept: dict[str, list[LessonExample]] = {}
+        for row in self._connection.execute(query):
+            kept.setdefault(row.action, []).append(_example(row))
+        return {action: left for action, examples in kept.items() if (left := select_standing(examples))}
+
+
+def _count_sides(examples: Sequence[LessonExample]) -> tuple[int, int]:
+    positive = sum(one.is_positive for one in examples)
+    return positive, len(examples) - positive
 
 
 def _example(row: Any) -> LessonExample:

@@ -1,4 +1,4 @@
-"""What is stored of clips, read as it lies there, and what can be told of it without the footage."""
+"""Stored vectors of clips, read as they lie there and checked without the footage."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class StoredClip:
 
 
 def agreed_dim(connection: Connection, recorded: int) -> int:
-    """D as most clips have it, whose vectors, times and features fit each other; else what is recorded."""
+    """Finds D as most clips with fitting vectors, times and features have it; else what is recorded."""
     sizes = [func.length(clip_vectors.c[name]) for name in ("embedding", "times", "features")]
     query = (
         select(*sizes, func.count())
@@ -70,7 +70,7 @@ def agreed_dim(connection: Connection, recorded: int) -> int:
 def stored_clips(
     connection: Connection, dim: int, *conditions: ColumnElement[bool]
 ) -> Iterator[tuple[list[StoredClip], list[int]]]:
-    """Visible clips, some megabytes at a time: those of the right lengths, and the ids of the others."""
+    """Yields visible clips, some megabytes at a time: those of right lengths, and ids of the others."""
     parts = [
         cast(clip_vectors.c[name], LargeBinary).label(name) for name in ("embedding", "times", "features")
     ]
@@ -99,7 +99,7 @@ def stored_clips(
 
 
 def sample_condition(share: float) -> ColumnElement[bool]:
-    """Which clips are among a share of all, above 0 to 1: spread evenly, and others each time."""
+    """Selects a share of all clips, above 0 to 1: spread evenly, and others each time."""
     if share >= 1:
         return true()
     start = secrets.randbelow(SAMPLE_PARTS)
@@ -108,7 +108,7 @@ def sample_condition(share: float) -> ColumnElement[bool]:
 
 
 def chosen_clips(connection: Connection, dim: int, clip_ids: Sequence[int]) -> Iterator[StoredClip]:
-    """Those of these clips that are visible and whose parts have the right lengths."""
+    """Yields those of these clips that are visible and whose parts have the right lengths."""
     for start in range(0, len(clip_ids), IDS_PER_STATEMENT):
         chunk = list(clip_ids[start : start + IDS_PER_STATEMENT])
         for good, _ in stored_clips(connection, dim, clips.c.id.in_(chunk)):
@@ -132,7 +132,7 @@ def _read(row: Any, dim: int) -> StoredClip | None:
 
 
 def are_sound(found: Sequence[StoredClip]) -> NDArray[np.bool_]:
-    """Of each: whether its features are of norm 1, and their times ascend within the clip. bool (N,)."""
+    """Checks each clip: features of norm 1, times that ascend within it. bool (N,)."""
     if not found:
         return np.zeros(0, bool)
     times = np.concatenate([clip.times for clip in found])
@@ -154,7 +154,7 @@ def _are_units(vectors: Vectors) -> NDArray[np.bool_]:
 
 
 def fits(features: NDArray[np.float16], embedding: Vectors, pool: Pool) -> bool:
-    """Whether an embedding (D,) is what sound features (T, D) come to, but for rounding, and of norm 1."""
+    """Checks that an embedding (D,) is of norm 1 and what sound features (T, D) come to, but for rounding."""
     if not _are_units(embedding[None])[0]:
         return False
     spread = np.abs(features).max(axis=0).astype(np.float32)

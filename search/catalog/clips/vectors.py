@@ -1,4 +1,4 @@
-"""What is stored of clips: embeddings, and the features of their frames as tracks."""
+"""Vectors of clips: embeddings, and the features of their frames as tracks."""
 
 from __future__ import annotations
 

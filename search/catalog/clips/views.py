@@ -1,17 +1,16 @@
-"""Reads key frames and captions of clips, which answers show, in one statement."""
+"""Key frames and captions of clips for an answer, read in one statement."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from search.caption_words import caption_words
+from search.catalog.statements import Statements, split_into_chunks
 from search.catalog.tables import captions, key_frames
 from search.types import KeyFrame
-
-CLIPS_PER_STATEMENT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +27,8 @@ class ShownClips:
     captions: dict[int, str]
 
 
-class ViewCatalog:
+class ViewCatalog(Statements):
     """Reads what answers show over the connection of a `Catalog`."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def clips(self, clip_ids: Sequence[int], asked: str | None = None) -> ShownClips:
         """Reads key frames and captions of clips.
@@ -44,11 +40,11 @@ class ViewCatalog:
         wanted = set(caption_words(asked or ""))
         frames: dict[int, list[KeyFrame]] = {clip_id: [] for clip_id in clip_ids}
         texts: dict[int, list[str]] = {}
-        for start in range(0, len(clip_ids), CLIPS_PER_STATEMENT):
+        for chunk in split_into_chunks(clip_ids):
             query = (
                 select(key_frames.c.id, key_frames.c.clip_id, key_frames.c.time_seconds, captions.c.text)
                 .outerjoin(captions, captions.c.key_frame_id == key_frames.c.id)
-                .where(key_frames.c.clip_id.in_(clip_ids[start : start + CLIPS_PER_STATEMENT]))
+                .where(key_frames.c.clip_id.in_(chunk))
                 .order_by(key_frames.c.time_seconds, key_frames.c.id)
             )
             for row in self._connection.execute(query):

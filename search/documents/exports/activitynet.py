@@ -13,7 +13,7 @@ from search.types import Segment, Video
 
 
 def to_activitynet(segments: Iterable[Segment], videos: Iterable[Video]) -> Iterator[str]:
-    """Predictions as ActivityNet's evaluation reads them (Heilbron et al. 2015), as JSON.
+    """Writes predictions as ActivityNet's evaluation reads them (Heilbron et al. 2015), as JSON.
 
     A video's key is its file's name without the suffix, as in the data set. Where two share it, both
     get as much of their path as tells them apart. A video without segments has an empty list.
@@ -48,7 +48,7 @@ def to_activitynet(segments: Iterable[Segment], videos: Iterable[Video]) -> Iter
 
 
 def _video_keys(paths: dict[int, str]) -> dict[int, str]:
-    """For each video as little of its path as makes all keys different: first the bare name."""
+    """Names each video by as little of its path as makes all keys different: first the bare name."""
     parts = {video_id: PurePath(one_line(path)).parts for video_id, path in paths.items()}
     wanted = dict.fromkeys(paths, 0)  # how many parts of the path, 0 for the name without suffix
     while True:

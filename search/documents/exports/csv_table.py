@@ -17,7 +17,7 @@ _CSV_COLUMNS = tuple(field.name for field in fields(Segment))
 
 
 def to_csv(segments: Iterable[Segment]) -> Iterator[str]:
-    """A table (RFC 4180, UTF-8 without byte order mark), headed by the names that the JSON has too.
+    """Writes a table (RFC 4180, UTF-8 without byte order mark), headed by the names that the JSON has too.
 
     Text that a spreadsheet would run as a formula gets an apostrophe in front: it begins with = + - @ or the
     wide ones, in a cell or behind a semicolon, a tab or a bar, which may be a separator there.

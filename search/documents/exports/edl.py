@@ -37,7 +37,7 @@ def to_edl(
     name: str = "Reelseek",
     origins: Mapping[int, float] = NO_ORIGINS,
 ) -> str:
-    """An edit decision list (CMX 3600) of the segments in this order, with a locator each.
+    """Writes an edit decision list (CMX 3600) of the segments in this order, with a locator each.
 
     The format has one rate, here the whole number next to that of most segments. In files of that rate, or of
     its television form, timecode counts frames, as editors do (29.97 at 30), and in files of other rates
@@ -89,5 +89,5 @@ def to_edl(
 
 
 def _reel(video_id: int) -> str:
-    """Eight characters, all that the format has for it; different for the first 10 million videos."""
+    """Names a reel by the eight characters that there are; different for the first 10 million videos."""
     return f"V{video_id % 10_000_000:07d}"

@@ -23,7 +23,7 @@ def to_otio(
     name: str = "Reelseek",
     origins: Mapping[int, float] = NO_ORIGINS,
 ) -> Iterator[str]:
-    """A timeline (OpenTimelineIO, JSON) on which the segments follow one another, with a marker each.
+    """Writes a timeline (OpenTimelineIO, JSON) on which the segments follow one another, with a marker each.
 
     Times are whole frames at the file's own mean rate, from its own time code on, by which editors find their
     place in a file; 29.97 and its like are the exact fractions. A file without a time code begins at 0, one

@@ -19,14 +19,14 @@ _HIGHEST_BASE_FPS = 240.0  # above, it is the tick of a clock (Matroska's is a m
 
 
 def frames_of(segment: Segment, rate: Fraction, origin_seconds: float) -> tuple[int, int]:
-    """First frame and number of frames, at least one; nothing lies before the file's beginning."""
+    """Returns first frame and count, at least one; nothing lies before the file's beginning."""
     first = max(0, round((segment.start_seconds - origin_seconds) * rate))
     stop = round((segment.end_seconds - origin_seconds) * rate)
     return first, max(1, stop - first)
 
 
 def rate_of(video: Video) -> Fraction:
-    """Frames per second to count in; those of American television as the exact fractions that they are."""
+    """Returns the frames per second to count in; those of American television as exact fractions."""
     fps = _mean_fps(video)
     if is_uneven(video):
         assert video.base_fps is not None
@@ -54,7 +54,7 @@ def is_uneven(video: Video) -> bool:
 
 
 def nominal_fps(rate: Fraction) -> int:
-    """The whole number of frames that a second of timecode has."""
+    """Returns the whole number of frames that a second of timecode has."""
     fps = max(1, round(rate))
     while fps > HIGHEST_TIMECODE_FPS:
         fps = math.ceil(fps / 2)

@@ -22,10 +22,10 @@ def label(segment: Segment) -> str:
 
 
 def one_line(text: str) -> str:
-    """On one line, without control characters: no text can begin a line of its own."""
+    """Puts text on one line, without control characters: no text can begin a line of its own."""
     return _CONTROLS.sub(" ", _valid(text)).strip() or "?"
 
 
 def _valid(text: str) -> str:
-    """Valid Unicode: names of files need not be."""
+    """Makes text valid Unicode: names of files need not be."""
     return os_path(text).encode("utf-8", "replace").decode("utf-8")

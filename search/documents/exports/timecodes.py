@@ -19,7 +19,7 @@ def drops_frames(video: Video, fps: int) -> bool:
 
 
 def first_frame(video: Video, fps: int) -> int:
-    """The number of a file's first frame, counted from midnight at a whole rate."""
+    """Returns the number of a file's first frame, counted from midnight at a whole rate."""
     if video.timecode is None:
         return 0
     own = nominal_fps(rate_of(video))
@@ -32,7 +32,7 @@ def first_frame(video: Video, fps: int) -> int:
 
 
 def count_frames(timecode: str, fps: int) -> int:
-    """Frames from midnight to a time code; ";" leaves out two numbers (at 30) a minute but in each tenth."""
+    """Counts frames from midnight; ";" leaves out two numbers (at 30) a minute but in each tenth."""
     hours, minutes, seconds, frames = (int(part) for part in timecode.replace(";", ":").split(":"))
     minutes += 60 * hours
     count = (60 * minutes + seconds) * fps + frames

@@ -10,7 +10,7 @@ from search.types import Segment
 
 
 def to_webvtt(segments: Iterable[Segment], *, origin_seconds: float = 0.0) -> str:
-    """Subtitles (WebVTT) that name the actions of one video while it plays.
+    """Writes subtitles (WebVTT) that name the actions of one video while it plays.
 
     Args:
         segments: Of one video, in any order.
