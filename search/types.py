@@ -1,4 +1,4 @@
-"""What is stored and what is asked for: videos, clips, queries, filters, hits."""
+"""Types of what is stored and asked for: videos, clips, queries, filters, hits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from encoders.errors import InvalidQueryError
 from encoders.types import FrameBatch, TextReading
 from search.bands import BANDS, Band, band_of
 from search.caption_words import caption_words
-from search.dates import RecordedBound, is_later
+from search.dates import RecordedBound, check_recorded
 from search.file_state import FileState
 
 VideoStatus = Literal["indexed", "failed", "missing"]
@@ -60,7 +60,7 @@ class Video:
 
     @property
     def file_state(self) -> FileState:
-        """That of its file when it was indexed."""
+        """The state of its file when it was indexed."""
         return FileState(self.size_bytes, self.mtime_ns, self.ctime_ns)
 
 
@@ -161,7 +161,7 @@ class SpanPart:
 
 
 @dataclass(frozen=True, slots=True)
-class ExamplePart:
+class QueryExample:
     """More like this picture or footage, already decoded: one batch per clip of the example."""
 
     clips: tuple[FrameBatch, ...]
@@ -169,11 +169,11 @@ class ExamplePart:
 
     @property
     def is_footage(self) -> bool:
-        """Whether it has more than one moment, so that it can be aligned in time."""
+        """True where it has more than one moment, so that it can be aligned in time."""
         return sum(len(clip) for clip in self.clips) > 1
 
 
-QueryPart = TextPart | ClipPart | SpanPart | ExamplePart
+QueryPart = TextPart | ClipPart | SpanPart | QueryExample
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,17 +203,9 @@ class Query:
             )
 
 
-def check_recorded(after: RecordedBound | None, before: RecordedBound | None) -> None:
-    """Raises InvalidQueryError where nothing can lie between two bounds on when a video was recorded."""
-    if after is not None and before is not None and is_later(after, before):
-        raise InvalidQueryError(
-            "nothing was recorded both after and before: the first date must not be later than the second"
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a clip must satisfy to be found; applied inside the vector search, before hits are grouped.
+    """Conditions on the clips that are found; applied inside the vector search, before hits are grouped.
 
     Attributes:
         path_prefix: The video's file, or a folder that it lies in; with a star at the end any beginning.
@@ -263,8 +255,59 @@ class Filters:
 
     @property
     def is_empty(self) -> bool:
-        """Whether every clip passes."""
+        """True where every clip passes."""
         return self == Filters()
+
+    @property
+    def segments(self) -> SegmentQuery:
+        """The segments that let clips through: of the action, in the videos that pass."""
+        return SegmentQuery(
+            actions=None if self.action is None else (self.action,),
+            min_confidence=self.min_confidence,
+            path_prefix=self.path_prefix,
+            recorded_after=self.recorded_after,
+            recorded_before=self.recorded_before,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentQuery:
+    """Segments to be found: of which actions, how sure, how long, in which videos.
+
+    Attributes:
+        actions: Their names, as people say them or as heads know them; None means all but those of drafts.
+        min_confidence: 0..1; None leaves it to the threshold of each head.
+        min_duration_seconds: Of the segment, inclusive.
+        video_id: Only this video.
+        path_prefix, recorded_after, recorded_before: Of the video, as in `Filters`.
+    """
+
+    actions: tuple[str, ...] | None = None
+    min_confidence: float | None = None
+    min_duration_seconds: float | None = None
+    path_prefix: str | None = None
+    video_id: int | None = None
+    recorded_after: RecordedBound | None = None
+    recorded_before: RecordedBound | None = None
+
+    def __post_init__(self) -> None:
+        if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
+            raise InvalidQueryError(f"min_confidence must be from 0 to 1, got {self.min_confidence}")
+        if self.min_duration_seconds is not None and not 0 <= self.min_duration_seconds < math.inf:
+            raise InvalidQueryError(
+                f"min_duration_seconds must be 0 or more, got {self.min_duration_seconds}"
+            )
+        check_recorded(self.recorded_after, self.recorded_before)
+
+    @property
+    def clips(self) -> Filters:
+        """The filter that lets through the clips of the videos in which segments may lie."""
+        return Filters(
+            path_prefix=self.path_prefix,
+            video_ids=None if self.video_id is None else (self.video_id,),
+            recorded_after=self.recorded_after,
+            recorded_before=self.recorded_before,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +341,7 @@ class ActionTag:
 
     @property
     def is_draft(self) -> bool:
-        """Whether the head is of a lesson that could not be checked, or did not hold."""
+        """True for the head of a lesson that could not be checked, or did not hold."""
         return self.head == "draft"
 
 
@@ -338,12 +381,12 @@ class Hit:
 
     @property
     def band(self) -> Band:
-        """How sure it is: "match", "maybe" or "unlikely"."""
+        """The band of its probability: "match", "maybe" or "unlikely"."""
         return band_of(self.probability)
 
     @property
     def weak(self) -> bool:
-        """Whether it is no match."""
+        """True where it is no match."""
         return self.band != "match"
 
 

@@ -469,7 +469,7 @@ def test_words_find_the_clips_of_which_one_caption_holds_them_all(library):
         below = [clip for clip in right if clip in clips[4:]]
         assert found(library, words, path_prefix="/b/") == below
     with library.read() as catalog:
-        shown = catalog.captions.of_clips(clips, "reddish")
+        shown = catalog.views.clips(clips, "reddish").captions
         assert [shown[clip] for clip in clips[:3]] == ["A red dog", "a reddish dog", "two cafe\u0301s, Café"]
 
 
@@ -491,7 +491,7 @@ def test_captions_go_with_their_video_and_with_a_changed_file(library):
         assert left == set(stored(library)) and len(left) == 2
         (clip_id,) = found(library, "dog")
         assert catalog.clips([clip_id])[clip_id].path == "/kept.mp4"
-        assert len(catalog.captions.uncaptioned("written")[changed]) == 6
+        assert len(catalog.captions.find_uncaptioned("written")[changed]) == 6
 
 
 def test_a_key_frame_that_went_meanwhile_is_passed_over(library):

@@ -203,8 +203,9 @@ def test_each_is_one_file_and_one_record(
     monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(site)])
     gone = run_python(
         "from search.library import Library\nfrom encoders.errors import ReelseekError\n"
+        "from search.actions.tagging import Tagger\n"
         f"library = Library({str(library)!r})\n"
-        "for use in (library.encoder, lambda: library.actions.tagger.retag()):\n"
+        "for use in (library.encoder, Tagger(library).retag):\n"
         "    try: use()\n    except ReelseekError as error: print(error)\n"
     )
     assert "no encoder is called 'colours:loud'" in gone.stdout, gone.stderr

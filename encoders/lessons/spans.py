@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from encoders.errors import TeachingError
 from encoders.heads.head import ActionSpan, FeatureTrack
 from encoders.heads.taught import TaughtHead
-from encoders.lessons.lesson import Example, TeachReport, teach
+from encoders.lessons.lesson import Footage, TeachReport, teach
 from encoders.words.concepts import Concepts
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ class LocaliserReport:
 def learn_borders(
     action: str,
     videos: Sequence[LabelledVideo],
-    positives: Sequence[Example],
-    negatives: Sequence[Example],
-    background: Sequence[Example],
+    positives: Sequence[Footage],
+    negatives: Sequence[Footage],
+    background: Sequence[Footage],
     *,
     encoder_id: str,
     concepts: Concepts | None = None,
@@ -143,7 +143,7 @@ def _held_out(videos: Sequence[LabelledVideo]) -> set[int]:
 
 def _grouping_map(
     action: str,
-    sides: Sequence[Sequence[Example]],
+    sides: Sequence[Sequence[Footage]],
     unseen: Sequence[Labelled],
     learn: Callable[..., tuple[TaughtHead, TeachReport]],
 ) -> float | None:

@@ -41,10 +41,10 @@ from indexer.commands.options import (
 from indexer.terminal import show
 from indexer.terminal.stopping import Interrupted, stop_on_signal
 from indexer.terminal.targets import refuse_footage, whole_file
-from search.file_names import find_named
 
 if TYPE_CHECKING:
     from indexer.video.types import SamplingOptions
+    from search.documents.videos import StatusAnswer
     from search.library import Library
 
 app = typer.Typer(
@@ -304,7 +304,7 @@ def search(
     Filters such as --min-duration are of clips; --group moment then shows neighbouring ones as one span.
     """
     from search.dates import recorded_bound
-    from search.documents.wire import result_document
+    from search.documents.hits import result_document
     from search.query.engine import SearchEngine
     from search.types import ClipPart, Filters, Query, TextPart
 
@@ -340,9 +340,11 @@ def search(
                 caption=caption,
             )
             result = SearchEngine(opened).search(query, filters, limit=limit, group_by=group.value)
-            opened.save_index()
+            opened.index_keeper.save(bring_up=False)
         if action is not None:
-            match = opened.actions.match(action)
+            from search.actions.naming import known_actions
+
+            match = known_actions(opened).match(action)
             show.mapping(action, match.names, match.how)
         if contact_sheet is not None:
             from indexer.terminal.contact_sheet import write_contact_sheet
@@ -394,10 +396,10 @@ def videos(
     as_json: JsonOption = False,
 ) -> None:
     """List videos: id, status, duration and path."""
-    from search.documents.wire import video_document
+    from search.documents.videos import video_document
 
     with open_library(library) as opened, opened.read() as catalog:
-        found = find_named(catalog, absolute(path) if path else "/")
+        found = catalog.videos_named(absolute(path) if path else "/")
     found.sort(key=lambda video: video.path)
     if path and not found:
         raise NotFoundError(f"nothing in this library is called {path}")
@@ -420,7 +422,7 @@ def remove(
         with opened.write() as catalog:
             ids: set[int] = set()
             for target in targets:
-                below = find_named(catalog, absolute(target))
+                below = catalog.videos_named(absolute(target))
                 if below:
                     ids.update(video.id for video in below)
                 elif target.isdecimal() and int(target) < 2**63:
@@ -432,7 +434,7 @@ def remove(
             empty = catalog.library_record() is None
         forget_previews(opened, ids)
         if not empty:
-            opened.save_index()
+            opened.index_keeper.save()
         copies = sorted(opened.folder.glob("catalog-schema-*.sqlite3"))
     document = {"videos": len(ids), "clips": clips}
     if as_json:
@@ -446,11 +448,11 @@ def remove(
         )
 
 
-def _status_of(library: Library) -> dict[str, Any]:
+def _status_of(library: Library) -> StatusAnswer:
     """The document that `indexer status --json` prints."""
     from indexer.video.programs.confinement import describe_confinement
 
-    return library.status() | {"confinement": describe_confinement()}
+    return {**library.status(), "confinement": describe_confinement()}
 
 
 @app.command()
@@ -514,6 +516,7 @@ def serve(
         folder=library or found.library,
         database_url=found.database_url,
         device=device or found.device,
+        index=found.index,
         host=host,
         port=port,
         # What is not given is left to REELSEEK_<NAME>.

@@ -10,10 +10,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """`REELSEEK_LIBRARY`, `REELSEEK_DATABASE_URL` and `REELSEEK_DEVICE`."""
+    """`REELSEEK_LIBRARY`, `REELSEEK_DATABASE_URL`, `REELSEEK_DEVICE` and `REELSEEK_INDEX`."""
 
     model_config = SettingsConfigDict(env_prefix="REELSEEK_", env_ignore_empty=True)
 
     library: Path = Field(default_factory=lambda: user_data_path("reelseek", appauthor=False))
     database_url: str | None = None
     device: str = "auto"
+    index: str = "faiss"

@@ -48,6 +48,9 @@ from indexer.video.types import (
     VideoInfo,
     stored_sampling,
 )
+from search.actions.heads import remove_named_heads
+from search.actions.tagging import Tagger
+from search.actions.zero_shot import add_zero_shot, recalibrate_zero_shot
 from search.file_names import has_other_names, is_same_file, os_path, stored_path
 from search.file_state import FileState
 from search.library import Library
@@ -297,8 +300,7 @@ def _with_actions(
             "with --sampling uniform, or without --actions kinetics"
         )
     if wanted.nothing:
-        library.actions.zero_shot.remove()
-        library.actions.remove_backbones()
+        remove_named_heads(library)
     if wanted.by_name and not library.encoder().tags_by_name:
         say(
             f"the words of {library.record().encoder_spec} are too weak to name actions: expect many wrong "
@@ -306,7 +308,7 @@ def _with_actions(
             "zero-shot away again"
         )
     for names in wanted.by_name:
-        library.actions.zero_shot.add(names)
+        add_zero_shot(library, names)
     if wanted.backbone is None:
         return sampling.without_actions()
     # The rate is the model's own: set when it is loaded. What counts here is that one is wanted.
@@ -442,7 +444,7 @@ def _settle_backbones(library: Library, sampling: SamplingOptions, say: Callable
     """Forgets backbones of which nothing is left; says how many videos this one has not looked at."""
     with library.write() as catalog:
         catalog.actions.remove_empty_backbones(but=sampling.actions or "")
-        counts = catalog.actions.count_by_sampling()
+        counts = catalog.count_by_sampling()
     others = 0
     for text, count in counts.items():
         try:
@@ -473,6 +475,7 @@ class _Ingest:
         on_change: Callable[[Change], None],
     ) -> None:
         self._library = library
+        self._tagger = Tagger(library)
         self._encoder = encoder
         self._classifier = classifier
         self._sampling = sampling
@@ -513,8 +516,8 @@ class _Ingest:
         if not self._summary.stopped:
             self._count_missing(paths)
         self._report(None, "writing the index")
-        self._library.save_index()
-        self._library.actions.zero_shot.recalibrate()
+        self._library.index_keeper.save()
+        recalibrate_zero_shot(self._library)
         self._summary.wall_seconds = time.monotonic() - self._started
         return self._summary
 
@@ -842,7 +845,7 @@ class _Ingest:
             seen = {}
             if self._classifier is not None and reading.watch is not None:
                 seen[self._classifier.spec] = reading.watch.spans()
-            self._library.actions.tagger.tag_video(catalog, video_id, self._encoder.dim, seen)
+            self._tagger.tag_video(catalog, video_id, self._encoder.dim, seen)
         self._summary.indexed += 1
         self._summary.clips += reading.clips_written
         if reading.damage is not None:

@@ -26,6 +26,8 @@ from search.file_names import shown_path
 if TYPE_CHECKING:
     from encoders import EncoderInfo
     from indexer.ingest.pipeline import IngestProgress, IngestSummary
+    from search.documents.actions import ActionDescriptionAnswer, ActionsAnswer, SuggestionsAnswer
+    from search.documents.videos import StatusAnswer
     from search.types import Hit, SearchResult, Segment, Video
 
 SHOWN_FAILURES = 50
@@ -276,7 +278,7 @@ def mapping(action: str, names: Sequence[str], how: str) -> None:
     Args:
         action: What was typed.
         names: What it was taken for.
-        how: As in `search.actions.actions.FoundSegments`; "exact" also for another form of the same words.
+        how: As in `search.actions.finding.FoundSegments`; "exact" also for another form of the same words.
     """
     if how in ("zero-shot", "none"):
         note(f"{action}: no head knows it; told by the words alone (zero-shot)")
@@ -367,7 +369,7 @@ def _lesson_notes(report: dict[str, Any]) -> list[str]:
     return notes
 
 
-def suggestions(document: dict[str, Any]) -> None:
+def suggestions(document: SuggestionsAnswer) -> None:
     """Clips that are worth judging, as a table, and how to judge them."""
     console = Console(highlight=False)
     if not document["suggestions"]:
@@ -387,19 +389,16 @@ def suggestions(document: dict[str, Any]) -> None:
     console.print(f'[dim]indexer actions confirm CLIP "{escape(document["action"])}", or reject[/]')
 
 
-def actions(
-    rows: Sequence[dict[str, Any]],
-    heads: Sequence[dict[str, Any]],
-    untaught: Sequence[dict[str, Any]] = (),
-) -> None:
-    """The known actions as a table on stdout, and what was only corrected so far."""
+def actions(document: ActionsAnswer) -> None:
+    """Prints the known actions as a table on stdout, and what was only corrected so far."""
     console = Console(highlight=False)
+    rows, heads, untaught = document["actions"], document["heads"], document["untaught"]
     if rows:
         table = Table(box=None, pad_edge=False)
         for name in ("action", "head", "segments", "time", "examples", "precision", "recall"):
             table.add_column(name, justify="left" if name in ("action", "head") else "right")
         for row in rows:
-            report = row["report"] or {}
+            report: Mapping[str, Any] = row["report"] or {}
             examples = row["examples"]
             table.add_row(
                 escape(row["action"]),
@@ -428,11 +427,11 @@ def _with_interval(report: Mapping[str, Any], name: str) -> str:
     return f"{report[name]:.2f}" + ("" if low is None else f" ({low:.2f}-{high:.2f})")
 
 
-def action(document: dict[str, Any]) -> None:
-    """One action: its report and its examples."""
+def action(document: ActionDescriptionAnswer) -> None:
+    """Prints one known action: its report and its examples."""
     console = Console(highlight=False)
-    report = document["report"]
-    console.print(f"[bold]{escape(document['action'])}[/], {escape(document['head'])}")
+    report: Mapping[str, Any] = document["report"] or {}
+    console.print(f"[bold]{escape(document['action'])}[/], {escape(document['head'] or '')}")
     console.print(
         f"{counted(document['segments'], 'segment')} at a confidence of {document['threshold']:.2f} or more"
     )
@@ -450,7 +449,7 @@ def action(document: dict[str, Any]) -> None:
         )
 
 
-def library_status(document: dict[str, Any], failed: Sequence[Video]) -> None:
+def library_status(document: StatusAnswer, failed: Sequence[Video]) -> None:
     """The library's counts, and what failed and why."""
     # Nothing is cut where no terminal has a width of its own.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)

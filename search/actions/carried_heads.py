@@ -10,11 +10,11 @@ from encoders.errors import HeadFileError
 from encoders.heads.action_names import normalise_action
 from encoders.heads.head import Head, check_numbers
 from encoders.weights.tensors import read_card
-from search.catalog.actions import WHOLE_HEAD_PREFIX
+from search.catalog.actions.heads import WHOLE_HEAD_PREFIX
 
 
 def check_carried(head: Head, dim: int) -> str:
-    """The name that a head from a file gets in a library: its one action's, else that of its kind.
+    """Returns the name that a head from a file gets in a library: its one action's, else that of its kind.
 
     Args:
         head: As it was read.
@@ -34,7 +34,7 @@ def check_carried(head: Head, dim: int) -> str:
 
 
 def carried_report(content: bytes) -> dict[str, Any]:
-    """The report of its lesson in a head's file, empty where there is none that is whole."""
+    """Reads the report of its lesson in a head's file, empty where there is none that is whole."""
     from encoders.lessons.lesson import TeachReport
     from encoders.lessons.spans import LocaliserReport
 
@@ -46,7 +46,7 @@ def carried_report(content: bytes) -> dict[str, Any]:
 
 
 def _whole_report(found: object, report: type) -> dict[str, Any]:
-    """The fields of a report, each of its own kind; empty where one is not."""
+    """Returns the fields of a report, each of its own kind; empty where one is not."""
     kinds: dict[str, type] = {"int": int, "bool": bool, "str": str}
     values: dict[str, Any] = {}
     for field in fields(report):

@@ -1,4 +1,4 @@
-"""Which clips a person should judge next, so that a lesson learns most from the answers.
+"""Clips that a person should judge next, so that a lesson learns most from the answers.
 
 By turns the most doubtful one (uncertainty sampling, Lewis and Gale 1994) and the likeliest one, and none
 like another: each is the clip whose doubt or confidence, times its distance to the nearest one chosen before,
@@ -10,7 +10,7 @@ and doubtful clips hardly ever are: after 3 examples and 3 of other things 20 of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from encoders.budget import check_budget
 from encoders.errors import InvalidQueryError
 from encoders.heads.taught import LEAST_CONFIDENCE, TaughtHead
-from search.actions.gathering import footage_of, meets, span_track
-from search.catalog.actions import SegmentFilters
-from search.documents.wire import key_frame_document
-from search.types import Clip, Filters
+from search.actions.examples import shares_footage, spans_of_videos
+from search.actions.gathering import span_track
+from search.actions.naming import known_actions
+from search.actions.tagging import Tagger
+from search.types import Clip, Filters, KeyFrame, SegmentQuery
 
 if TYPE_CHECKING:
     from search.library import Library
@@ -32,14 +33,28 @@ SUGGESTIONS = 20
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A clip to be judged, and how sure the head is that it shows the action, 0..1."""
+    """A clip to be judged.
+
+    Attributes:
+        confidence: How sure the head is that it shows the action, 0..1.
+        key_frame: Of the video, nearest to the middle of the clip.
+    """
 
     clip: Clip
     confidence: float
+    key_frame: KeyFrame | None
 
 
-def suggest(library: Library, action: str, count: int = SUGGESTIONS) -> list[Suggestion]:
-    """Clips that nobody has judged yet, the most useful first.
+@dataclass(frozen=True, slots=True)
+class Suggestions:
+    """Clips of a taught action to be judged, the most useful first."""
+
+    action: str
+    clips: tuple[Suggestion, ...]
+
+
+def suggest(library: Library, action: str, count: int = SUGGESTIONS) -> Suggestions:
+    """Chooses clips that nobody has judged yet, the most useful first.
 
     Of a large library a part is looked at: clips in which something was found, surely or not, and others from
     all over.
@@ -53,20 +68,20 @@ def suggest(library: Library, action: str, count: int = SUGGESTIONS) -> list[Sug
         UnknownActionError: It is not taught.
         InvalidQueryError: Its head learned borders, or knows several actions: it cannot judge a clip alone.
     """
-    record = library.actions.taught(action)
+    record = known_actions(library).head(action)
     dim = library.record().dim
     with library.read() as catalog:
         head = None
         if record.is_taught:
-            head = library.actions.tagger.load([record], catalog)[record.id]
+            head = Tagger(library).load([record], catalog)[record.id]
         if not isinstance(head, TaughtHead):
             raise InvalidQueryError(
                 f"{record.name!r} was not learned from clips: there are no clips to suggest for it"
             )
-        judged = footage_of(catalog.actions.examples(record.name))
+        judged = spans_of_videos(catalog.actions.examples(record.name))
         random, half = np.random.default_rng(0), CLIPS_LOOKED_AT // 2
         surely, tagged = (
-            random.permutation(catalog.clip_ids(Filters(), SegmentFilters((record.name,), least)))
+            random.permutation(catalog.clip_ids(Filters(), SegmentQuery((record.name,), least)))
             for least in (LEAST_CONFIDENCE, 0.0)
         )
         everywhere = random.permutation(catalog.clip_ids(Filters()))
@@ -77,21 +92,27 @@ def suggest(library: Library, action: str, count: int = SUGGESTIONS) -> list[Sug
         for clip in catalog.clips(chosen.tolist()).values():
             check_budget()
             span = (clip.start_seconds, clip.end_seconds)
-            if meets(clip.video_id, span, judged):
+            if shares_footage(clip.video_id, span, judged):
                 continue
             track = span_track(catalog, clip.video_id, span, dim)
             if track is not None and len(track):
                 clips.append(clip)
                 confidences.append(head.classify(track))
         if not clips:
-            return []
+            return Suggestions(record.name, ())
         vectors = catalog.embeddings([clip.id for clip in clips], dim)
-    places = choose(np.array(confidences), vectors, count)
-    return [Suggestion(clips[place], confidences[place]) for place in places]
+        places = choose(np.array(confidences), vectors, count)
+        return Suggestions(
+            record.name,
+            tuple(
+                Suggestion(clip, confidence, catalog.key_frame_near(clip.video_id, _middle(clip)))
+                for clip, confidence in ((clips[place], confidences[place]) for place in places)
+            ),
+        )
 
 
 def choose(confidences: NDArray[np.floating], vectors: NDArray[np.floating], count: int) -> list[int]:
-    """Places of the most doubtful and of the likeliest by turns, all diverse, the first one first.
+    """Chooses places of the most doubtful and of the likeliest by turns, all diverse, the first one first.
 
     Args:
         confidences: float (N,), 0..1.
@@ -110,23 +131,5 @@ def choose(confidences: NDArray[np.floating], vectors: NDArray[np.floating], cou
     return chosen
 
 
-def suggestions_document(library: Library, action: str, count: int = SUGGESTIONS) -> dict[str, Any]:
-    """As JSON: the action, and the clips with a picture of each."""
-    found = suggest(library, action, count)
-    rows = []
-    with library.read() as catalog:
-        for one in found:
-            middle = (one.clip.start_seconds + one.clip.end_seconds) / 2
-            frame = catalog.key_frame_near(one.clip.video_id, middle)
-            rows.append(
-                {
-                    "clip_id": one.clip.id,
-                    "video_id": one.clip.video_id,
-                    "path": one.clip.path,
-                    "start_seconds": one.clip.start_seconds,
-                    "end_seconds": one.clip.end_seconds,
-                    "confidence": round(one.confidence, 4),
-                    "key_frame_url": None if frame is None else key_frame_document(frame)["url"],
-                }
-            )
-    return {"action": library.actions.taught(action).name, "suggestions": rows}
+def _middle(clip: Clip) -> float:
+    return (clip.start_seconds + clip.end_seconds) / 2

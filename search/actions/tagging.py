@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from encoders.errors import HeadFileError, ReelseekError
 from encoders.heads.head import ActionSpan, FeatureTrack, Head
 from encoders.heads.registry import HEADS, check_found, read_head
-from search.catalog.actions import DRAFT, HeadRecord
+from search.catalog.actions.heads import DRAFT, HeadRecord
 
 if TYPE_CHECKING:
     from search.catalog.catalog import Catalog
@@ -75,7 +75,7 @@ class Tagger:
                 for record in catalog.actions.heads(active=None)
                 if record.reads_features and (head_ids is None or record.id in head_ids)
             ]
-            videos = catalog.actions.video_ids()
+            videos = catalog.videos_with_clips()
         if not records:
             return 0
         families = {HEADS.find(head.kind) for head in self.load(records).values()}
@@ -100,7 +100,7 @@ class Tagger:
         self, video_id: int, dim: int, records: Sequence[HeadRecord]
     ) -> tuple[int, int | None, list[tuple[int, list[ActionSpan]]]]:
         with self._library.read() as catalog:
-            revision = catalog.actions.video_revision(video_id)
+            revision = catalog.video_revision(video_id)
             return video_id, revision, self._found(catalog, video_id, dim, records)
 
     def _store(self, futures: Iterable[Future[Any]], head_ids: Sequence[int]) -> None:
@@ -109,7 +109,7 @@ class Tagger:
             catalog.actions.hold_videos()
             kept = {record.id for record in catalog.actions.heads(active=None)}
             for video_id, revision, found in results:
-                if revision is None or catalog.actions.video_revision(video_id) != revision:
+                if revision is None or catalog.video_revision(video_id) != revision:
                     continue  # it was replaced meanwhile, and tagged by whoever did
                 catalog.actions.clear_segments(video_id, head_ids)
                 for head_id, spans in found:
@@ -120,13 +120,13 @@ class Tagger:
     def _found(
         self, catalog: Catalog, video_id: int, dim: int, records: Sequence[HeadRecord]
     ) -> list[tuple[int, list[ActionSpan]]]:
-        """The spans that each head finds in a video, by its id; backbones are left out."""
+        """Returns the spans that each head finds in a video, by its id; backbones are left out."""
         heads = self.load([record for record in records if record.reads_features], catalog)
         spans: dict[int, list[ActionSpan]] = {key: [] for key in heads}
         if not heads:
             return []
         border = None
-        for track in catalog.actions.tracks(video_id, dim):
+        for track in catalog.tracks(video_id, dim):
             for key, found in _localised(heads, track):
                 spans[key] = _joined(spans[key], found, border, float(track.borders_seconds[0]))
             border = float(track.borders_seconds[-1])
@@ -161,7 +161,7 @@ class Tagger:
             raise
 
     def load(self, records: Sequence[HeadRecord], catalog: Catalog | None = None) -> dict[int, Head]:
-        """Heads by id, with the names that the records have for their actions; each is read once."""
+        """Reads heads by id, with the names that the records have for their actions; each is read once."""
         with self._lock:
             missing = [record for record in records if record.id not in self._heads]
         if missing:
@@ -181,14 +181,9 @@ class Tagger:
             for record, head in zip(records, heads.values(), strict=True)
         }
 
-    def forget(self, head_id: int) -> None:
-        """To be called when a head's parameters have changed under its id."""
-        with self._lock:
-            self._heads.pop(head_id, None)
-
 
 def _localised(heads: Mapping[int, Head], track: FeatureTrack) -> Iterator[tuple[int, list[ActionSpan]]]:
-    """The spans that each head finds in a piece of a video, by its id; heads of one kind look together.
+    """Yields what each head finds in a piece of a video, by its id; heads of one kind look together.
 
     Raises:
         HeadFileError: A plug-in's head failed, or found an action that it does not know.
@@ -215,7 +210,7 @@ def _localised(heads: Mapping[int, Head], track: FeatureTrack) -> Iterator[tuple
 def _joined(
     before: list[ActionSpan], after: list[ActionSpan], end_seconds: float | None, start_seconds: float
 ) -> list[ActionSpan]:
-    """One head's spans of two pieces of a video: what reaches their common border from both sides is one.
+    """Joins one head's spans of two pieces of a video: what reaches their border from both sides is one.
 
     Args:
         before, after: What was found up to the border, and from there on.

@@ -15,7 +15,7 @@ from encoders.budget import check_budget
 from encoders.types import FrameBatch
 from search.alignment.alignment import Alignment, Stretch, align
 from search.calibration.probabilities import Level
-from search.catalog.actions import overlaps_enough
+from search.catalog.actions.spans import overlaps_enough
 from search.catalog.catalog import Catalog
 from search.index.vector_index import VectorIndex
 from search.types import Clip, Filters, Hit, Match, Segment
