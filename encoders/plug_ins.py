@@ -1,4 +1,4 @@
-"""Records that other distributions offer beside ours, by entry points of one group."""
+"""Registries of records, which other distributions add to by entry points."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Registry(Generic[Record]):
         return tuple(self._ours.values())
 
     def find(self, name: str) -> Record:
-        """The record of a name.
+        """Finds the record of a name.
 
         Raises:
             ReelseekError: No record has it, two plug-ins offer it, or the plug-in that does is broken.
@@ -86,7 +86,7 @@ class Registry(Generic[Record]):
         return record
 
     def get(self, name: str) -> Record | None:
-        """The record of a name; None where nobody offers it.
+        """Finds the record of a name; None where nobody offers it.
 
         Raises:
             ReelseekError: Two plug-ins offer it, or the plug-in that does is broken.
@@ -97,7 +97,7 @@ class Registry(Generic[Record]):
         return found
 
     def list_all(self) -> list[Record]:
-        """Every record: ours first, then those of plug-ins by name.
+        """Lists every record: ours first, then those of plug-ins by name.
 
         Raises:
             ReelseekError: Two records have one name, or a plug-in is broken.
@@ -108,7 +108,7 @@ class Registry(Generic[Record]):
         return usable
 
     def list_usable(self) -> tuple[list[Record], list[BrokenPlugIn]]:
-        """Every record that can be used, ours first, and the plug-ins that cannot."""
+        """Lists every record that can be used, ours first, and the plug-ins that cannot."""
         offered, broken = self._offered()
         usable = list(self._ours.values())
         for name, offers in sorted(offered.items()):

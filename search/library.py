@@ -1,4 +1,4 @@
-"""A library on disk: its catalog, its encoder, its vector index, and who may write."""
+"""A library on disk: its catalog, its encoder, its vector index, and the locks of those who write."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _HALF_MADE = re.compile(r"(catalog.*\.(?:restoring|copying)-\d+)(?:-wal|-shm|-jo
 
 
 class Library:
-    """Everything that a search or an ingest needs; safe to share between threads.
+    """A catalog, an encoder and an index that belong together; safe to share between threads.
 
     Args:
         folder: Holds the catalog (unless it is on PostgreSQL) and the index.
@@ -89,13 +89,13 @@ class Library:
 
     @contextmanager
     def read(self) -> Iterator[Catalog]:
-        """The catalog at one moment."""
+        """Opens the catalog at one moment."""
         with self.database.read() as connection:
             yield Catalog(connection)
 
     @contextmanager
     def write(self) -> Iterator[Catalog]:
-        """The catalog in one transaction, committed at the end of the block."""
+        """Opens the catalog in one transaction, committed at the end of the block."""
         with self.database.write() as connection:
             catalog = Catalog(connection)
             yield catalog
@@ -118,7 +118,7 @@ class Library:
                     path.unlink()
 
     def record(self) -> LibraryRecord:
-        """What the library was made with. Raises LibraryError while it is empty."""
+        """Reads the library's row. Raises LibraryError while it is empty."""
         with self.read() as catalog:
             return open_record(catalog)
 
@@ -183,7 +183,7 @@ class Library:
             self._encoder = encoder
 
     def encoder(self) -> Encoder:
-        """The library's own encoder, loaded once.
+        """Opens the library's own encoder; it is loaded once.
 
         Raises:
             EncoderUnavailableError: Its weights cannot be had here.
@@ -208,13 +208,13 @@ class Library:
 
     @contextmanager
     def index(self) -> Iterator[VectorIndex]:
-        """The vector index, brought up to the catalog's last revision, for use by one thread."""
+        """Opens the vector index for one thread, brought up to the catalog's last revision."""
         with self.index_keeper.open() as mirror:
             yield mirror.index
 
     @contextmanager
     def view(self) -> Iterator[View]:
-        """The library at one moment: what a query is answered from.
+        """Opens the library at one moment, for one query.
 
         The index is held for it from the beginning to the end of the first `View.index` block.
 
@@ -230,7 +230,7 @@ class Library:
                 yield View(record, catalog, sample, mirror.index, self.index_keeper.lock, holding)
 
     def sample(self) -> Sample:
-        """Clips that stand for the library as it is now; those that stay are not read again."""
+        """Draws clips that stand for the library as it is now; those that stay are not read again."""
         with self.view() as view:
             return view.sample
 
@@ -243,7 +243,7 @@ class Library:
     # --- the whole -------------------------------------------------------------------------
 
     def status(self) -> LibraryStatus:
-        """Counts and names, as `indexer status --json` prints them; loads no model."""
+        """Counts videos and clips and names encoder and index, as `indexer status --json` prints them."""
         with self.read() as catalog:
             record = catalog.library_record()
             by_status = {status: catalog.count_videos(status) for status in ("indexed", "failed", "missing")}

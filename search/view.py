@@ -1,4 +1,4 @@
-"""One state of a library, read once, for one query."""
+"""A snapshot of a library that answers one query."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from search.index.vector_index import VectorIndex
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A library at one moment; made by `Library.view`.
+    """A snapshot of a library; made by `Library.view`.
 
     Attributes:
         record: The library's row.
@@ -35,7 +35,7 @@ class View:
 
     @contextmanager
     def index(self) -> Iterator[VectorIndex]:
-        """The vector index, for this thread alone until the block ends; other queries wait for that.
+        """Opens the vector index for this thread alone; other queries wait until the block ends.
 
         The first time it is of this very state: it has been held since the view was made. Later it may be of
         a newer one, and some of what it finds unknown to `catalog`.
@@ -44,5 +44,5 @@ class View:
             yield self._index
 
     def is_exact(self, allowed: NDArray[np.int64] | None) -> bool:
-        """Tells if a search among these clips (None: all) compares every one of them."""
+        """True where a search among these clips (None: all) compares every one of them."""
         return self._index.is_exact(None if allowed is None else len(allowed))

@@ -389,21 +389,21 @@ def test_an_ingest_and_a_search_by_the_command_line_use_the_index_that_is_set(
 def test_plug_ins_that_are_broken_or_clash_are_named(packages):
     install(packages, "broken_index", "import a_module_that_is_not_there", "worn = broken_index:family")
     install(packages, "wrong_index", "family = 'no record'", "wrong = wrong_index:family")
-    with pytest.raises(LibraryError, match=r"'worn' of the package broken_index.*a_module_that_is_not_there"):
+    with pytest.raises(LibraryError, match=r"'worn' of the package broken-index.*a_module_that_is_not_there"):
         INDEXES.find("worn")
-    with pytest.raises(LibraryError, match=r"'wrong' of the package wrong_index.*IndexFamily"):
+    with pytest.raises(LibraryError, match=r"'wrong' of the package wrong-index.*IndexFamily"):
         INDEXES.find("wrong")
     assert INDEXES.find("faiss").name == "faiss", "what is ours works all the same"
-    install(packages, "one_index", TOY, "toy = one_index:family")
-    install(packages, "other_index", TOY, "toy = other_index:family")
-    with pytest.raises(LibraryError, match=r"'toy', (one_index and other_index|other_index and one_index)"):
-        INDEXES.find("toy")
+    install(packages, "one_index", TOY, "twin = one_index:family")
+    install(packages, "other_index", TOY, "twin = other_index:family")
+    with pytest.raises(LibraryError, match=r"'twin', (one-index and other-index|other-index and one-index)"):
+        INDEXES.find("twin")
     assert not {"one_index", "other_index"} & set(sys.modules)
 
 
 def test_a_plug_in_of_our_own_name_is_named(packages):
     install(packages, "new_faiss", TOY, "faiss = new_faiss:family")
-    with pytest.raises(LibraryError, match="'faiss', reelseek and new_faiss"):
+    with pytest.raises(LibraryError, match="'faiss', reelseek and new-faiss"):
         INDEXES.list_all()
 
 

@@ -92,7 +92,7 @@ def index_finding(library: Library, *, is_whole: bool = True) -> Finding:
 
 
 def _compare(index: VectorIndex, connection: Connection, record: LibraryRecord) -> tuple[int, list[int]]:
-    """How many clips there are, and the ids of those that the index holds otherwise, or alone."""
+    """Counts the clips, and lists those that the index holds otherwise, or alone."""
     ids, vectors = index.contents()
     order = np.argsort(ids, kind="stable")
     ids = ids[order]

@@ -1,4 +1,4 @@
-"""The vector index on FAISS: exact while that is fast, inverted lists past a size, GPU if any.
+"""Vector search by FAISS: exact while that is fast, inverted lists past a size, on a GPU if any.
 
 The only module that imports faiss.
 """

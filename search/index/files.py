@@ -1,4 +1,4 @@
-"""A vector index on disk: its file, and beside it `index.json`, which says what that is and mirrors."""
+"""Vector indexes on disk: a file of vectors, and `index.json` beside it, which says what they are of."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def _own_checksum(record: dict[str, Any]) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """Why it could not be written; FAISS wraps what the system said in the names of its functions."""
+    """The reason of a failure to write; FAISS wraps what the system said in the names of its functions."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     known = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)

@@ -1,4 +1,4 @@
-"""The index of a library: loaded when it is first asked for, kept up with the catalog, saved, mended."""
+"""Loads, updates, saves and repairs the index of a library."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class IndexKeeper:
 
     @contextmanager
     def open(self) -> Iterator[Mirror]:
-        """The index, brought up to the catalog's last revision, for use by one thread."""
+        """Opens the index for one thread, brought up to the catalog's last revision."""
         with self.lock, self._read() as catalog:
             yield self.bring_up(catalog, open_record(catalog))
 
@@ -112,7 +112,7 @@ class IndexKeeper:
         return mirror
 
     def state(self) -> tuple[int, int] | None:
-        """Counts the clips of the index in memory, and gives its revision; None for no index. Never waits."""
+        """Number of clips and revision of the index in memory; None where none is loaded. Never waits."""
         mirror = self._mirror
         return None if mirror is None else (len(mirror.index), mirror.revision)
 
@@ -179,7 +179,7 @@ class IndexKeeper:
 
     @contextmanager
     def _only_saver(self) -> Iterator[int]:
-        """Keeps programs from deleting each other's files; the revision that is saved already, or -1."""
+        """Keeps other programs from saving meanwhile; yields the revision that is saved already, or -1."""
         make_private_folder(self.folder)
         make_private_file(self.folder / "save.lock")
         with (self.folder / "save.lock").open("w") as lock:

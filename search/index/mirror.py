@@ -1,4 +1,4 @@
-"""A vector index as the image of a catalog: whose it is, of which state, and how it catches up."""
+"""A vector index together with the state of the catalog that it holds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Mirror:
 
     @classmethod
     def make(cls, family: IndexFamily, library: LibraryRecord) -> Self:
-        """An empty index for a library."""
+        """Makes an empty index for a library."""
         return cls(family, family.make(library.dim), library.encoder_id, library.catalog_id)
 
     def catch_up(self, catalog: Catalog, library: LibraryRecord, *, restructure: bool = True) -> Self:
@@ -51,9 +51,9 @@ class Mirror:
         return replace(self, index=index, revision=library.revision)
 
     def copy(self) -> Self:
-        """The same, to be changed apart from this one."""
+        """Copies the index, so that it can be changed apart from this one."""
         return replace(self, index=self.index.copy())
 
     def restructured(self) -> Self:
-        """The same in a structure that suits its size; see `VectorIndex.restructured`."""
+        """Gives the index the structure that suits its size; see `VectorIndex.restructured`."""
         return replace(self, index=self.index.restructured())

@@ -38,7 +38,7 @@ class VectorIndex(Protocol):
         ...
 
     def is_exact(self, allowed: int | None = None) -> bool:
-        """Tells if a search among so many allowed ids (None: no filter) compares every one of them."""
+        """True where a search among so many allowed ids (None: no filter) compares every one of them."""
         ...
 
     def __len__(self) -> int: ...
@@ -81,14 +81,14 @@ class VectorIndex(Protocol):
         ...
 
     def restructured(self) -> Self:
-        """An index of the same vectors that suits its size; may take minutes, and leaves this one as it is.
+        """Makes an index of the same vectors that suits its size; may take minutes. This one stays as it is.
 
         This one may be searched meanwhile by another thread, but not changed.
         """
         ...
 
     def copy(self) -> Self:
-        """An index of the same vectors, to be changed apart from this one."""
+        """Makes an index of the same vectors, to be changed apart from this one."""
         ...
 
     def write(self, path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From an encoded query to groups of clips: looks into the index as deep as it takes."""
+"""Finds the clips that answer an encoded query, looking into the index as deep as it takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a query names (words, examples, stored clips) to the vectors that are searched for."""
+"""Encodes queries: words, examples and stored clips become the vectors that are searched for."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEPT_TEXTS = 1024  # people page, filter and refine: the same words come again
 
 @dataclass(frozen=True, slots=True)
 class EncodedQuery:
-    """A query that is ready to be searched for.
+    """A query that is ready for the index.
 
     Attributes:
         vectors: float32 (Q, D), searched together.
@@ -46,7 +46,7 @@ class EncodedQuery:
 
 @dataclass(frozen=True, slots=True)
 class EncodedText:
-    """Words as the encoder has them.
+    """An encoded text.
 
     Attributes:
         vector: float32 (D,), their embedding.
@@ -138,7 +138,7 @@ class QueryEncoder:
         )
 
     def _things(self, query: Query) -> tuple[Things | None, tuple[tuple[Things, float], ...]]:
-        """What a query of nothing but words asks for, thing by thing, and what it must not show.
+        """The things that a query of nothing but words asks for, and those that it must not show.
 
         None where the encoder does not tell, or where some words are to count more than others.
         """
@@ -155,7 +155,7 @@ class QueryEncoder:
         return all_things([things for _, things in wanted]), against
 
     def _asked_for(self, query: Query, vectors: NDArray[np.float32], norm: float) -> AskedFor:
-        """What a query asks for: `norm` is that of its vectors before they were scaled to 1."""
+        """The query as its scores are judged by; `norm` is of its vectors before they were scaled to 1."""
         best = known = texts = 0.0
         for part in query.parts:
             if part.weight < 0:

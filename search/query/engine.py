@@ -1,4 +1,4 @@
-"""From a query to hits: encode, search the index under the filter, align, group, show."""
+"""Answers queries: encodes, searches the index under the filters, aligns, groups, shows."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class SearchEngine:
         return order_key_frames(view.catalog, hits, encoded.asked.score, view.record.dim)
 
     def matches(self, query: Query | EncodedQuery, video_id: int) -> VideoMatches:
-        """Tells how well a query fits each stored frame of a video.
+        """Scores each stored frame of a video by how well a query fits it.
 
         Raises:
             InvalidQueryError, NotFoundError, UnsupportedQueryError, LibraryError: As `search`.

@@ -1,4 +1,4 @@
-"""A video along its time: where its shots begin and end, what heads saw, how well a query fits each frame."""
+"""The timeline of a video: its shots, its segments, and how well a query fits each frame."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class VideoMatches:
-    """How well a query fits a video, frame by frame.
+    """Scores of a query on one video, frame by frame.
 
     Attributes:
         times_seconds: float64 (T,), of the stored frames, ascending.
@@ -44,7 +44,7 @@ class VideoMatches:
 def score_frames(
     tracks: Iterable[FeatureTrack], score: Callable[[NDArray[np.float32]], NDArray[np.float32]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """How well each frame fits what was asked for.
+    """Scores each frame by how well it fits the query.
 
     Args:
         tracks: Of one video, in order of time.
@@ -98,7 +98,7 @@ def matches_document(matches: VideoMatches) -> MatchesAnswer:
 
 
 def has_changed(video: Video) -> bool:
-    """Whether size or times of a video's file differ from the catalog's; False where it is not there."""
+    """Compares size and times of a video's file with the catalog's; False where the file is not there."""
     try:
         stat = os.stat(os_path(video.path))
     except (OSError, ValueError):
