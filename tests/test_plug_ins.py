@@ -226,6 +226,10 @@ BROKEN = {
     "exits": ("import sys; sys.exit('gone')\n", "SystemExit: gone"),
     "lacks": ("", "AttributeError"),
     "other": ("FAMILY = 3\n", "is no .*Family, but 3"),
+    "mute": (
+        "class Mute:\n def __repr__(self): raise KeyError('mute')\nFAMILY = Mute()\n",
+        "KeyError: 'mute'",
+    ),
     "misnamed": (
         "from encoders.embedding.family import EncoderFamily as E\n"
         "from encoders.heads.head import HeadFamily as H\n"
