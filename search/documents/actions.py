@@ -33,10 +33,12 @@ class LeftAnswer(FeedbackAnswer):
 
 @answer()
 class CorrectionAnswer(LeftAnswer):
-    """Counts of examples after a correction, and what it replaced."""
+    """Counts of examples after a correction, and what gives way to it."""
 
     example_id: Annotated[int, About("Of the correction, by which it can be taken back.")]
-    removed: Annotated[int, About("How many contrary corrections it replaced, wholly or in part.")]
+    removed: Annotated[
+        int, About("How many contrary ones give way to it, wholly or in part, until it is taken back.")
+    ]
     note: Annotated[str | None, About("Where it contradicts what was taught, which stays: what that means.")]
 
 
@@ -156,9 +158,9 @@ class ActionsAnswer(TypedDict):
 
 @answer()
 class ActionExampleAnswer(TypedDict):
-    """An example that is kept of an action; a span only where the footage is in the library."""
+    """An example that stands of an action; a span only where the footage is in the library."""
 
-    id: int
+    id: Annotated[int, About("One for all pieces that a later correction has left of it.")]
     source: str
     positive: bool
     origin: Literal["teach", "spans", "feedback"]

@@ -58,7 +58,7 @@ class ActionTagAnswer(TypedDict):
 
     action: str
     confidence: Annotated[float, About(ge=0, le=1)]
-    head: str
+    head: Annotated[str, About('As of a segment: "draft" where the lesson could not be checked.')]
 
 
 @answer()
@@ -80,7 +80,10 @@ class HitAnswer(TypedDict):
     key_frames: Annotated[list[KeyFrameAnswer], About("The one that fits the query best comes first.")]
     match: Annotated[
         MatchAnswer | None,
-        About("Of a query by footage, its best piece in this video; null where nothing of it is there."),
+        About(
+            "Of a query by one piece of footage and nothing else, its best piece in this video; null "
+            "where nothing of it is there."
+        ),
     ]
     matches: Annotated[list[MatchAnswer], About("All its pieces in this video, in order of the example.")]
     caption: Annotated[str | None, About("What a captioner said of the clip; null where none has.")]
