@@ -59,17 +59,8 @@ def suggest(library: Library, action: str, count: int = SUGGESTIONS) -> Suggesti
                 f"{record.name!r} was not learned from clips: there are no clips to suggest for it"
             )
         judged = group_spans(catalog.actions.examples(record.name))
-        random, half = np.random.default_rng(0), CLIPS_LOOKED_AT // 2
-        surely, tagged = (
-            random.permutation(catalog.clip_ids(Filters(), SegmentQuery((record.name,), least)))
-            for least in (LEAST_CONFIDENCE, 0.0)
-        )
-        everywhere = random.permutation(catalog.clip_ids(Filters()))
-        # Faint ones are many: they must not crowd out the likely ones.
-        tagged = np.concatenate([surely, tagged[~np.isin(tagged, surely)]])
-        chosen = np.union1d(tagged[:half], everywhere[:half])
         clips, confidences = [], []
-        for clip in catalog.clips(chosen.tolist()).values():
+        for clip in catalog.clips(_choose_looked_at(catalog, record.name)).values():
             check_budget()
             span = (clip.start_seconds, clip.end_seconds)
             if shares_footage(clip.video_id, span, judged):
@@ -84,6 +75,18 @@ def suggest(library: Library, action: str, count: int = SUGGESTIONS) -> Suggesti
         places = choose(np.array(confidences), vectors, count)
         rows = [_describe(catalog, clips[place], confidences[place]) for place in places]
         return {"action": record.name, "suggestions": rows}
+
+
+def _choose_looked_at(catalog: Catalog, action: str) -> list[int]:
+    random, half = np.random.default_rng(0), CLIPS_LOOKED_AT // 2
+    surely, tagged = (
+        random.permutation(catalog.clip_ids(Filters(), SegmentQuery((action,), least)))
+        for least in (LEAST_CONFIDENCE, 0.0)
+    )
+    everywhere = random.permutation(catalog.clip_ids(Filters()))
+    # Faint ones are many: they must not crowd out the likely ones.
+    tagged = np.concatenate([surely, tagged[~np.isin(tagged, surely)]])
+    return np.union1d(tagged[:half], everywhere[:half]).tolist()
 
 
 def choose(confidences: NDArray[np.floating], vectors: NDArray[np.floating], count: int) -> list[int]:
