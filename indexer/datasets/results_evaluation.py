@@ -164,7 +164,7 @@ def _importance(
 
 def _case(name: str, given: Any, sample: ImportanceSample) -> Any:
     from encoders.evaluation.spans import SummaryCase
-    from indexer.video.reading.decode import probe
+    from indexer.video.reading.probing import probe
 
     users = np.asarray(sample.scores)
     parts = users.shape[1]

@@ -1,12 +1,11 @@
 """One decoded frame: its time, and cheap or upright pixels of it.
 
-Nothing here imports `av`: frames and reformatters are made by `indexer.video.reading.decode` and used
-by their attributes, so that the engine stays behind one file.
+Nothing here imports `av`: frames and reformatters come from `indexer.video.engine` and are used by their
+attributes, so that the engine stays behind one file.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,41 +29,9 @@ from indexer.video.pictures.colours import (
     matrix_of,
     pixels,
 )
+from indexer.video.pictures.orientation import Orientation
 
 _THUMBNAIL_SIDE = 96
-
-
-@dataclass(frozen=True, slots=True)
-class Orientation:
-    """What turns a stored picture upright: a transpose, then mirrorings."""
-
-    transpose: bool = False
-    flip_x: bool = False
-    flip_y: bool = False
-
-    @classmethod
-    def from_display_matrix(cls, matrix: bytes) -> Orientation:
-        """Reads FFmpeg's 3x3 display matrix (nine native int32), at the nearest right angle."""
-        a, b, _, c, d = struct.unpack_from("=5i", matrix)
-        if abs(a) + abs(d) >= abs(b) + abs(c):
-            return cls(False, a < 0, d < 0)
-        return cls(True, c < 0, b < 0)
-
-    @classmethod
-    def from_rotation(cls, degrees: float) -> Orientation:
-        """From FFmpeg's counter-clockwise angle, at the nearest right angle."""
-        quarters = round(degrees / 90) % 4
-        return cls(quarters % 2 == 1, quarters in (2, 3), quarters in (1, 2))
-
-    def apply(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The picture (H, W, ...) turned upright, contiguous."""
-        if self.transpose:
-            picture = picture.swapaxes(0, 1)
-        if self.flip_x:
-            picture = picture[:, ::-1]
-        if self.flip_y:
-            picture = picture[::-1]
-        return np.ascontiguousarray(picture)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,8 @@ def _decode(link: _Link, request: DecodeRequest) -> None:
 
 def _answer(link: _Link, request: Request) -> None:
     from indexer.video.clips.sampling import encode_jpeg
-    from indexer.video.reading.decode import decode_picture, frame_at, probe
+    from indexer.video.pictures.still import decode_picture
+    from indexer.video.reading.probing import frame_at, probe
 
     match request:
         case DecodeRequest():
@@ -143,13 +144,13 @@ def _answer(link: _Link, request: Request) -> None:
             raise ValueError(f"unknown request {type(request).__name__}")
 
 
-def _hold_to(limits: WorkerLimits) -> None:
+def _limit(limits: WorkerLimits) -> None:
     """Limits this program, once everything that it needs is loaded."""
     import indexer.video.clips.sampling  # noqa: F401 (with it scenedetect and Pillow)
-    from indexer.video.reading import decode
+    from indexer.video.bounds import limit_files
 
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then writing to a file is an error like others
-    decode.hold_to(limits)
+    limit_files(limits)
     limits.apply()
 
 
@@ -161,15 +162,15 @@ def serve(descriptor: int, parent_pid: int, rules: str) -> None:
         parent_pid: The program at the other end; without it this one ends.
         rules: JSON of the `Rules` that this program is held to.
     """
-    held_to = Rules.from_json(rules)
-    confine(held_to)  # before there is a thread that it would not hold for
+    allowed = Rules.from_json(rules)
+    confine(allowed)  # before there is a thread that it would not hold for
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; ours decides
     link = _Link(Connection(descriptor), parent_pid)
     import cv2
 
     cv2.setNumThreads(1)
-    if held_to.limits is not None:
-        _hold_to(held_to.limits)
+    if allowed.limits is not None:
+        _limit(allowed.limits)
     while True:
         request = link.requests.get()
         link.stop_wanted.clear()
