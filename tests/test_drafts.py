@@ -156,12 +156,12 @@ def test_a_rejection_is_learned_at_once_and_taken_back_is_as_before(
 
 
 def test_the_commands_suggest_correct_and_undo(archive: Archive) -> None:
-    from indexer.commands.app import app
+    from indexer.commands.app import make_app
 
     folder = str(archive.library.folder)
 
     def ran(*words: str) -> Any:
-        return CliRunner().invoke(app, ["actions", *words, "-L", folder])
+        return CliRunner().invoke(make_app(), ["actions", *words, "-L", folder])
 
     suggested = json.loads(ran("suggest", ACTION, "-k", "3", "--json").stdout)["suggestions"]
     assert len(suggested) == 3

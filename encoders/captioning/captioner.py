@@ -9,14 +9,15 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol
 
 from encoders.errors import EncoderUnavailableError
 from encoders.weights.device import check_device_name
 from encoders.weights.digests import is_checkpoint_path
+
+if TYPE_CHECKING:  # the command line reads the name of the usual captioner here
+    import numpy as np
+    from numpy.typing import NDArray
 
 COCA_PREFIX = "coca:"
 TRANSFORMERS_PREFIX = "transformers:"

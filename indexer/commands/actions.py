@@ -85,7 +85,9 @@ def teach(
     if as_json:
         print_json(document)
     else:
-        show.lesson(document)
+        from indexer.terminal.show_actions import show_lesson
+
+        show_lesson(document)
         _show_comparison(card)
     if borders:
         show.note(borders)
@@ -166,7 +168,9 @@ def list_actions(library: LibraryOption = None, as_json: JsonOption = False) -> 
     if as_json:
         print_json({"actions": rows, "heads": heads, "untaught": untaught})
     else:
-        show.actions(rows, heads, untaught)
+        from indexer.terminal.show_actions import show_actions
+
+        show_actions(rows, heads, untaught)
 
 
 @actions_app.command("show")
@@ -178,7 +182,9 @@ def show_action(name: NameArgument, library: LibraryOption = None, as_json: Json
     if as_json:
         print_json(document)
     else:
-        show.action(document)
+        from indexer.terminal.show_actions import show_action
+
+        show_action(document)
         _show_comparison(document["report"])
 
 
@@ -321,7 +327,9 @@ def suggest(
     if as_json:
         print_json(document)
     else:
-        show.suggestions(document)
+        from indexer.terminal.show_actions import show_suggestions
+
+        show_suggestions(document)
 
 
 def _correct(library: Path | None, clip_id: int, name: str, *, is_positive: bool, as_json: bool) -> None:
@@ -358,9 +366,11 @@ def _learned_again(library: Library, action: str) -> dict[str, Any] | None:
     if card is None:
         show.note(f'not learned again by itself; `indexer actions teach "{action}"` does')
     else:
+        from indexer.terminal.show_actions import describe_figures
+
         rows = [row for row in library.actions.listing() if row["action"] == action and row["report"]]
         found = sum(row["segments"] for row in rows)
         what = "a draft, learned again" if card["is_draft"] else "learned again"
         segments = show.counted(found, "segment")
-        show.note(f"{what} in {card['seconds']:.1f} s: {show.figures(card)}; {segments}")
+        show.note(f"{what} in {card['seconds']:.1f} s: {describe_figures(card)}; {segments}")
     return card

@@ -65,6 +65,7 @@ def find(
 
     Exit status: 0 also when there is none of a known action, 2 when nothing knows the action.
     """
+    from indexer.terminal.show_hits import show_mapping, show_segments
     from search.dates import recorded_bound
     from search.documents.wire import found_document
 
@@ -85,7 +86,7 @@ def find(
         )
         found = ask(min_confidence=min_confidence)
         total = opened.actions.count(found)
-        show.mapping(found.action, found.names, found.how)
+        show_mapping(found.action, found.names, found.how)
         if export is not None:
             _export(opened, found, export)
             none = "; no segment was found, so that it lists none" if not total else ""
@@ -99,7 +100,7 @@ def find(
         elif export is None:
             bounds = (min_confidence, min_duration, path_prefix, after, before)
             is_narrowed = any(bound is not None for bound in bounds)
-            show.segments(opened.actions.segments(found), total, is_narrowed=is_narrowed)
+            show_segments(opened.actions.segments(found), total, is_narrowed=is_narrowed)
             is_stored = min_confidence is None and found.on_the_fly is None
             if is_stored and (more := opened.actions.count(ask(min_confidence=0.0)) - total):
                 show.note(f"{more} more less surely: --min-confidence {LOOK_LOWER}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 from indexer.video.bounds import MAX_DURATION_SECONDS, positive
@@ -55,19 +56,20 @@ class VideoDecoder:
             DecodeError: It cannot be read.
         """
         self.path = path
-        self._on_progress = on_progress
         self._tally = Tally()
         self._checks_end = True
         self.file = FilmFile(path)
         film = self.file.open_first()
         try:
-            self.timeline = FilmTimeline(self.file, film, self._tell_progress)
             self._clock = FrameClock(
-                self.timeline.tick_seconds,
-                fps=self.timeline.fps,
+                film.tick_seconds,
+                fps=film.fps,
                 offset_seconds=film.start_seconds,
                 has_only_dts=film.format_name in _DECODING_TIMES_ALONE,
             )
+            # None of these refers back to this object: all memory is free once it is left.
+            on_packet = partial(_tell_progress, self._clock, on_progress)
+            self.timeline = FilmTimeline(self.file, film, on_packet)
             self._stream = PictureStream(
                 self.file,
                 film,
@@ -75,7 +77,7 @@ class VideoDecoder:
                 self._clock,
                 self._tally,
                 threads=threads,
-                on_packet=self._tell_progress,
+                on_packet=on_packet,
             )
             first = self._stream.first
             begin = self._clock.time_of(first.pts, first.dts) or 0.0
@@ -94,10 +96,6 @@ class VideoDecoder:
     def close(self) -> None:
         """Closes the file; idempotent."""
         self._stream.close()
-
-    def _tell_progress(self) -> None:
-        if self._on_progress is not None:
-            self._on_progress(max(self._clock.last_seconds, 0.0))
 
     def frames(self, skip: Skip = "none") -> Iterator[DecodedFrame]:
         """The frames in presentation order; times strictly ascend: of several at one time, the last is shown.
@@ -213,3 +211,8 @@ class VideoDecoder:
         if self._checks_end:
             notes += self.file.describe_tail(self._stream.film, self._stream.last_byte)
         return "; ".join(notes) or None
+
+
+def _tell_progress(clock: FrameClock, on_progress: Callable[[float], None] | None) -> None:
+    if on_progress is not None:
+        on_progress(max(clock.last_seconds, 0.0))
