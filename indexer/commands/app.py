@@ -79,7 +79,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Nearly all that a short command makes are modules, which stay: looking for garbage among them,
     # as often as Python does by itself, takes a tenth of a second.
-    gc.set_threshold(50_000)
+    gc.set_threshold(200_000)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to stop
         if isinstance(stream, io.TextIOWrapper):

@@ -17,7 +17,6 @@ from encoders.errors import DecodeError, DecoderDiedError, ReelseekError
 from indexer.video.limits import WorkerLimits
 from indexer.video.programs.confinement import Rules, confine
 from indexer.video.programs.messages import (
-    REQUESTS,
     Answer,
     DecodeRequest,
     End,
@@ -31,7 +30,7 @@ from indexer.video.programs.messages import (
     Request,
     StopRequest,
     pack_message,
-    unpack_message,
+    unpack_request,
 )
 from indexer.video.types import Damage, Length, Progress
 
@@ -62,7 +61,7 @@ class _Link:
                 while not self._connection.poll(_PARENT_CHECK_SECONDS):
                     if os.getppid() != self._parent_pid:
                         os._exit(0)
-                request = unpack_message(self._connection.recv_bytes(), REQUESTS)
+                request = unpack_request(self._connection.recv_bytes())
                 if isinstance(request, StopRequest):
                     self.stop_wanted.set()
                 else:
@@ -140,8 +139,8 @@ def _answer(link: _Link, request: Request) -> None:
             render(request.path, request.target, request.rendition, _Heartbeat(link))
         case ProbeRequest():
             link.put(probe(request.path))
-        case _:
-            raise ValueError(f"unknown request {type(request).__name__}")
+        case StopRequest():  # there is nothing to stop any more
+            pass
 
 
 def _limit(limits: WorkerLimits) -> None:
