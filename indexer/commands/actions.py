@@ -9,8 +9,8 @@ import typer
 
 from encoders.errors import InvalidQueryError
 from encoders.heads.action_names import normalise_action
-from indexer.commands.options import DeviceOption, JsonOption, LibraryOption, open_library, print_json
 from indexer.terminal import show
+from indexer.terminal.options import DeviceOption, JsonOption, LibraryOption, open_library, print_json
 
 if TYPE_CHECKING:
     from search.catalog.actions import ActionExample

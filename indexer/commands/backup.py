@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from indexer.commands.options import JsonOption, LibraryOption, open_library, print_json
-from indexer.settings import read_settings
 from indexer.terminal import show
+from indexer.terminal.options import JsonOption, LibraryOption, open_library, print_json
+from indexer.terminal.settings import read_settings
 
 
 def backup(

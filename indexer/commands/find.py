@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from encoders.errors import InvalidQueryError
-from indexer.commands.options import (
+from indexer.terminal import show
+from indexer.terminal.options import (
     AfterOption,
     BeforeOption,
     DeviceOption,
@@ -21,7 +22,6 @@ from indexer.commands.options import (
     open_library,
     print_json,
 )
-from indexer.terminal import show
 
 if TYPE_CHECKING:
     from search.actions.actions import FoundSegments

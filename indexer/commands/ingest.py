@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from encoders.errors import InvalidQueryError
-from indexer.commands.options import (
+from indexer.terminal import show
+from indexer.terminal.options import (
     DeviceOption,
     JsonOption,
     LibraryOption,
@@ -17,8 +18,7 @@ from indexer.commands.options import (
     open_library,
     print_json,
 )
-from indexer.settings import read_settings
-from indexer.terminal import show
+from indexer.terminal.settings import read_settings
 from indexer.terminal.stopping import Interrupted, stop_on_signal
 
 if TYPE_CHECKING:

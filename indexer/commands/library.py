@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from encoders.errors import NotFoundError
-from indexer.commands.options import JsonOption, LibraryOption, absolute, open_library, print_json
 from indexer.terminal import show
+from indexer.terminal.options import JsonOption, LibraryOption, absolute, open_library, print_json
 from search.file_names import find_named
 
 if TYPE_CHECKING:

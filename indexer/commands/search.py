@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from encoders.errors import InvalidQueryError
-from indexer.commands.options import (
+from indexer.terminal import show
+from indexer.terminal.options import (
     AfterOption,
     BeforeOption,
     DeviceOption,
@@ -20,7 +21,6 @@ from indexer.commands.options import (
     open_library,
     print_json,
 )
-from indexer.terminal import show
 from indexer.terminal.targets import refuse_footage, whole_file
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from indexer.commands.options import DeviceOption, LibraryOption
-from indexer.settings import read_settings
+from indexer.terminal.options import DeviceOption, LibraryOption
+from indexer.terminal.settings import read_settings
 
 
 class LogLevel(StrEnum):

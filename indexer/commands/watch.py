@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.commands.options import DeviceOption, LibraryOption, absolute, open_library
-from indexer.settings import read_settings
 from indexer.terminal import show
+from indexer.terminal.options import DeviceOption, LibraryOption, absolute, open_library
+from indexer.terminal.settings import read_settings
 from indexer.terminal.stopping import stop_on_signal
 
 if TYPE_CHECKING:

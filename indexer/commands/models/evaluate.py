@@ -9,8 +9,8 @@ import typer
 
 from encoders.errors import InvalidQueryError
 from indexer.commands.models.options import CacheOption, DataOption, LayoutOption, open_cache, read_split
-from indexer.commands.options import DeviceOption, JsonOption, print_json
 from indexer.terminal import show
+from indexer.terminal.options import DeviceOption, JsonOption, print_json
 
 if TYPE_CHECKING:
     from encoders.evaluation.reports import EvaluationReport

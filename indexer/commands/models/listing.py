@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from indexer.commands.options import JsonOption, print_json
 from indexer.terminal import show
+from indexer.terminal.options import JsonOption, print_json
 
 
 def encoders(as_json: JsonOption = False) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from encoders.errors import InvalidQueryError
-from indexer.commands.options import DeviceOption, JsonOption, print_json
+from indexer.terminal.options import DeviceOption, JsonOption, print_json
 
 
 def predict(

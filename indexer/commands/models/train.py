@@ -12,8 +12,8 @@ import typer
 
 from encoders.errors import InvalidQueryError, ReelseekError
 from indexer.commands.models.options import CacheOption, DataOption, LayoutOption, open_cache
-from indexer.commands.options import DeviceOption, JsonOption, print_json
 from indexer.terminal import show
+from indexer.terminal.options import DeviceOption, JsonOption, print_json
 
 if TYPE_CHECKING:
     from encoders.backbones.optical_flow import FlowPreset

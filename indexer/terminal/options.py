@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer.settings import read_settings
+from indexer.terminal.settings import read_settings
 from search.file_names import stored_path
 
 if TYPE_CHECKING:
