@@ -126,8 +126,12 @@ def show_action(document: dict[str, Any]) -> None:
     console.print(
         f"{counted(document['segments'], 'segment')} at a confidence of {document['threshold']:.2f} or more"
     )
+    if document["head"] in ("taught", "draft"):
+        console.print(f"  held out: {describe_figures(report)}", soft_wrap=True)
     for name, value in report.items():
-        if isinstance(value, int | float | str):
+        # Said above, or, as the average, no figure to stand without an interval.
+        is_left_out = "precision" in name or name.startswith("recall") or name == "videos"
+        if isinstance(value, int | float | str) and not is_left_out:
             console.print(f"  {name.replace('_', ' ')}: {value}")
     for example in document["examples"]:
         sign = "[green]+[/]" if example["positive"] else "[red]-[/]"

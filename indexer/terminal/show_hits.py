@@ -69,7 +69,10 @@ def show_hits(result: SearchResult) -> None:
 
 
 def _describe_reading(reading: TextReading) -> str:
-    """A line on what words were taken for: "dog: 118 kinds; knows nothing of: quarterly, earnings"."""
+    """A line on what words were taken for: "dog: 118 kinds; knows nothing of: quarterly, earnings".
+
+    Words that say nothing by themselves, an article alone, are said to.
+    """
     parts = []
     for concept in reading.concepts:
         name = concept.words
@@ -78,7 +81,7 @@ def _describe_reading(reading: TextReading) -> str:
         parts.append(f"{name}: {counted(concept.kinds, 'kind')}" if concept.kinds else f"{name}: by likeness")
     if reading.unknown:
         parts.append(f"knows nothing of: {', '.join(reading.unknown)}")
-    return "; ".join(parts)
+    return "; ".join(parts) or f"{reading.text.strip()}: says nothing by itself"
 
 
 def _pieces(hit: Hit) -> str:
@@ -95,7 +98,10 @@ def _pieces(hit: Hit) -> str:
 
 
 def _action_names(hit: Hit) -> str:
-    shown = [f"{tag.action} {tag.confidence:.2f}" for tag in hit.actions[:2]]
+    shown = [
+        f"{tag.action} {tag.confidence:.2f}" + (f" ({tag.head})" if tag.is_draft else "")
+        for tag in hit.actions[:2]
+    ]
     return escape(printable(", ".join(shown))) + (" ..." if len(hit.actions) > 2 else "")
 
 
