@@ -207,7 +207,7 @@ def test_the_commands_suggest_correct_and_undo(archive: Archive) -> None:
     listed = ran("list").stdout
     assert "draft" in listed
     named = CliRunner().invoke(
-        app, ["search", "--action", ACTION, "a cat", "-L", folder], env={"COLUMNS": "200"}
+        make_app(), ["search", "--action", ACTION, "a cat", "-L", folder], env={"COLUMNS": "200"}
     )
     assert re.search(rf"{ACTION} \d\.\d\d \(draft\)", named.stdout), named.stdout
     # No figure stands without its interval and what it is from.
@@ -222,7 +222,7 @@ def test_the_commands_suggest_correct_and_undo(archive: Archive) -> None:
     given = len(archive.clips("cat"))
     rejected = json.loads(ran("reject", str(archive.clips("cat")[0]), ACTION, "--json").stdout)
     assert (rejected["positive"], rejected["negative"], rejected["removed"]) == (given - 1, 1, 1)
-    assert CliRunner().invoke(app, ["check", "-L", folder]).exit_code == 0
+    assert CliRunner().invoke(make_app(), ["check", "-L", folder]).exit_code == 0
     undone = json.loads(ran("undo", ACTION, "--json").stdout)
     assert (undone["positive"], undone["negative"]) == (given, 0)
     assert (undone["report"]["positives"], undone["report"]["negatives"]) == (given, 0)
