@@ -92,7 +92,7 @@ def revoke(
 
 
 def key_document(key: Key) -> dict[str, Any]:
-    """What `--json` says of a key."""
+    """The document of a key that `--json` prints."""
     return {
         "id": key.id,
         "name": key.name,

@@ -193,7 +193,7 @@ def _render(source: str, target: Path, rendition: Rendition) -> None:
 
 
 def summary_document(found: VideoSummary, written: list[Path]) -> dict[str, object]:
-    """What `indexer summarize --json` prints."""
+    """The document that `indexer summarize --json` prints."""
     from search.documents.wire import summary_frame_document
 
     return {

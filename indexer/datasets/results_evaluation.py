@@ -219,7 +219,7 @@ def _numbers(value: Any, what: str) -> NDArray[np.float64]:
 
 
 def _kind(value: Any) -> str:
-    """What JSON calls a value."""
+    """The name that JSON has for the type of a value."""
     if isinstance(value, bool) or value is None:
         return "null" if value is None else "true or false"
     if isinstance(value, int | float):

@@ -77,7 +77,7 @@ def prepare_library(
 
 @dataclass(frozen=True, slots=True)
 class WantedActions:
-    """What is to name actions: a backbone, lists of names (None: the usual), or nothing."""
+    """The wish for what names actions: a backbone, lists of names (None: the usual), or nothing."""
 
     backbone: str | None = None
     by_name: tuple[list[str] | None, ...] = ()

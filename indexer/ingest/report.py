@@ -33,7 +33,7 @@ class IngestReport:
 
     @property
     def wall_seconds(self) -> float:
-        """How long it has taken."""
+        """The time that it has taken."""
         return time.monotonic() - self._started
 
     def tell(self, path: str | None, stage: str | None = None) -> None:

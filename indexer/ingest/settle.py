@@ -93,7 +93,7 @@ class Settler:
         return True
 
     def _is_known_and_gone(self, path: str) -> bool:
-        """Whether a path that was given has vanished: then it is missing, which is no failure."""
+        """Returns whether a path that was given has vanished: then it is missing, which is no failure."""
         if not _is_gone(path):
             return False
         with self._library.read() as catalog:
@@ -140,7 +140,7 @@ class Settler:
         return None
 
     def _keeps_its_name(self, video: Video, file: FoundFile) -> bool:
-        """Whether a video's name leads to a file that was found by another, and may be read by its own."""
+        """Returns whether a video's name leads to a file that was found by another, and may be read."""
         roots = self._options.roots
         return is_same_file(video.path, file.path) and (roots is None or is_below(video.path, roots))
 
@@ -202,17 +202,17 @@ class Settler:
 
 
 def _damage(video: Video) -> str | None:
-    """What stays true of a video whose content is the same as before."""
+    """The damage that stays true of a video whose content is the same as before."""
     return None if video.status == "failed" else video.error
 
 
 def _took_too_long(video: Video) -> bool:
-    """Whether it was left out for its cost, which it would have again."""
+    """Returns whether it was left out for its cost, which it would have again."""
     return video.error is not None and video.error.startswith(TOOK_TOO_LONG)
 
 
 def _is_gone(path: str) -> bool:
-    """Whether there is certainly no such file: one that cannot be looked at now is not gone."""
+    """Returns whether there is certainly no such file: one that cannot be looked at now is not gone."""
     try:
         os.lstat(os_path(path))
     except (FileNotFoundError, NotADirectoryError):

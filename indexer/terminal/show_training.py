@@ -1,4 +1,4 @@
-"""What `indexer train`, `evaluate`, `predict` and `models` show on a terminal."""
+"""Training, evaluation and prediction on a terminal."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def show_training() -> Iterator[Callable[[State], None]]:
 
 
 def show_trained(document: dict[str, Any]) -> None:
-    """How a run ended."""
+    """Prints the outcome of a run."""
     console = Console(highlight=False)
     console.print(
         f"top-1 [bold]{document['top1']:.1%}[/] on the validation clips, "
@@ -87,7 +87,7 @@ def show_trained(document: dict[str, Any]) -> None:
 
 
 def show_trained_importance(document: dict[str, Any]) -> None:
-    """How the run of an importance head ended."""
+    """Prints the outcome of a run for an importance head."""
     console = Console(highlight=False)
     console.print(
         f"{document['figure']} [bold]{document['value']:.3f}[/] on the validation videos, after epoch "
@@ -135,7 +135,7 @@ def show_predictions(document: dict[str, Any]) -> None:
 
 
 def show_models(rows: list[dict[str, Any]]) -> None:
-    """What can be trained."""
+    """Prints the models that can be trained."""
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False)
     for name in ("model", "clip", "stride", "flow", "paper"):

@@ -102,7 +102,7 @@ class Notices:
 
     @property
     def is_scan_due(self) -> bool:
-        """Whether it is time to look through all folders."""
+        """Returns whether it is time to look through all folders."""
         return time.monotonic() >= self._next_scan
 
     def want_scan(self) -> None:

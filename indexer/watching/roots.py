@@ -29,12 +29,12 @@ class Root:
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder that is there."""
+        """Returns whether it is a folder that is there."""
         return self.identity not in (None, FILE)
 
     @property
     def is_file(self) -> bool:
-        """Whether it is, or was last, a single file in a folder that is there."""
+        """Returns whether it is, or was last, a single file in a folder that is there."""
         is_file = FILE in (self.identity, identity_of(self.path))
         return is_file and os.path.isdir(os_path(os.path.dirname(self.path)))
 
@@ -60,12 +60,12 @@ def identity_of(path: str) -> tuple[int, int] | None:
 
 
 def is_below(path: str, folder: str) -> bool:
-    """Whether a path is a folder or lies below it, going by their names."""
+    """Returns whether a path is a folder or lies below it, going by their names."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def is_below_any(path: str, folders: set[str]) -> bool:
-    """Whether a path or a folder that it lies in is among some."""
+    """Returns whether a path or a folder that it lies in is among some."""
     while path not in folders:
         parent = os.path.dirname(path)
         if parent == path:

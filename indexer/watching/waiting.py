@@ -76,7 +76,7 @@ class WaitingFiles:
 
 
 def stamp_of(path: str) -> Stamp | None:
-    """How a file is now; None where there is none."""
+    """The stamp of a file as it is now; None where there is none."""
     try:
         status = os.stat(os_path(path))
     except OSError:

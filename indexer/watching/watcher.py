@@ -221,7 +221,7 @@ class Watcher:
         return seen
 
     def _is_hidden(self, path: str) -> bool:
-        """Whether a part of the path, below what is watched, begins with a dot; as `find_files` has it."""
+        """Returns whether a name in a path, below what is watched, begins with a dot, as in `find_files`."""
         for root in self._roots:
             if is_below(path, root.path):
                 below = path[len(root.path) :].strip("/")

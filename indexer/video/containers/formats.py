@@ -49,7 +49,7 @@ def picture_formats(names: Iterable[str]) -> str:
 
 
 def is_picture_format(container: str, brand: str = "") -> bool:
-    """Whether a single frame in this format is a still picture rather than a very short video.
+    """Returns whether a single frame in this format is a still picture rather than a very short video.
 
     Args:
         container: FFmpeg's name of the format.
@@ -59,17 +59,17 @@ def is_picture_format(container: str, brand: str = "") -> bool:
 
 
 def declares_duration(container: str) -> bool:
-    """Whether the duration that FFmpeg reports comes from this container's header."""
+    """Returns whether the duration that FFmpeg reports comes from this container's header."""
     return container.split(",")[0] in _DECLARING_FORMATS
 
 
 def may_restart(path: str, container: str) -> bool:
-    """Whether the stamps in a file of a format whose clock runs on as a rule may start anew in it."""
+    """Returns whether the stamps in a file of a format whose clock runs on as a rule may start anew in it."""
     if container.startswith("matroska"):
         return has_open_segment(path)
     return container in _RESTARTING_FORMATS
 
 
 def is_ogg_header(content: bytes) -> bool:
-    """Whether a packet of an Ogg stream of video says how to decode it (Theora, VP8), and is no picture."""
+    """Returns whether a packet of an Ogg video says how to decode it (Theora, VP8), and is no picture."""
     return (content[:1] >= b"\x80" and content[1:7] == b"theora") or content[:5] == b"OVP80"

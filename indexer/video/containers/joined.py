@@ -1,4 +1,4 @@
-"""Which whole files a joined one consists of, by the structure of its container.
+"""Files that were joined end to end: where each begins, by the structure of its container.
 
 Of Matroska, NUT and MP4 in fragments, files that were written end to end make one in which FFmpeg reads on
 into the second as if it were still the first, with the wrong tables: each is read by itself instead.
@@ -77,7 +77,7 @@ def find_parts(path: str, container: str) -> tuple[Part, ...]:
 
 
 def has_open_segment(path: str) -> bool:
-    """Whether a Matroska file does not say where it ends; those that browsers record do not."""
+    """Returns whether a Matroska file does not say where it ends; those that browsers record do not."""
     with open(os_path(path), "rb") as file:
         if file.read(4) != _EBML:
             return False

@@ -42,7 +42,7 @@ class Moment:
 
 
 def animation_in(path: str) -> str | None:
-    """What a readable file holds that is for Pillow, "webp" or "avif"; None for any other."""
+    """The format of a readable file that is for Pillow, "webp" or "avif"; None for any other."""
     with open(os_path(path), "rb") as file:
         head = file.read(_HEAD_BYTES)
     if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X":

@@ -36,7 +36,7 @@ _THUMBNAIL_SIDE = 96
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """What to cut off an upright picture, as fractions of its width and height (0..1)."""
+    """The edges to cut off an upright picture, as fractions of its width and height (0..1)."""
 
     left: float = 0.0
     top: float = 0.0
@@ -62,7 +62,7 @@ class Thumbnail:
 
 @dataclass(frozen=True, slots=True)
 class PictureGeometry:
-    """How the stored pictures of one stream become upright pictures of square pixels.
+    """The geometry by which stored pictures of one stream become upright ones of square pixels.
 
     Attributes:
         pixel_aspect: Width of a stored pixel over its height.
@@ -89,7 +89,7 @@ class PictureGeometry:
 
 
 class Fields:
-    """What it takes to make a progressive picture of a frame, where it is not one.
+    """The neighbours of a picture, and what deinterlaces it where it is interlaced.
 
     The pictures after it are decoded ahead of their turn only where they are asked for too soon.
 
@@ -113,7 +113,7 @@ class Fields:
 
     @property
     def are_known(self) -> bool:
-        """Whether there is enough around the picture to tell whether it is interlaced."""
+        """Returns whether there is enough around the picture to tell whether it is interlaced."""
         self.settle()
         return len(self._before) + len(self._after) > 1
 
@@ -157,7 +157,7 @@ class DecodedFrame:
 
     @property
     def is_full_range(self) -> bool:
-        """Whether luma runs from 0 to 255 rather than from 16 to 235."""
+        """Returns whether luma runs from 0 to 255 rather than from 16 to 235."""
         return is_full_range(self.picture)
 
     def progressive(self) -> DecodedFrame:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """What turns a stored picture upright: a transpose, then mirrorings."""
+    """The turn that makes a stored picture upright: a transpose, then mirrorings."""
 
     transpose: bool = False
     flip_x: bool = False
@@ -44,7 +44,7 @@ class Orientation:
 
 
 def orientation_of(picture: Any) -> Orientation:
-    """What turns the engine's picture upright; only its own side data knows."""
+    """The orientation of the engine's picture; only its own side data knows."""
     try:
         for side in picture.side_data:
             if side.type.name == "DISPLAYMATRIX":

@@ -32,7 +32,7 @@ _DTYPES = ("uint8", "float64")
 
 
 class MessageError(ValueError):
-    """What came is no message of the kinds that may come."""
+    """Bytes that are no message of the kinds that may come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class PictureRequest:
 
 @dataclass(frozen=True, slots=True)
 class ProbeRequest:
-    """What a file says about its video."""
+    """Describe the video in a file."""
 
     path: str
 

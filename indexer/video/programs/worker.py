@@ -122,12 +122,12 @@ class DecodeWorker:
 
     @property
     def _most_bytes(self) -> int:
-        """Of one message: no program can send more than it may hold."""
+        """The most bytes of one message: no program can send more than it may hold."""
         return _MAX_MESSAGE_BYTES if self._limits is None else self._limits.memory_bytes
 
     @property
     def pid(self) -> int | None:
-        """Of the running program, None while there is none."""
+        """The process id of the running program, None while there is none."""
         return self._program.pid if self._program is not None else None
 
     def decode(
@@ -193,7 +193,7 @@ class DecodeWorker:
         return next(item.pixels for item in items if isinstance(item, Picture))
 
     def probe(self, path: str) -> VideoInfo:
-        """What the file says about its video; errors as `decode`."""
+        """Describes the video in a file; errors as `decode`."""
         items = list(self._request(ProbeRequest(path), None))
         return next(item for item in items if isinstance(item, VideoInfo))
 
@@ -357,7 +357,7 @@ class DecodeWorker:
 
 
 def usual_memory_bytes() -> int:
-    """What one decoder may take: half of the memory, at least 2 GiB; 8K video takes some 3."""
+    """The memory that one decoder may take: half of all, at least 2 GiB; 8K video takes some 3."""
     try:
         return max(2 * 2**30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
     except (OSError, ValueError):

@@ -43,7 +43,7 @@ class FrameClock:
 
     @property
     def has_begun(self) -> bool:
-        """Whether a frame was accepted since the beginning, or since a seek."""
+        """Returns whether a frame was accepted since the beginning, or since a seek."""
         return self.last_seconds > -math.inf
 
     @property

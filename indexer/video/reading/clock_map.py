@@ -39,7 +39,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class ClockMap:
-    """What there is in a file: its stretches and its key frames.
+    """The stretches and the key frames of a file.
 
     Attributes:
         stretches: In the order of the file, at least one.

@@ -58,7 +58,7 @@ class FilmCodec:
 
     @property
     def reorders(self) -> bool:
-        """Whether frames may be shown in another order than they are decoded in."""
+        """Returns whether frames may be shown in another order than they are decoded in."""
         return bool(getattr(self.context, "has_b_frames", False))
 
     @property
@@ -78,7 +78,7 @@ class FilmCodec:
 
     @property
     def takes_key_frames_alone(self) -> bool:
-        """Whether it must be given the packets of key frames only: libvpx leaves nothing out by itself.
+        """Returns whether it must be given key frames only, since libvpx leaves nothing out by itself.
 
         It does not mark the pictures of these as such.
         """
@@ -100,7 +100,7 @@ class FilmCodec:
 
 
 def is_made_up(picture: Any) -> bool:
-    """Whether a picture has no kind, as one that a codec puts in the place of one that it lacks."""
+    """Returns whether a picture has no kind, as one that a codec puts in the place of one that it lacks."""
     return bool(picture.pict_type == PictureType.NONE)
 
 

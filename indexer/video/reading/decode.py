@@ -174,7 +174,7 @@ class VideoDecoder:
         return self._clock.offset_seconds
 
     def shown_seconds(self, frame: DecodedFrame) -> float:
-        """How long a frame is shown when no other follows."""
+        """The time that a frame is shown when no other follows."""
         return frame.duration_seconds or self._clock.step_seconds
 
     def measured_info(self) -> VideoInfo:
@@ -195,7 +195,7 @@ class VideoDecoder:
 
     @property
     def seconds_read(self) -> float:
-        """How long the video is, as far as it has been read."""
+        """The length of the video, as far as it has been read."""
         return max(0.0, self._tally.end_seconds - self.info.start_seconds)
 
     @property

@@ -59,7 +59,7 @@ def _duration_seconds(film: Film) -> float | None:
 
 
 def is_outlasted(film: Film, duration_seconds: float) -> bool:
-    """Whether sound goes on after the picture, up to the duration of the whole file; moves in the file.
+    """Returns whether sound goes on after the picture, up to the end of the whole file; moves in the file.
 
     Matroska need not declare the length of each stream, and a film may end in sound alone.
     """

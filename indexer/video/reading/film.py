@@ -41,17 +41,17 @@ class Film:
 
     @property
     def reads_on_anywhere(self) -> bool:
-        """Whether the file can be read on from any place in it, without what lies before."""
+        """Returns whether the file can be read on from any place in it, without what lies before."""
         return self.format_name in BY_BYTE_FORMATS
 
     @property
     def clock_may_restart(self) -> bool:
-        """Whether the clock of this format may begin anywhere, and anew within a file."""
+        """Returns whether the clock of this format may begin anywhere, and anew within a file."""
         return bool(self.container.format.flags & CLOCK_MAY_RESTART)
 
     @property
     def start_seconds(self) -> float:
-        """What is subtracted from the times in the file: its start where its clock may begin anywhere."""
+        """The seconds to subtract from times in the file: its start where its clock may begin anywhere."""
         return (self.container.start_time or 0) / TICKS_PER_SECOND if self.clock_may_restart else 0.0
 
     @property
@@ -114,7 +114,7 @@ def read_packets(
 
 
 def is_set_up_on_the_way(codec: Any) -> bool:
-    """Whether headers between joined parts count: several threads do not take them, one gives nothing out."""
+    """Returns whether headers between joined parts set a codec up, which several threads do not take."""
     return bool(codec.codec.canonical_name == "theora")
 
 

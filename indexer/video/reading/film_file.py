@@ -184,7 +184,7 @@ class FilmFile:
 
 @dataclass(slots=True)
 class PartsLeftOut:
-    """What is not read of a joined file.
+    """The parts of a joined file that are not read.
 
     Attributes:
         passed_over: How many parts lie before the first one with a film, from which the others count.

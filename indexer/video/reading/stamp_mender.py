@@ -96,7 +96,7 @@ class StampMender:
             self._number = self._known.stretch_at(byte)
 
     def is_leading(self, ticks: int) -> bool:
-        """Whether a time is just before a stretch: of a picture that needs some that were cut off."""
+        """Returns whether a time is just before a stretch: of a picture that needs some that were cut off."""
         return any(0 <= begin - ticks < self._second_ticks for begin in self._begins)
 
     @property
@@ -142,7 +142,7 @@ class StampMender:
             yield from self._timed(packet)
 
     def _timed(self, packet: Any) -> list[Any]:
-        """What is ready now that a packet came: of each it is known when it is shown.
+        """The packets that are ready now that one came: of each it is known when it is shown.
 
         In MPEG, pictures that others need are shown when the next such one is decoded, and all others at
         once; of several in a pack only the first is stamped.
@@ -161,7 +161,7 @@ class StampMender:
         return ready
 
     def _release(self, next_ticks: int | None) -> list[Any]:
-        """What was held back for the first of it, which is shown at a time, or after all the others."""
+        """The packets that were held back for the first of them, shown at a time, or after all the others."""
         held, self._held = self._held, []
         if held and next_ticks is None:
             last = max((packet for packet in held if packet.dts is not None), key=lambda packet: packet.dts)
@@ -192,12 +192,12 @@ class StampMender:
         return ahead < -least or (self._is_discontinuous and ahead > _LEAP_SECONDS * self._second_ticks)
 
     def _goes_on(self, stamp: int, following: int | None) -> bool:
-        """Whether what comes next agrees with a stamp rather than with those before it."""
+        """Returns whether what comes next agrees with a stamp rather than with those before it."""
         assert self._last is not None
         return following is not None and abs(following - stamp) < (self._last - following)
 
     def _turns(self, stamp: int) -> int:
-        """How often the clock went round before a stamp, and ran on: 0, 1, or -1 where it goes back again."""
+        """Counts turns of the clock before a stamp, where it ran on: 0, 1, or -1 where it goes back again."""
         if self._last is None or not self._is_mpeg:
             return 0
         turns, ahead = -1 if stamp < self._last else 1, stamp - self._last
@@ -238,7 +238,7 @@ class StampMender:
         self.stretches.append(Stretch(place, shift, begin))
 
     def _is_credible(self, pts: int, dts: int) -> bool:
-        """Whether a picture may be shown at a time, given when it is decoded."""
+        """Returns whether a picture may be shown at a time, given when it is decoded."""
         return abs(pts - dts) <= max(_LEAP_SECONDS * self._second_ticks, _REORDERED_FRAMES * self._step_ticks)
 
     def _shift(self, packet: Any, stamp: int) -> None:
@@ -271,7 +271,7 @@ class StampMender:
             self._end = end if self._end is None else max(self._end, end)
 
     def _frame_ticks(self, declared: int) -> int:
-        """How long a frame is shown: by the rate of the stream unless the last two say otherwise."""
+        """The ticks that a frame is shown: by the rate of the stream unless the last two say otherwise."""
         if abs(self._gap - self._step_ticks) <= max(2, self._step_ticks // 4):
             return self._step_ticks
         return declared if 0 < declared < self._second_ticks else self._gap
