@@ -153,15 +153,15 @@ class Registry(Generic[Record]):
         package, entry = offers[0]
         try:
             record = entry.load()
+            if not isinstance(record, self._kind):
+                reason = f"{entry.value} is no {self._kind.__name__}, but {record!r:.200}"
+            elif record.name != name:
+                reason = f"{entry.value} calls itself {record.name!r:.200}"
+            else:
+                return record
         except (Exception, SystemExit) as error:  # whatever the code of others does
             raise self._broken(name, package, _said(error)) from error
-        if not isinstance(record, self._kind):
-            raise self._broken(
-                name, package, f"{entry.value} is no {self._kind.__name__}, but {record!r:.200}"
-            )
-        if record.name != name:
-            raise self._broken(name, package, f"{entry.value} calls itself {record.name!r:.200}")
-        return record
+        raise self._broken(name, package, reason)
 
     def _broken(self, name: str, package: str, reason: str) -> ReelseekError:
         return self._error(
@@ -184,4 +184,7 @@ def _package(distribution: Distribution) -> str:
 
 
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:300]
+    try:
+        return f"{type(error).__name__}: {error}"[:300]
+    except Exception:  # others' errors may fail to say what they are
+        return type(error).__name__

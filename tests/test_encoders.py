@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import socket
 import threading
 import time
@@ -350,6 +351,16 @@ def test_known_models_are_as_open_clip_has_them(known: KnownModel) -> None:
     record = open_clip.get_pretrained_cfg(architecture, tag)
     assert record["hf_hub"] == known.repository + "/"
     assert open_clip.get_model_config(architecture)["embed_dim"] == known.dim
+
+
+def test_the_readme_says_what_the_records_say() -> None:
+    models = {model.spec: model for family in ENCODERS.ours for model in family.models}
+    readme = (Path(encoders.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([^`<]+)` \| (\d+) \| ([\d.]+) ([MG])B \| ([^|]+) \|", readme, re.MULTILINE)
+    assert "offline" in {row[0] for row in rows} and len(rows) >= 4
+    for spec, dim, size, unit, licence in rows:
+        assert int(dim) == models[spec].dim and licence in models[spec].licence
+        assert float(size) * {"M": 1e6, "G": 1e9}[unit] == pytest.approx(models[spec].size_bytes, rel=0.03)
 
 
 def fill_cache(cache: Path, repository: str, files: dict[str, bytes]) -> Path:

@@ -25,7 +25,6 @@ from indexer.commands.app import app
 from indexer.examples.lessons import examples_from_spans
 from search.actions import correcting, finding, tagging, teaching
 from search.actions import heads as action_heads
-from search.actions.documents import actions_document, description_document
 from search.actions.gathering import gather_labelled
 from search.actions.listing import describe_action, list_actions
 from search.library import Library
@@ -163,8 +162,8 @@ def test_borders_are_learned_where_moments_alone_cannot_tell(archive, leaping):
     assert report["videos"] == LABELLED and report["kept"] is True
     assert report["held_out_map"] >= 0.8 > 0.7 >= report["grouping_held_out_map"]
     assert mean_precision(library, "leaping", truth) >= 0.9
-    assert description_document(describe_action(library, "leaping"))["report"] == leaping
-    (row,) = [row for row in actions_document(list_actions(library))["actions"] if row["action"] == "leaping"]
+    assert describe_action(library, "leaping")["report"] == leaping
+    (row,) = [row for row in list_actions(library)["actions"] if row["action"] == "leaping"]
     assert row["head"] == "taught" and row["segments"] == len(found(library, "leaping"))
     assert row["threshold"] in (0.3, 0.4, 0.5, 0.6, 0.7)
 
@@ -225,7 +224,7 @@ def test_fewer_than_ten_labelled_videos_are_too_few(tmp_path):
     examples = examples_from_spans(library, written(tmp_path / "spans.json", truth, 8), "leaping")
     card = teaching.teach(library, "leaping", examples, replace_examples=True)
     assert card["localiser"] is None
-    kept = description_document(describe_action(library, "leaping"))["examples"]
+    kept = describe_action(library, "leaping")["examples"]
     assert len({row["video_id"] for row in kept if row["origin"] == "spans"}) == 8
     assert [row["video_id"] for row in kept if row["origin"] == "feedback"] == [11]
     library.close()
@@ -247,7 +246,7 @@ def test_carried_to_another_library_it_finds_the_same(archive, leaping, tmp_path
     tagging.Tagger(other).retag()
     assert [row[:2] for row in found(other, "jumping about", min_confidence=0)] == [row[:2] for row in before]
     action_heads.remove_action(other, "jumping about")
-    assert not actions_document(list_actions(other))["actions"]
+    assert not list_actions(other)["actions"]
     other.close()
 
 
@@ -271,10 +270,10 @@ def changed(content: bytes, **changes) -> bytes:
 )
 def test_files_that_are_no_head_for_this_library(archive, leaping, tmp_path, changes, error):
     library, _, _ = archive
-    before = actions_document(list_actions(library))["actions"]
+    before = list_actions(library)["actions"]
     with pytest.raises(error):
         action_heads.import_head(library, changed(action_heads.export_head(library, "leaping"), **changes))
-    assert actions_document(list_actions(library))["actions"] == before
+    assert list_actions(library)["actions"] == before
 
 
 # --- labelled spans as examples ----------------------------------------------------------------------

@@ -8,12 +8,13 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol
 
 from encoders.specs import check_forms
+
+if TYPE_CHECKING:  # the command line reads the name of the usual captioner here
+    import numpy as np
+    from numpy.typing import NDArray
 
 DEFAULT_CAPTIONER = "coca:coca_ViT-B-32/mscoco_finetuned_laion2b_s13b_b90k"
 LONGEST_CAPTION = 300  # characters: captioners say one sentence

@@ -56,7 +56,9 @@ def read_head(content: bytes) -> Head:
             "it, install that first"
         )
     try:
-        return family.read(content)
+        head = family.read(content)
+        if head.kind != kind:
+            raise HeadFileError(f"what reads heads of kind {kind!r} gave one of kind {head.kind!r}")
     except ReelseekError:
         raise
     except Exception as error:
@@ -66,6 +68,7 @@ def read_head(content: bytes) -> Head:
             f"the head of kind {kind!r} cannot be read ({type(error).__name__}: {error}): export it again, "
             "or install the version of the plug-in that made it"
         ) from error
+    return head
 
 
 def check_found(heads: Sequence[Head], found: Found) -> None:

@@ -101,7 +101,7 @@ def learn_borders(
     showing = sum(any(spans for _, spans in video.pieces()) for video in videos)
     if len(videos) < MIN_VIDEOS or showing < MIN_SHOWING:
         return None, None
-    from encoders.heads.localisation import fit_localiser
+    from encoders.lessons.borders import fit_localiser
 
     held_out = _held_out(videos)
     unseen = _pieces([videos[index] for index in held_out])

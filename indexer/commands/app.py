@@ -342,9 +342,9 @@ def search(
             result = SearchEngine(opened).search(query, filters, limit=limit, group_by=group.value)
             opened.index_keeper.save(bring_up=False)
         if action is not None:
-            from search.actions.naming import known_actions
+            from search.actions.naming import read_known_actions
 
-            match = known_actions(opened).match(action)
+            match = read_known_actions(opened).match(action)
             show.mapping(action, match.names, match.how)
         if contact_sheet is not None:
             from indexer.terminal.contact_sheet import write_contact_sheet

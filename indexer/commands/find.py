@@ -65,8 +65,7 @@ def find(
 
     Exit status: 0 also when there is none of a known action, 2 when nothing knows the action.
     """
-    from search.actions.documents import found_document
-    from search.actions.finding import find_segments
+    from search.actions.finding import find_segments, found_document
     from search.dates import recorded_bound
     from search.types import SegmentQuery
 

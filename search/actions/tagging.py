@@ -78,7 +78,7 @@ class Tagger:
             videos = catalog.videos_with_clips()
         if not records:
             return 0
-        families = {HEADS.find(head.kind) for head in self.load(records).values()}
+        kinds = {head.kind for head in self.load(records).values()}
         on_progress(0, len(videos))
         done = 0
         # One thread a core, each with one: the work is many small products, and reading. Set here and not
@@ -86,8 +86,8 @@ class Tagger:
         # and set it back would leave it to chance.
         with ExitStack() as limits, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             # Torch first: it would take the other limit for what it has to go back to.
-            for family in families:
-                limits.enter_context(family.one_thread())
+            for kind in kinds:
+                limits.enter_context(HEADS.find(kind).one_thread())
             limits.enter_context(threadpool_limits(1))
             for batch in _batches(videos, VIDEOS_PER_WRITE):
                 futures = [pool.submit(self._look_at, video_id, dim, records) for video_id in batch]
