@@ -14,7 +14,7 @@ from encoders import Encoder, encode_together
 from encoders.budget import check_budget
 from encoders.types import FrameBatch
 from search.action_catalog import overlaps_enough
-from search.alignment import Alignment, Stretch, align
+from search.alignment import SECOND_STANDARD, USUAL_STANDARD, Alignment, Standard, Stretch, align
 from search.calibration import Level
 from search.catalog import Catalog
 from search.types import Clip, Filters, Hit, Match, Segment
@@ -151,13 +151,16 @@ def match_videos(
     """
     dim = examples[0].features.shape[1]
     usual = _usual_scores(catalog, examples, sample_ids, dim)
-    found = []
-    for clips in leads:
-        check_budget()
-        pieces = _pieces_of_video(catalog, examples, usual, clips, dim)
-        if pieces:
-            hit = _hit(catalog, clips[0], pieces, dim, level, pool)
-            found.append((sum(one.worth for one in pieces), hit))
+    found: list[tuple[float, Hit]] = []
+    for standard in (USUAL_STANDARD, SECOND_STANDARD):
+        for clips in leads:
+            check_budget()
+            pieces = _pieces_of_video(catalog, examples, usual, clips, dim, standard)
+            if pieces:
+                hit = _hit(catalog, clips[0], pieces, dim, level, pool)
+                found.append((sum(one.worth for one in pieces), hit))
+        if found:
+            break
     return [hit for _, hit in sorted(found, key=lambda entry: -entry[0])]
 
 
@@ -198,6 +201,7 @@ def _pieces_of_video(
     usual: Sequence[NDArray[np.float32] | None],
     clips: Sequence[Clip],
     dim: int,
+    standard: Standard,
 ) -> list[_Piece]:
     """The pieces of an example in the stretches of a video around some clips, in order of the example."""
     found: list[_Piece] = []
@@ -213,7 +217,7 @@ def _pieces_of_video(
         stretch = Stretch(features, times, span)
         for example, level in zip(examples, usual, strict=True):
             check_budget()
-            found += [_Piece(piece, example) for piece in align(example.stretch, stretch, level)]
+            found += [_Piece(piece, example) for piece in align(example.stretch, stretch, level, standard)]
     # As it is, mirrored or cut out, whichever explains most of it; of the others, what that leaves over.
     worth = {id(example): 0.0 for example in examples}
     for one in found:

@@ -15,7 +15,7 @@ from encoders.types import normalise
 from indexer.example import read_example
 from indexer.pipeline import IngestOptions, ingest
 from indexer.types import SamplingOptions
-from search.alignment import Alignment, Stretch, align
+from search.alignment import SECOND_STANDARD, Alignment, Stretch, align
 from search.engine import SearchEngine
 from search.library import Library
 from search.types import Hit, Query
@@ -173,6 +173,75 @@ def test_a_film_that_goes_on_after_an_inserted_second_is_where_it_was():
     film, other = Film(7), Film(107)
     made = example(played(film, 11, 14), played(other, 2, 3), played(film, 15, 18))
     assert_spans(align(made, film.stretch()), [(11, 14, 0, 3), (15, 18, 4, 7)])
+
+
+class StillFilm:
+    """One shot of which frames half a second apart have a cosine of about 0.99, as of a slow zoom."""
+
+    def __init__(self, seed: int, seconds: float = 15.0) -> None:
+        random = np.random.default_rng(seed)
+        self.seconds = seconds
+        self.picture, self.one, self.other = normalise(random.normal(size=(3, DIM)))
+        self._random = random
+
+    def at(self, times: np.ndarray) -> np.ndarray:
+        angles = 0.4 * times[:, None]
+        moved = np.sin(angles) * self.one + np.cos(angles) * self.other
+        noise = self._random.normal(size=(len(times), DIM)) * 0.1 / np.sqrt(DIM)  # of decoding and encoding
+        return normalise(self.picture + 0.5 * moved + noise).astype(np.float32)
+
+    def stretch(self) -> Stretch:
+        times = np.arange(0.25, self.seconds, 0.5)
+        return Stretch(self.at(times), times, (0.0, self.seconds))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("captioned", [False, True])
+def test_pieces_of_footage_that_hardly_moves_are_told_apart(seed, captioned):
+    film = StillFilm(seed)
+    stretch = film.stretch()
+    assert 0.98 < float((stretch.features[1:] * stretch.features[:-1]).sum(axis=1).mean()) < 0.995
+    made = example(played(film, 11, 13), played(film, 2, 4), played(film, 5.5, 7.5))
+    if captioned:  # something constant is added to all frames
+        caption = 0.4 * normalise(np.random.default_rng(seed + 50).normal(size=DIM))
+        made = Stretch(
+            normalise(made.features + caption).astype(np.float32), made.times_seconds, made.span_seconds
+        )
+    assert_spans(align(made, stretch), [(11, 13, 0, 2), (2, 4, 2, 4), (5.5, 7.5, 4, 6)])
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("speed", [0.5, 2.0, -1.0])
+def test_the_speed_of_footage_that_hardly_moves_is_found(seed, speed):
+    film = StillFilm(seed)
+    start, length = 6.0, 3.0 if speed < 1 else 6.0
+    found = align(example(played(film, start, start + length, speed)), film.stretch())
+    assert len(found) == 1 and found[0].reversed == (speed < 0)
+    assert (found[0].start_seconds, found[0].end_seconds) == pytest.approx((start, start + length), abs=0.75)
+
+
+def poor(features: np.ndarray, seed: int) -> np.ndarray:
+    """A copy of which half is lost, the same of every frame: cosines of about 0.67 with what it shows."""
+    lost = normalise(np.random.default_rng(seed + 60).normal(size=DIM))
+    return normalise(features + 1.1 * lost).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_poor_copy_is_found_by_how_it_changes_and_by_the_second_standard_alone(seed):
+    film, other = Film(seed), Film(seed + 100)
+    made = example(poor(played(film, 11, 14.5), seed))
+    assert align(made, film.stretch()) == ()
+    assert_spans(align(made, film.stretch(), standard=SECOND_STANDARD), [(11, 14.5, 0, 3.5)])
+    assert align(made, other.stretch(), standard=SECOND_STANDARD) == ()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_resembles_a_film_as_much_and_changes_otherwise_is_no_poor_copy(seed):
+    """The same shot, made poor alike, but its frames in no order."""
+    film = Film(seed)
+    mixed = np.random.default_rng(seed).permutation(14)
+    made = example(poor(played(film, 11, 14.5)[mixed], seed))
+    assert align(made, film.stretch(), standard=SECOND_STANDARD) == ()
 
 
 # --- decoded footage, through the search -------------------------------------------------------------
