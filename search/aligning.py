@@ -34,6 +34,7 @@ FLAT_LEVELS = 4.0  # deviation of a picture's brightness, of 255, below which it
 LEAST_BACKGROUND_VIDEOS = 5
 # Pieces of an example that are as near to each other in the video are one span of it.
 NEAR_SECONDS = 1.0
+READING_COST = 0.005  # of its worth, for an example that is mirrored or cut out
 # Of spans that were laid over a film frame by frame so many were the same footage at least (docs/answers.md).
 ALIGNED_PROBABILITY = 0.9
 
@@ -218,10 +219,11 @@ def _pieces_of_video(
         for example, level in zip(examples, usual, strict=True):
             check_budget()
             found += [_Piece(piece, example) for piece in align(example.stretch, stretch, level, standard)]
-    # As it is, mirrored or cut out, whichever explains most of it; of the others, what that leaves over.
+    # As it is, mirrored or cut out, whichever explains most of it; of the others, what that leaves over. What
+    # looks the same both ways is as it is: noise alone would tell which.
     worth = {id(example): 0.0 for example in examples}
     for one in found:
-        worth[id(one.example)] += one.worth
+        worth[id(one.example)] += one.worth * (1.0 if one.example is examples[0] else 1 - READING_COST)
     kept: list[_Piece] = []
     for one in sorted(found, key=lambda one: (-worth[id(one.example)], -one.worth)):
         if not any(_overlap_in_example(one.piece, other.piece) for other in kept):

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.lines import Line, along, find_lines, step_of
-from search.placing import change_of, fit_of, place, speed_cost
+from search.placing import burden_of, change_of, fit_of, place, speed_cost
 
 MOST_WORSE = 0.25  # of excess, than an example's best piece
 FULL_STEP_SECONDS = 0.25
@@ -240,7 +240,8 @@ class _Plane:
         query, video = self.query, self.video
         apart = fit_of(query.features, query.times_seconds, video.features, video.times_seconds, lines)
         best = max(candidates, key=lambda one: one[1])
-        if best[1] >= apart - JOINING_LOSS * (len(placed) - 1):
+        loss = JOINING_LOSS * burden_of(query.features[first : last + 1]) * (len(placed) - 1)
+        if best[1] >= apart - loss:
             return best
         # What a video jumps over between two of its frames cannot be told from what runs on.
         if all(self._meet(one, other, SAME_SPEED, 0.5) for one, other in pairwise(lines)):

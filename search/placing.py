@@ -22,11 +22,14 @@ from numpy.typing import NDArray
 from search.lines import Line, neighbours, step_of
 
 SPEEDS = (1.0, 0.8, 1.25, 0.9, 1.1, 0.667, 1.5, 0.5, 2.0, 0.333, 3.0, 0.25, 4.0)
-# What speeds must earn is in log likelihood per frame, of pieces of `SHORT_FRAMES` and more.
+# What speeds must earn is in log likelihood per frame, of pieces of `SHORT_FRAMES` and more that change.
 SPEED_COST = 0.05  # for each factor of e: unchanged speed is by far the commonest
 CHANGED_COST = 0.03  # for any other speed
 BACKWARDS_COST = 0.05
 SHORT_FRAMES = 12
+# Squared distances of frames from their mean: three times what encoding alone does, below which their changes
+# are evidence of less and less; and what is taken for none.
+STILL_SPREAD, LEAST_SPREAD = 0.03, 1e-4
 OUTSIDE_COST = 0.2
 MOST_OUTSIDE = 0.34  # of the frames of a piece, before or after the video
 MOST_FRAMES = 48  # of a piece, by which it is placed
@@ -51,6 +54,16 @@ def speed_cost(speed: float) -> float:
         return SPEED_COST * math.log(8)
     changed = CHANGED_COST if abs(speed) != 1 else 0.0
     return changed + SPEED_COST * abs(math.log(abs(speed))) + (BACKWARDS_COST if speed < 0 else 0.0)
+
+
+def burden_of(features: NDArray[np.float32]) -> float:
+    """How many times more than usual any but the plainest reading of frames (n, D) must earn: from 1.
+
+    The plainest is one piece, at unchanged speed, forwards, within the video. Where frames hardly differ, as of
+    a still film, the noise of encoding would else decide how fast and which way round they run.
+    """
+    spread = 1 - float(np.square(features.mean(axis=0)).sum())
+    return max(1.0, STILL_SPREAD / max(spread, LEAST_SPREAD))
 
 
 def place(
@@ -89,9 +102,11 @@ def place(
     if not is_held:
         speeds = [sign * speed for speed in {abs(line.speed), *SPEEDS} for sign in (1, -1)]
         if length > 2 * MOST_WINDOW_SECONDS:  # a long piece has shown its speed by where it was found
-            speeds = [line.speed * factor for factor in (0.96, 0.98, 1.0, 1.02, 1.04)]
+            speeds = [1.0, *(line.speed * factor for factor in (0.96, 0.98, 1.0, 1.02, 1.04))]
         reach = step / 4
-        lines = _all_pairs(speeds, centre + np.arange(-window, window + 1e-9, reach))
+        shifts = np.arange(-window, window + 1e-9, reach)
+        nearest = shifts[np.argsort(np.abs(shifts), kind="stable")]  # which of equals comes first
+        lines = _all_pairs(speeds, centre + nearest)
         few = _some_rows(line.first, line.last, FIRST_FRAMES)
         first = _Likelihood(query[few], query_times[few], film, film_times)
         fits = first.fits(lines, middle, len(rows), FIRST_DISTURBANCE)
@@ -128,7 +143,7 @@ def fit_of(
         return -math.inf
     likelihood = _Likelihood(query[rows], query_times[rows], video[near], video_times[near])
     cost = np.mean([speed_cost(lines[number].speed) for number in numbers])
-    return float(likelihood.measure(at[None, :])[0] - cost)
+    return float(likelihood.measure(at[None, :])[0] - burden_of(query[rows]) * cost)
 
 
 def change_of(
@@ -182,6 +197,7 @@ class _Likelihood:
         self._gram = (video @ video.T).astype(np.float64)
         self._bridges = np.maximum(2 - 2 * np.diagonal(self._gram, 1), 0.0)
         self._noise = self._wandering_noise()
+        self._burden = burden_of(query)
 
     def _wandering_noise(self) -> NDArray[np.float64]:
         """Correlations (n, n) of the noise of an example's frames.
@@ -213,7 +229,7 @@ class _Likelihood:
         """
         at = lines[:, 1:] + lines[:, :1] * (self._query_times - middle_seconds)[None, :]
         costs = np.array([speed_cost(speed) for speed in lines[:, 0]])
-        return self.measure(at, disturbances) - costs * max(1.0, SHORT_FRAMES / piece_frames)
+        return self.measure(at, disturbances) - costs * max(self._burden, SHORT_FRAMES / piece_frames)
 
     def measure(
         self, at: NDArray[np.float64], disturbances: Sequence[tuple[float, float]] = DISTURBANCES
@@ -234,7 +250,7 @@ class _Likelihood:
             np.maximum(best, likelihoods - GAIN_COST * (1 - gain), out=best)
         half = step_of(self._video_times) / 2 + 1e-9
         outside = ((at < self._video_times[0] - half) | (at > self._video_times[-1] + half)).mean(axis=1)
-        best -= OUTSIDE_COST * outside
+        best -= OUTSIDE_COST * self._burden * outside
         best[outside > MOST_OUTSIDE] = -np.inf  # little of it says little of where it is
         return best
 
