@@ -59,8 +59,8 @@ def speed_cost(speed: float) -> float:
 def burden_of(features: NDArray[np.float32]) -> float:
     """How many times more than usual any but the plainest reading of frames (n, D) must earn: from 1.
 
-    The plainest is one piece, at unchanged speed, forwards, within the video. Where frames hardly differ, as of
-    a still film, the noise of encoding would else decide how fast and which way round they run.
+    The plainest is one piece, at unchanged speed, forwards, within the video. Where frames hardly differ, as
+    of a still film, the noise of encoding would else decide how fast and which way round they run.
     """
     spread = 1 - float(np.square(features.mean(axis=0)).sum())
     return max(1.0, STILL_SPREAD / max(spread, LEAST_SPREAD))
