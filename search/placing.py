@@ -34,6 +34,7 @@ OUTSIDE_COST = 0.2
 MOST_OUTSIDE = 0.34  # of the frames of a piece, before or after the video
 MOST_FRAMES = 48  # of a piece, by which it is placed
 FIRST_FRAMES, FIRST_LINES = 12, 48  # by which, and how many, likely lines are chosen to be looked at closely
+LINES_AT_ONCE = 2000  # 2 MB for each of the matrices of 12 frames
 LEAST_WINDOW_SECONDS, MOST_WINDOW_SECONDS = 1.0, 8.0
 HELD_SPREAD = 0.01  # of features about their mean, above which no frame is held
 FINE_STEPS = 10
@@ -229,7 +230,9 @@ class _Likelihood:
         """
         at = lines[:, 1:] + lines[:, :1] * (self._query_times - middle_seconds)[None, :]
         costs = np.array([speed_cost(speed) for speed in lines[:, 0]])
-        return self.measure(at, disturbances) - costs * max(self._burden, SHORT_FRAMES / piece_frames)
+        parts = np.array_split(at, math.ceil(len(at) / LINES_AT_ONCE))
+        measured = np.concatenate([self.measure(part, disturbances) for part in parts])
+        return measured - costs * max(self._burden, SHORT_FRAMES / piece_frames)
 
     def measure(
         self, at: NDArray[np.float64], disturbances: Sequence[tuple[float, float]] = DISTURBANCES
