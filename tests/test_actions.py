@@ -21,7 +21,7 @@ from safetensors.numpy import save
 from sqlalchemy import insert, select, update
 from video_factory import moving, write_video
 
-import search.catalog.actions
+import search.catalog.clips.vectors
 from encoders.errors import (
     EncoderMismatchError,
     HeadFileError,
@@ -39,18 +39,21 @@ from encoders.weights.tensors import pack, read_card
 from indexer.examples.lessons import examples_from_clips, examples_from_files, examples_from_spans
 from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.video.types import SamplingOptions
-from search.actions.actions import FoundSegments
-from search.actions.kept_examples import remove_example
-from search.catalog.actions import ActionExample, HeadRecord, SegmentFilters
+from search.actions import correcting, finding, naming, tagging, teaching
+from search.actions import heads as action_heads
+from search.actions.finding import FoundSegments, find_segments, found_document
+from search.actions.listing import describe_action, list_actions
+from search.catalog.actions.heads import HeadRecord
+from search.catalog.actions.lesson_examples import LessonExample
 from search.catalog.catalog import Catalog
 from search.catalog.database import Database
 from search.catalog.tables import action_examples, clip_vectors, heads, metadata, segments
 from search.catalog.tracks import track_from_bytes, track_of_clips, track_to_bytes
-from search.documents.exports import to_activitynet, to_csv
-from search.documents.wire import found_document
+from search.documents.exports.activitynet import to_activitynet
+from search.documents.exports.csv_table import to_csv
 from search.library import Library
 from search.query.engine import SearchEngine
-from search.types import ClipPart, EncodedClip, ExamplePart, Filters, Query, Segment
+from search.types import ClipPart, EncodedClip, Filters, Query, QueryExample, Segment, SegmentQuery
 
 DIM = 16
 RUNNING = np.eye(DIM)[0]
@@ -118,7 +121,7 @@ def add(library: Library, path: str, plan: str, seed: int = 0, digest: str = "di
         video_id = catalog.publish_video(
             staged, digest=digest, duration_seconds=made[-1].end_seconds, sampling=SAMPLING
         )
-        library.actions.tagger.tag_video(catalog, video_id, DIM)
+        tagging.Tagger(library).tag_video(catalog, video_id, DIM)
         return video_id
 
 
@@ -131,16 +134,29 @@ def clips_of(library: Library, video_ids, letter_at) -> list[int]:
         return [catalog.clips_of_video(video_id)[at].id for video_id in video_ids for at in letter_at]
 
 
-def positives(library: Library, video_ids, at=(2, 3)) -> list[ActionExample]:
+def positives(library: Library, video_ids, at=(2, 3)) -> list[LessonExample]:
     """Two examples of every video of `archive`."""
     return examples_from_clips(library, clips_of(library, video_ids, at), is_positive=True)
 
 
 def found(library: Library, action: str = "running", **bounds) -> list:
-    answer = library.actions.find(action, **bounds)
-    listed = list(library.actions.segments(answer))
-    assert library.actions.count(answer) == len(listed)
-    return listed
+    answer = find_segments(library, SegmentQuery((action,), **bounds))
+    with library.read() as catalog:
+        assert answer.count(catalog) == len(segments_of(library, answer))
+    return segments_of(library, answer)
+
+
+def segments_of(library: Library, answer: FoundSegments, **page) -> list:
+    with library.read() as catalog:
+        return list(answer.segments(catalog, **page))
+
+
+def kept(library: Library, action: str) -> dict[str, object]:
+    """How many examples of an action are kept, and by which name."""
+    name = naming.read_known_actions(library).find_taught_name(action)
+    with library.read() as catalog:
+        positive, negative = catalog.actions.count_examples_of(name)
+    return {"action": name, "positive": positive, "negative": negative}
 
 
 def dump(library: Library) -> dict[str, list]:
@@ -238,10 +254,10 @@ def test_segments_are_those_that_the_bounds_allow_in_order_and_counted(with_segm
 
 @pytest.mark.parametrize("size", [1, 7])
 def test_pages_put_together_are_the_whole(with_segments, size):
-    answer = with_segments.actions.find("running", min_confidence=0)
-    whole = list(with_segments.actions.segments(answer))
+    answer = find_segments(with_segments, SegmentQuery(("running",), min_confidence=0))
+    whole = segments_of(with_segments, answer)
     pages, after = [], None
-    while page := list(with_segments.actions.segments(answer, after=after, limit=size)):
+    while page := segments_of(with_segments, answer, after=after, limit=size):
         assert len(page) <= size
         pages += page
         after = (page[-1].path, page[-1].start_seconds, page[-1].id)
@@ -350,11 +366,11 @@ def test_a_hit_shows_the_tag_that_let_it_in_and_no_other_unsure_one(plain):
 def test_segments_of_a_name_asked_on_the_fly_are_told_apart_by_video(plain):
     """They are in no table: what lets hits in is the answer itself."""
     one, other = (Segment(n, n, f"/{n}.mp4", 0.0, 4.0, "polishing", 0.3, "zero-shot") for n in (1, 2))
-    filters = SegmentFilters(("polishing",), 0.1)
-    answer = FoundSegments("polishing", ("polishing",), "zero-shot", filters, (one, other))
+    filters = SegmentQuery(("polishing",), 0.1)
+    answer = FoundSegments("polishing", "zero-shot", filters, (one, other))
     with plain.read() as catalog:
-        found = plain.actions.wanted_of_videos(catalog, [2, 3], answer)
-        assert plain.actions.wanted_of_videos(catalog, [2], None) == {2: []}
+        found = finding.read_segments_by_video(catalog, [2, 3], answer)
+        assert finding.read_segments_by_video(catalog, [2], None) == {2: []}
     assert found == {2: [other], 3: []}
 
 
@@ -378,7 +394,7 @@ def test_an_aligned_span_shows_the_action_itself(tmp_path, offline_encoder, segm
         video = catalog.publish_video(staged, duration_seconds=12.0)
         head = add_head(catalog, "kinetics:one", 0.6, "kinetics", actions=["running"])
         catalog.actions.add_segments(video, head, [ActionSpan("running", *segment, 0.9)])
-    example = ExamplePart((FrameBatch(frames[6:14], times[:8]),))
+    example = QueryExample((FrameBatch(frames[6:14], times[:8]),))
     hits = SearchEngine(library).search(Query((example,)), Filters(action="running")).hits
     assert [hit.match is not None for hit in hits] == [is_aligned]
     span = (3.0, 7.0) if is_aligned else (4.0, 8.0)  # else the clip, which shows it
@@ -396,7 +412,7 @@ def test_searching_for_an_unknown_action_names_the_known_ones(with_segments):
 
 
 def teach(library: Library, video_ids, at=(2, 3), **options):
-    return library.actions.teach("running", positives(library, video_ids, at), **options)
+    return teaching.teach(library, "running", positives(library, video_ids, at), **options)
 
 
 def spans_of(library: Library, video_id: int, **bounds) -> list[tuple[float, float]]:
@@ -421,8 +437,8 @@ def test_a_video_and_its_segments_show_in_one_transaction(library):
         staged = catalog.stage_video("/new.mp4", 1, 1)
         catalog.add_clips(staged, 0, footage("RRR", 50))
         video_id = catalog.publish_video(staged, digest="x", sampling=SAMPLING)
-        library.actions.tagger.tag_video(catalog, video_id, DIM)
-        assert catalog.actions.count_segments(SegmentFilters(("running",), video_id=video_id)) == 1
+        tagging.Tagger(library).tag_video(catalog, video_id, DIM)
+        assert catalog.actions.count_segments(SegmentQuery(("running",), video_id=video_id)) == 1
         raise RuntimeError
     assert dump(library) == before
 
@@ -468,11 +484,11 @@ def test_spans_from_every_kind_of_file(plain, tmp_path):
     for name in ("spans.json", "spans.csv", "net.json"):
         read = examples_from_spans(plain, tmp_path / name, "running")
         assert sorted((one.video_id, one.span, one.is_positive) for one in read) == sorted(expected), name
-    card = plain.actions.teach("running", read)
+    card = teaching.teach(plain, "running", read)
     assert (card["positives"], card["negatives"]) == (6, 1)
     # What the commands print can be taught from again.
-    answer = plain.actions.find("running")
-    listed = list(plain.actions.segments(answer))
+    answer = find_segments(plain, SegmentQuery(("running",)))
+    listed = segments_of(plain, answer)
     (tmp_path / "found.json").write_text(json.dumps(found_document(answer, listed, len(listed))))
     (tmp_path / "found.csv").write_text("".join(to_csv(listed)), newline="")
     with plain.read() as catalog:
@@ -550,7 +566,7 @@ def test_clips_that_are_not_there(plain):
         examples_from_clips(plain, [1, 999], is_positive=True)
 
 
-def random_archive(library: Library) -> list[ActionExample]:
+def random_archive(library: Library) -> list[LessonExample]:
     random = np.random.default_rng(3)
     for number in range(12):
         made = footage("oooo", number)
@@ -578,27 +594,27 @@ def test_what_is_no_lesson_changes_nothing(plain):
     examples = random_archive(plain)
     before = dump(plain)
     with pytest.raises(TeachingError, match="no example"):
-        plain.actions.teach("running", [])
+        teaching.teach(plain, "running", [])
     with pytest.raises(InvalidQueryError):
-        plain.actions.teach("zero-shot", examples)
+        teaching.teach(plain, "zero-shot", examples)
     assert dump(plain) == before
     with pytest.raises(UnknownActionError, match="nothing was taught yet"):
-        plain.actions.find("running")
+        find_segments(plain, SegmentQuery(("running",)))
 
 
 @pytest.mark.parametrize("count", [8, 3, 1])
 def test_what_cannot_be_told_is_a_draft_that_is_shown_nowhere_else(plain, count):
     examples = random_archive(plain)
-    card = plain.actions.teach("running", examples[:count])
+    card = teaching.teach(plain, "running", examples[:count])
     assert card["is_draft"] and card["reason"]
-    (row,) = plain.actions.listing()
+    (row,) = list_actions(plain)["actions"]
     assert (row["action"], row["head"], row["report"]) == ("running", "draft", card)
-    found = plain.actions.find("running", min_confidence=0.0)
-    assert {one.head for one in plain.actions.segments(found)} <= {"draft"}
+    found = find_segments(plain, SegmentQuery(("running",), min_confidence=0.0))
+    assert {one.head for one in segments_of(plain, found)} <= {"draft"}
     with plain.read() as catalog:
         videos = [video.id for video in catalog.list_videos()]
         assert not any(catalog.actions.segments_of_videos(videos).values())
-        assert not list(catalog.actions.list_segments(SegmentFilters(min_confidence=0.0)))
+        assert not list(catalog.actions.list_segments(SegmentQuery(min_confidence=0.0)))
 
 
 def test_lessons_add_up_and_replace_forgets_but_for_corrections(plain):
@@ -606,15 +622,15 @@ def test_lessons_add_up_and_replace_forgets_but_for_corrections(plain):
     teach(plain, videos[:6])
     assert teach(plain, videos[6:8])["positives"] == 16
     assert teach(plain, videos[6:8])["positives"] == 16  # the same again
-    assert plain.actions.teach("running", [])["positives"] == 16
+    assert teaching.teach(plain, "running", [])["positives"] == 16
     confirmed, rejected = clips_of(plain, videos[9:], [3, 0])
-    plain.actions.correct(confirmed, "Running", is_positive=True)
-    plain.actions.correct(rejected, "running", is_positive=False)
-    card = plain.actions.teach("running", [])
+    correcting.correct_clip(plain, confirmed, "Running", is_positive=True)
+    correcting.correct_clip(plain, rejected, "running", is_positive=False)
+    card = teaching.teach(plain, "running", [])
     assert (card["positives"], card["negatives"]) == (17, 1)
     card = teach(plain, videos[:5], replace_examples=True)
     assert (card["positives"], card["negatives"]) == (11, 1)
-    assert plain.actions.corrections("running") == {"action": "running", "positive": 11, "negative": 1}
+    assert kept(plain, "running") == {"action": "running", "positive": 11, "negative": 1}
     assert len(dump(plain)["heads"]) == 1
 
 
@@ -647,7 +663,7 @@ def test_a_failure_while_tagging_leaves_the_old_head(library):
         broken = update(clip_vectors).where(clip_vectors.c.clip_id == damaged)
         connection.execute(broken.values(features=content[:-3]))
     with pytest.raises(LibraryError, match=rf"clip {damaged} of /archive/1/9\.mp4 is damaged.*ingest"):
-        library.actions.teach("running", examples)
+        teaching.teach(library, "running", examples)
     after = dump(library)
     assert after["heads"] == before["heads"] and after["segments"] == before["segments"]
 
@@ -694,7 +710,7 @@ def test_a_lesson_that_a_newer_one_overtook_says_so(plain):
             teach(plain, videos[:2])
 
     with pytest.raises(NotFoundError, match="newer"):
-        plain.actions.teach("running", examples, on_tagged=on_tagged)
+        teaching.teach(plain, "running", examples, on_tagged=on_tagged)
     assert len(dump(plain)["heads"]) == 1
     assert len(found(plain)) == 10
 
@@ -705,7 +721,7 @@ def test_what_a_stopped_program_left_goes_with_the_next_lesson(library):
         head = TaughtHead(
             "running", "made", np.zeros(len(SCALES_SECONDS) * len(PARTS) * DIM, np.float32), 9, 0
         )
-        library.actions.tagger.add(catalog, head, "running", {})
+        tagging.Tagger(library).add(catalog, head, "running", {})
     add(library, "/more.mp4", "oo")
     with pytest.raises(UnknownActionError):
         found(library)
@@ -722,9 +738,9 @@ def test_examples_that_are_in_the_library_too_are_no_background(plain):
     tracks = []
     with plain.read() as catalog:
         for video in catalog.list_videos(limit=6):
-            (track,) = catalog.actions.tracks(video.id, DIM)
-            tracks.append(ActionExample(True, video.path, track=track))
-    card = plain.actions.teach("running", tracks)
+            (track,) = catalog.tracks(video.id, DIM)
+            tracks.append(LessonExample(True, video.path, track=track))
+    card = teaching.teach(plain, "running", tracks)
     assert card["background"] == 6 * 2 and len(others) == 6
     assert card["average_precision"] == 1.0
 
@@ -737,31 +753,31 @@ def test_copies_of_examples_that_are_in_the_library_are_no_background(plain):
     given = []
     with plain.read() as catalog:
         for video in catalog.list_videos(limit=6):
-            (track,) = catalog.actions.tracks(video.id, DIM)
+            (track,) = catalog.tracks(video.id, DIM)
             noise = (1 + 1e-3 * np.random.default_rng(0).normal(size=track.features.shape)).astype(np.float16)
             nearly = dataclasses.replace(track, features=(track.features * noise).astype(np.float16))
-            given.append(ActionExample(True, f"/examples{video.path}", track=nearly))
-        (first,) = catalog.actions.tracks(copies[0], DIM)
+            given.append(LessonExample(True, f"/examples{video.path}", track=nearly))
+        (first,) = catalog.tracks(copies[0], DIM)
     moved = dataclasses.replace(first, features=first.features[::-1].copy())  # told by the digest alone
-    given.append(ActionExample(False, "/examples/not.mp4", track=moved, digest="content 0"))
-    card = plain.actions.teach("running", given)
+    given.append(LessonExample(False, "/examples/not.mp4", track=moved, digest="content 0"))
+    card = teaching.teach(plain, "running", given)
     assert (card["positives"], card["negatives"]) == (6, 1)
     assert card["background"] == (6 + 1) * 2
-    assert plain.actions.teach("running", [])["background"] == (6 + 1) * 2  # the digest was kept
+    assert teaching.teach(plain, "running", [])["background"] == (6 + 1) * 2  # the digest was kept
 
 
 def test_copies_of_one_example_are_one(plain):
     archive_of_rest(plain, 10)
     (track,) = tracks(plain, add(plain, "/x.mp4", "RR"))
-    copies = [ActionExample(True, f"/{n}.mp4", track=track) for n in range(5)]
-    card = plain.actions.teach("running", copies)
+    copies = [LessonExample(True, f"/{n}.mp4", track=track) for n in range(5)]
+    card = teaching.teach(plain, "running", copies)
     assert card["is_draft"] and card["reason"].startswith("of 5 examples 1 ")
     assert (card["positives"], card["videos"]) == (1, 1)
-    same = [ActionExample(True, f"/{n}.mp4", track=track, digest="same") for n in range(5)]
-    assert plain.actions.teach("running", same, replace_examples=True)["positives"] == 1
+    same = [LessonExample(True, f"/{n}.mp4", track=track, digest="same") for n in range(5)]
+    assert teaching.teach(plain, "running", same, replace_examples=True)["positives"] == 1
     # In the library itself, too.
     videos = [add(plain, f"/copies/{n}.mp4", "R", seed=4) for n in range(5)]
-    card = plain.actions.teach("running", positives(plain, videos, (0,)), replace_examples=True)
+    card = teaching.teach(plain, "running", positives(plain, videos, (0,)), replace_examples=True)
     assert card["is_draft"] and card["reason"].startswith("of 5 examples 1 ")
     assert (card["positives"], card["videos"]) == (1, 1)
 
@@ -770,14 +786,14 @@ def test_nothing_is_both_an_action_and_what_it_is_not(plain):
     videos = archive(plain)
     given = positives(plain, videos)
     (track,) = tracks(plain, videos[0])
-    file = ActionExample(True, "/a.mp4", track=track, digest="a")
+    file = LessonExample(True, "/a.mp4", track=track, digest="a")
     for more, said in (
         (examples_from_clips(plain, clips_of(plain, videos[3:4], [2]), is_positive=False), "clip .*/3.mp4"),
-        ([file, ActionExample(False, "/a.mp4", track=track)], "/a.mp4"),
-        ([file, ActionExample(False, "/b.mp4", track=track, digest="a")], "/a.mp4"),
+        ([file, LessonExample(False, "/a.mp4", track=track)], "/a.mp4"),
+        ([file, LessonExample(False, "/b.mp4", track=track, digest="a")], "/a.mp4"),
     ):
         with pytest.raises(InvalidQueryError, match=f"both as 'running' and as what it is not: {said}"):
-            plain.actions.teach("running", [*given, *more])
+            teaching.teach(plain, "running", [*given, *more])
     assert not dump(plain)["action_examples"]
 
 
@@ -791,8 +807,8 @@ def test_features_of_files_are_kept_as_they_are(plain):
     for name in ("features", "times_seconds", "borders_seconds", "shots"):
         assert np.array_equal(getattr(again, name), getattr(track, name))
     with plain.write() as catalog:
-        catalog.actions.add_example("running", ActionExample(True, "/x.mp4", track=track))
-        catalog.actions.add_example("running", ActionExample(False, "/x.mp4", track=track))
+        catalog.actions.add_example("running", LessonExample(True, "/x.mp4", track=track))
+        catalog.actions.add_example("running", LessonExample(False, "/x.mp4", track=track))
         (kept,) = catalog.actions.examples("running")
     assert not kept.is_positive and np.array_equal(kept.track.features, track.features)
 
@@ -805,13 +821,13 @@ def test_a_rejected_segment_goes_and_does_not_come_back(library):
     teach(library, videos, at=(2, 4))
     (clip,) = clips_of(library, videos[8:9], [2])
     assert len(spans_of(library, videos[8])) == 2
-    library.actions.correct(clip, "running", is_positive=False)
+    correcting.correct_clip(library, clip, "running", is_positive=False)
     assert spans_of(library, videos[8]) == [pytest.approx((16, 20), abs=STEP)]
-    assert library.actions.tagger.retag() == 10
+    assert tagging.Tagger(library).retag() == 10
     assert spans_of(library, videos[8]) == [pytest.approx((16, 20), abs=STEP)]
     assert len(spans_of(library, videos[7])) == 2
-    library.actions.correct(clip, "running", is_positive=True)  # on second thoughts
-    library.actions.tagger.retag()
+    correcting.correct_clip(library, clip, "running", is_positive=True)  # on second thoughts
+    tagging.Tagger(library).retag()
     assert len(spans_of(library, videos[8])) == 2
 
 
@@ -822,19 +838,19 @@ def test_a_rejected_clip_is_cut_out_of_a_long_segment(library):
     long = add(library, "/long.mp4", "ooRRRRoo", seed=60)
     assert spans_of(library, long) == [pytest.approx((8, 24), abs=STEP)]
     (clip,) = clips_of(library, [long], [3])
-    library.actions.correct(clip, "running", is_positive=False)
+    correcting.correct_clip(library, clip, "running", is_positive=False)
     rests = [pytest.approx((8, 12), abs=STEP), pytest.approx((16, 24), abs=STEP)]
     filters = Filters(action="running", path_prefix="/long.mp4", min_confidence=0.0)
     for _ in range(2):
         assert spans_of(library, long) == rests
         # The cut is exact: no moment of the clip is left, and the two rests end and begin with it.
         assert [spans_of(library, long)[0][1], spans_of(library, long)[1][0]] == [12.0, 16.0]
-        assert library.actions.allowed_clips(filters).tolist() == clips_of(library, [long], [2, 4, 5])
+        assert finding.find_allowed_clips(library, filters).tolist() == clips_of(library, [long], [2, 4, 5])
         hits = SearchEngine(library).search(Query((ClipPart(1),)), filters, limit=20).hits
         assert clip not in {hit.clip_id for hit in hits} and len(hits) == 3
-        library.actions.tagger.retag()  # finds it again, and cuts it again
+        tagging.Tagger(library).retag()  # finds it again, and cuts it again
     (first,) = clips_of(library, [long], [2])
-    library.actions.correct(first, "running", is_positive=False)
+    correcting.correct_clip(library, first, "running", is_positive=False)
     assert spans_of(library, long) == rests[1:]
 
 
@@ -859,7 +875,7 @@ def test_what_a_rejection_leaves_of_a_segment(plain, span, rests):
         spans = [ActionSpan("running", *span, 0.8), ActionSpan("jumping", *span, 0.7)]
         catalog.actions.add_segments(video, head, spans)
     (clip,) = clips_of(plain, [video], [1])
-    plain.actions.correct(clip, "running", is_positive=False)
+    correcting.correct_clip(plain, clip, "running", is_positive=False)
     kept = [(row.start_seconds, row.end_seconds, row.confidence) for row in found(plain)]
     assert kept == [(*rest, 0.8) for rest in rests]
     assert spans_of_action(plain, "jumping") == [span]  # nobody said anything about it
@@ -878,20 +894,20 @@ def test_the_last_that_is_not_taken_back_says_what_each_second_shows(plain, seed
     for _ in range(30):
         if said and random.random() < 0.4:
             gone = int(random.choice(list(said)))
-            remove_example(plain, "running", gone)
+            correcting.remove_example(plain, "running", gone)
             del said[gone]
         else:
             start, end = sorted(random.choice(seconds + 1, 2, replace=False).tolist())
             is_positive = bool(random.integers(2))
             before = shown_by_second(plain, video, seconds)
-            answer = plain.actions.correct_span(video, (start, end), "running", is_positive=is_positive)
-            assert (answer["removed"] > 0) == ((not is_positive) in before[start:end])
-            said[answer["example_id"]] = (start, end, is_positive)
+            answer = correcting.correct_span(plain, video, (start, end), "running", is_positive=is_positive)
+            assert (answer.removed > 0) == ((not is_positive) in before[start:end])
+            said[answer.example_id] = (start, end, is_positive)
         expected: list[bool | None] = [None] * seconds
         for start, end, is_positive in said.values():
             expected[start:end] = [is_positive] * (end - start)
         assert shown_by_second(plain, video, seconds) == expected
-        counts = plain.actions.corrections("running")
+        counts = kept(plain, "running")
         with plain.read() as catalog:
             stand = catalog.actions.examples("running")
             rejected = catalog.actions.rejected(video).get("running", [])
@@ -919,8 +935,8 @@ def test_a_forgotten_action_leaves_nothing_that_gave_way(plain):
     video = add(plain, "/a.mp4", "ooooo")
     (clip,) = clips_of(plain, [video], [1])
     for is_positive in (True, False, True):
-        plain.actions.correct(clip, "running", is_positive=is_positive)
-    assert plain.actions.remove("running") == {"action": "running", "examples": 1}
+        correcting.correct_clip(plain, clip, "running", is_positive=is_positive)
+    assert action_heads.remove_action(plain, "running").examples == 1
     assert not dump(plain)["action_examples"]
 
 
@@ -941,49 +957,56 @@ def test_corrections_by_another_name_count_for_the_taught_action(plain, typed, k
     with plain.write() as catalog:
         add_head(catalog, "kinetics:one", 0.5, "kinetics", actions=["paddling", "surfing water"])
     (clip,) = clips_of(plain, videos[8:9], [2])
-    plain.actions.correct(clip, typed, is_positive=False)
-    counts = plain.actions.corrections(typed)
+    correcting.correct_clip(plain, clip, typed, is_positive=False)
+    counts = kept(plain, typed)
     is_running = kept_as == "running"
     # It was an example of it until now: 19 of 20 are left.
     assert (counts["action"], counts["negative"]) == (kept_as, 1)
     assert counts["positive"] == (19 if is_running else 0)
     assert len(spans_of(plain, videos[8])) == (1 if is_running else 2)
     if is_running:
-        assert plain.actions.describe(typed)["action"] == "running"
-        assert plain.actions.teach("running", [])["negatives"] == 1
+        assert describe_action(plain, typed)["action"] == "running"
+        assert teaching.teach(plain, "running", [])["negatives"] == 1
 
 
 def test_another_name_of_two_taught_actions_is_neither(plain):
     videos = archive(plain)
     teach(plain, videos)
-    plain.actions.teach("running on treadmill", positives(plain, videos))
-    plain.actions.rename("running", "running on beach")
-    assert plain.actions.corrections("running")["action"] == "running"
+    teaching.teach(plain, "running on treadmill", positives(plain, videos))
+    action_heads.rename_action(plain, "running", "running on beach")
+    assert kept(plain, "running")["action"] == "running"
     with pytest.raises(UnknownActionError):
-        plain.actions.describe("running")
+        describe_action(plain, "running")
 
 
 def test_a_name_cut_short_is_another_name(plain):
     videos = archive(plain)
     teach(plain, videos)
-    plain.actions.rename("running", "circle")
+    action_heads.rename_action(plain, "running", "circle")
     (clip,) = clips_of(plain, videos[8:9], [2])
-    plain.actions.correct(clip, "circl", is_positive=False)
-    assert plain.actions.corrections("circl") == {"action": "circl", "positive": 0, "negative": 1}
+    correcting.correct_clip(plain, clip, "circl", is_positive=False)
+    assert kept(plain, "circl") == {"action": "circl", "positive": 0, "negative": 1}
     assert len(spans_of_action(plain, "circle")) == 10
     with pytest.raises(UnknownActionError, match="close to it: circle"):
-        plain.actions.export("circl")
-    assert plain.actions.untaught() == [{"action": "circl", "positive": 0, "negative": 1}]
-    assert plain.actions.remove("circl") == {"action": "circl", "examples": 1}
-    assert plain.actions.untaught() == []
+        action_heads.export_head(plain, "circl")
+    assert list_actions(plain)["untaught"] == [{"action": "circl", "positive": 0, "negative": 1}]
+    assert dataclasses.asdict(action_heads.remove_action(plain, "circl")) == {
+        "action": "circl",
+        "examples": 1,
+    }
+    assert list_actions(plain)["untaught"] == []
     with pytest.raises(UnknownActionError, match="close to it: circle"):
-        plain.actions.remove("circl")
+        action_heads.remove_action(plain, "circl")
 
 
 def test_only_what_shows_and_corrects_takes_another_name(plain):
     """Nobody who types a synonym means to lose or to rename what was taught."""
     teach(plain, archive(plain))
-    for change in (plain.actions.remove, plain.actions.export, lambda name: plain.actions.rename(name, "x")):
+    for change in (
+        lambda name: action_heads.remove_action(plain, name),
+        lambda name: action_heads.export_head(plain, name),
+        lambda name: action_heads.rename_action(plain, name, "x"),
+    ):
         with pytest.raises(UnknownActionError):
             change("jogging")
 
@@ -995,7 +1018,7 @@ def test_an_unknown_action_names_each_known_one_once(plain):
                 catalog.actions.remove_head(head.id)
             add_head(catalog, "kinetics:one", 0.5, "kinetics", actions=known)
         with pytest.raises(UnknownActionError) as caught:
-            plain.actions.find("jugling balls")
+            find_segments(plain, SegmentQuery(("jugling balls",)))
         return str(caught.value)
 
     archive(plain, 1)
@@ -1012,9 +1035,9 @@ def test_an_unknown_action_names_each_known_one_once(plain):
 def test_a_correction_needs_its_clip_and_a_name(plain):
     archive(plain, 1)
     with pytest.raises(NotFoundError, match="77"):
-        plain.actions.correct(77, "running", is_positive=True)
+        correcting.correct_clip(plain, 77, "running", is_positive=True)
     with pytest.raises(InvalidQueryError):
-        plain.actions.correct(1, "\n", is_positive=True)
+        correcting.correct_clip(plain, 1, "\n", is_positive=True)
 
 
 # --- renaming, removing, carrying over -----------------------------------------------------------------
@@ -1024,17 +1047,17 @@ def test_renaming_takes_everything_along(library):
     videos = archive(library)
     teach(library, videos)
     before = spans_of(library, videos[0])
-    library.actions.rename("running", "Hopping mad")
+    action_heads.rename_action(library, "running", "Hopping mad")
     assert [(one.start_seconds, one.end_seconds) for one in found(library, "hopping mad", video_id=videos[0])
             ] == before  # fmt: skip
     with pytest.raises(UnknownActionError):
         found(library, "running")
     new = add(library, "/new.mp4", "oRRo", seed=88)
     assert {one.action for one in found(library, "hopping mad", video_id=new)} == {"hopping mad"}
-    assert library.actions.teach("hopping mad", [])["positives"] == 20
+    assert teaching.teach(library, "hopping mad", [])["positives"] == 20
     for name in ("zero-shot", "kinetics:r3d_18", ""):
         with pytest.raises(InvalidQueryError):
-            library.actions.rename("hopping mad", name)
+            action_heads.rename_action(library, "hopping mad", name)
 
 
 def test_another_program_sees_the_new_name_at_once(tmp_path, plain):
@@ -1042,7 +1065,7 @@ def test_another_program_sees_the_new_name_at_once(tmp_path, plain):
     teach(plain, videos)
     other = Library(plain.folder)
     add(other, "/first.mp4", "oRo", seed=31)  # it has the head in memory now
-    plain.actions.rename("running", "hopping")
+    action_heads.rename_action(plain, "running", "hopping")
     new = add(other, "/second.mp4", "oRo", seed=32)
     assert [one.action for one in found(plain, "hopping", video_id=new)] == ["hopping"]
     other.close()
@@ -1051,21 +1074,21 @@ def test_another_program_sees_the_new_name_at_once(tmp_path, plain):
 def test_removing_forgets_the_segments_and_the_examples(library):
     videos = archive(library)
     teach(library, videos)
-    library.actions.remove("Running")
+    action_heads.remove_action(library, "Running")
     tables = dump(library)
     assert not tables["heads"] and not tables["segments"] and not tables["action_examples"]
     with pytest.raises(UnknownActionError):
-        library.actions.remove("running")
+        action_heads.remove_action(library, "running")
 
 
 def test_a_head_carried_to_another_library_finds_the_same(plain, tmp_path):
     videos = archive(plain)
     teach(plain, videos)
-    content = plain.actions.export("running")
+    content = action_heads.export_head(plain, "running")
     other = Library(tmp_path / "other", create=True)
     make(other)
     archive(other)
-    assert other.actions.import_head(content).name == "running"
+    assert action_heads.import_head(other, content).name == "running"
     assert [(s.path, s.start_seconds, s.end_seconds, s.confidence) for s in found(other)] == [
         (s.path, s.start_seconds, s.end_seconds, s.confidence) for s in found(plain)
     ]
@@ -1074,24 +1097,24 @@ def test_a_head_carried_to_another_library_finds_the_same(plain, tmp_path):
 
 def test_what_is_carried_over_tells_of_its_lesson_and_replaces_nothing_by_itself(plain, tmp_path):
     report = teach(plain, archive(plain))
-    content = plain.actions.export("running")
+    content = action_heads.export_head(plain, "running")
     other = Library(tmp_path / "other", create=True)
     make(other)
     archive(other)
-    other.actions.import_head(content)
-    (row,) = other.actions.listing()
+    action_heads.import_head(other, content)
+    (row,) = list_actions(other)["actions"]
     assert row["report"] == report | {"imported": True}
-    assert other.actions.describe("running")["report"] == row["report"]
+    assert describe_action(other, "running")["report"] == row["report"]
     before = dump(other)
     with pytest.raises(InvalidQueryError, match="--replace"):
-        other.actions.import_head(content)
+        action_heads.import_head(other, content)
     assert dump(other) == before
-    other.actions.correct(1, "running", is_positive=False)
-    assert other.actions.import_head(content, replace=True).name == "running"
-    assert len(dump(other)["heads"]) == 1 and other.actions.corrections("running")["negative"] == 1
+    correcting.correct_clip(other, 1, "running", is_positive=False)
+    assert action_heads.import_head(other, content, replace=True).name == "running"
+    assert len(dump(other)["heads"]) == 1 and kept(other, "running")["negative"] == 1
     other.close()
     for wrong in ({"precision": "high"}, 3, {**report, "seconds": float("inf")}, {"precision": 1.0}):
-        head = plain.actions.import_head(made_head(report=wrong), replace=True)
+        head = action_heads.import_head(plain, made_head(report=wrong), replace=True)
         assert head.card == {"imported": True}
 
 
@@ -1102,14 +1125,14 @@ def test_a_file_with_a_flipped_bit_is_refused(plain):
         damaged = bytearray(content)
         damaged[place] ^= 1
         with pytest.raises(HeadFileError):
-            plain.actions.import_head(bytes(damaged))
+            action_heads.import_head(plain, bytes(damaged))
     assert not dump(plain)["heads"]
     # Files from before there was a digest.
     old = save(
         {"weights": np.zeros(len(SCALES_SECONDS) * len(PARTS) * DIM, np.float32)},
         {"reelseek": json.dumps({k: v for k, v in read_card(content).items() if k != "sha256"})},
     )
-    assert plain.actions.import_head(old).name == "running"
+    assert action_heads.import_head(plain, old).name == "running"
 
 
 def made_head(**card) -> bytes:
@@ -1143,7 +1166,7 @@ def test_files_that_are_no_head_of_this_library_change_nothing(plain, content, e
     archive(plain, 2)
     before = dump(plain)
     with pytest.raises(error):
-        plain.actions.import_head(content)
+        action_heads.import_head(plain, content)
     assert dump(plain) == before
 
 
@@ -1162,7 +1185,7 @@ def test_whole_numbers_are_numbers():
 
 def test_a_made_head_that_is_right_is_taken(plain):
     archive(plain, 2)
-    assert plain.actions.import_head(made_head()).actions == ("running",)
+    assert action_heads.import_head(plain, made_head()).actions == ("running",)
 
 
 def test_a_backbone_is_shown_and_removed_by_its_own_name_but_not_exported(plain):
@@ -1170,10 +1193,10 @@ def test_a_backbone_is_shown_and_removed_by_its_own_name_but_not_exported(plain)
     name = "kinetics:r3d_18//Folder With Capitals/" + "long" * 40 + ".pth"
     with plain.write() as catalog:
         add_head(catalog, name, kind="kinetics", actions=["running"])
-    assert plain.actions.describe(name)["head"] == name
+    assert describe_action(plain, name)["head"] == name
     with pytest.raises(InvalidQueryError):
-        plain.actions.export(name)
-    plain.actions.remove(name)
+        action_heads.export_head(plain, name)
+    action_heads.remove_action(plain, name)
     assert not dump(plain)["heads"]
 
 
@@ -1182,7 +1205,7 @@ def test_a_backbone_is_shown_and_removed_by_its_own_name_but_not_exported(plain)
 
 def tracks(library: Library, video_id: int) -> list[FeatureTrack]:
     with library.read() as catalog:
-        return list(catalog.actions.tracks(video_id, DIM))
+        return list(catalog.tracks(video_id, DIM))
 
 
 def clip_row(start: float, end: float, times: list[float]) -> SimpleNamespace:
@@ -1232,9 +1255,9 @@ def test_a_segment_across_the_pieces_of_a_long_video_is_one(plain, monkeypatch, 
     teach(plain, videos)
     long = add(plain, "/long.mp4", "ooooRRRRRRoooo", seed=40)
     (whole,) = found(plain, video_id=long)
-    monkeypatch.setattr(search.catalog.actions, "SAMPLES_PER_PIECE", samples)
+    monkeypatch.setattr(search.catalog.clips.vectors, "SAMPLES_PER_PIECE", samples)
     assert len(tracks(plain, long)) > 3
-    plain.actions.tagger.retag()
+    tagging.Tagger(plain).retag()
     (one,) = found(plain, video_id=long)
     assert (one.start_seconds, one.end_seconds) == pytest.approx((16.0, 40.0), abs=STEP)
     assert (one.start_seconds, one.end_seconds) == pytest.approx(
@@ -1246,7 +1269,7 @@ def test_a_segment_across_the_pieces_of_a_long_video_is_one(plain, monkeypatch, 
 def test_pieces_hold_every_sample_once(plain, monkeypatch):
     video = add(plain, "/long.mp4", "oRoRoRo")
     (whole,) = tracks(plain, video)
-    monkeypatch.setattr(search.catalog.actions, "SAMPLES_PER_PIECE", 20)
+    monkeypatch.setattr(search.catalog.clips.vectors, "SAMPLES_PER_PIECE", 20)
     pieces = tracks(plain, video)
     assert [len(piece) for piece in pieces] == [24, 24, 8]
     assert np.array_equal(np.concatenate([piece.features for piece in pieces]), whole.features)
@@ -1268,7 +1291,7 @@ def test_examples_from_files_are_what_ingest_would_store(tmp_path, offline_encod
     said: list[str] = []
     (example,) = examples_from_files(library, [str(folder)], is_positive=True, say=said.append)
     with library.read() as catalog:
-        (stored_track,) = catalog.actions.tracks(1, library.record().dim)
+        (stored_track,) = catalog.tracks(1, library.record().dim)
     assert example.source == os.path.abspath(folder / "one.mp4")
     assert np.array_equal(example.track.times_seconds, stored_track.times_seconds)
     np.testing.assert_allclose(example.track.features, stored_track.features, atol=2e-3)

@@ -20,7 +20,7 @@ from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.video.types import SamplingOptions
 from search.library import Library
 from search.query.engine import SearchEngine
-from search.types import ExamplePart, Query, TextPart
+from search.types import Query, QueryExample, TextPart
 
 
 def package_folder(name: str) -> Path:
@@ -68,7 +68,7 @@ class Archive:
     named: dict[str, Path]
     ids: dict[Path, int]
 
-    def example(self, path: Path) -> ExamplePart:
+    def example(self, path: Path) -> QueryExample:
         return read_example(str(path), self.library.record().sampling, self.library.encoder().frame_size)
 
 

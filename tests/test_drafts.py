@@ -25,6 +25,7 @@ from encoders.heads.taught import TaughtHead
 from encoders.words.concepts import Concepts, Generalisation
 from indexer.examples.lessons import examples_from_clips
 from indexer.ingest.pipeline import IngestOptions, ingest
+from search.actions import teaching
 from search.actions.suggestions import choose
 from search.library import Library
 
@@ -73,7 +74,7 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
     with library.read() as catalog:
         videos = {Path(video.path).stem: video.id for video in catalog.list_videos()}
     made = Archive(library, videos)
-    library.actions.teach(ACTION, examples_from_clips(library, made.clips("cat"), is_positive=True))
+    teaching.teach(library, ACTION, examples_from_clips(library, made.clips("cat"), is_positive=True))
     yield made
     library.close()
     torch.set_num_threads(threads)

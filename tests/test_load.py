@@ -14,7 +14,7 @@ from made_library import add_video, make_library, remove_video
 
 from benchmarks.oracle import Asked, Oracle
 from benchmarks.programs import Sampler, figures
-from search.documents.wire import result_document
+from search.documents.hits import result_document
 from search.query.engine import SearchEngine
 from search.types import ClipPart, Query
 

@@ -136,7 +136,7 @@ def test_the_documents_point_at_things_that_exist() -> None:
 LISTS_MODULES = """
 import atexit, sys
 atexit.register(lambda: print("MODULES", *{name.partition(".")[0] for name in sys.modules}, file=sys.stderr))
-from indexer.cli import main
+from indexer.commands.app import main
 main()
 """
 

@@ -40,7 +40,7 @@ def caption(
     status: 0 also when some key frames are broken (they are counted), 1 when the model cannot be had:
     then there are no captions, and all else works as before.
     """
-    from encoders.captioning.captioner import open_captioner
+    from encoders.captioning.registry import open_captioner
     from indexer.keeping.captions import caption_videos
 
     with open_library(library, device) as opened:

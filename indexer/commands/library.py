@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from encoders.errors import NotFoundError
 from indexer.terminal import show
 from indexer.terminal.options import JsonOption, LibraryOption, absolute, open_library, print_json
-from search.file_names import find_named
 
 if TYPE_CHECKING:
+    from search.documents.videos import StatusAnswer
     from search.library import Library
 
 
@@ -40,10 +40,10 @@ def videos(
     as_json: JsonOption = False,
 ) -> None:
     """List videos: id, status, duration and path."""
-    from search.documents.wire import video_document
+    from search.documents.videos import video_document
 
     with open_library(library) as opened, opened.read() as catalog:
-        found = find_named(catalog, absolute(path) if path else "/")
+        found = catalog.videos_named(absolute(path) if path else "/")
     found.sort(key=lambda video: video.path)
     if path and not found:
         raise NotFoundError(f"nothing in this library is called {path}")
@@ -68,7 +68,7 @@ def remove(
         with opened.write() as catalog:
             ids: set[int] = set()
             for target in targets:
-                below = find_named(catalog, absolute(target))
+                below = catalog.videos_named(absolute(target))
                 if below:
                     ids.update(video.id for video in below)
                 elif target.isdecimal() and int(target) < 2**63:
@@ -80,7 +80,7 @@ def remove(
             empty = catalog.library_record() is None
         forget_previews(opened, ids)
         if not empty:
-            opened.save_index()
+            opened.index_keeper.save()
         copies = sorted(opened.folder.glob("catalog-schema-*.sqlite3"))
     document = {"videos": len(ids), "clips": clips}
     if as_json:
@@ -108,8 +108,8 @@ def rebuild(library: LibraryOption = None, as_json: JsonOption = False) -> None:
         show_status(document, [])
 
 
-def _status_of(library: Library) -> dict[str, Any]:
+def _status_of(library: Library) -> StatusAnswer:
     """The document that `indexer status --json` prints."""
     from indexer.video.programs.confinement import describe_confinement
 
-    return library.status() | {"confinement": describe_confinement()}
+    return {**library.status(), "confinement": describe_confinement()}

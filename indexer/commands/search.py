@@ -24,8 +24,9 @@ from indexer.terminal.options import (
 from indexer.terminal.targets import refuse_footage, whole_file
 
 if TYPE_CHECKING:
+    from search.hits import SearchResult
     from search.library import Library
-    from search.types import Filters, QueryPart, SearchResult
+    from search.types import Filters, QueryPart
 
 _AVOIDED_WEIGHT = -0.5
 
@@ -110,7 +111,7 @@ def search(
             query = Query((*parts, *_read_examples(opened, files)))
             filters = _filters(path_prefix, min_duration, after, before, action, min_confidence, caption)
             result = SearchEngine(opened).search(query, filters, limit=limit, group_by=group.value)
-            opened.save_index()
+            opened.index_keeper.save(bring_up=False)
         if action is not None:
             _show_mapping(opened, action)
         if contact_sheet is not None:
@@ -173,8 +174,9 @@ def _filters(
 
 def _show_mapping(library: Library, action: str) -> None:
     from indexer.terminal.show_hits import show_mapping
+    from search.actions.naming import read_known_actions
 
-    match = library.actions.match(action)
+    match = read_known_actions(library).match(action)
     show_mapping(action, match.names, match.how)
 
 
@@ -188,7 +190,7 @@ def _write_sheet(library: Library, result: SearchResult, file: Path) -> None:
 
 def _show(result: SearchResult, as_json: bool) -> None:
     if as_json:
-        from search.documents.wire import result_document
+        from search.documents.hits import result_document
 
         print_json(result_document(result))
     else:

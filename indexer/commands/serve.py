@@ -50,6 +50,7 @@ def serve(
         folder=library or found.library,
         database_url=found.database_url,
         device=device or found.device,
+        index=found.index,
         host=host,
         port=port,
         # What is not given is left to REELSEEK_<NAME>.

@@ -124,7 +124,7 @@ def prepare_backbone(
             known = None
         if known is None:
             catalog.actions.add_head(
-                kind="kinetics",
+                kind=classifier.kind,
                 name=classifier.spec,
                 encoder_id=classifier.classifier_id,
                 actions=[normalise_action(name) for name in classifier.actions],
@@ -140,7 +140,7 @@ def forget_empty_backbones(library: Library, sampling: SamplingOptions, say: Cal
     """Forgets backbones of which nothing is left; says how many videos this one has not looked at."""
     with library.write() as catalog:
         catalog.actions.remove_empty_backbones(but=sampling.actions or "")
-        counts = catalog.actions.count_by_sampling()
+        counts = catalog.count_by_sampling()
     others = 0
     for text, count in counts.items():
         try:

@@ -24,6 +24,7 @@ from indexer.ingest.types import Change, IngestOptions, IngestProgress, IngestSu
 from indexer.ingest.walk import FoundFile, find_files
 from indexer.ingest.write import OpenVideo, VideoWriter
 from indexer.video.types import Damage, Length, Progress, SampledClip
+from search.actions.zero_shot import recalibrate_zero_shot
 from search.file_names import os_path, stored_path
 from search.library import Library
 
@@ -188,7 +189,7 @@ class _Run:
         if not summary.stopped:
             self._settler.count_missing(paths)
         self._report.tell(None, "writing the index")
-        self._library.save_index()
-        self._library.actions.zero_shot.recalibrate()
+        self._library.index_keeper.save()
+        recalibrate_zero_shot(self._library)
         summary.wall_seconds = self._report.wall_seconds
         return summary

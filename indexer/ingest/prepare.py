@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from encoders import Encoder, open_encoder, resolve_spec
-from encoders.backbones.kinetics_weights import resolve_classifier
 from encoders.embedding.encoder import check_pooling
 from encoders.errors import EncoderMismatchError, InvalidQueryError
+from encoders.heads.kinetics import resolve_classifier
 from encoders.weights.digests import CLASSIFIER_PREFIXES
 from indexer.ingest.types import IngestOptions
 from indexer.video.types import SamplingOptions, stored_sampling
+from search.actions.heads import remove_named_heads
+from search.actions.zero_shot import add_zero_shot
 from search.library import Library
 
 
@@ -119,8 +121,7 @@ def _with_actions(
             "with --sampling uniform, or without --actions kinetics"
         )
     if wanted.nothing:
-        library.actions.zero_shot.remove()
-        library.actions.remove_backbones()
+        remove_named_heads(library)
     if wanted.by_name and not library.encoder().tags_by_name:
         say(
             f"the words of {library.record().encoder_spec} are too weak to name actions: expect many wrong "
@@ -128,7 +129,7 @@ def _with_actions(
             "zero-shot away again"
         )
     for names in wanted.by_name:
-        library.actions.zero_shot.add(names)
+        add_zero_shot(library, names)
     if wanted.backbone is None:
         return sampling.without_actions()
     # The rate is the model's own: set when it is loaded. What counts here is that one is wanted.

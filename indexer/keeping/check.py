@@ -148,7 +148,7 @@ def _options(library: Library) -> Iterator[Finding]:
     """Checks that what is stored of sampling and pooling can be read, and makes sense."""
     with library.read() as catalog:
         record = catalog.library_record()
-        samplings = catalog.actions.count_by_sampling()
+        samplings = catalog.count_by_sampling()
     if record is None:
         return
     good = {text: number for text, number in samplings.items() if _is_sampling(text)}
@@ -283,9 +283,9 @@ def _leftovers(library: Library, is_ingesting: bool) -> Finding:
     """Files that a stopped program left half written beside the index or the catalog."""
     folders = [
         (library.folder, ("*.restoring*", "*.copying*")),
-        (library.index_folder, ("*.tmp", "vectors-*.faiss")),
+        (library.index_keeper.folder, ("*.tmp", "vectors-*")),
     ]
-    kept = library.index_file()
+    kept = library.index_keeper.file()
     found = sorted(
         path
         for folder, patterns in folders

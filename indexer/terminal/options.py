@@ -58,6 +58,7 @@ def open_library(
         folder or found.library,
         database_url=found.database_url,
         device=device or found.device,
+        index=found.index,
         create=create,
         migrate=migrate,
     )

@@ -9,17 +9,19 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`REELSEEK_LIBRARY`, `REELSEEK_DATABASE_URL` and `REELSEEK_DEVICE`; an empty one counts as not set.
+    """`REELSEEK_LIBRARY`, `REELSEEK_DATABASE_URL`, `REELSEEK_DEVICE` and `REELSEEK_INDEX`; empty is not set.
 
     Attributes:
         library: Folder of the library.
         database_url: Of the catalog, where it is no file in that folder.
         device: To encode on.
+        index: The kind of vector index.
     """
 
     library: Path
     database_url: str | None
     device: str
+    index: str
 
 
 def read_settings() -> Settings:
@@ -28,6 +30,7 @@ def read_settings() -> Settings:
         library=Path(os.environ.get("REELSEEK_LIBRARY") or _usual_folder()),
         database_url=os.environ.get("REELSEEK_DATABASE_URL") or None,
         device=os.environ.get("REELSEEK_DEVICE") or "auto",
+        index=os.environ.get("REELSEEK_INDEX") or "faiss",
     )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from indexer.terminal.show import clock, counted, printable, printable_path, short_path
+
+if TYPE_CHECKING:
+    from search.documents.actions import ActionDescriptionAnswer, ActionsAnswer, SuggestionsAnswer
 
 
 def show_lesson(document: dict[str, Any]) -> None:
@@ -57,7 +60,7 @@ def _lesson_notes(report: dict[str, Any]) -> list[str]:
     return notes
 
 
-def show_suggestions(document: dict[str, Any]) -> None:
+def show_suggestions(document: SuggestionsAnswer) -> None:
     """Clips that are worth judging, as a table, and how to judge them."""
     console = Console(highlight=False)
     if not document["suggestions"]:
@@ -77,19 +80,16 @@ def show_suggestions(document: dict[str, Any]) -> None:
     console.print(f'[dim]indexer actions confirm CLIP "{escape(document["action"])}", or reject[/]')
 
 
-def show_actions(
-    rows: Sequence[dict[str, Any]],
-    heads: Sequence[dict[str, Any]],
-    untaught: Sequence[dict[str, Any]] = (),
-) -> None:
-    """The known actions as a table on stdout, and what was only corrected so far."""
+def show_actions(document: ActionsAnswer) -> None:
+    """Prints the known actions as a table on stdout, and what was only corrected so far."""
     console = Console(highlight=False)
+    rows, heads, untaught = document["actions"], document["heads"], document["untaught"]
     if rows:
         table = Table(box=None, pad_edge=False)
         for name in ("action", "head", "segments", "time", "examples", "precision", "recall"):
             table.add_column(name, justify="left" if name in ("action", "head") else "right")
         for row in rows:
-            report = row["report"] or {}
+            report: Mapping[str, Any] = row["report"] or {}
             examples = row["examples"]
             table.add_row(
                 escape(row["action"]),
@@ -118,11 +118,11 @@ def _with_interval(report: Mapping[str, Any], name: str) -> str:
     return f"{report[name]:.2f}" + ("" if low is None else f" ({low:.2f}-{high:.2f})")
 
 
-def show_action(document: dict[str, Any]) -> None:
-    """One action: its report and its examples."""
+def show_action(document: ActionDescriptionAnswer) -> None:
+    """Prints one known action: its report and its examples."""
     console = Console(highlight=False)
-    report = document["report"]
-    console.print(f"[bold]{escape(document['action'])}[/], {escape(document['head'])}")
+    report: Mapping[str, Any] = document["report"] or {}
+    console.print(f"[bold]{escape(document['action'])}[/], {escape(document['head'] or '')}")
     console.print(
         f"{counted(document['segments'], 'segment')} at a confidence of {document['threshold']:.2f} or more"
     )

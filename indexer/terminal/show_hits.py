@@ -14,7 +14,8 @@ from indexer.terminal.show import clock, counted, note, printable, printable_pat
 
 if TYPE_CHECKING:
     from encoders.types import TextReading
-    from search.types import Hit, SearchResult, Segment
+    from search.hits import Hit, SearchResult
+    from search.types import Segment
 
 SHOWN_NAMES = 8
 
@@ -116,7 +117,7 @@ def show_mapping(action: str, names: Sequence[str], how: str) -> None:
     Args:
         action: What was typed.
         names: What it was taken for.
-        how: As in `search.actions.actions.FoundSegments`; "exact" also for another form of the same words.
+        how: As in `search.actions.finding.FoundSegments`; "exact" also for another form of the same words.
     """
     if how in ("zero-shot", "none"):
         note(f"{action}: no head knows it; told by the words alone (zero-shot)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,12 +14,13 @@ from indexer.terminal.show import WIDE, clock, printable, printable_path
 
 if TYPE_CHECKING:
     from encoders import EncoderInfo
+    from search.documents.videos import StatusAnswer
     from search.types import Video
 
 SHOWN_FAILURES = 50
 
 
-def show_status(document: dict[str, Any], failed: Sequence[Video]) -> None:
+def show_status(document: StatusAnswer, failed: Sequence[Video]) -> None:
     """Prints the library's counts, and what failed and why."""
     # Nothing is cut where no terminal has a width of its own.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
@@ -67,10 +68,10 @@ def show_encoders(found: Sequence[EncoderInfo]) -> None:
         table.add_column(name, justify="right" if name in ("dim", "size") else "left", overflow="fold")
     for info in found:
         table.add_row(
-            info.spec,
+            escape(info.spec),
             str(info.dim),
             f"{info.size_bytes / 1e6:.0f} MB",
-            info.licence,
+            escape(info.licence),
             "[green]yes[/]" if info.available else f"[dim]no: {escape(info.reason)}[/]",
             escape(info.weights),
             escape(info.paper),

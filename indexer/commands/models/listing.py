@@ -24,7 +24,7 @@ def encoders(as_json: JsonOption = False) -> None:
 
 def models(as_json: JsonOption = False) -> None:
     """The models that can be trained."""
-    from encoders.models import MODELS
+    from encoders.models.registry import MODELS
 
     rows = [
         {

@@ -133,7 +133,7 @@ def _train_importance(
     as_json: bool,
 ) -> None:
     with show.status("loading PyTorch"):
-        from encoders.heads.importance import ImportanceOptions
+        from encoders.lessons.importance import ImportanceOptions
         from indexer.datasets.importance_training import train_on_folder
 
     run = train_on_folder(
@@ -164,7 +164,7 @@ def _train_importance(
 def _training_clips(
     dataset: Dataset, options: TrainingOptions, source_fps: float, cache: ArrayCache | None
 ) -> tuple[ClipDataset, ClipDataset]:
-    from encoders.models import known_model
+    from encoders.models.registry import known_model
     from indexer.datasets.training_data import ClipDataset
     from indexer.video.clips.clip_sampling import ClipSampling
 
