@@ -196,7 +196,7 @@ def test_closing_leaves_no_program_behind(video: Path) -> None:
 def test_the_program_ends_with_the_one_that_started_it(long_video: Path) -> None:
     code = f"""
         import os, signal, sys
-        from indexer.types import SamplingOptions
+        from indexer.video.types import SamplingOptions
         from indexer.video.programs.worker import DecodeWorker
         worker = DecodeWorker()
         items = worker.decode({str(long_video)!r}, SamplingOptions(clip_seconds=1, fps=25))
