@@ -41,8 +41,7 @@ from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.video.types import SamplingOptions
 from search.actions import correcting, finding, naming, tagging, teaching
 from search.actions import heads as action_heads
-from search.actions.documents import actions_document, description_document, found_document
-from search.actions.finding import FoundSegments, find_segments
+from search.actions.finding import FoundSegments, find_segments, found_document
 from search.actions.listing import describe_action, list_actions
 from search.catalog.actions.heads import HeadRecord
 from search.catalog.actions.lesson_examples import LessonExample
@@ -154,7 +153,7 @@ def segments_of(library: Library, answer: FoundSegments, **page) -> list:
 
 def kept(library: Library, action: str) -> dict[str, object]:
     """How many examples of an action are kept, and by which name."""
-    name = naming.known_actions(library).taught_name(action)
+    name = naming.read_known_actions(library).find_taught_name(action)
     with library.read() as catalog:
         positive, negative = catalog.actions.count_examples_of(name)
     return {"action": name, "positive": positive, "negative": negative}
@@ -370,8 +369,8 @@ def test_segments_of_a_name_asked_on_the_fly_are_told_apart_by_video(plain):
     filters = SegmentQuery(("polishing",), 0.1)
     answer = FoundSegments("polishing", "zero-shot", filters, (one, other))
     with plain.read() as catalog:
-        found = finding.segments_by_video(catalog, [2, 3], answer)
-        assert finding.segments_by_video(catalog, [2], None) == {2: []}
+        found = finding.read_segments_by_video(catalog, [2, 3], answer)
+        assert finding.read_segments_by_video(catalog, [2], None) == {2: []}
     assert found == {2: [other], 3: []}
 
 
@@ -608,7 +607,7 @@ def test_what_cannot_be_told_is_a_draft_that_is_shown_nowhere_else(plain, count)
     examples = random_archive(plain)
     card = teaching.teach(plain, "running", examples[:count])
     assert card["is_draft"] and card["reason"]
-    (row,) = actions_document(list_actions(plain))["actions"]
+    (row,) = list_actions(plain)["actions"]
     assert (row["action"], row["head"], row["report"]) == ("running", "draft", card)
     found = find_segments(plain, SegmentQuery(("running",), min_confidence=0.0))
     assert {one.head for one in segments_of(plain, found)} <= {"draft"}
@@ -846,7 +845,7 @@ def test_a_rejected_clip_is_cut_out_of_a_long_segment(library):
         assert spans_of(library, long) == rests
         # The cut is exact: no moment of the clip is left, and the two rests end and begin with it.
         assert [spans_of(library, long)[0][1], spans_of(library, long)[1][0]] == [12.0, 16.0]
-        assert finding.allowed_clips(library, filters).tolist() == clips_of(library, [long], [2, 4, 5])
+        assert finding.find_allowed_clips(library, filters).tolist() == clips_of(library, [long], [2, 4, 5])
         hits = SearchEngine(library).search(Query((ClipPart(1),)), filters, limit=20).hits
         assert clip not in {hit.clip_id for hit in hits} and len(hits) == 3
         tagging.Tagger(library).retag()  # finds it again, and cuts it again
@@ -966,7 +965,7 @@ def test_corrections_by_another_name_count_for_the_taught_action(plain, typed, k
     assert counts["positive"] == (19 if is_running else 0)
     assert len(spans_of(plain, videos[8])) == (1 if is_running else 2)
     if is_running:
-        assert description_document(describe_action(plain, typed))["action"] == "running"
+        assert describe_action(plain, typed)["action"] == "running"
         assert teaching.teach(plain, "running", [])["negatives"] == 1
 
 
@@ -977,7 +976,7 @@ def test_another_name_of_two_taught_actions_is_neither(plain):
     action_heads.rename_action(plain, "running", "running on beach")
     assert kept(plain, "running")["action"] == "running"
     with pytest.raises(UnknownActionError):
-        description_document(describe_action(plain, "running"))
+        describe_action(plain, "running")
 
 
 def test_a_name_cut_short_is_another_name(plain):
@@ -990,14 +989,12 @@ def test_a_name_cut_short_is_another_name(plain):
     assert len(spans_of_action(plain, "circle")) == 10
     with pytest.raises(UnknownActionError, match="close to it: circle"):
         action_heads.export_head(plain, "circl")
-    assert actions_document(list_actions(plain))["untaught"] == [
-        {"action": "circl", "positive": 0, "negative": 1}
-    ]
+    assert list_actions(plain)["untaught"] == [{"action": "circl", "positive": 0, "negative": 1}]
     assert dataclasses.asdict(action_heads.remove_action(plain, "circl")) == {
         "action": "circl",
         "examples": 1,
     }
-    assert actions_document(list_actions(plain))["untaught"] == []
+    assert list_actions(plain)["untaught"] == []
     with pytest.raises(UnknownActionError, match="close to it: circle"):
         action_heads.remove_action(plain, "circl")
 
@@ -1105,9 +1102,9 @@ def test_what_is_carried_over_tells_of_its_lesson_and_replaces_nothing_by_itself
     make(other)
     archive(other)
     action_heads.import_head(other, content)
-    (row,) = actions_document(list_actions(other))["actions"]
+    (row,) = list_actions(other)["actions"]
     assert row["report"] == report | {"imported": True}
-    assert description_document(describe_action(other, "running"))["report"] == row["report"]
+    assert describe_action(other, "running")["report"] == row["report"]
     before = dump(other)
     with pytest.raises(InvalidQueryError, match="--replace"):
         action_heads.import_head(other, content)
@@ -1196,7 +1193,7 @@ def test_a_backbone_is_shown_and_removed_by_its_own_name_but_not_exported(plain)
     name = "kinetics:r3d_18//Folder With Capitals/" + "long" * 40 + ".pth"
     with plain.write() as catalog:
         add_head(catalog, name, kind="kinetics", actions=["running"])
-    assert description_document(describe_action(plain, name))["head"] == name
+    assert describe_action(plain, name)["head"] == name
     with pytest.raises(InvalidQueryError):
         action_heads.export_head(plain, name)
     action_heads.remove_action(plain, name)

@@ -29,7 +29,6 @@ from indexer.examples.lessons import examples_from_clips
 from indexer.ingest.pipeline import IngestOptions, ingest
 from search.actions import heads as action_heads
 from search.actions import teaching, zero_shot
-from search.actions.documents import actions_document, description_document
 from search.actions.listing import describe_action, list_actions
 from search.library import Library
 from search.types import SegmentQuery
@@ -478,7 +477,7 @@ def test_a_filter_that_makes_no_sense_is_refused(
 def test_what_is_known_is_listed_as_on_the_command_line(client: TestClient, taught: Taught) -> None:
     listing = client.get("/v1/actions").json()
     assert listing == {
-        "actions": actions_document(list_actions(taught.library))["actions"],
+        "actions": list_actions(taught.library)["actions"],
         "heads": [{"head": BACKBONE, "kind": "kinetics", "names": 3}],
         "untaught": [],
     }
@@ -492,7 +491,7 @@ def test_what_is_known_is_listed_as_on_the_command_line(client: TestClient, taug
 
 def test_one_action_is_described(client: TestClient, taught: Taught) -> None:
     document = client.get(f"/v1/actions/{TAUGHT}").json()
-    assert document == description_document(describe_action(taught.library, TAUGHT))
+    assert document == describe_action(taught.library, TAUGHT)
     assert len(document["examples"]) == len(taught.cat_clips) - 2
     backbone = client.get(f"/v1/actions/{BACKBONE}").json()
     assert backbone["report"] == {} and backbone["segments"] == 23 and backbone["examples"] == []
@@ -504,7 +503,7 @@ def test_what_was_taught_elsewhere_tells_of_its_lesson(client: TestClient, taugh
     action_heads.import_head(known, action_heads.export_head(known, TAUGHT), replace=True)
     (row,) = [row for row in client.get("/v1/actions").json()["actions"] if row["action"] == TAUGHT]
     assert row["report"]["imported"] is True and row["report"]["positives"] == len(taught.cat_clips) - 2
-    assert client.get(f"/v1/actions/{TAUGHT}").json() == description_document(describe_action(known, TAUGHT))
+    assert client.get(f"/v1/actions/{TAUGHT}").json() == describe_action(known, TAUGHT)
 
 
 # --- corrections, removal ------------------------------------------------------------------

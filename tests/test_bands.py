@@ -24,9 +24,10 @@ from indexer.video.types import SamplingOptions
 from search.bands import BANDS, MATCH_PROBABILITY, MAYBE_PROBABILITY, band_of
 from search.calibration.sample import SAMPLE_CLIPS, choose_clips
 from search.documents.hits import result_document
+from search.hits import SearchResult
 from search.library import Library
 from search.query.engine import SearchEngine
-from search.types import ClipPart, EncodedClip, Query, QueryExample, SearchResult, TextPart
+from search.types import ClipPart, EncodedClip, Query, QueryExample, TextPart
 
 
 def package_file(package: str, name: str) -> Path:

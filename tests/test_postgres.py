@@ -20,7 +20,6 @@ from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.keeping.check import check
 from indexer.video.types import SamplingOptions
 from search.actions import finding, zero_shot
-from search.actions.documents import actions_document
 from search.actions.listing import list_actions
 from search.library import Library
 from search.query.engine import SearchEngine
@@ -71,9 +70,7 @@ def answers(library: Library, archive: Path, encoder: Any) -> dict[str, Any]:
         (segment.path, segment.start_seconds, segment.end_seconds, round(segment.confidence, 5))
         for segment in listed
     ]
-    found["actions"] = [
-        (row["action"], row["segments"]) for row in actions_document(list_actions(library))["actions"]
-    ]
+    found["actions"] = [(row["action"], row["segments"]) for row in list_actions(library)["actions"]]
     app = create_app(library, device="cpu", settings=ServerSettings())
     with TestClient(app, base_url="http://localhost:8000") as client:
         answer = client.post("/v1/search", json={"query": [{"text": "colours"}], "limit": 2}).json()

@@ -21,11 +21,10 @@ from encoders.errors import EncoderMismatchError, HeadFileError, InvalidQueryErr
 from encoders.evaluation.detection import FoundSpan, TrueSpan, mean_average_precision
 from encoders.types import normalise
 from encoders.weights.tensors import pack, unpack
-from indexer.commands.app import app
+from indexer.commands.app import make_app
 from indexer.examples.lessons import examples_from_spans
 from search.actions import correcting, finding, tagging, teaching
 from search.actions import heads as action_heads
-from search.actions.documents import actions_document, description_document
 from search.actions.gathering import gather_labelled
 from search.actions.listing import describe_action, list_actions
 from search.library import Library
@@ -163,8 +162,8 @@ def test_borders_are_learned_where_moments_alone_cannot_tell(archive, leaping):
     assert report["videos"] == LABELLED and report["kept"] is True
     assert report["held_out_map"] >= 0.8 > 0.7 >= report["grouping_held_out_map"]
     assert mean_precision(library, "leaping", truth) >= 0.9
-    assert description_document(describe_action(library, "leaping"))["report"] == leaping
-    (row,) = [row for row in actions_document(list_actions(library))["actions"] if row["action"] == "leaping"]
+    assert describe_action(library, "leaping")["report"] == leaping
+    (row,) = [row for row in list_actions(library)["actions"] if row["action"] == "leaping"]
     assert row["head"] == "taught" and row["segments"] == len(found(library, "leaping"))
     assert row["threshold"] in (0.3, 0.4, 0.5, 0.6, 0.7)
 
@@ -225,7 +224,7 @@ def test_fewer_than_ten_labelled_videos_are_too_few(tmp_path):
     examples = examples_from_spans(library, written(tmp_path / "spans.json", truth, 8), "leaping")
     card = teaching.teach(library, "leaping", examples, replace_examples=True)
     assert card["localiser"] is None
-    kept = description_document(describe_action(library, "leaping"))["examples"]
+    kept = describe_action(library, "leaping")["examples"]
     assert len({row["video_id"] for row in kept if row["origin"] == "spans"}) == 8
     assert [row["video_id"] for row in kept if row["origin"] == "feedback"] == [11]
     library.close()
@@ -247,7 +246,7 @@ def test_carried_to_another_library_it_finds_the_same(archive, leaping, tmp_path
     tagging.Tagger(other).retag()
     assert [row[:2] for row in found(other, "jumping about", min_confidence=0)] == [row[:2] for row in before]
     action_heads.remove_action(other, "jumping about")
-    assert not actions_document(list_actions(other))["actions"]
+    assert not list_actions(other)["actions"]
     other.close()
 
 
@@ -271,10 +270,10 @@ def changed(content: bytes, **changes) -> bytes:
 )
 def test_files_that_are_no_head_for_this_library(archive, leaping, tmp_path, changes, error):
     library, _, _ = archive
-    before = actions_document(list_actions(library))["actions"]
+    before = list_actions(library)["actions"]
     with pytest.raises(error):
         action_heads.import_head(library, changed(action_heads.export_head(library, "leaping"), **changes))
-    assert actions_document(list_actions(library))["actions"] == before
+    assert list_actions(library)["actions"] == before
 
 
 # --- labelled spans as examples ----------------------------------------------------------------------
@@ -417,7 +416,7 @@ def test_names_as_activitynet_gives_them_and_videos_that_are_not_here(small, tmp
 def test_the_commands_say_which_head_was_kept(archive, leaping):
     library, _, _ = archive
     figures = leaping["localiser"]
-    shown = CliRunner().invoke(app, ["actions", "show", "leaping", "--library", str(library.folder)])
+    shown = CliRunner().invoke(make_app(), ["actions", "show", "leaping", "--library", str(library.folder)])
     (line,) = [one for one in shown.stdout.splitlines() if one.startswith("borders")]
     assert line.startswith("borders learned") and f"of {LABELLED} labelled" in line
     assert f"{figures['held_out_map']:.2f} with" in line
@@ -429,11 +428,11 @@ def test_taught_on_the_command_line(tmp_path):
     library.close()
     file = written(tmp_path / "spans.json", truth, 6)
     words = ["actions", "teach", "resting", "--spans", str(file), "--library", str(tmp_path / "library")]
-    taught = CliRunner().invoke(app, [*words, "--json"])
+    taught = CliRunner().invoke(make_app(), [*words, "--json"])
     document = json.loads(taught.stdout)
     assert taught.exit_code == 0 and document["report"]["localiser"] is None
     assert document["report"]["positives"] == sum(len(spans) for spans in list(truth.values())[:6])
-    (line,) = [one for one in CliRunner().invoke(app, words).stderr.splitlines() if "borders" in one]
+    (line,) = [one for one in CliRunner().invoke(make_app(), words).stderr.splitlines() if "borders" in one]
     showing = sum(any(label == "resting" for label, _, _ in spans) for spans in list(truth.values())[:6])
     assert line.endswith(f"five of them with the action; here 6 and {showing}")
 
@@ -442,8 +441,8 @@ def test_finding_what_such_a_head_found_needs_no_torch(archive, leaping):
     library, _, _ = archive
     for words in (["find", "--action", "leaping"], ["actions", "list"], ["actions", "show", "leaping"]):
         code = (
-            "import sys\nfrom indexer.commands.app import app\n"
-            f"app({[*words, '--json', '--library', str(library.folder)]!r}, standalone_mode=False)\n"
+            "import sys\nfrom indexer.commands.app import make_app\n"
+            f"make_app()({[*words, '--json', '--library', str(library.folder)]!r}, standalone_mode=False)\n"
             "sys.exit(3 if 'torch' in sys.modules else 0)"
         )
         ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -21,13 +21,7 @@ from api.work.services import Services, ServicesOf, reads_much
 from api.work.teaching import read_examples
 from encoders.errors import InvalidQueryError
 from search.actions.correcting import correct_clip, correct_span, remove_example
-from search.actions.documents import (
-    actions_document,
-    description_document,
-    found_document,
-    suggestions_document,
-)
-from search.actions.finding import FoundSegments
+from search.actions.finding import FoundSegments, found_document
 from search.actions.heads import remove_action
 from search.actions.listing import describe_action, list_actions
 from search.actions.naming import KnownActions
@@ -170,7 +164,7 @@ def _of_video(
 @router.get("/actions", response_model=ActionsAnswer)
 def actions(services: ServicesOf) -> ActionsAnswer:
     """What is known here: which actions, who taught them, how often they were found."""
-    return actions_document(list_actions(services.library))
+    return list_actions(services.library)
 
 
 @router.post("/actions", status_code=202, response_model=JobAnswer)
@@ -215,7 +209,7 @@ def suggestions(
     limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = SUGGESTIONS,
 ) -> SuggestionsAnswer:
     """Clips whose judgement would help a taught action most: the most doubtful ones, none like another."""
-    return suggestions_document(suggest(services.library, name, limit))
+    return suggest(services.library, name, limit)
 
 
 # A name may hold a slash.
@@ -223,7 +217,7 @@ def suggestions(
 @reads_much
 def action(name: ActionPath, services: ServicesOf) -> ActionDescriptionAnswer:
     """One action, or one head that knows several: its lesson's report and its examples."""
-    return description_document(describe_action(services.library, name, with_untaught=True))
+    return describe_action(services.library, name, with_untaught=True)
 
 
 @router.delete("/actions/{name:path}/examples/{example_id}", response_model=LeftAnswer)

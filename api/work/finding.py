@@ -11,7 +11,7 @@ from cachetools import LRUCache
 
 from encoders.heads.action_names import normalise_action
 from search.actions.finding import FoundSegments, find_segments
-from search.actions.naming import known_actions
+from search.actions.naming import read_known_actions
 from search.library import Library
 from search.types import SegmentQuery
 
@@ -42,7 +42,9 @@ class SegmentFinder:
     def is_known(self, query: SegmentQuery) -> bool:
         """Checks that `find` answers without the encoder. Raises InvalidQueryError for what is no name."""
         (action,) = query.actions or ()
-        return known_actions(self._library).match(action).how != "none" or self._recall(query) is not None
+        return (
+            read_known_actions(self._library).match(action).how != "none" or self._recall(query) is not None
+        )
 
     def find(self, query: SegmentQuery) -> FoundSegments:
         """Finds out what the action is called here. Raises as `find_segments` does."""

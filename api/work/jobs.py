@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from api.guarding.roots import common_folders
 from api.schemas.problems import word_error
 from encoders.errors import CatalogUnavailableError, InvalidQueryError, LibraryBusyError, ReelseekError
-from search.actions.listing import list_actions
+from search.actions.listing import count_found
 from search.actions.teaching import teach
 from search.catalog.jobs import Job
 from search.file_names import os_path
@@ -213,7 +213,7 @@ class JobRunner:
         on_tagged(0, 0)
         action = job.request["action"]
         card = teach(self._library, action, on_progress=on_progress, on_tagged=on_tagged)
-        segments = list_actions(self._library).taught(action).segments
+        segments = count_found(self._library, action)
         return {"action": action, "report": card, "segments": segments}
 
     def _wait_for_turn(self) -> bool:

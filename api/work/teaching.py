@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from api.schemas.lessons import ExampleRequest
 from indexer.examples.lessons import examples_from_clips
-from search.actions.correcting import span_example
+from search.actions.correcting import make_span_example
 from search.catalog.actions.lesson_examples import LessonExample
 from search.catalog.catalog import Catalog
 from search.library import Library
@@ -40,4 +40,4 @@ def _of_span(catalog: Catalog, given: ExampleRequest, is_positive: bool) -> Less
     assert given.video_id is not None
     assert given.start_seconds is not None and given.end_seconds is not None
     span = (given.start_seconds, given.end_seconds)
-    return span_example(catalog, given.video_id, span, is_positive=is_positive)
+    return make_span_example(catalog, given.video_id, span, is_positive=is_positive)

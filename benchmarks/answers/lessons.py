@@ -22,7 +22,7 @@ from benchmarks.answers.kinds import synsets_below
 from benchmarks.answers.setup import Setup
 from encoders.errors import NotFoundError, TeachingError, UnknownActionError
 from encoders.heads.platt import expected_calibration_error
-from search.actions.correcting import correct_clip, span_example
+from search.actions.correcting import correct_clip, make_span_example
 from search.actions.finding import find_segments
 from search.actions.heads import remove_action
 from search.actions.teaching import teach
@@ -205,7 +205,7 @@ def _example(archive: Archive, shot: Shot, span: tuple[float, float], is_positiv
     with archive.library.read() as catalog:
         video = catalog.video_by_path(str(shot.path))
         assert video is not None
-        return span_example(catalog, video.id, span, is_positive=is_positive)
+        return make_span_example(catalog, video.id, span, is_positive=is_positive)
 
 
 def _bad(archive: Archive, draw: Draw, seed: int) -> dict[str, list[LessonExample]]:
@@ -256,13 +256,13 @@ def _answered(archive: Archive, draw: Draw, seed: int) -> tuple[float, float, fl
 
     def by_suggestions() -> None:
         answered = 0
-        for one in suggest(library, MADE_UP, len(archive.shots)).clips:
-            shots = archive.shots_in(one.clip.path, one.clip.start_seconds, one.clip.end_seconds)
+        for one in suggest(library, MADE_UP, len(archive.shots))["suggestions"]:
+            shots = archive.shots_in(one["path"], one["start_seconds"], one["end_seconds"])
             places = [archive.shots.index(shot) for shot in shots]
             if judging[places].any():
                 continue
             is_positive = bool(draw.shows[places].any())
-            correct_clip(library, one.clip.id, MADE_UP, is_positive=is_positive)
+            correct_clip(library, one["clip_id"], MADE_UP, is_positive=is_positive)
             answered += 1
             if answered == ANSWERS:
                 break

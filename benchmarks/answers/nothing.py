@@ -27,9 +27,10 @@ from benchmarks.answers.kinds import BASIC, GENERAL, MORE_GENERAL, class_numbers
 from benchmarks.answers.setup import Setup
 from encoders.heads.platt import expected_calibration_error
 from encoders.types import FrameBatch
+from search.hits import Hit
 from search.library import Library
 from search.query.engine import SearchEngine
-from search.types import EncodedClip, Hit, Query, QueryExample, TextPart
+from search.types import EncodedClip, Query, QueryExample, TextPart
 
 LARGE = 50_000
 COPIES = 100  # clips of one photograph in the large library

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.embedding.encoder import Encoder, Pool, Pooling, check_encoder, check_pooling
+from encoders.embedding.encoder import Encoder, Pool, Pooling, check_encoder, check_pooling, pool_features
 from encoders.embedding.family import EncoderFamily, KnownModel
 from encoders.embedding.openclip_models import DEFAULT_MODEL, OPENCLIP
 from encoders.embedding.trained import TRAINED
@@ -90,11 +90,14 @@ def open_encoder(spec: str, *, device: str = "auto", pooling: Pooling = "mean") 
 def pool_of(spec: str, pooling: str) -> Pool:
     """The function by which the encoder of a resolved spec pools, without loading its weights.
 
+    One that nobody offers here is taken to pool as most do: a library can be checked without its encoder.
+
     Raises:
-        EncoderUnavailableError: No such encoder.
+        EncoderUnavailableError: The plug-in that offers the encoder is broken.
         ValueError: No such pooling.
     """
-    checked, pool = check_pooling(pooling), _family_of(spec).pool
+    checked, family = check_pooling(pooling), ENCODERS.get(spec.partition(":")[0])
+    pool = pool_features if family is None else family.pool
     return lambda features: pool(features, checked)
 
 

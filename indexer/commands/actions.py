@@ -11,8 +11,8 @@ import typer
 
 from encoders.errors import InvalidQueryError
 from encoders.heads.action_names import normalise_action
-from indexer.commands.options import DeviceOption, JsonOption, LibraryOption, open_library, print_json
 from indexer.terminal import show
+from indexer.terminal.options import DeviceOption, JsonOption, LibraryOption, open_library, print_json
 
 if TYPE_CHECKING:
     from search.catalog.actions.lesson_examples import LessonExample
@@ -64,7 +64,7 @@ def teach(
     did not hold, is a draft: found only by its name. Further examples and corrections add to those of earlier
     lessons. Exit status: 0 learned, or a draft; 1 there is nothing to learn from; 2 wrong usage.
     """
-    from search.actions.listing import list_actions
+    from search.actions.listing import count_found
     from search.actions.teaching import teach as teach_action
 
     began = False
@@ -79,19 +79,20 @@ def teach(
                     on_tagged(done, total)
 
                 card = teach_action(opened, name, given, replace_examples=replace, on_tagged=on_tagging)
-            taught = list_actions(opened).taught(normalise_action(name))
-            borders = (
-                "" if spans is None or card["localiser"] else _too_few_for_borders(opened, taught.action)
-            )
+            action = normalise_action(name)
+            count = count_found(opened, action)
+            borders = "" if spans is None or card["localiser"] else _too_few_for_borders(opened, action)
     except KeyboardInterrupt:
         kept = "the examples are kept, and nothing else" if began else "nothing"
         show.error(f"interrupted; {kept} was changed")
         raise typer.Exit(130) from None
-    document = {"action": taught.action, "report": card, "segments": taught.segments}
+    document = {"action": action, "report": card, "segments": count}
     if as_json:
         print_json(document)
     else:
-        show.lesson(document)
+        from indexer.terminal.show_actions import show_lesson
+
+        show_lesson(document)
         _show_comparison(card)
     if borders:
         show.note(borders)
@@ -167,30 +168,32 @@ def _ids(text: str | None, option: str) -> list[int]:
 @actions_app.command("list")
 def list_actions(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """List actions: how many segments, which head, how well it does."""
-    from search.actions.documents import actions_document
     from search.actions.listing import list_actions as read_actions
 
     with open_library(library) as opened:
-        document = actions_document(read_actions(opened))
+        document = read_actions(opened)
     if as_json:
         print_json(document)
     else:
-        show.actions(document)
+        from indexer.terminal.show_actions import show_actions
+
+        show_actions(document)
 
 
 @actions_app.command("show")
 def show_action(name: NameArgument, library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Show one taught action: its lesson's report and its examples."""
-    from search.actions.documents import description_document
     from search.actions.listing import describe_action
 
     with open_library(library) as opened:
-        document = description_document(describe_action(opened, name))
+        document = describe_action(opened, name)
     _show_meant(name, document["action"])
     if as_json:
         print_json(document)
     else:
-        show.action(document)
+        from indexer.terminal.show_actions import show_action
+
+        show_action(document)
         _show_comparison(document["report"] or {})
 
 
@@ -209,10 +212,10 @@ def rename(
 ) -> None:
     """Give a taught action another name."""
     from search.actions.heads import rename_action
-    from search.actions.naming import known_actions
+    from search.actions.naming import read_known_actions
 
     with open_library(library) as opened:
-        was = known_actions(opened).head(name).name
+        was = read_known_actions(opened).find_head(name).name
         action = rename_action(opened, name, new)
     show.note(f"{was} is called {action} now")
     if as_json:
@@ -254,11 +257,11 @@ def export(
 ) -> None:
     """Write a taught action to a file, for another library with the same encoder."""
     from search.actions.heads import export_head
-    from search.actions.naming import known_actions
+    from search.actions.naming import read_known_actions
 
     with open_library(library) as opened:
         content = export_head(opened, name)
-        action = known_actions(opened).head(name).name
+        action = read_known_actions(opened).find_head(name).name
     try:
         file.write_bytes(content)
     except OSError as error:
@@ -279,12 +282,12 @@ def import_action(
 ) -> None:
     """Take in an action that `export` wrote, and tag the library with it."""
     from search.actions.heads import import_head
-    from search.actions.listing import describe_action
+    from search.actions.listing import count_found
 
     with open_library(library) as opened:
         with show.counting("videos tagged") as on_progress:
             head = import_head(opened, file.read_bytes(), on_progress, replace=replace)
-        count = describe_action(opened, head.name).segments
+        count = count_found(opened, head.name)
     found, names = show.counted(count, "segment"), head.actions
     show.note(f'{", ".join(names)} can be found now, {found} here: indexer find --action "{names[0]}"')
     if as_json:
@@ -313,11 +316,11 @@ def reject(
 @actions_app.command()
 def undo(name: NameArgument, library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Take the latest correction of an action back, and learn it again without."""
-    from search.actions.correcting import last_correction, remove_example
+    from search.actions.correcting import find_last_correction, remove_example
 
     with open_library(library) as opened:
         with opened.read() as catalog:
-            last = last_correction(catalog, name)
+            last = find_last_correction(catalog, name)
         assert last.id is not None
         left = remove_example(opened, name, last.id)
         what = "shows it" if last.is_positive else "does not show it"
@@ -335,24 +338,25 @@ def suggest(
     as_json: JsonOption = False,
 ) -> None:
     """Show which clips to judge next: the most doubtful ones, none like another."""
-    from search.actions.documents import suggestions_document
     from search.actions.suggestions import suggest as suggest_clips
 
     with open_library(library) as opened:
-        document = suggestions_document(suggest_clips(opened, name, count))
+        document = suggest_clips(opened, name, count)
     if as_json:
         print_json(document)
     else:
-        show.suggestions(document)
+        from indexer.terminal.show_actions import show_suggestions
+
+        show_suggestions(document)
 
 
 def _correct(library: Path | None, clip_id: int, name: str, *, is_positive: bool, as_json: bool) -> None:
     from search.actions.correcting import correct_clip
-    from search.actions.naming import known_actions
+    from search.actions.naming import read_known_actions
 
     with open_library(library) as opened:
         kept = correct_clip(opened, clip_id, name, is_positive=is_positive)
-        is_taught = known_actions(opened).is_taught(kept.action)
+        is_taught = read_known_actions(opened).is_taught(kept.action)
         _show_meant(name, kept.action)
         examples = show.counted(kept.positive, "example")
         if is_taught:
@@ -373,17 +377,19 @@ def _correct(library: Path | None, clip_id: int, name: str, *, is_positive: bool
 
 def _learn_again(library: Library, action: str) -> dict[str, Any] | None:
     """Learns a taught action again after a correction, and says what came of it."""
-    from search.actions.listing import list_actions
-    from search.actions.naming import known_actions
+    from search.actions.listing import count_found
+    from search.actions.naming import read_known_actions
     from search.actions.teaching import learn_again
 
-    if not known_actions(library).is_taught(action):
+    if not read_known_actions(library).is_taught(action):
         return None
     card = learn_again(library, action)
     if card is None:
         show.note(f'not learned again by itself; `indexer actions teach "{action}"` does')
     else:
+        from indexer.terminal.show_actions import describe_figures
+
         what = "a draft, learned again" if card["is_draft"] else "learned again"
-        segments = show.counted(list_actions(library).taught(action).segments, "segment")
-        show.note(f"{what} in {card['seconds']:.1f} s: {show.figures(card)}; {segments}")
+        segments = show.counted(count_found(library, action), "segment")
+        show.note(f"{what} in {card['seconds']:.1f} s: {describe_figures(card)}; {segments}")
     return card

@@ -19,7 +19,7 @@ from indexer.examples.span_files import SpanFile, SpanRow, VideoNames, read_span
 from indexer.ingest.walk import FoundFile, content_digest, find_files
 from indexer.video.programs.worker import DecodeWorker
 from indexer.video.types import SampledClip, SamplingOptions, stored_sampling
-from search.actions.examples import shares_footage, spans_of_videos
+from search.actions.examples import group_spans, shares_footage
 from search.catalog.actions.lesson_examples import LessonExample, name_span
 from search.catalog.catalog import Catalog
 from search.catalog.tracks import shot_window_of, track_of_clips
@@ -228,7 +228,7 @@ def examples_from_spans(
         shown = sorted(labels)[:SHOWN_LABELS]
         more = f" and {len(labels) - len(shown)} more" if len(labels) > len(shown) else ""
         say(f"{file} labels no {name!r}; its labels are: {', '.join(shown)}{more}")
-    footage = spans_of_videos([example for example in examples if example.is_positive])
+    footage = group_spans([example for example in examples if example.is_positive])
     return [one for one in examples if one.is_positive or not shares_footage(one.video_id, one.span, footage)]
 
 

@@ -52,7 +52,7 @@ def correct_clip(library: Library, clip_id: int, action: str, *, is_positive: bo
         NotFoundError: There is no such clip.
     """
     with library.write() as catalog:
-        name = KnownActions.read(catalog).taught_name(action)
+        name = KnownActions.read(catalog).find_taught_name(action)
         clip = catalog.clips([clip_id]).get(clip_id)
         if clip is None:
             raise NotFoundError(f"there is no clip {clip_id} in this library")
@@ -71,8 +71,8 @@ def correct_span(
         InvalidQueryError: The span is empty or lies beyond its video.
     """
     with library.write() as catalog:
-        name = KnownActions.read(catalog).taught_name(action)
-        example = span_example(catalog, video_id, span, is_positive=is_positive, origin="feedback")
+        name = KnownActions.read(catalog).find_taught_name(action)
+        example = make_span_example(catalog, video_id, span, is_positive=is_positive, origin="feedback")
         return keep_correction(catalog, name, example)
 
 
@@ -85,21 +85,21 @@ def remove_example(library: Library, action: str, example_id: int) -> KeptExampl
         NotFoundError: The action has no such example.
     """
     with library.write() as catalog:
-        name = KnownActions.read(catalog).taught_name(action)
+        name = KnownActions.read(catalog).find_taught_name(action)
         catalog.actions.remove_example(name, example_id)
         return KeptExamples(name, *catalog.actions.count_examples_of(name))
 
 
-def last_correction(catalog: Catalog, action: str) -> LessonExample:
+def find_last_correction(catalog: Catalog, action: str) -> LessonExample:
     """Finds the latest correction of an action. Raises InvalidQueryError where none is kept."""
-    name = KnownActions.read(catalog).taught_name(action)
+    name = KnownActions.read(catalog).find_taught_name(action)
     corrections = [one for one in catalog.actions.examples(name) if one.origin == "feedback"]
     if not corrections:
         raise InvalidQueryError(f"no correction of {name!r} is kept, so there is none to take back")
     return max(corrections, key=lambda one: one.id or 0)
 
 
-def span_example(
+def make_span_example(
     catalog: Catalog,
     video_id: int,
     span: Span,

@@ -25,7 +25,7 @@ def check_sides(action: str, examples: Sequence[LessonExample]) -> None:
         raise InvalidQueryError(f"given both as {action!r} and as what it is not: {shown}")
 
 
-def each_once(examples: Sequence[LessonExample]) -> list[LessonExample]:
+def drop_repeated(examples: Sequence[LessonExample]) -> list[LessonExample]:
     """Returns the examples as the catalog keeps them: of the same footage, the last."""
     kept: list[LessonExample] = []
     spans: SpansOfVideos = {}
@@ -40,11 +40,11 @@ def each_once(examples: Sequence[LessonExample]) -> list[LessonExample]:
     return kept[::-1]
 
 
-def kept_beside(
+def select_kept(
     kept: Sequence[LessonExample], new: Sequence[LessonExample], *, replace_examples: bool
 ) -> list[LessonExample]:
     """Returns the examples of earlier lessons that count beside new ones, and corrections."""
-    spans = spans_of_videos(new)
+    spans = group_spans(new)
     sources = {example.source for example in new}
     digests = {example.digest for example in new} - {None}
     return [
@@ -57,9 +57,9 @@ def kept_beside(
     ]
 
 
-def taught_first(examples: Sequence[LessonExample]) -> list[LessonExample]:
+def cut_corrections(examples: Sequence[LessonExample]) -> list[LessonExample]:
     """Returns the examples with corrections cut down to footage about which nothing was taught."""
-    taught = spans_of_videos([one for one in examples if one.origin != "feedback"])
+    taught = group_spans([one for one in examples if one.origin != "feedback"])
     found: list[LessonExample] = []
     for example in examples:
         if example.origin != "feedback" or example.span is None or example.video_id is None:
@@ -70,7 +70,7 @@ def taught_first(examples: Sequence[LessonExample]) -> list[LessonExample]:
     return found
 
 
-def spans_of_videos(examples: Sequence[LessonExample]) -> SpansOfVideos:
+def group_spans(examples: Sequence[LessonExample]) -> SpansOfVideos:
     """Returns the spans of catalogued videos that examples are of, by video."""
     found: SpansOfVideos = {}
     for example in examples:

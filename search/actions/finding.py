@@ -14,7 +14,7 @@ from encoders.heads.action_names import normalise_action
 from search.actions.naming import ZERO_SHOT, KnownActions
 from search.actions.zero_shot import find_by_name
 from search.catalog.actions.spans import overlaps_enough
-from search.documents.segments import FoundBy
+from search.documents.segments import FoundAnswer, FoundBy, segment_document
 from search.types import Filters, Segment, SegmentQuery
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class FoundSegments:
         """Returns ids of the clips that pass filters and show one of the segments: int64 (N,), ascending."""
         if self.on_the_fly is None:
             return catalog.clip_ids(filters, self.query)
-        by_video = segments_by_video(catalog, {one.video_id for one in self.on_the_fly}, self)
+        by_video = read_segments_by_video(catalog, {one.video_id for one in self.on_the_fly}, self)
         showing = [
             clip.id
             for video_id, segments in by_video.items()
@@ -92,7 +92,7 @@ def find_segments(library: Library, query: SegmentQuery) -> FoundSegments:
     segments = find_by_name(library, query)
     # Of weak words, finding nothing says nothing.
     if segments is None or not (segments or library.encoder().tags_by_name):
-        raise known.unknown(action)
+        raise known.unknown_error(action)
     return FoundSegments(action, ZERO_SHOT, query, tuple(segments))
 
 
@@ -105,7 +105,7 @@ def find_filtering(library: Library, filters: Filters) -> FoundSegments | None:
     return None if filters.action is None else find_segments(library, filters.segments)
 
 
-def segments_by_video(
+def read_segments_by_video(
     catalog: Catalog, video_ids: Iterable[int], found: FoundSegments | None
 ) -> dict[int, list[Segment]]:
     """Returns an answer's segments that lie in some videos, by video; none where nothing was asked for."""
@@ -118,7 +118,7 @@ def segments_by_video(
     return by_video
 
 
-def allowed_clips(
+def find_allowed_clips(
     library: Library, filters: Filters, found: FoundSegments | None = None
 ) -> NDArray[np.int64] | None:
     """Returns ids of the clips that pass filters, ascending; None where every clip does.
@@ -136,3 +136,14 @@ def allowed_clips(
     found = found or find_filtering(library, filters)
     with library.read() as catalog:
         return catalog.clip_ids(filters) if found is None else found.clip_ids(catalog, filters)
+
+
+def found_document(found: FoundSegments, segments: Iterable[Segment], total: int) -> FoundAnswer:
+    """Describes every segment of an action, or a page of them."""
+    return {
+        "segments": [segment_document(segment) for segment in segments],
+        "total": total,
+        "action": found.action,
+        "names": list(found.names),
+        "how": found.how,
+    }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoders.heads.head import ActionSpan, FeatureTrack
-from search.actions.examples import SpansOfVideos, shares_footage, spans_of_videos, taught_first
+from search.actions.examples import SpansOfVideos, cut_corrections, group_spans, shares_footage
 from search.catalog.actions.lesson_examples import LessonExample
 from search.types import Filters
 
@@ -74,11 +74,11 @@ def gather_examples(
     from encoders.lessons.lesson import Footage
 
     sides: tuple[list[Footage], list[Footage]] = ([], [])
-    for example in _fewer(taught_first(examples)):
+    for example in _fewer(cut_corrections(examples)):
         track = example.track
         if track is None:
             assert example.video_id is not None and example.span is not None
-            track = span_track(catalog, example.video_id, example.span, dim)
+            track = read_span_track(catalog, example.video_id, example.span, dim)
         side = sides[0 if example.is_positive else 1]
         if track is not None and len(track) and not _is_among(track, (one.track for one in side)):
             source = example.source if example.video_id is None else f"video {example.video_id}"
@@ -159,7 +159,7 @@ def gather_background(
     """
     from encoders.lessons.lesson import Footage
 
-    spans = spans_of_videos(examples)
+    spans = group_spans(examples)
     chosen = np.random.default_rng(0).permutation(catalog.clip_ids(Filters()))[:BACKGROUND_CLIPS]
     background = []
     # Files of examples that are in the library as well are no background either.
@@ -170,13 +170,15 @@ def gather_background(
         span = (clip.start_seconds, clip.end_seconds)
         if clip.path in files or clip.video_id in copies or shares_footage(clip.video_id, span, spans):
             continue
-        track = span_track(catalog, clip.video_id, span, dim)
+        track = read_span_track(catalog, clip.video_id, span, dim)
         if track is not None and len(track) and not _is_among(track, (one.track for one in known)):
             background.append(Footage(track, f"video {clip.video_id}"))
     return background
 
 
-def span_track(catalog: Catalog, video_id: int, span: tuple[float, float], dim: int) -> FeatureTrack | None:
+def read_span_track(
+    catalog: Catalog, video_id: int, span: tuple[float, float], dim: int
+) -> FeatureTrack | None:
     """Reads the samples of a span; at least the nearest one, where there is any clip."""
     for track in catalog.tracks(video_id, dim, span):
         part = track.part(*span)

@@ -11,7 +11,13 @@ from encoders.heads.action_names import normalise_action
 from encoders.heads.registry import HEADS, read_head
 from encoders.weights.tensors import with_card
 from search.actions.carried_heads import carried_report, check_carried
-from search.actions.naming import ZERO_SHOT, KnownActions, check_new_name, known_actions, new_name
+from search.actions.naming import (
+    ZERO_SHOT,
+    KnownActions,
+    check_new_name,
+    normalise_new_name,
+    read_known_actions,
+)
 from search.actions.tagging import Tagger
 from search.catalog.actions.heads import HeadRecord
 
@@ -29,10 +35,10 @@ class RemovedAction:
 
 def rename_action(library: Library, action: str, new: str) -> str:
     """Gives a taught action another name; returns it as it is kept."""
-    head = known_actions(library).head(action)
+    head = read_known_actions(library).find_head(action)
     if not head.is_taught:
         raise InvalidQueryError(f"{head.name!r} is no taught action, it cannot be renamed")
-    name = new_name(new)
+    name = normalise_new_name(new)
     with library.write() as catalog:
         if any(one.name == name and one.id != head.id for one in catalog.actions.heads(active=None)):
             raise InvalidQueryError(f"there is an action {name!r} already: remove it first")
@@ -52,7 +58,7 @@ def remove_action(library: Library, action: str) -> RemovedAction:
         every = catalog.actions.heads(active=None)
         known = KnownActions.read(catalog)
         try:
-            head = known.head(action)
+            head = known.find_head(action)
         except UnknownActionError:
             name = normalise_action(action)
             left = [one for one in every if one.name == name]
@@ -80,7 +86,7 @@ def remove_named_heads(library: Library) -> None:
 def export_head(library: Library, action: str) -> bytes:
     """Writes a taught head as a safetensors file with its lesson's report, but without the footage."""
     with library.read() as catalog:
-        head = KnownActions.read(catalog).head(action)
+        head = KnownActions.read(catalog).find_head(action)
         parameters = catalog.actions.head_parameters(head.id)
     if parameters is None or not (head.is_taught or HEADS.find(head.kind).is_carried):
         raise InvalidQueryError(
@@ -132,4 +138,4 @@ def import_head(
         # What was a draft where it was taught is one here.
         head_id = tagger.add(catalog, head, name, card, is_draft=bool(card.get("is_draft")))
     tagger.tag_and_activate(head_id, on_tagged)
-    return known_actions(library).head(name)
+    return read_known_actions(library).find_head(name)

@@ -2,85 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from encoders.budget import check_budget
 from encoders.errors import UnknownActionError
-from search.actions.correcting import KeptExamples
 from search.actions.naming import KnownActions
 from search.catalog.actions.heads import DRAFT, HeadRecord
-from search.catalog.actions.lesson_examples import LessonExample
-from search.types import KeyFrame
+from search.documents.actions import (
+    ActionAnswer,
+    ActionDescriptionAnswer,
+    ActionExampleAnswer,
+    ActionsAnswer,
+)
+from search.documents.hits import key_frame_url
 
 if TYPE_CHECKING:
     from search.catalog.catalog import Catalog
     from search.library import Library
 
-
-@dataclass(frozen=True, slots=True)
-class ListedAction:
-    """An action with what one head found of it.
-
-    Attributes:
-        segments, seconds: How many segments reach the threshold, and how long they are in all.
-        examples: How many are kept of it, and of what it is not; for a taught one only.
-    """
-
-    action: str
-    head: HeadRecord
-    segments: int
-    seconds: float
-    examples: KeptExamples | None
+ORDER = {"taught": 0, DRAFT: 1}  # of heads by their labels, before those that know many names
 
 
-@dataclass(frozen=True, slots=True)
-class ListedActions:
-    """All that is known.
-
-    Attributes:
-        actions: Those that were taught or found, taught ones first, then those found most often.
-        heads: Heads that know many names.
-        untaught: What was corrected by names that are not taught yet, by name.
-    """
-
-    actions: tuple[ListedAction, ...]
-    heads: tuple[HeadRecord, ...]
-    untaught: tuple[KeptExamples, ...]
-
-    def taught(self, name: str) -> ListedAction:
-        """Finds a taught action by its exact name."""
-        return next(row for row in self.actions if row.action == name and row.head.is_taught)
-
-
-@dataclass(frozen=True, slots=True)
-class ShownExample:
-    """A kept example, with the key frame nearest to the middle of its span, where it is in the catalog."""
-
-    example: LessonExample
-    key_frame: KeyFrame | None
-
-
-@dataclass(frozen=True, slots=True)
-class DescribedAction:
-    """One action, or one head that knows several; without a head where it is not taught yet."""
-
-    action: str
-    head: HeadRecord | None
-    segments: int
-    examples: tuple[ShownExample, ...]
-
-
-def list_actions(library: Library) -> ListedActions:
-    """Lists what is known, action by action.
+def list_actions(library: Library) -> ActionsAnswer:
+    """Lists what is known, action by action, and what was corrected by names that are not taught yet.
 
     Of a head that knows many names only those are listed that were found.
     """
     with library.read() as catalog:
-        return _listed(catalog, KnownActions.read(catalog))
+        known = KnownActions.read(catalog)
+        counts, kept = catalog.actions.counts(), catalog.actions.count_examples()
+    rows = [
+        _describe(head, name, *found, kept.get(name, (0, 0)))
+        for head in known.heads
+        for name in head.actions
+        if (found := counts.get((head.id, name), (0, 0.0)))[0] or head.is_taught
+    ]
+    rows.sort(key=lambda row: (ORDER.get(row["head"], 2), -row["segments"], row["action"]))
+    taught = {head.name for head in known.heads if head.is_taught}
+    return {
+        "actions": rows,
+        "heads": [
+            {"head": head.label, "kind": head.kind, "names": len(head.actions)}
+            for head in known.heads
+            if not head.is_taught
+        ],
+        "untaught": [
+            {"action": name, "positive": positive, "negative": negative}
+            for name, (positive, negative) in sorted(kept.items())
+            if name not in taught
+        ],
+    }
 
 
-def describe_action(library: Library, action: str, *, with_untaught: bool = False) -> DescribedAction:
+def describe_action(library: Library, action: str, *, with_untaught: bool = False) -> ActionDescriptionAnswer:
     """Describes one head with its examples, found also by another name of the action.
 
     Args:
@@ -94,49 +68,78 @@ def describe_action(library: Library, action: str, *, with_untaught: bool = Fals
     with library.read() as catalog:
         known = KnownActions.read(catalog)
         try:
-            head = known.head_meant(action)
+            head = known.find_head_meant(action)
         except UnknownActionError:
-            name = known.taught_name(action)
-            examples = _shown_examples(catalog, name) if with_untaught else ()
+            name = known.find_taught_name(action)
+            examples = _describe_examples(catalog, name) if with_untaught else []
             if not examples:
                 raise
-            return DescribedAction(name, None, 0, examples)
-        found = [row for row in _listed(catalog, known).actions if row.head.label == head.label]
-        if not head.is_taught:
-            return DescribedAction(head.name, head, sum(row.segments for row in found), ())
-        count = sum(row.segments for row in found if row.action == head.name)
-        return DescribedAction(head.name, head, count, _shown_examples(catalog, head.name))
+            return {
+                "action": name, "head": None, "encoder": None, "threshold": None, "report": None,
+                "segments": 0, "examples": examples,
+            }  # fmt: skip
+        report: Any = dict(head.card)
+        return {
+            "action": head.name,
+            "head": head.label,
+            "encoder": head.encoder_id,
+            "threshold": head.threshold,
+            "report": report,
+            "segments": _count_found(catalog, head),
+            "examples": _describe_examples(catalog, head.name) if head.is_taught else [],
+        }
 
 
-def _listed(catalog: Catalog, known: KnownActions) -> ListedActions:
+def count_found(library: Library, action: str) -> int:
+    """Counts the segments of a taught action, or of a whole head, that reach its threshold.
+
+    Raises:
+        UnknownActionError: It is not known by exactly this name.
+    """
+    with library.read() as catalog:
+        return _count_found(catalog, KnownActions.read(catalog).find_head(action))
+
+
+def _count_found(catalog: Catalog, head: HeadRecord) -> int:
     counts = catalog.actions.counts()
-    kept = {
-        name: KeptExamples(name, *numbers)
-        for name, numbers in sorted(catalog.actions.count_examples().items())
+    return sum(counts.get((head.id, name), (0, 0.0))[0] for name in head.actions)
+
+
+def _describe(
+    head: HeadRecord, name: str, segments: int, seconds: float, examples: tuple[int, int]
+) -> ActionAnswer:
+    taught, report = head.is_taught, dict[str, Any](head.card)
+    return {
+        "action": name,
+        "head": head.label,
+        "segments": segments,
+        "seconds": round(seconds, 3),
+        "threshold": head.threshold if taught else None,
+        "examples": {"positive": examples[0], "negative": examples[1]} if taught else None,
+        "report": report if taught else None,  # type: ignore[typeddict-item]
     }
-    rows = []
-    for head in known.heads:
-        for name in head.actions:
-            segments, seconds = counts.get((head.id, name), (0, 0.0))
-            if head.is_taught or segments:
-                examples = kept.get(name, KeptExamples(name, 0, 0)) if head.is_taught else None
-                rows.append(ListedAction(name, head, segments, seconds, examples))
-    order = {"taught": 0, DRAFT: 1}
-    rows.sort(key=lambda row: (order.get(row.head.label, 2), -row.segments, row.action))
-    taught = {head.name for head in known.heads if head.is_taught}
-    return ListedActions(
-        tuple(rows),
-        tuple(head for head in known.heads if not head.is_taught),
-        tuple(one for name, one in kept.items() if name not in taught),
-    )
 
 
-def _shown_examples(catalog: Catalog, name: str) -> tuple[ShownExample, ...]:
-    shown = []
+def _describe_examples(catalog: Catalog, name: str) -> list[ActionExampleAnswer]:
+    """Describes what is kept of an action, in the order given, with a picture of the middle of each span."""
+    rows: list[ActionExampleAnswer] = []
     for example in catalog.actions.examples(name):
         check_budget()
+        assert example.id is not None
+        start, end = example.span or (None, None)
         frame = None
         if example.video_id is not None and example.span is not None:
             frame = catalog.key_frame_near(example.video_id, sum(example.span) / 2)
-        shown.append(ShownExample(example, frame))
-    return tuple(shown)
+        rows.append(
+            {
+                "id": example.id,
+                "source": example.source,
+                "positive": example.is_positive,
+                "origin": example.origin,
+                "video_id": example.video_id,
+                "start_seconds": start,
+                "end_seconds": end,
+                "key_frame_url": None if frame is None else key_frame_url(frame),
+            }
+        )
+    return rows

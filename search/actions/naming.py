@@ -35,26 +35,26 @@ class KnownActions:
         """Finds the names that heads know an action by; `how` is "none" where no head does."""
         return find_names(action, sorted(self._names()))
 
-    def head(self, action: str) -> HeadRecord:
+    def find_head(self, action: str) -> HeadRecord:
         """Finds a taught action's head, or a whole head, by its exact name. Raises UnknownActionError."""
         heads = {head.name: head for head in self.heads}
         # A backbone's name may hold a path, which is spelled as it is.
         found = heads.get(action.strip()) or heads.get(normalise_action(action))
         if found is None:
-            raise self.unknown(action)
+            raise self.unknown_error(action)
         return found
 
-    def head_meant(self, action: str) -> HeadRecord:
-        """Finds a head as `head` does, or by another name of the only taught action that it means."""
+    def find_head_meant(self, action: str) -> HeadRecord:
+        """Finds a head as `find_head` does, or by another name of the only taught action that it means."""
         try:
-            return self.head(action)
+            return self.find_head(action)
         except UnknownActionError:
-            name = self.taught_name(action)
+            name = self.find_taught_name(action)
             if name == normalise_action(action):
                 raise
-            return self.head(name)
+            return self.find_head(name)
 
-    def taught_name(self, action: str) -> str:
+    def find_taught_name(self, action: str) -> str:
         """Returns the name that examples are kept by: of the one taught action meant, else the one given.
 
         Raises:
@@ -82,7 +82,7 @@ class KnownActions:
             for head in self.heads
         )
 
-    def unknown(self, action: str) -> UnknownActionError:
+    def unknown_error(self, action: str) -> UnknownActionError:
         """Makes the error for an action that no head knows; it names those that are close, and others."""
         match, names = self.match(action), self._names()
         # Where the very name is asked for, what another spelling of it would mean is close to it.
@@ -104,13 +104,13 @@ class KnownActions:
         return {name for head in self.heads for name in head.actions}
 
 
-def known_actions(library: Library) -> KnownActions:
+def read_known_actions(library: Library) -> KnownActions:
     """Reads the heads of a library."""
     with library.read() as catalog:
         return KnownActions.read(catalog)
 
 
-def new_name(action: str) -> str:
+def normalise_new_name(action: str) -> str:
     """Returns the name that an action is taught by. Raises InvalidQueryError for one that it cannot have."""
     name = normalise_action(action)
     check_new_name(name)

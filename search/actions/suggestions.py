@@ -9,7 +9,6 @@ and doubtful clips hardly ever are: after 3 examples and 3 of other things 20 of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,42 +17,23 @@ from numpy.typing import NDArray
 from encoders.budget import check_budget
 from encoders.errors import InvalidQueryError
 from encoders.heads.taught import LEAST_CONFIDENCE, TaughtHead
-from search.actions.examples import shares_footage, spans_of_videos
-from search.actions.gathering import span_track
-from search.actions.naming import known_actions
+from search.actions.examples import group_spans, shares_footage
+from search.actions.gathering import read_span_track
+from search.actions.naming import read_known_actions
 from search.actions.tagging import Tagger
-from search.types import Clip, Filters, KeyFrame, SegmentQuery
+from search.documents.actions import SuggestionAnswer, SuggestionsAnswer
+from search.documents.hits import key_frame_url
+from search.types import Clip, Filters, SegmentQuery
 
 if TYPE_CHECKING:
+    from search.catalog.catalog import Catalog
     from search.library import Library
 
 CLIPS_LOOKED_AT = 1000
 SUGGESTIONS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Suggestion:
-    """A clip to be judged.
-
-    Attributes:
-        confidence: How sure the head is that it shows the action, 0..1.
-        key_frame: Of the video, nearest to the middle of the clip.
-    """
-
-    clip: Clip
-    confidence: float
-    key_frame: KeyFrame | None
-
-
-@dataclass(frozen=True, slots=True)
-class Suggestions:
-    """Clips of a taught action to be judged, the most useful first."""
-
-    action: str
-    clips: tuple[Suggestion, ...]
-
-
-def suggest(library: Library, action: str, count: int = SUGGESTIONS) -> Suggestions:
+def suggest(library: Library, action: str, count: int = SUGGESTIONS) -> SuggestionsAnswer:
     """Chooses clips that nobody has judged yet, the most useful first.
 
     Of a large library a part is looked at: clips in which something was found, surely or not, and others from
@@ -68,7 +48,7 @@ def suggest(library: Library, action: str, count: int = SUGGESTIONS) -> Suggesti
         UnknownActionError: It is not taught.
         InvalidQueryError: Its head learned borders, or knows several actions: it cannot judge a clip alone.
     """
-    record = known_actions(library).head(action)
+    record = read_known_actions(library).find_head(action)
     dim = library.record().dim
     with library.read() as catalog:
         head = None
@@ -78,37 +58,35 @@ def suggest(library: Library, action: str, count: int = SUGGESTIONS) -> Suggesti
             raise InvalidQueryError(
                 f"{record.name!r} was not learned from clips: there are no clips to suggest for it"
             )
-        judged = spans_of_videos(catalog.actions.examples(record.name))
-        random, half = np.random.default_rng(0), CLIPS_LOOKED_AT // 2
-        surely, tagged = (
-            random.permutation(catalog.clip_ids(Filters(), SegmentQuery((record.name,), least)))
-            for least in (LEAST_CONFIDENCE, 0.0)
-        )
-        everywhere = random.permutation(catalog.clip_ids(Filters()))
-        # Faint ones are many: they must not crowd out the likely ones.
-        tagged = np.concatenate([surely, tagged[~np.isin(tagged, surely)]])
-        chosen = np.union1d(tagged[:half], everywhere[:half])
+        judged = group_spans(catalog.actions.examples(record.name))
         clips, confidences = [], []
-        for clip in catalog.clips(chosen.tolist()).values():
+        for clip in catalog.clips(_choose_looked_at(catalog, record.name)).values():
             check_budget()
             span = (clip.start_seconds, clip.end_seconds)
             if shares_footage(clip.video_id, span, judged):
                 continue
-            track = span_track(catalog, clip.video_id, span, dim)
+            track = read_span_track(catalog, clip.video_id, span, dim)
             if track is not None and len(track):
                 clips.append(clip)
                 confidences.append(head.classify(track))
         if not clips:
-            return Suggestions(record.name, ())
+            return {"action": record.name, "suggestions": []}
         vectors = catalog.embeddings([clip.id for clip in clips], dim)
         places = choose(np.array(confidences), vectors, count)
-        return Suggestions(
-            record.name,
-            tuple(
-                Suggestion(clip, confidence, catalog.key_frame_near(clip.video_id, _middle(clip)))
-                for clip, confidence in ((clips[place], confidences[place]) for place in places)
-            ),
-        )
+        rows = [_describe(catalog, clips[place], confidences[place]) for place in places]
+        return {"action": record.name, "suggestions": rows}
+
+
+def _choose_looked_at(catalog: Catalog, action: str) -> list[int]:
+    random, half = np.random.default_rng(0), CLIPS_LOOKED_AT // 2
+    surely, tagged = (
+        random.permutation(catalog.clip_ids(Filters(), SegmentQuery((action,), least)))
+        for least in (LEAST_CONFIDENCE, 0.0)
+    )
+    everywhere = random.permutation(catalog.clip_ids(Filters()))
+    # Faint ones are many: they must not crowd out the likely ones.
+    tagged = np.concatenate([surely, tagged[~np.isin(tagged, surely)]])
+    return np.union1d(tagged[:half], everywhere[:half]).tolist()
 
 
 def choose(confidences: NDArray[np.floating], vectors: NDArray[np.floating], count: int) -> list[int]:
@@ -131,5 +109,14 @@ def choose(confidences: NDArray[np.floating], vectors: NDArray[np.floating], cou
     return chosen
 
 
-def _middle(clip: Clip) -> float:
-    return (clip.start_seconds + clip.end_seconds) / 2
+def _describe(catalog: Catalog, clip: Clip, confidence: float) -> SuggestionAnswer:
+    frame = catalog.key_frame_near(clip.video_id, (clip.start_seconds + clip.end_seconds) / 2)
+    return {
+        "clip_id": clip.id,
+        "video_id": clip.video_id,
+        "path": clip.path,
+        "start_seconds": clip.start_seconds,
+        "end_seconds": clip.end_seconds,
+        "confidence": round(confidence, 4),
+        "key_frame_url": None if frame is None else key_frame_url(frame),
+    }

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.errors import ReelseekError, TeachingError
-from search.actions.examples import check_sides, each_once, kept_beside
+from search.actions.examples import check_sides, drop_repeated, select_kept
 from search.actions.gathering import MOST_OF_A_SIDE, LessonMaterial, gather_material
-from search.actions.naming import known_actions, new_name
+from search.actions.naming import normalise_new_name, read_known_actions
 from search.actions.tagging import Tagger
 from search.catalog.actions.lesson_examples import LessonExample
 
@@ -62,12 +62,12 @@ def teach(
         TeachingError: There is no example, or nothing to tell it from; nothing was changed.
         InvalidQueryError: The name is no name, or something is given as it and as what it is not.
     """
-    name = new_name(action)
+    name = normalise_new_name(action)
     check_sides(name, examples)
     record = library.record()
     with library.read() as catalog:
-        kept = kept_beside(catalog.actions.examples(name), examples, replace_examples=replace_examples)
-        material = gather_material(catalog, name, [*kept, *each_once(examples)], record.dim)
+        kept = select_kept(catalog.actions.examples(name), examples, replace_examples=replace_examples)
+        material = gather_material(catalog, name, [*kept, *drop_repeated(examples)], record.dim)
     head, card = _learn(library, name, material, record.encoder_id, on_progress)
     tagger = Tagger(library)
     with library.write() as catalog:
@@ -92,12 +92,12 @@ def keep_examples(
     Raises:
         InvalidQueryError: The name is no name, or something is given as it and as what it is not.
     """
-    name = new_name(action)
+    name = normalise_new_name(action)
     check_sides(name, examples)
     if replace_examples:
         catalog.actions.remove_examples(name, origin="teach")
         catalog.actions.remove_examples(name, origin="spans")
-    for example in each_once(examples):
+    for example in drop_repeated(examples):
         catalog.actions.add_example(name, example)
     return name
 
@@ -113,7 +113,7 @@ def learn_again(
         The lesson's card; None where the head stays as it is: it is from elsewhere or learned borders, the
         action is not taught, or no example of it is left.
     """
-    if not known_actions(library).is_learned_again(action):
+    if not read_known_actions(library).is_learned_again(action):
         return None
     try:
         return teach(library, action, on_tagged=on_tagged)

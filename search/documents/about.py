@@ -1,4 +1,4 @@
-"""Marks for the typed answers, from which OpenAPI is made: without importing pydantic, which takes 0.15 s.
+"""Marks of typed answers, from which pydantic checks them and makes OpenAPI, without importing it here.
 
 An answer is a `TypedDict`: the JSON itself, as the command line prints it and the HTTP API sends it.
 """
@@ -17,7 +17,7 @@ class About:
     Args:
         text: Its description in OpenAPI.
         default: For a `NotRequired` field: what the HTTP API sends where it is missing.
-        bounds: ge, gt, le or lt: checked before the HTTP API sends a value.
+        bounds: Of a number, ge, gt, le or lt: checked before the HTTP API sends it.
     """
 
     def __init__(self, text: str | None = None, *, default: object = ..., **bounds: float) -> None:
@@ -27,11 +27,9 @@ class About:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
         schema = {**handler(source), **self._bounds}
-        return (
-            schema
-            if self._default is ...
-            else {"type": "default", "schema": schema, "default": self._default}
-        )
+        if self._default is ...:
+            return schema
+        return {"type": "default", "schema": schema, "default": self._default}
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Callable[[Any], Any]) -> Any:
         return handler(core) if self._text is None else {**handler(core), "description": self._text}

@@ -33,7 +33,7 @@ class LeftAnswer(FeedbackAnswer):
 
 @answer()
 class CorrectionAnswer(LeftAnswer):
-    """Counts of examples after a correction, and what it replaced."""
+    """Counts of examples after a correction, and what gives way to it."""
 
     example_id: Annotated[int, About("Of the correction, by which it can be taken back.")]
     removed: Annotated[

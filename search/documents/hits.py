@@ -9,7 +9,8 @@ from typing_extensions import TypedDict
 from encoders.types import TextReading
 from search.bands import MATCH_PROBABILITY, MAYBE_PROBABILITY, Band
 from search.documents.about import About, answer
-from search.types import Hit, KeyFrame, Match, SearchResult
+from search.hits import Hit, Match, SearchResult
+from search.types import KeyFrame
 
 
 @answer()
@@ -23,7 +24,12 @@ class KeyFrameAnswer(TypedDict):
 
 def key_frame_document(frame: KeyFrame) -> KeyFrameAnswer:
     """Describes a key frame; its picture is behind `url` on a server."""
-    return {"id": frame.id, "time_seconds": round(frame.time_seconds, 6), "url": f"/v1/key-frames/{frame.id}"}
+    return {"id": frame.id, "time_seconds": round(frame.time_seconds, 6), "url": key_frame_url(frame)}
+
+
+def key_frame_url(frame: KeyFrame) -> str:
+    """Returns the address of a key frame's picture on a server."""
+    return f"/v1/key-frames/{frame.id}"
 
 
 @answer()

@@ -138,7 +138,7 @@ class IndexKeeper:
         and in others.
 
         Args:
-            bring_up: First take in what has changed in the catalog; else save what the last search used.
+            bring_up: Take in what has changed in the catalog, even if the index in memory is saved already.
         """
         with self._save_lock:
             if not bring_up and self._is_saved():

@@ -10,20 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.errors import InvalidQueryError
-from search.actions.finding import FoundSegments, allowed_clips, find_filtering, segments_by_video
+from search.actions.finding import FoundSegments, find_allowed_clips, find_filtering, read_segments_by_video
 from search.alignment.aligning import find_leads, match_videos, merged, passes
 from search.bands import MATCH_PROBABILITY, MAYBE_PROBABILITY
 from search.calibration.probabilities import Level, judge
 from search.catalog.actions.spans import overlaps_enough
 from search.catalog.catalog import Catalog
 from search.catalog.clips.views import ShownClips
+from search.hits import ActionTag, Hit, SearchResult
 from search.library import Library
 from search.query.candidates import find_groups
 from search.query.encoding import EncodedQuery, QueryEncoder
 from search.query.fitting_frames import order_key_frames
 from search.query.grouping import Group
 from search.query.timeline import VideoMatches, score_frames
-from search.types import MAX_LIMIT, ActionTag, Filters, GroupBy, Hit, Query, SearchResult, Segment
+from search.types import MAX_LIMIT, Filters, GroupBy, Query, Segment
 from search.view import View
 
 
@@ -67,7 +68,7 @@ class SearchEngine:
         started = time.perf_counter()
         encoded = query if isinstance(query, EncodedQuery) else self.encoder.encode(query)
         wanted = find_filtering(self._library, filters)
-        allowed = allowed_clips(self._library, filters, wanted)
+        allowed = find_allowed_clips(self._library, filters, wanted)
         with self._library.view() as view:
             hits = self._answer(view, encoded, filters, allowed, wanted, limit, group_by)
             is_exact = view.is_exact(allowed)
@@ -98,7 +99,7 @@ class SearchEngine:
         if encoded.examples:
             matched = self._matched(view, encoded, filters, allowed, wanted, level)
             hits = merged(matched, hits, one_per_video=group_by == "video")[:limit]
-        letting_in = segments_by_video(view.catalog, [hit.video_id for hit in hits], wanted)
+        letting_in = read_segments_by_video(view.catalog, [hit.video_id for hit in hits], wanted)
         hits = _tagged(view.catalog, hits, letting_in)
         return order_key_frames(view.catalog, hits, encoded.asked.score, view.record.dim)
 
@@ -134,7 +135,7 @@ class SearchEngine:
         sample_ids = view.sample.clip_ids.tolist()
         pool = self._library.encoder().pool
         found = match_videos(view.catalog, encoded.examples, leads, sample_ids, level, pool)
-        letting_in = segments_by_video(view.catalog, [hit.video_id for hit in found], wanted)
+        letting_in = read_segments_by_video(view.catalog, [hit.video_id for hit in found], wanted)
         hits = [hit for hit in found if passes(hit, allowed, filters, letting_in[hit.video_id])]
         captions = view.catalog.views.clips([hit.clip_id for hit in hits], filters.caption).captions
         return [replace(hit, caption=captions.get(hit.clip_id)) for hit in hits]

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.types import normalise
-from search.types import Hit, KeyFrame
+from search.hits import Hit
+from search.types import KeyFrame
 
 if TYPE_CHECKING:
     from search.catalog.catalog import Catalog

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+import json
+
+from sqlalchemy import delete, select, update
 
 from encoders.heads.head import ActionSpan
 from search.catalog.actions.examples import ExampleCatalog
 from search.catalog.actions.heads import HeadCatalog
 from search.catalog.actions.segments import SegmentCatalog
 from search.catalog.actions.spans import subtract_spans
-from search.catalog.tables import segments
+from search.catalog.tables import action_examples, checksum, heads, segments
 
 
 class ActionCatalog(HeadCatalog, SegmentCatalog, ExampleCatalog):
     """Reads and writes heads, segments and examples, and what concerns them together; never commits."""
+
+    def rename(self, head_id: int, old: str, new: str, parameters: bytes) -> None:
+        """Gives a taught action another name, with its segments and examples."""
+        actions = json.dumps([new], ensure_ascii=False)
+        self._connection.execute(
+            update(heads)
+            .where(heads.c.id == head_id)
+            .values(name=new, actions=actions, parameters=parameters, crc32=checksum(parameters))
+        )
+        self._connection.execute(update(segments).where(segments.c.head_id == head_id).values(action=new))
+        self._connection.execute(
+            update(action_examples).where(action_examples.c.action == old).values(action=new)
+        )
 
     def drop_rejected(self, video_id: int) -> None:
         """Cuts the spans that users marked as not showing an action out of its segments.

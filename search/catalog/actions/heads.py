@@ -12,7 +12,7 @@ from sqlalchemy import delete, insert, or_, select, update
 
 from encoders.errors import NotFoundError
 from search.catalog.statements import Statements
-from search.catalog.tables import action_examples, checksum, heads, library, segments
+from search.catalog.tables import heads, library, segments
 
 DRAFT = "draft"  # of a lesson that could not be checked, or did not hold: found only where it is named
 WHOLE_HEAD_PREFIX = "head:"  # of the name of a head from a file that knows several actions
@@ -142,19 +142,6 @@ class HeadCatalog(Statements):
         empty = ~select(segments.c.id).where(segments.c.head_id == heads.c.id).exists()
         self._connection.execute(
             delete(heads).where(heads.c.parameters.is_(None), heads.c.name != but, empty)
-        )
-
-    def rename(self, head_id: int, old: str, new: str, parameters: bytes) -> None:
-        """Gives a taught action another name, with its segments and examples."""
-        actions = json.dumps([new], ensure_ascii=False)
-        self._connection.execute(
-            update(heads)
-            .where(heads.c.id == head_id)
-            .values(name=new, actions=actions, parameters=parameters, crc32=checksum(parameters))
-        )
-        self._connection.execute(update(segments).where(segments.c.head_id == head_id).values(action=new))
-        self._connection.execute(
-            update(action_examples).where(action_examples.c.action == old).values(action=new)
         )
 
     def hold_videos(self) -> None:
