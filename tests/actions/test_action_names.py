@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import unicodedata
-from pathlib import Path
 
 import pytest
+from programs import run_python
 from torchvision.models.video import R3D_18_Weights
 
-import encoders
 from encoders.errors import InvalidQueryError
 from encoders.heads.action_names import content_stems, find_names, kinetics_400_names, normalise_action
 from encoders.heads.action_synonyms import SYNONYMS
@@ -42,8 +39,7 @@ def test_importing_and_asking_needs_no_torch():
         "assert find_names('jogging', ['running']).names == ('running',)\n"
         "print('torch' in sys.modules, 'torchvision' in sys.modules)\n"
     )
-    root = Path(encoders.__file__).parent.parent
-    ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
+    ran = run_python(code)
     assert (ran.stdout, ran.stderr) == ("False False\n", "")
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_frames import make_batch
+from model_folders import make_openclip_folder
 from PIL import Image
-from test_openclip import make_batch, make_folder
+from samples import shipped
 
 from encoders import FrameBatch, open_encoder
 from encoders.errors import HeadFileError, InvalidQueryError, UnsupportedQueryError
@@ -24,21 +25,16 @@ from encoders.heads.zero_shot import (
 )
 from encoders.types import normalise
 
-
-def package_folder(name: str) -> Path:
-    return Path(importlib.util.find_spec(name).origin).parent
-
-
 SHOWN = {
-    "a cat": package_folder("skimage") / "data/chelsea.png",
-    "a cup of coffee": package_folder("skimage") / "data/coffee.png",
-    "a motorcycle": package_folder("skimage") / "data/motorcycle_left.png",
-    "a flower": package_folder("sklearn") / "datasets/images/flower.jpg",
+    "a cat": shipped("skimage/data/chelsea.png"),
+    "a cup of coffee": shipped("skimage/data/coffee.png"),
+    "a motorcycle": shipped("skimage/data/motorcycle_left.png"),
+    "a flower": shipped("sklearn/datasets/images/flower.jpg"),
 }
 NONE_OF_THEM = [
-    package_folder("sklearn") / "datasets/images/china.jpg",
-    *(package_folder("skimage") / "data" / name for name in ("rocket.jpg", "moon.png", "brick.png")),
-    *(package_folder("skimage") / "data" / name for name in ("astronaut.png", "camera.png", "coins.png")),
+    shipped("sklearn/datasets/images/china.jpg"),
+    *(shipped(f"skimage/data/{name}") for name in ("rocket.jpg", "moon.png", "brick.png")),
+    *(shipped(f"skimage/data/{name}") for name in ("astronaut.png", "camera.png", "coins.png")),
 ]
 
 
@@ -129,13 +125,13 @@ class TestMaking:
             make_zero_shot_head(offline_encoder, names)
 
     def test_an_encoder_without_text(self, tmp_path, monkeypatch):
-        encoder = open_encoder(f"openclip:local-dir:{make_folder(tmp_path / 'model')}", device="cpu")
+        encoder = open_encoder(f"openclip:local-dir:{make_openclip_folder(tmp_path / 'model')}", device="cpu")
         monkeypatch.setattr(encoder, "has_text", False, raising=True)
         with pytest.raises(UnsupportedQueryError, match="openclip:local-dir"):
             make_zero_shot_head(encoder, ["running"])
 
     def test_open_clip_model_of_random_weights(self, tmp_path):
-        encoder = open_encoder(f"openclip:local-dir:{make_folder(tmp_path / 'model')}", device="cpu")
+        encoder = open_encoder(f"openclip:local-dir:{make_openclip_folder(tmp_path / 'model')}", device="cpu")
         head: Head = make_zero_shot_head(encoder, ["running", "jumping", "a cat"])
         assert isinstance(head, ZeroShotHead) and head.kind == "zero-shot"
         features = encoder.encode_frames(make_batch(5))

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from encoders.embedding.encoder import Encoder
 from encoders.types import normalise
 from indexer.keeping.check import check
+from indexer.video.types import SamplingOptions
 from search.library import Library
 from search.types import EncodedClip
 
@@ -70,3 +72,11 @@ def faults(library: Library) -> dict[str, int]:
     """By check, what `indexer check` finds wrong; files are left out, for made videos have none."""
     found = check(library).findings
     return {one.name: one.wrong for one in found if one.wrong and not one.name.startswith("files")}
+
+
+def make_offline_library(folder: Path, encoder: Encoder) -> Library:
+    """An empty library that takes real videos by an encoder that is loaded already."""
+    library = Library(folder, create=True, device="cpu")
+    sampling = SamplingOptions().with_frame_size(encoder.frame_size)
+    library.create(encoder, pooling="mean", sampling=sampling.to_json())
+    return library

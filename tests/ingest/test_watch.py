@@ -10,21 +10,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from programs import start_indexer
 from video_factory import moving, write_video
 
 from indexer.ingest.open_files import open_for_writing
 from indexer.ingest.pipeline import Change, IngestOptions
 from indexer.ingest.watch import Watcher, WatchOptions, file_system_of
 from indexer.keeping.check import check
-from indexer.video.types import SamplingOptions
 from search.file_names import stored_path
 from search.library import Library
 
-ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 60.0  # on a machine with other things to do; the figures are measured elsewhere
 
 
@@ -82,15 +81,6 @@ class Watched:
 
     def events(self) -> list[tuple[str, str]]:
         return [(change.kind, Path(change.path).name) for change in self.changes]
-
-
-@pytest.fixture
-def library(tmp_path, offline_encoder) -> Iterator[Library]:
-    library = Library(tmp_path / "library", create=True, device="cpu")
-    sampling = SamplingOptions().with_frame_size(offline_encoder.frame_size)
-    library.create(offline_encoder, pooling="mean", sampling=sampling.to_json())
-    yield library
-    library.close()
 
 
 @pytest.fixture
@@ -269,15 +259,12 @@ def test_the_kind_of_a_file_system_is_told():
 
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_the_command_prints_lines_and_ends_in_order(archive, videos, tmp_path, number):
-    program = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "indexer", "watch", str(archive), "--json", "--settle-seconds", "0.5"),
-            *("--encoder", "offline", "--device", "cpu", "--library", str(tmp_path / "library")),
-        ],
-        cwd=ROOT,
+    arguments = ("watch", archive, "--json", "--settle-seconds", "0.5", "--encoder", "offline")
+    program = start_indexer(
+        *(*arguments, "--device", "cpu"),
+        library=tmp_path / "library",
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     )
     assert program.stdout is not None
     try:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import scipy.stats
 import sklearn.metrics
+from made_detections import ACTIVITYNET, ACTIVITYNET_AVERAGE, THUMOS, made_rows
 from numpy.typing import NDArray
 from PIL import Image
-from test_detection import ACTIVITYNET, ACTIVITYNET_AVERAGE, THUMOS, made_rows
 
 from encoders.evaluation.classification import multilabel_average_precision
 from encoders.evaluation.confusion_picture import confusion_picture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.video_factory import write_video
 
 from benchmarks.made_motion import (
     DIRECTIONS,
@@ -17,7 +18,6 @@ from benchmarks.made_motion import (
     motion_of,
     render,
 )
-from tests.video_factory import write_video
 
 MIDDLE = FRAMES // 2
 

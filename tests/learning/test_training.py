@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from programs import run_indexer, start_indexer
 from safetensors.torch import load_file
 from video_factory import moving, write_video
 
@@ -39,7 +39,6 @@ from indexer.datasets.layouts import read_dataset
 from indexer.datasets.training_data import ClipDataset, ClipSampling
 from indexer.datasets.types import Sample
 
-ROOT = Path(__file__).resolve().parent.parent
 SIZE, FRAMES = 32, 8
 
 
@@ -470,14 +469,7 @@ def test_a_checkpoint_names_actions(checkpoint):
 
 
 def command(*arguments: str | Path, ok: bool = True) -> subprocess.CompletedProcess[str]:
-    ran = subprocess.run(
-        [sys.executable, "-m", "indexer", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    ran = run_indexer(*arguments, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert not ok or ran.returncode == 0, ran.stderr
     return ran
 
@@ -562,9 +554,8 @@ def test_train_kill_resume_evaluate_predict_ingest_search(ucf, tmp_path):
     assert [Path(row["path"]).name for row in whole["damaged"]] == ["v_Still_g03_c01.avi"]
 
     # Killed as soon as something is saved, somewhere in an epoch; then the same command again.
-    running = subprocess.Popen(
-        [sys.executable, "-m", "indexer", *map(str, training(tmp_path / "killed"))],
-        cwd=ROOT,
+    running = start_indexer(
+        *training(tmp_path / "killed"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1"},

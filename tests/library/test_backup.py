@@ -8,7 +8,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from made_library import add_video, faults, make_library, remove_video
+from programs import ROOT, run_indexer, run_python
 from sqlalchemy import select
 
 from encoders.errors import BackupError, LibraryBusyError, LibraryError, SchemaError
@@ -25,8 +25,6 @@ from search.catalog.database import Database
 from search.catalog.keys import Keys, Role
 from search.catalog.tables import metadata
 from search.library import Library
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def rows(library: Library) -> dict[str, list[tuple]]:
@@ -170,15 +168,6 @@ def test_a_library_that_cannot_be_read_any_more_is_replaced(tmp_path):
     restored.close()
 
 
-def run_indexer(*arguments: object, library: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "indexer", *map(str, arguments), "--library", str(library)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-
-
 def test_the_commands_back_up_and_restore(tmp_path):
     library = make_library(tmp_path / "library")
     add_video(library, "/v/1.mp4")
@@ -272,13 +261,13 @@ def killed(step: str, call: str) -> None:
     code = f"""
         import os, signal
         from pathlib import Path
-        from indexer import backup
-        from search import copies
+        from indexer.keeping import backup
+        from search.catalog import copies
         from search.library import Library
         {step} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         {call}
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True)
+    done = run_python(code)
     assert done.returncode == -9, done.stderr
 
 
@@ -419,9 +408,7 @@ def test_a_migration_that_finds_no_room_changes_nothing(tmp_path):
         except ReelseekError as error:
             print(error)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True
-    )
+    done = run_python(code)
     assert "could not be copied" in done.stdout, done.stderr
     assert catalog.read_bytes() == before
     assert not list(catalog.parent.glob("catalog-*"))
@@ -455,7 +442,7 @@ def test_a_backup_that_finds_no_room_leaves_nothing(tmp_path):
         import resource, signal
         from pathlib import Path
         from encoders.errors import LibraryError
-        from indexer.backup import back_up
+        from indexer.keeping.backup import back_up
         from search.library import Library
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         library = Library(Path({str(tmp_path / "library")!r}))
@@ -465,9 +452,7 @@ def test_a_backup_that_finds_no_room_leaves_nothing(tmp_path):
         except LibraryError as error:
             print(error)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True
-    )
+    done = run_python(code)
     assert "could not be copied" in done.stdout, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["library"]
     with pytest.raises(LibraryError):

@@ -6,14 +6,13 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from made_library import add_video, make_library
+from made_library import add_video, make_library, make_offline_library
+from programs import run_indexer
 from sqlalchemy import select
 from video_factory import moving, shots, write_video
 
@@ -21,13 +20,10 @@ from encoders.errors import LibraryBusyError
 from encoders.heads.head import FeatureTrack
 from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.keeping.check import CheckReport, check
-from indexer.video.types import SamplingOptions
 from search.catalog.actions import ActionExample
 from search.catalog.tables import clip_vectors, clips, key_frames, videos
 from search.library import Library
 from search.types import Filters
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +33,7 @@ def made(tmp_path_factory, offline_encoder) -> Path:
     (folder / "archive").mkdir()
     write_video(folder / "archive" / "one.mp4", moving(150, seed=1), fps=25)
     write_video(folder / "archive" / "two.mkv", shots([50, 75])[0], fps=25)
-    library = Library(folder / "library", create=True, device="cpu")
-    sampling = SamplingOptions().with_frame_size(offline_encoder.frame_size)
-    library.create(offline_encoder, pooling="mean", sampling=sampling.to_json())
+    library = make_offline_library(folder / "library", offline_encoder)
     ingest(library, [str(folder / "archive")], IngestOptions())
     library.close()
     return folder
@@ -497,13 +491,6 @@ def test_a_damaged_database_is_told(library):
     assert done.returncode == 1
     assert "damaged" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-
-
-def run_indexer(*arguments: object, library: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "indexer", *map(str, arguments), "--library", str(library)],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
 
 
 def test_the_command_shows_a_table_or_json_and_exits_by_what_it_finds(library):

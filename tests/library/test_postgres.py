@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from programs import run_indexer
 from video_factory import shots, write_video
 
 from api.app import create_app
@@ -22,8 +22,6 @@ from indexer.video.types import SamplingOptions
 from search.library import Library
 from search.query.engine import SearchEngine
 from search.types import ClipPart, Filters, Query, TextPart
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +95,7 @@ def test_the_commands_on_postgresql(tmp_path, archive, new_postgres_url: Callabl
     environment = os.environ | {"REELSEEK_DATABASE_URL": url, "REELSEEK_LIBRARY": str(tmp_path / "library")}
 
     def indexer(*arguments: object, **more: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "-m", "indexer", *map(str, arguments)],
-            cwd=ROOT, capture_output=True, text=True, env=environment | more,
-        )  # fmt: skip
+        return run_indexer(*arguments, env=environment | more)
 
     done = indexer("ingest", archive, "--encoder", "offline", "--device", "cpu", "--actions", "zero-shot")
     assert done.returncode == 0, done.stderr

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from made_library import DIM, add_video, faults, made_clips, make_library, remove_video
+from programs import start_indexer
 from video_factory import moving, write_video
 
 from api.work.jobs import JobRunner
@@ -20,7 +19,6 @@ from search.library import Library
 from search.query.engine import SearchEngine
 from search.types import ClipPart, Query
 
-ROOT = Path(__file__).resolve().parent.parent
 BLOCKED_SECONDS = 0.1
 
 
@@ -235,11 +233,10 @@ def test_several_ingests_of_one_library_at_once_and_a_search_meanwhile(tmp_path)
     archive.mkdir()
     for number in range(4):
         write_video(archive / f"{number}.mp4", moving(150, seed=number), fps=25)
-    arguments = [
-        *(sys.executable, "-m", "indexer", "ingest", str(archive), "--encoder", "offline", "--device", "cpu"),
-        *("--clip-seconds", "1", "--library", str(tmp_path / "library")),
+    arguments = ("ingest", archive, "--encoder", "offline", "--device", "cpu", "--clip-seconds", "1")
+    programs = [
+        start_indexer(*arguments, library=tmp_path / "library", stderr=subprocess.PIPE) for _ in range(3)
     ]
-    programs = [subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     times: list[float] = []
     catalog_path = tmp_path / "library" / "catalog.sqlite3"
     while any(program.poll() is None for program in programs):

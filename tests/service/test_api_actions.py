@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import importlib.util
 import io
 import json
 from collections.abc import Iterator
@@ -16,12 +15,12 @@ import httpx
 import numpy as np
 import opentimelineio as otio
 import pytest
-import torch
 import webvtt
-from conftest import assert_problem
 from excerpts import mirrored, write_photograph_film
 from fastapi.testclient import TestClient
 from PIL import Image
+from samples import PHOTOGRAPHS, photograph
+from server import asked, assert_problem
 
 from api.app import create_app
 from api.work.finding import Wanted
@@ -33,19 +32,9 @@ from search.library import Library
 
 TAUGHT = "looking at the cat"
 CAT_FILMS = ("cat.mp4", "cat mirrored.mp4", "cat above.mp4", "cat aside.mp4")
-OTHERS = {"coffee": "skimage/data/coffee.png", "rocket": "skimage/data/rocket.jpg",
-          "motorcycle": "skimage/data/motorcycle_left.png", "palace": "sklearn/datasets/images/china.jpg",
-          "flower": "sklearn/datasets/images/flower.jpg"}  # fmt: skip
+OTHERS = {name: path for name, path in PHOTOGRAPHS.items() if name != "cat"}
 BACKBONE = "kinetics:made"
 FPS = 24  # the lowest that other programs know timecodes of
-
-
-def photograph(path: str) -> np.ndarray:
-    package, _, rest = path.partition("/")
-    spec = importlib.util.find_spec(package)
-    assert spec is not None and spec.origin is not None
-    with Image.open(Path(spec.origin).parent / rest) as opened:
-        return np.asarray(opened.convert("RGB"))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +43,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("archive")
     (folder / "cats").mkdir()
     (folder / "others").mkdir()
-    cat = photograph("skimage/data/chelsea.png")
+    cat = photograph(PHOTOGRAPHS["cat"])
     pictures = (cat, mirrored(cat), cat[:-40], cat[:, 40:])
     for name, picture in zip(CAT_FILMS, pictures, strict=True):
         write_photograph_film(np.ascontiguousarray(picture), folder / "cats" / name, fps=FPS)
@@ -74,9 +63,7 @@ class Taught:
 
 
 @pytest.fixture(scope="module")
-def taught(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taught]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def taught(archive: Path, tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Iterator[Taught]:
     library = Library(tmp_path_factory.mktemp("library"), device="cpu", create=True)
     summary = ingest(library, [str(archive)], IngestOptions(encoder="offline", device="cpu", workers=1))
     assert summary.indexed == len(CAT_FILMS) + len(OTHERS) and not summary.failed
@@ -87,7 +74,6 @@ def taught(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     library.actions.teach(TAUGHT, shown)
     yield Taught(library, videos, cat_clips, _add_backbone(library, videos))
     library.close()
-    torch.set_num_threads(threads)
 
 
 def _add_backbone(library: Library, videos: dict[str, int]) -> int:
@@ -113,8 +99,7 @@ def _add_backbone(library: Library, videos: dict[str, int]) -> int:
 
 @pytest.fixture(scope="module")
 def client(taught: Taught) -> Iterator[TestClient]:
-    app = create_app(taught.library, device="cpu")
-    with TestClient(app, base_url="http://localhost:8000", raise_server_exceptions=False) as client:
+    with asked(create_app(taught.library, device="cpu")) as client:
         yield client
 
 

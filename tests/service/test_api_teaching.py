@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import time
 from collections.abc import Iterator
@@ -12,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from conftest import assert_problem
 from excerpts import mirrored, write_photograph_film
 from fastapi.testclient import TestClient
-from PIL import Image
+from samples import PHOTOGRAPHS, photograph
+from server import asked, assert_problem, wait_for_job
 
 from api.app import create_app
 from indexer.ingest.pipeline import IngestOptions, ingest
@@ -25,17 +23,7 @@ from search.library import Library
 ACTION = "looking at the cat"
 FILM_SECONDS = 6.0
 CATS = ("cat.mp4", "cat mirrored.mp4", "cat above.mp4")
-OTHERS = {"coffee": "skimage/data/coffee.png", "rocket": "skimage/data/rocket.jpg",
-          "motorcycle": "skimage/data/motorcycle_left.png", "palace": "sklearn/datasets/images/china.jpg",
-          "flower": "sklearn/datasets/images/flower.jpg"}  # fmt: skip
-
-
-def photograph(path: str) -> np.ndarray:
-    package, _, rest = path.partition("/")
-    spec = importlib.util.find_spec(package)
-    assert spec is not None and spec.origin is not None
-    with Image.open(Path(spec.origin).parent / rest) as opened:
-        return np.asarray(opened.convert("RGB"))
+OTHERS = {name: path for name, path in PHOTOGRAPHS.items() if name != "cat"}
 
 
 @dataclass(frozen=True)
@@ -50,16 +38,14 @@ class Archive:
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+def archive(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Iterator[Archive]:
     folder = tmp_path_factory.mktemp("archive")
-    cat = photograph("skimage/data/chelsea.png")
+    cat = photograph(PHOTOGRAPHS["cat"])
     pictures = dict(zip(CATS, (cat, mirrored(cat), cat[:-40]), strict=True))
     pictures |= {f"{name}.mp4": photograph(path) for name, path in OTHERS.items()}
     for name, picture in pictures.items():
         write_photograph_film(np.ascontiguousarray(picture), folder / name, seconds=FILM_SECONDS, fps=10)
     (folder / "broken.mp4").write_text("this is no video")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     library = Library(tmp_path_factory.mktemp("library"), device="cpu", create=True)
     summary = ingest(library, [str(folder)], IngestOptions(encoder="offline", device="cpu", workers=1))
     assert summary.indexed == len(pictures) and len(summary.failed) == 1
@@ -67,13 +53,11 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
         videos = {Path(video.path).name: video.id for video in catalog.list_videos()}
     yield Archive(library, videos)
     library.close()
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
 def client(archive: Archive) -> Iterator[TestClient]:
-    app = create_app(archive.library, device="cpu")
-    with TestClient(app, base_url="http://localhost:8000", raise_server_exceptions=False) as client:
+    with asked(create_app(archive.library, device="cpu")) as client:
         yield client
 
 
@@ -82,14 +66,8 @@ def taught(client: TestClient, body: dict[str, Any]) -> dict[str, Any]:
     response = client.post("/v1/actions", json=body)
     assert response.status_code == 202, response.text
     assert response.json()["kind"] == "teach"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        job = client.get(response.headers["location"]).json()
-        assert job["id"] == response.json()["id"]
-        if job["status"] in ("done", "failed"):
-            return job
-        time.sleep(0.05)
-    raise AssertionError(f"the lesson did not end: {job}")
+    assert response.headers["location"] == f"/v1/jobs/{response.json()['id']}"
+    return wait_for_job(client, response.json()["id"])
 
 
 def found(client: TestClient, action: str) -> list[dict[str, Any]]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -20,10 +17,11 @@ import av
 import httpx
 import numpy as np
 import pytest
-import torch
-from conftest import assert_problem
 from fastapi.testclient import TestClient
 from PIL import Image
+from programs import run_indexer
+from samples import photograph
+from server import asked, assert_problem
 from video_factory import shift_times, shots, write_video
 
 from api.app import create_app
@@ -59,35 +57,27 @@ def dated(source: Path, target: Path, creation_time: str) -> None:
                 output.mux(packet)
 
 
-def photograph(name: str) -> np.ndarray:
-    spec = importlib.util.find_spec("skimage")
-    assert spec is not None and spec.origin is not None
-    with Image.open(Path(spec.origin).parent / "data" / name) as opened:
-        return np.asarray(opened.convert("RGB").resize((320, 240)))
-
-
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+def library(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Iterator[Library]:
     folder = tmp_path_factory.mktemp("archive")
     write_video(folder / "cut.mp4", shots(CUTS)[0], fps=FPS)
     dated(folder / "cut.mp4", folder / "dated.mp4", "2019-05-12T10:11:12Z")
     dated(folder / "cut.mp4", folder / "unset clock.mp4", "1970-01-01T00:00:00Z")
     (folder / "dated.mp4").rename(folder / "cut.mp4")
     shift_times(folder / "cut.mp4", folder / "late.mkv", LATE_SECONDS)
-    pictures = [photograph("chelsea.png")] * CAT_FRAMES + [photograph("coffee.png")] * CAT_FRAMES
+    pictures = [photograph("skimage/data/chelsea.png", (320, 240))] * CAT_FRAMES + [
+        photograph("skimage/data/coffee.png", (320, 240))
+    ] * CAT_FRAMES
     write_video(folder / "other.mp4", pictures, fps=FPS)
     (folder / "broken.mp4").write_text("this is no video")
     for name, changed in CHANGED.items():
         os.utime(folder / name, (0, datetime.fromisoformat(changed).timestamp()))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     opened = Library(tmp_path_factory.mktemp("library"), device="cpu", create=True)
     summary = ingest(opened, [str(folder)], IngestOptions(encoder="offline", device="cpu", workers=1))
     assert summary.indexed == 4 and len(summary.failed) == 1
     _tag(opened, folder / "cut.mp4")
     yield opened
     opened.close()
-    torch.set_num_threads(threads)
 
 
 def _tag(library: Library, path: Path) -> None:
@@ -118,8 +108,7 @@ def videos(library: Library) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def client(library: Library) -> Iterator[TestClient]:
-    app = create_app(library, device="cpu")
-    with TestClient(app, base_url="http://localhost:8000", raise_server_exceptions=False) as client:
+    with asked(create_app(library, device="cpu")) as client:
         yield client
 
 
@@ -237,7 +226,7 @@ def test_a_span_matches_itself_best(client: TestClient, videos: dict[str, int]) 
 
 def test_an_uploaded_picture_matches_where_it_is_shown(client: TestClient, videos: dict[str, int]) -> None:
     content = io.BytesIO()
-    Image.fromarray(photograph("coffee.png")).save(content, "PNG")
+    Image.fromarray(photograph("skimage/data/coffee.png", (320, 240))).save(content, "PNG")
     url = f"/v1/videos/{videos['other.mp4']}/matches/example"
     files = {"file": ("coffee.png", content.getvalue())}
     times, scores, usual = curve(client.post(url, files=files))
@@ -328,14 +317,13 @@ def test_segments_are_of_videos_recorded_then(client: TestClient, in_utc: None) 
 
 def test_the_command_line_takes_dates_too(library: Library) -> None:
     def printed(*arguments: str) -> dict[str, Any]:
-        command = [sys.executable, "-m", "indexer", *arguments, "--json", "-L", str(library.folder)]
         environment = {**os.environ, "TZ": "UTC"}
-        done = subprocess.run(command, capture_output=True, check=True, timeout=60, env=environment)
+        done = run_indexer(*arguments, "--json", library=library.folder, timeout=60, env=environment)
+        assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    arguments = ["find", "--action", "jog", "-L", str(library.folder)]
-    done = subprocess.run([sys.executable, "-m", "indexer", *arguments], capture_output=True, timeout=60)
-    assert done.returncode == 0 and b"jog -> jogging" in done.stderr  # it is another form, and says so
+    done = run_indexer("find", "--action", "jog", library=library.folder, timeout=60)
+    assert done.returncode == 0 and "jog -> jogging" in done.stderr  # it is another form, and says so
     dates = ("--after", "2019-05-12", "--before", "2019-05-12")
     assert printed("find", "--action", "jogging", *dates)["total"] == 2
     assert printed("find", "--action", "jogging", "--after", "2019-05-13")["total"] == 0

@@ -18,8 +18,8 @@ import av
 import made_library
 import numpy as np
 import pytest
-from conftest import assert_problem
 from fastapi.testclient import TestClient
+from server import assert_problem
 
 from api.app import create_app
 from api.settings import ServerSettings

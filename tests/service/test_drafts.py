@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from excerpts import write_photograph_film
 from fastapi.testclient import TestClient
-from PIL import Image
+from samples import PHOTOGRAPHS, photograph
+from server import asked, wait_for_job
 from typer.testing import CliRunner
 
 from api.app import create_app
@@ -28,22 +26,6 @@ from search.actions.suggestions import choose
 from search.library import Library
 
 ACTION = "zorp"  # a name that says nothing
-PICTURES = {
-    "cat": "skimage/data/chelsea.png",
-    "coffee": "skimage/data/coffee.png",
-    "rocket": "skimage/data/rocket.jpg",
-    "motorcycle": "skimage/data/motorcycle_left.png",
-    "palace": "sklearn/datasets/images/china.jpg",
-    "flower": "sklearn/datasets/images/flower.jpg",
-}
-
-
-def photograph(path: str) -> np.ndarray:
-    package, _, rest = path.partition("/")
-    spec = importlib.util.find_spec(package)
-    assert spec is not None and spec.origin is not None
-    with Image.open(Path(spec.origin).parent / rest) as opened:
-        return np.asarray(opened.convert("RGB"))
 
 
 @dataclass(frozen=True)
@@ -57,42 +39,28 @@ class Archive:
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Iterator[Archive]:
+def archive(tmp_path: Path, one_thread: None) -> Iterator[Archive]:
     """A film of each photograph, and a draft from the cat's alone."""
     (tmp_path / "films").mkdir()
-    for name, path in PICTURES.items():
+    for name, path in PHOTOGRAPHS.items():
         write_photograph_film(photograph(path), tmp_path / "films" / f"{name}.mp4", seconds=6, fps=10)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     library = Library(tmp_path / "library", device="cpu", create=True)
     summary = ingest(
         library, [str(tmp_path / "films")], IngestOptions(encoder="offline", device="cpu", workers=1)
     )
-    assert summary.indexed == len(PICTURES)
+    assert summary.indexed == len(PHOTOGRAPHS)
     with library.read() as catalog:
         videos = {Path(video.path).stem: video.id for video in catalog.list_videos()}
     made = Archive(library, videos)
     library.actions.teach(ACTION, examples_from_clips(library, made.clips("cat"), is_positive=True))
     yield made
     library.close()
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
 def client(archive: Archive) -> Iterator[TestClient]:
-    app = create_app(archive.library, device="cpu")
-    with TestClient(app, base_url="http://localhost:8000", raise_server_exceptions=False) as client:
+    with asked(create_app(archive.library, device="cpu")) as client:
         yield client
-
-
-def ended(client: TestClient, job_id: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        job = client.get(f"/v1/jobs/{job_id}").json()
-        if job["status"] in ("done", "failed"):
-            return job
-        time.sleep(0.05)
-    raise AssertionError(f"the lesson did not end: {job}")
 
 
 def test_one_scene_is_a_draft_that_is_named_so_and_painted_nowhere(
@@ -126,10 +94,10 @@ def test_suggestions_are_clips_that_nobody_judged_each_of_another_film(
     document = client.get(f"/v1/actions/{ACTION}/suggestions", params={"limit": 5}).json()
     rows = document["suggestions"]
     assert document["action"] == ACTION and len(rows) == 5
-    assert {Path(row["path"]).stem for row in rows} == set(PICTURES) - {"cat"}
+    assert {Path(row["path"]).stem for row in rows} == set(PHOTOGRAPHS) - {"cat"}
     assert all(client.get(row["key_frame_url"]).status_code == 200 for row in rows)
     answer = {"clip_id": rows[0]["clip_id"], "action": ACTION, "correct": False}
-    job = ended(client, client.post("/v1/feedback", json=answer).json()["lesson"])
+    job = wait_for_job(client, client.post("/v1/feedback", json=answer).json()["lesson"])
     assert job["status"] == "done" and job["result"]["report"]["negatives"] == 1
     again = client.get(f"/v1/actions/{ACTION}/suggestions", params={"limit": 100}).json()["suggestions"]
     assert rows[0]["clip_id"] not in {row["clip_id"] for row in again}
@@ -147,11 +115,11 @@ def test_a_rejection_is_learned_at_once_and_taken_back_is_as_before(
     before = segments()
     shown = archive.clips("coffee")[0]
     said = client.post("/v1/feedback", json={"clip_id": shown, "action": ACTION, "correct": True}).json()
-    job = ended(client, said["lesson"])
+    job = wait_for_job(client, said["lesson"])
     assert job["result"]["report"]["positives"] == len(archive.clips("cat")) + 1
     assert job["result"]["report"]["videos"] == 2
     back = client.delete(f"/v1/actions/{ACTION}/examples/{said['example_id']}").json()
-    assert ended(client, back["lesson"])["status"] == "done"
+    assert wait_for_job(client, back["lesson"])["status"] == "done"
     assert segments() == before
 
 

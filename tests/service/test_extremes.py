@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from conftest import lacking
-from page_library import make_library, serve
+from page_library import make_library
+from server import bearer, serve, wait_for_job
+from surroundings import lacking
 from video_factory import moving, write_video
 
 from search.catalog.keys import Keys, Role
@@ -68,7 +69,7 @@ def test_the_clock_is_set_back_and_forward_under_a_server(
                 sent = client.post("/v1/search/example", files={"file": ("new.mp4", new.read_bytes())})
                 assert sent.status_code == 200, (shift, sent.text)
                 job = client.post("/v1/ingest", json={"paths": [str(new)]}).json()
-                assert ended(client, job["id"]) == "done", shift
+                assert wait_for_job(client, job["id"])["status"] == "done", shift
                 videos = client.get("/v1/videos").json()["videos"]
                 video = next(one["id"] for one in videos if one["path"] == str(new))
                 assert client.get(f"/v1/frames/{video}", params={"t": 0.5}).status_code == 200
@@ -134,17 +135,3 @@ def connected(address: str) -> socket.socket:
     connection.settimeout(60)
     connection.connect((parts.hostname, parts.port))
     return connection
-
-
-def bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
-
-
-def ended(client: httpx.Client, job_id: str) -> str:
-    """How a job ended."""
-    for _ in range(600):
-        status: str = client.get(f"/v1/jobs/{job_id}").json()["status"]
-        if status not in ("queued", "running"):
-            return status
-        time.sleep(0.1)
-    return "still running"

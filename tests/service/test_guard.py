@@ -25,6 +25,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
+from server import wait_for_job
 from video_factory import moving, write_video
 
 from api.app import create_app
@@ -66,12 +67,6 @@ def library(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     opened.close()
 
 
-@pytest.fixture(scope="module")
-def tokens(library: Library) -> dict[str, str]:
-    with library.database.write() as connection:
-        return {role.value: Keys(connection).create(role)[1] for role in Role}
-
-
 @contextmanager
 def serving(library: Library, *, token: str | None = None, **settings: Any) -> Iterator[TestClient]:
     """A server that others reach, asked by whoever has this key."""
@@ -79,16 +74,6 @@ def serving(library: Library, *, token: str | None = None, **settings: Any) -> I
     app = create_app(library, device="cpu", hosts=None, is_local=False, settings=ServerSettings(**settings))
     with TestClient(app, base_url="http://archive.example", headers=headers) as client:
         yield client
-
-
-def wait_for_job(client: TestClient, job: dict[str, Any]) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        found = client.get(f"/v1/jobs/{job['id']}").json()
-        if found["status"] in ("done", "failed"):
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"the job did not end: {found}")
 
 
 def video_of(library: Library, name: str) -> Any:
@@ -133,7 +118,7 @@ def test_only_what_lies_below_the_roots_is_indexed(
             assert "secret" not in refused.text and str(outside) not in refused.text
         job = client.post("/v1/ingest", json={"paths": [str(root)]})
         assert job.status_code == 202
-        done = wait_for_job(client, job.json())
+        done = wait_for_job(client, job.json()["id"])
         assert done["status"] == "done" and done["result"]["unchanged"] == 1
         reasons = {entry["path"]: entry["reason"] for entry in done["result"]["failed"]}
         assert set(reasons) == {str(root / "linked.mp4"), str(root / "linked folder")}
@@ -506,7 +491,7 @@ def test_the_audit_log_says_who_changed_what(library: Library, tokens: dict[str,
         client.post("/v1/search", json={"query": [{"text": SECRET_WORDS}]})
         client.get("/v1/videos")
         job = client.post("/v1/ingest", json={"paths": [str(archive)]}, headers={"X-Request-ID": "r1"}).json()
-        wait_for_job(client, job)
+        wait_for_job(client, job["id"])
         client.delete("/v1/videos/999", headers={"X-Request-ID": "r2"})
         client.delete("/v1/videos/999", headers={"Authorization": "Bearer wrong"})
         client.delete("/v1/videos/999", headers={"Authorization": f"Bearer {tokens['read']}"})
@@ -776,7 +761,7 @@ def test_pruning_takes_an_admin(library: Library, tokens: dict[str, str], archiv
             "/v1/ingest", json=asked, headers={"Authorization": f"Bearer {tokens['admin']}"}
         )
         assert allowed.status_code == 202
-        assert wait_for_job(client, allowed.json())["result"]["pruned"] == 0
+        assert wait_for_job(client, allowed.json()["id"])["result"]["pruned"] == 0
 
 
 def test_a_job_is_held_to_the_roots_of_the_server_that_was_asked(
@@ -797,7 +782,7 @@ def test_a_job_is_held_to_the_roots_of_the_server_that_was_asked(
         time.sleep(0.2)  # the open one, which came first, runs the jobs
         job = asked.post("/v1/ingest", json={"paths": [str(root)]}).json()
         assert job["request"] == {"paths": [str(root)], "prune": False, "patience": 1.0}
-        failed = wait_for_job(asked, job)["result"]["failed"]
+        failed = wait_for_job(asked, job["id"])["result"]["failed"]
         assert [entry["path"] for entry in failed] == [str(root / "link")]
         assert "outside the folders" in failed[0]["reason"]
         assert runner.get("/v1/videos").json()["total"] == 1
@@ -807,9 +792,11 @@ def test_a_job_is_held_to_the_roots_of_the_server_that_was_asked(
     ):
         time.sleep(0.2)
         shutil.copy(outside / "secret.mp4", root / "beside.mp4")
-        done = wait_for_job(asked, asked.post("/v1/ingest", json={"paths": [str(root)]}).json())
+        job = asked.post("/v1/ingest", json={"paths": [str(root)]}).json()
+        done = wait_for_job(asked, job["id"])
         assert [entry["path"] for entry in done["result"]["failed"]] == [str(root)], "to both"
-        done = wait_for_job(asked, asked.post("/v1/ingest", json={"paths": [str(root / "inner")]}).json())
+        job = asked.post("/v1/ingest", json={"paths": [str(root / "inner")]}).json()
+        done = wait_for_job(asked, job["id"])
         assert done["result"]["unchanged"] == 1 and not done["result"]["failed"]
     opened.close()
 

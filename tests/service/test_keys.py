@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,12 +16,14 @@ from typing import Any
 import jwt
 import pytest
 import uvicorn
-from conftest import browser_path, lacking
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from programs import run_indexer
+from server import bearer
 from starlette.routing import Route
+from surroundings import browser_path, lacking
 
 from api.app import create_app
 from api.guarding import oidc
@@ -35,7 +35,6 @@ from search.catalog.database import Database
 from search.catalog.keys import Keys, Role, digest_of
 from search.library import Library
 
-ROOT = Path(__file__).resolve().parent.parent
 SENT_TO = "http://archive.example"
 
 
@@ -51,29 +50,11 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
-    opened = Library(tmp_path_factory.mktemp("library"), create=True)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def tokens(library: Library) -> dict[str, str]:
-    """A key of each role."""
-    with library.database.write() as connection:
-        return {role.value: Keys(connection).create(role, name=f"{role} key")[1] for role in Role}
-
-
-@pytest.fixture(scope="module")
 def client(library: Library) -> Iterator[TestClient]:
     """Of a server that others reach."""
     app = create_app(library, hosts=None, is_local=False, settings=ServerSettings())
     with TestClient(app, base_url=SENT_TO) as found:
         yield found
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
 
 
 # --- keys in the catalog ---------------------------------------------------------------------------
@@ -130,20 +111,15 @@ def test_what_makes_no_sense_is_no_key(database: Database) -> None:
 # --- the command line ------------------------------------------------------------------------------
 
 
-def indexer(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from indexer.commands.app import main; main()", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-
-
 def test_the_command_makes_shows_and_revokes(tmp_path: Path) -> None:
-    made = indexer("keys", "create", "--role", "read", "--name", "press", "--expires", 7, "-L", tmp_path)
+    made = run_indexer("keys", "create", "--role", "read", "--name", "press", "--expires", 7, "-L", tmp_path)
     token = made.stdout.strip()
     assert re.fullmatch(r"reelseek_[0-9a-f]{12}_[\w-]{43}", token), made.stderr
-    listed = json.loads(indexer("keys", "list", "--json", "-L", tmp_path).stdout)["keys"]
+    listed = json.loads(run_indexer("keys", "list", "--json", "-L", tmp_path).stdout)["keys"]
     assert [(one["name"], one["role"], one["state"]) for one in listed] == [("press", "read", "valid")]
     assert token.split("_", 2)[2] not in json.dumps(listed)
-    assert indexer("keys", "revoke", listed[0]["id"], "-L", tmp_path).returncode == 0
-    shown = indexer("keys", "list", "-L", tmp_path).stdout
+    assert run_indexer("keys", "revoke", listed[0]["id"], "-L", tmp_path).returncode == 0
+    shown = run_indexer("keys", "list", "-L", tmp_path).stdout
     assert listed[0]["id"] in shown and "revoked" in shown
     audit = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
     assert [(line["what"], line["by"]) for line in audit] == [
@@ -155,7 +131,7 @@ def test_the_command_makes_shows_and_revokes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [("--host", "0.0.0.0"), ("--require-keys",)])
 def test_it_does_not_start_for_others_without_a_key(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    refused = indexer("serve", "--port", 0, "-L", tmp_path, *arguments)
+    refused = run_indexer("serve", "--port", 0, "-L", tmp_path, *arguments)
     assert refused.returncode == 1
     assert "indexer keys create" in refused.stderr and "OIDC" in refused.stderr
     assert "Traceback" not in refused.stderr and "serving" not in refused.stderr

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from programs import ROOT
 from prometheus_client.parser import text_string_to_metric_families
 from video_factory import moving, write_video
 
@@ -26,8 +27,6 @@ from api.telemetry.metrics import reason_label
 from encoders.weights import gpu_memory
 from indexer.ingest.pipeline import IngestOptions, ingest
 from search.library import Library
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import assert_problem, lacking
 from fastapi.testclient import TestClient
 from made_library import add_video, make_library
 from postgres_server import PostgresServer, postgres_binaries
+from server import assert_problem
+from surroundings import lacking
 
 from api.app import create_app
 from api.settings import ServerSettings

@@ -20,11 +20,10 @@ from urllib.parse import urlsplit
 import httpx
 import jwt
 import pytest
-from conftest import assert_problem
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from made_library import add_video, make_library
-from page_library import serve
+from server import assert_problem, bearer, serve
 
 from api.app import create_app
 from api.guarding import access, guard, oidc
@@ -41,19 +40,6 @@ SECRET = "secret-words-here"
 SENT_TO = "http://archive.example"
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
-    opened = Library(tmp_path_factory.mktemp("library"), create=True)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def tokens(library: Library) -> dict[str, str]:
-    with library.database.write() as connection:
-        return {role.value: Keys(connection).create(role)[1] for role in Role}
-
-
 @pytest.fixture
 def audit(library: Library) -> Iterator[AuditLog]:
     """The library's audit log, empty."""
@@ -64,10 +50,6 @@ def audit(library: Library) -> Iterator[AuditLog]:
 
 def lines_of(audit: AuditLog) -> list[dict[str, Any]]:
     return [json.loads(line) for line in audit.path.read_text().splitlines()]
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
 
 
 def served(library: Library, **settings: Any) -> FastAPI:

@@ -17,11 +17,11 @@ import httpx
 import numpy as np
 import pytest
 import webvtt
-from conftest import Ran, assert_problem
 from fastapi.testclient import TestClient
 from PIL import Image
+from programs import MODEL_LIBRARIES, Ran, modules_after
+from server import asked, assert_problem
 from skimage import data
-from test_package import MODEL_LIBRARIES, modules_after
 from video_factory import moving, shift_times, write_video
 
 from api.app import create_app
@@ -325,8 +325,9 @@ def test_a_choice_loads_no_model(library: Library, ids: dict[str, int]) -> None:
 
 @pytest.fixture(scope="module")
 def client(library: Library) -> Iterator[TestClient]:
-    app = create_app(library, device="cpu", settings=ServerSettings(preview_cache_bytes=20_000_000))
-    with TestClient(app, base_url="http://localhost:8000", raise_server_exceptions=False) as client:
+    with asked(
+        create_app(library, device="cpu", settings=ServerSettings(preview_cache_bytes=20_000_000))
+    ) as client:
         yield client
 
 

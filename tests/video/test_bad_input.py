@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from programs import ROOT, run_python
 from video_factory import moving, write_video
 
 from api.app import create_app
@@ -35,7 +36,6 @@ from indexer.video.programs.worker import DecodeWorker
 from indexer.video.types import SampledClip, SamplingOptions, VideoInfo
 from search.library import Library
 
-ROOT = Path(__file__).resolve().parent.parent
 MEMORY_GROWTH_BYTES = 350 * 2**20
 CPU_SECONDS = 2.0
 SAMPLING = SamplingOptions(frame_size=64)
@@ -201,9 +201,7 @@ def test_limits_hold_where_a_file_says_nothing(film: Path) -> None:
 def limited(code: str, **limits: Any) -> subprocess.CompletedProcess[str]:
     """A program that holds itself to limits and then tries something."""
     start = f"from indexer.video.limits import WorkerLimits; WorkerLimits(**{limits!r}).apply()\n"
-    return subprocess.run(
-        [sys.executable, "-c", start + code], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
+    return run_python(start + code)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the other systems' limits differ")
@@ -348,16 +346,6 @@ def test_an_example_of_ones_own_has_no_such_limits(film: Path) -> None:
 # --- checkpoints -----------------------------------------------------------------------------------
 
 
-class Bomb:
-    """Unpickled, it would make a folder."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self._path),)
-
-
 @pytest.mark.parametrize("suffix", [".pt", ".bin", ".safetensors"])
 def test_a_pickle_bomb_does_not_go_off(tmp_path: Path, suffix: str) -> None:
     import torch
@@ -369,8 +357,8 @@ def test_a_pickle_bomb_does_not_go_off(tmp_path: Path, suffix: str) -> None:
 
     gone_off = tmp_path / "gone off"
     zipped, plain = tmp_path / f"zipped{suffix}", tmp_path / f"plain{suffix}"
-    torch.save({"state_dict": Bomb(gone_off)}, zipped)
-    plain.write_bytes(pickle.dumps(Bomb(gone_off)))
+    torch.save({"state_dict": hostile_files.Bomb(gone_off)}, zipped)
+    plain.write_bytes(pickle.dumps(hostile_files.Bomb(gone_off)))
     for path in (zipped, plain):
         for load in (
             read_state_dict,

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import lacking
+from hostile_files import Bomb
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from programs import ROOT
+from surroundings import lacking
 from video_factory import moving, write_video
 
 from encoders.errors import DecoderDiedError
@@ -38,7 +40,6 @@ from indexer.video.programs.messages import (
 from indexer.video.programs.worker import DecodeWorker
 from indexer.video.types import KeyFrame, SampledClip, SamplingOptions, VideoInfo
 
-ROOT = Path(__file__).resolve().parent.parent
 CLIP = SampledClip(
     1.0,
     5.0,
@@ -129,16 +130,6 @@ def test_no_bytes_are_more_than_an_error(noise: bytes, place: int, keeps: bool) 
     assert isinstance(found, ANSWERS)
 
 
-class Bomb:
-    """Unpickled, it makes a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self._folder),)
-
-
 @pytest.mark.parametrize("kind", ["pickle", "noise", "oversized", "endless header"])
 def test_a_program_that_was_taken_over_sends_nothing_that_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -170,7 +161,7 @@ TRIES = """
 import os, socket, subprocess, sys, json
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from indexer.confinement import Rules, confine
+from indexer.video.programs.confinement import Rules, confine
 allowed, secret, folder, port, parent = sys.argv[2:7]
 confine(Rules(None, (allowed,), ()))
 def outcome(work):

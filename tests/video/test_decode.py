@@ -15,6 +15,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from samples import own_footage
 from video_factory import (
     HEIGHT,
     WIDTH,
@@ -39,7 +40,7 @@ from indexer.video.pictures.frame import Crop, Orientation
 from indexer.video.reading.decode import VideoDecoder, decode_picture, frame_at, probe
 from indexer.video.types import SamplingOptions
 
-CLIPS = Path(os.environ.get("REELSEEK_CLIPS", Path(__file__).parent.parent.parent / "shared" / "clips"))
+CLIPS = own_footage()
 
 
 def decoded(path: Path) -> tuple[list[float], list[int]]:

@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from video_factory import read_stamp, scene, stamp, write_video
+from video_factory import add_pixel_crop, read_stamp, scene, stamp, write_video
 
 from indexer.video.clips.sampling import sample_clips
 from indexer.video.making.render import render
@@ -217,36 +217,6 @@ def framed() -> list[np.ndarray]:
     picture[:] = (255, 0, 255)
     picture[46:136, 80:240] = scene(6, 160, 90)
     return [picture] * 5
-
-
-def add_pixel_crop(path: Path, left: int, top: int, right: int, bottom: int) -> None:
-    """Adds PixelCrop elements (RFC 9559, 5.1.4.1.28.14) to the video of a Matroska file."""
-    content = bytearray(path.read_bytes())
-
-    def read_size(at: int) -> tuple[int, int]:
-        length = 9 - content[at].bit_length()
-        return length, int.from_bytes(content[at : at + length], "big") & ((1 << 7 * length) - 1)
-
-    masters = []
-    begin, end = 0, len(content)
-    for wanted in (b"\x18\x53\x80\x67", b"\x16\x54\xae\x6b", b"\xae", b"\xe0"):
-        while True:
-            name_length = 9 - content[begin].bit_length()
-            size_length, size = read_size(begin + name_length)
-            body = begin + name_length + size_length
-            is_open = size == (1 << 7 * size_length) - 1
-            if content[begin : begin + name_length] == wanted:
-                masters.append((begin + name_length, size_length, size, is_open))
-                begin, end = body, end if is_open else body + size
-                break
-            begin = body + size
-    sides = ((b"\x54\xcc", left), (b"\x54\xbb", top), (b"\x54\xdd", right), (b"\x54\xaa", bottom))
-    added = b"".join(name + b"\x82" + struct.pack(">H", side) for name, side in sides)
-    content[end:end] = added
-    for at, length, size, is_open in masters:
-        if not is_open:
-            content[at : at + length] = (size + len(added) | 1 << 7 * length).to_bytes(length, "big")
-    path.write_bytes(content)
 
 
 def add_clean_aperture(path: Path, left: int, top: int, right: int, bottom: int) -> None:

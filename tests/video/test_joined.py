@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -11,8 +11,16 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from test_interlaced import add_pixel_crop
-from video_factory import HEIGHT, WIDTH, encode_tone, moving, read_stamp, write_programmes, write_video
+from video_factory import (
+    HEIGHT,
+    WIDTH,
+    add_pixel_crop,
+    encode_tone,
+    moving,
+    read_stamp,
+    write_programmes,
+    write_video,
+)
 
 from encoders.errors import NotAVideoError, ReelseekError
 from indexer.ingest.pipeline import ingest
@@ -45,12 +53,6 @@ def joined(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     path = folder / "joined.ts"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     return path, first, first + second
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[DecodeWorker]:
-    with DecodeWorker(stall_seconds=30) as made:
-        yield made
 
 
 def test_every_time_has_its_frame(joined: tuple[Path, int, int]) -> None:

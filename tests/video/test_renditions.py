@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,12 +27,6 @@ from indexer.video.making.renditions import Rendition, clip_preview, cut, span_p
 from indexer.video.programs.worker import DecodeWorker
 
 TICK = 1 / 90_000
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[DecodeWorker]:
-    with DecodeWorker(stall_seconds=30) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from programs import ROOT, run_python
 from video_factory import HEIGHT, moving, read_stamp, scene, write_video
 
 from encoders.errors import (
@@ -29,7 +30,6 @@ from indexer.video.programs.worker import DecodeWorker
 from indexer.video.reading.decode import VideoDecoder, probe
 from indexer.video.types import Progress, SampledClip, SamplingOptions, VideoInfo
 
-ROOT = Path(__file__).resolve().parent.parent
 OPTIONS = SamplingOptions(frame_size=HEIGHT)
 MANY = SamplingOptions(clip_seconds=1, fps=25, frame_size=HEIGHT)
 
@@ -195,17 +195,15 @@ def test_closing_leaves_no_program_behind(video: Path) -> None:
 def test_the_program_ends_with_the_one_that_started_it(long_video: Path) -> None:
     code = f"""
         import os, signal, sys
-        from indexer.types import SamplingOptions
-        from indexer.worker import DecodeWorker
+        from indexer.video.types import SamplingOptions
+        from indexer.video.programs.worker import DecodeWorker
         worker = DecodeWorker()
         items = worker.decode({str(long_video)!r}, SamplingOptions(clip_seconds=1, fps=25))
         next(items)
         print(worker.pid, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True
-    )
+    done = run_python(code)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert wait_until_dead(int(done.stdout))
 
@@ -225,7 +223,7 @@ def test_a_script_without_a_main_guard_in_any_folder_can_use_it(tmp_path: Path, 
         textwrap.dedent(f"""
             import sys
             sys.path.insert(0, {str(ROOT)!r})
-            from indexer.worker import DecodeWorker
+            from indexer.video.programs.worker import DecodeWorker
             print("started")
             with DecodeWorker() as worker:
                 print(worker.probe({str(video)!r}).codec)

@@ -18,11 +18,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import lacking
+import store_writer
 from made_library import add_video, faults, make_library
 from power_cut import Recording
+from programs import ROOT, run_indexer, start_indexer
 from sqlalchemy import select
 from store_writer import CLIPS
+from surroundings import lacking
 from video_factory import scene, write_video
 
 from encoders.errors import LibraryError
@@ -33,8 +35,7 @@ from search.catalog.tables import clip_vectors, clips, key_frames, videos
 from search.library import Library
 from search.types import Filters
 
-ROOT = Path(__file__).resolve().parent.parent
-WRITER = [sys.executable, str(ROOT / "tests" / "store_writer.py")]
+WRITER = [sys.executable, store_writer.__file__]
 STEPS = ["add", "save", "remove", "teach"]
 
 
@@ -213,15 +214,6 @@ def remount(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
 
 
-def indexer(*arguments: object, library: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "indexer", *map(str, arguments), "--library", str(library)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-
-
 def test_a_full_disk_stops_with_a_reason_and_goes_on_when_there_is_room(tmp_path):
     with small_disk(tmp_path / "disk", "2m") as disk:
         make_library(disk / "library").close()
@@ -257,8 +249,8 @@ def test_a_library_on_read_only_media_is_searched_and_not_changed(tmp_path):
         with pytest.raises(LibraryError, match=r"cannot be written to"), library.ingest_lock(wait=False):
             pass
         library.close()
-        assert indexer("backup", tmp_path / "backup", library=disk / "library").returncode == 0
-        done = indexer("ingest", tmp_path, library=disk / "library")
+        assert run_indexer("backup", tmp_path / "backup", library=disk / "library").returncode == 0
+        done = run_indexer("ingest", tmp_path, library=disk / "library")
         assert done.returncode == 1 and "cannot be written to" in done.stderr
         assert "Traceback" not in done.stderr
 
@@ -269,13 +261,13 @@ def test_an_index_for_which_there_is_no_room_says_so_and_leaves_nothing(tmp_path
         add_video(library, f"/v/{number}.mp4", count=100, seed=number)
     library.close()
     with small_disk(tmp_path / "library" / "index", "8k") as index:
-        done = indexer("rebuild", library=tmp_path / "library")
+        done = run_indexer("rebuild", library=tmp_path / "library")
         assert done.returncode == 1 and "cannot be written to" in done.stderr
         assert "No space left on device" in done.stderr and "faiss" not in done.stderr.lower()
         assert [path.name for path in index.iterdir()] == ["save.lock"]
         remount(index, "size=1m")
-        assert indexer("rebuild", library=tmp_path / "library").returncode == 0
-        found = json.loads(indexer("check", "--json", library=tmp_path / "library").stdout)["checks"]
+        assert run_indexer("rebuild", library=tmp_path / "library").returncode == 0
+        found = json.loads(run_indexer("check", "--json", library=tmp_path / "library").stdout)["checks"]
         assert {one["check"]: one["wrong"] for one in found}["index"] == 0
 
 
@@ -296,11 +288,11 @@ def command_of(folder: Path, tool: str) -> list[str]:
     code = f"""
         import sys; sys.path.insert(0, {str(ROOT)!r})
         from pathlib import Path
-        from indexer.backup import back_up, restore
+        from indexer.keeping.backup import back_up, restore
         from search.library import Library
         folder = Path({str(folder)!r})
         # Only what is done counts, not what is loaded.
-        import os, faiss, search.faiss_index, alembic.config, search.database
+        import os, faiss, search.index.faiss_index, alembic.config, search.catalog.database
         os.write(1, b"ready\\n")
         {TOOLS[tool]}
         os.write(1, b"done\\n")
@@ -460,7 +452,7 @@ def test_an_ingest_is_killed_as_rows_and_files_appear_and_runs_out_of_room(tmp_p
         pictures = [scene(number * 40 + at // 12) for at in range(250)]
         write_video(archive / f"{number}.mp4", pictures, fps=25)
     arguments = ("ingest", archive, "--encoder", "offline", "--device", "cpu", "--clip-seconds", "1")
-    assert indexer(*arguments, library=tmp_path / "undisturbed").returncode == 0
+    assert run_indexer(*arguments, library=tmp_path / "undisturbed").returncode == 0
     whole = Library(tmp_path / "undisturbed")
     expected = contents(whole)
     whole.close()
@@ -473,26 +465,22 @@ def test_an_ingest_is_killed_as_rows_and_files_appear_and_runs_out_of_room(tmp_p
     }
     for name, question in moments.items():
         folder = tmp_path / name
-        program = subprocess.Popen(
-            [sys.executable, "-m", "indexer", *map(str, arguments), "--library", str(folder)],
-            cwd=ROOT,
-            stderr=subprocess.DEVNULL,
-        )
+        program = start_indexer(*arguments, library=folder, stderr=subprocess.DEVNULL)
         while program.poll() is None and not _has(folder, question):
             time.sleep(0.002)
         program.kill()
         assert program.wait() == -signal.SIGKILL
-        assert indexer(*arguments, library=folder).returncode == 0
-        done = indexer("check", "--digests", "--json", library=folder)
+        assert run_indexer(*arguments, library=folder).returncode == 0
+        done = run_indexer("check", "--digests", "--json", library=folder)
         assert done.returncode == 0, done.stdout
         library = Library(folder)
         assert contents(library) == expected
         library.close()
     with small_disk(tmp_path / "disk", "700k") as disk:
-        done = indexer(*arguments, library=disk / "library")
+        done = run_indexer(*arguments, library=disk / "library")
         assert done.returncode == 1 and "room" in done.stderr and "Traceback" not in done.stderr
         remount(disk, "size=50m")
-        assert indexer(*arguments, library=disk / "library").returncode == 0
+        assert run_indexer(*arguments, library=disk / "library").returncode == 0
         library = Library(disk / "library")
         assert contents(library) == expected
         assert check(library).ok

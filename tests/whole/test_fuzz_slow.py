@@ -21,6 +21,7 @@ import schemathesis
 import uvicorn
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
+from samples import footage
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -28,7 +29,6 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     unsupported_method,
 )
-from test_api import sample
 from video_factory import write_video
 
 from api.app import create_app
@@ -55,7 +55,7 @@ STALL_SECONDS = 10.0
 
 def excerpt(name: str, seconds: float, skip: int = 0) -> list[Any]:
     """Real footage, small: every third frame of a sample clip."""
-    with av.open(str(sample(name))) as opened:
+    with av.open(str(footage(name))) as opened:
         frames = []
         for number, frame in enumerate(opened.decode(video=0)):
             if number >= skip and number % 3 == 0:

@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 from made_library import add_video, make_library, remove_video
+from programs import ROOT
 
 from benchmarks.oracle import Asked, Oracle
 from benchmarks.programs import Sampler, figures
 from search.documents.wire import result_document
 from search.query.engine import SearchEngine
 from search.types import ClipPart, Query
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def run(out: Path, *arguments: str) -> dict[str, Any]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 HUGE = 100_000
 
@@ -310,3 +313,13 @@ def chimeras(film: bytes) -> Iterator[tuple[str, bytes]]:
     yield "page and film.html", b"<!doctype html><script>alert(1)</script>" + film
     yield "script and film.sh", b"#!/bin/sh\nexit 1\n" + film
     yield "concat and film.mp4", b"ffconcat version 1.0\nfile /etc/passwd\n" + film
+
+
+class Bomb:
+    """Unpickled, it makes a folder."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, (str(self.target),))

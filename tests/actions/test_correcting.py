@@ -1,0 +1,178 @@
+"""Corrections: what a rejection takes away, by which name it counts, and what it needs."""
+
+from __future__ import annotations
+
+import pytest
+from made_actions import STEP, add, add_head, archive, clips_of, found, positives, spans_of, teach
+
+from encoders.errors import (
+    InvalidQueryError,
+    NotFoundError,
+    UnknownActionError,
+)
+from encoders.heads.head import ActionSpan
+from search.library import Library
+from search.query.engine import SearchEngine
+from search.types import ClipPart, Filters, Query
+
+
+def test_a_rejected_segment_goes_and_does_not_come_back(library):
+    videos = archive(library, plan="ooRoRo")
+    teach(library, videos, at=(2, 4))
+    (clip,) = clips_of(library, videos[8:9], [2])
+    assert len(spans_of(library, videos[8])) == 2
+    library.actions.correct(clip, "running", is_positive=False)
+    assert spans_of(library, videos[8]) == [pytest.approx((16, 20), abs=STEP)]
+    assert library.actions.tagger.retag() == 10
+    assert spans_of(library, videos[8]) == [pytest.approx((16, 20), abs=STEP)]
+    assert len(spans_of(library, videos[7])) == 2
+    library.actions.correct(clip, "running", is_positive=True)  # on second thoughts
+    library.actions.tagger.retag()
+    assert len(spans_of(library, videos[8])) == 2
+
+
+def test_a_rejected_clip_is_cut_out_of_a_long_segment(library):
+    """Of a run from 8 to 24 s the clip from 12 to 16 s is rejected: two runs are left beside it."""
+    videos = archive(library)
+    teach(library, videos)
+    long = add(library, "/long.mp4", "ooRRRRoo", seed=60)
+    assert spans_of(library, long) == [pytest.approx((8, 24), abs=STEP)]
+    (clip,) = clips_of(library, [long], [3])
+    library.actions.correct(clip, "running", is_positive=False)
+    rests = [pytest.approx((8, 12), abs=STEP), pytest.approx((16, 24), abs=STEP)]
+    filters = Filters(action="running", path_prefix="/long.mp4", min_confidence=0.0)
+    for _ in range(2):
+        assert spans_of(library, long) == rests
+        # The cut is exact: no moment of the clip is left, and the two rests end and begin with it.
+        assert [spans_of(library, long)[0][1], spans_of(library, long)[1][0]] == [12.0, 16.0]
+        assert library.actions.allowed_clips(filters).tolist() == clips_of(library, [long], [2, 4, 5])
+        hits = SearchEngine(library).search(Query((ClipPart(1),)), filters, limit=20).hits
+        assert clip not in {hit.clip_id for hit in hits} and len(hits) == 3
+        library.actions.tagger.retag()  # finds it again, and cuts it again
+    (first,) = clips_of(library, [long], [2])
+    library.actions.correct(first, "running", is_positive=False)
+    assert spans_of(library, long) == rests[1:]
+
+
+@pytest.mark.parametrize(
+    ("span", "rests"),
+    [
+        ((4.0, 8.0), []),  # the clip of [4, 8) is rejected
+        ((5.0, 7.0), []),
+        ((3.5, 8.4), []),  # half a second of blur on one side, less on the other
+        ((3.25, 6.0), [(3.25, 4.0)]),
+        ((6.0, 20.0), [(8.0, 20.0)]),
+        ((0.0, 12.0), [(0.0, 4.0), (8.0, 12.0)]),
+        ((3.75, 12.0), [(8.0, 12.0)]),
+        ((8.0, 8.3), [(8.0, 8.3)]),  # it only touches: nothing of it was refuted
+        ((0.0, 4.0), [(0.0, 4.0)]),
+    ],
+)
+def test_what_a_rejection_leaves_of_a_segment(plain, span, rests):
+    video = add(plain, "/a.mp4", "ooooo")
+    with plain.write() as catalog:
+        head = add_head(catalog, "kinetics:one", 0.5, "kinetics", actions=["running", "jumping"])
+        spans = [ActionSpan("running", *span, 0.8), ActionSpan("jumping", *span, 0.7)]
+        catalog.actions.add_segments(video, head, spans)
+    (clip,) = clips_of(plain, [video], [1])
+    plain.actions.correct(clip, "running", is_positive=False)
+    kept = [(row.start_seconds, row.end_seconds, row.confidence) for row in found(plain)]
+    assert kept == [(*rest, 0.8) for rest in rests]
+    assert spans_of_action(plain, "jumping") == [span]  # nobody said anything about it
+
+
+def spans_of_action(library: Library, action: str) -> list[tuple[float, float]]:
+    return [(one.start_seconds, one.end_seconds) for one in found(library, action)]
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept_as"),
+    [
+        ("jogging", "running"),  # a synonym, by the table
+        ("run", "running"),  # the same name, inflected
+        ("Running", "running"),
+        ("paddling", "paddling"),  # a whole head knows it by just this name
+        ("knitting", "knitting"),  # nobody knows it: kept for a lesson to come
+        ("runnin", "runnin"),  # a typing error
+    ],
+)
+def test_corrections_by_another_name_count_for_the_taught_action(plain, typed, kept_as):
+    videos = archive(plain, plan="ooRoRo")
+    teach(plain, videos, at=(2, 4))
+    with plain.write() as catalog:
+        add_head(catalog, "kinetics:one", 0.5, "kinetics", actions=["paddling", "surfing water"])
+    (clip,) = clips_of(plain, videos[8:9], [2])
+    plain.actions.correct(clip, typed, is_positive=False)
+    counts = plain.actions.corrections(typed)
+    is_running = kept_as == "running"
+    # It was an example of it until now: 19 of 20 are left.
+    assert (counts["action"], counts["negative"]) == (kept_as, 1)
+    assert counts["positive"] == (19 if is_running else 0)
+    assert len(spans_of(plain, videos[8])) == (1 if is_running else 2)
+    if is_running:
+        assert plain.actions.describe(typed)["action"] == "running"
+        assert plain.actions.teach("running", [])["negatives"] == 1
+
+
+def test_another_name_of_two_taught_actions_is_neither(plain):
+    videos = archive(plain)
+    teach(plain, videos)
+    plain.actions.teach("running on treadmill", positives(plain, videos))
+    plain.actions.rename("running", "running on beach")
+    assert plain.actions.corrections("running")["action"] == "running"
+    with pytest.raises(UnknownActionError):
+        plain.actions.describe("running")
+
+
+def test_a_name_cut_short_is_another_name(plain):
+    videos = archive(plain)
+    teach(plain, videos)
+    plain.actions.rename("running", "circle")
+    (clip,) = clips_of(plain, videos[8:9], [2])
+    plain.actions.correct(clip, "circl", is_positive=False)
+    assert plain.actions.corrections("circl") == {"action": "circl", "positive": 0, "negative": 1}
+    assert len(spans_of_action(plain, "circle")) == 10
+    with pytest.raises(UnknownActionError, match="close to it: circle"):
+        plain.actions.export("circl")
+    assert plain.actions.untaught() == [{"action": "circl", "positive": 0, "negative": 1}]
+    assert plain.actions.remove("circl") == {"action": "circl", "examples": 1}
+    assert plain.actions.untaught() == []
+    with pytest.raises(UnknownActionError, match="close to it: circle"):
+        plain.actions.remove("circl")
+
+
+def test_only_what_shows_and_corrects_takes_another_name(plain):
+    """Nobody who types a synonym means to lose or to rename what was taught."""
+    teach(plain, archive(plain))
+    for change in (plain.actions.remove, plain.actions.export, lambda name: plain.actions.rename(name, "x")):
+        with pytest.raises(UnknownActionError):
+            change("jogging")
+
+
+def test_an_unknown_action_names_each_known_one_once(plain):
+    def said(known: list[str]) -> str:
+        with plain.write() as catalog:
+            for head in catalog.actions.heads():
+                catalog.actions.remove_head(head.id)
+            add_head(catalog, "kinetics:one", 0.5, "kinetics", actions=known)
+        with pytest.raises(UnknownActionError) as caught:
+            plain.actions.find("jugling balls")
+        return str(caught.value)
+
+    archive(plain, 1)
+    message = said(["swimming", "juggling balls", "knitting"])
+    assert "close to it: juggling balls; known are also: knitting, swimming." in message
+    assert message.count("juggling balls") == 1
+    assert "close to it: juggling balls. Teach" in said(["juggling balls"])
+    assert "known are: knitting, swimming. Teach" in said(["swimming", "knitting"])
+    many = [f"{sport} {number}" for sport in ("golf", "tennis") for number in range(10)]
+    assert "close to it: juggling balls; 20 others are known" in said([*many, "juggling balls"])
+    assert "'jugling balls'; 20 others are known" in said(many)
+
+
+def test_a_correction_needs_its_clip_and_a_name(plain):
+    archive(plain, 1)
+    with pytest.raises(NotFoundError, match="77"):
+        plain.actions.correct(77, "running", is_positive=True)
+    with pytest.raises(InvalidQueryError):
+        plain.actions.correct(1, "\n", is_positive=True)
