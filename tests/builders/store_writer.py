@@ -14,9 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from made_library import add_video, make_library, remove_video  # noqa: E402
+from made_library import add_video, make_library, remove_video
 
-from search.library import Library  # noqa: E402
+from search.library import Library
 
 CLIPS = 40
 

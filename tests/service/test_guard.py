@@ -25,6 +25,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
+from programs import ROOT
 from server import wait_for_job
 from video_factory import moving, write_video
 
@@ -664,7 +665,7 @@ def proxied(library: Library, **changes: Any) -> TestClient:
 
 def documented_headers(scheme: str, address: str) -> dict[str, str]:
     """What the nginx of docs/operations.md sends on, for a browser at an address."""
-    text = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
+    text = (ROOT / "docs" / "operations.md").read_text()
     sent = dict(re.findall(r"proxy_set_header (\S+) (\S+);", text))
     values = {"$host": "video.example", "$remote_addr": address, "$scheme": scheme, "$request_id": "r" * 32}
     return {name: values[value] for name, value in sent.items()}
@@ -689,7 +690,7 @@ def test_the_documented_proxy_and_unit_make_a_server_that_asks_for_keys(
         cookie = {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
         assert client.delete("/v1/videos/424242", headers={**browser, **cookie}).status_code == 404
     assert last_audited(library)["address"] == "203.0.113.7"
-    text = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
+    text = (ROOT / "docs" / "operations.md").read_text()
     served = re.findall(r"indexer (serve .*)", text)
     assert served and all("--require-keys" in line and "--root" in line for line in served)
 
