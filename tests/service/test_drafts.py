@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,22 +39,29 @@ class Archive:
             return [clip.id for clip in catalog.clips_of_video(self.videos[name])]
 
 
-@pytest.fixture
-def archive(tmp_path: Path, one_thread: None) -> Iterator[Archive]:
-    """A film of each photograph, and a draft from the cat's alone."""
-    (tmp_path / "films").mkdir()
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> tuple[Path, dict[str, int]]:
+    """A library with a film of each photograph and a draft from the cat's alone; the ids of its videos."""
+    films, folder = tmp_path_factory.mktemp("films"), tmp_path_factory.mktemp("library")
     for name, path in PHOTOGRAPHS.items():
-        write_photograph_film(photograph(path), tmp_path / "films" / f"{name}.mp4", seconds=6, fps=10)
-    library = Library(tmp_path / "library", device="cpu", create=True)
-    summary = ingest(
-        library, [str(tmp_path / "films")], IngestOptions(encoder="offline", device="cpu", workers=1)
-    )
+        write_photograph_film(photograph(path), films / f"{name}.mp4", seconds=6, fps=10)
+    library = Library(folder, device="cpu", create=True)
+    summary = ingest(library, [str(films)], IngestOptions(encoder="offline", device="cpu", workers=1))
     assert summary.indexed == len(PHOTOGRAPHS)
     with library.read() as catalog:
         videos = {Path(video.path).stem: video.id for video in catalog.list_videos()}
-    made = Archive(library, videos)
-    library.actions.teach(ACTION, examples_from_clips(library, made.clips("cat"), is_positive=True))
-    yield made
+    cats = Archive(library, videos).clips("cat")
+    library.actions.teach(ACTION, examples_from_clips(library, cats, is_positive=True))
+    library.close()
+    return folder, videos
+
+
+@pytest.fixture
+def archive(made: tuple[Path, dict[str, int]], tmp_path: Path) -> Iterator[Archive]:
+    """A copy of the library for the test to change."""
+    folder, videos = made
+    library = Library(shutil.copytree(folder, tmp_path / "library"), device="cpu")
+    yield Archive(library, videos)
     library.close()
 
 

