@@ -296,6 +296,11 @@ class ActionTag:
     confidence: float
     head: str
 
+    @property
+    def is_draft(self) -> bool:
+        """Whether the head is of a lesson that could not be checked, or did not hold."""
+        return self.head == "draft"
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:

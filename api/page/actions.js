@@ -226,7 +226,9 @@ function exampleTile(name, one) {
     event.currentTarget.disabled = true;
     try {
       await api.forgetExample(name, one.id);
-      made.remove();
+      // What had given way to it stands again.
+      const left = await api.action(name).then(({ examples }) => examples, () => []);
+      made.parentElement?.replaceChildren(...left.map((other) => exampleTile(name, other)));
       say("Removed. It is learned again without it.");
     } catch (error) {
       say(error.message, "problem");

@@ -73,15 +73,15 @@ function score(hit) {
 function chips(hit, on) {
   const best = new Map();
   for (const tag of hit.actions) {
-    if (tag.confidence > (best.get(tag.action) ?? 0)) best.set(tag.action, tag.confidence);
+    if (tag.confidence > (best.get(tag.action)?.confidence ?? 0)) best.set(tag.action, tag);
   }
-  const sorted = [...best].sort((one, other) => other[1] - one[1]);
+  const sorted = [...best.values()].sort((one, other) => other.confidence - one.confidence);
   const list = make("ul", { class: "chips", "aria-label": sorted.length ? "Actions" : null, "aria-hidden": sorted.length ? null : "true" });
-  for (const [action, confidence] of sorted.slice(0, MOST_CHIPS)) {
+  for (const { action, confidence, head } of sorted.slice(0, MOST_CHIPS)) {
     list.append(make("li", {}, make(
       "button",
       { class: `chip ${colour(action)}`, type: "button", title: `Only ${action}`, onclick: () => on.only(action) },
-      action, " ", make("b", {}, percent(confidence)),
+      action, " ", make("b", {}, percent(confidence)), head === "draft" ? " (draft)" : "",
     )));
   }
   if (sorted.length > MOST_CHIPS) list.append(make("li", { class: "rest" }, `+${sorted.length - MOST_CHIPS}`));

@@ -43,7 +43,7 @@ export function understood(reading) {
     return `${name}: ${kinds ? count(kinds, "kind") : "by likeness"}`;
   });
   if (reading.unknown.length) parts.push(`knows nothing of: ${reading.unknown.join(", ")}`);
-  return parts.join("; ");
+  return parts.join("; ") || `${reading.text.trim()}: says nothing by itself`;
 }
 
 // Which parts of the example a hit shows, and where each lies in its video, as lines of text.

@@ -36,14 +36,6 @@ async function send(segment, correct) {
   return api.judge({ clip_id: clip.clip_id }, action, correct);
 }
 
-const examplesOf = async (action) => {
-  try {
-    return (await api.action(action)).examples;
-  } catch {
-    return []; // nothing is kept of it yet
-  }
-};
-
 // Two buttons and what came of them; `done(correct)` is called after an answer, with null for one taken back.
 export function judging(segment, done = () => {}) {
   const { action } = segment;
@@ -73,20 +65,17 @@ export function judging(segment, done = () => {}) {
     }
   };
   const judge = (correct) => attempt(async () => {
-    const before = new Set((await examplesOf(action)).map((one) => one.id));
-    const { positive, negative, removed, lesson } = await send(segment, correct);
-    const added = (await examplesOf(action)).filter((one) => !before.has(one.id) && one.origin === "feedback");
+    const { positive, negative, removed, lesson, example_id: kept } = await send(segment, correct);
     said.replaceChildren(
       `${correct ? "Confirmed" : "Rejected"}. Kept: ${count(positive, "example")} that ${positive === 1 ? "shows" : "show"} it, ${negative} that ${negative === 1 ? "does" : "do"} not.`,
       removed ? ` ${count(removed, "example")} gave way to it.` : "",
     );
-    if (added.length) said.append(" ", undo(added));
+    said.append(" ", undo(kept));
     relearn(lesson);
     done(correct);
   });
-  const undo = (added) => make("button", { class: "plain edged small", type: "button", onclick: attempt(async () => {
-    let lesson = null;
-    for (const one of added) ({ lesson } = await api.forgetExample(action, one.id));
+  const undo = (kept) => make("button", { class: "plain edged small", type: "button", onclick: attempt(async () => {
+    const { lesson } = await api.forgetExample(action, kept);
     said.textContent = "Taken back.";
     relearn(lesson);
     enable(true);

@@ -132,7 +132,7 @@ function fail(error, again) {
 
 // What the words were taken for, above the results.
 function explain(answer) {
-  element("understood").textContent = (answer?.understood ?? []).map(understood).filter(Boolean).join(" · ");
+  element("understood").textContent = (answer?.understood ?? []).map(understood).join(" · ");
 }
 
 function summarise({ hits, took_ms: took, exact, total }, state, wanted) {

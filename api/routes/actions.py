@@ -200,7 +200,7 @@ def teach(body: TeachRequest, services: ServicesOf, request: Request, response: 
     examples += read_examples(library, body.negatives, is_positive=False)
     name = keep_examples(library, body.action, examples, replace_examples=not body.keep)
     with library.read() as catalog:
-        positive, negative = catalog.actions.count_examples().get(name, (0, 0))
+        positive, negative = catalog.actions.count_examples_of(name)
     if not positive:
         return _too_few(name, negative, request.url.path)
     job = services.jobs.submit_lesson(name)
@@ -253,7 +253,10 @@ def remove_one_example(
     example_id: Annotated[Id, Path(description="From the action's `examples`.", examples=[4])],
     services: ServicesOf,
 ) -> dict[str, Any]:
-    """Takes an example back and queues a lesson without it. Says how many are left."""
+    """Takes an example back and queues a lesson without it; what had given way to it stands again.
+
+    Says how many are left.
+    """
     document = remove_example(services.library, name, example_id)
     return {**document, "lesson": _learn_again(services, document["action"])}
 
@@ -268,8 +271,8 @@ def forget(name: ActionPath, services: ServicesOf) -> dict[str, Any]:
 def feedback(body: FeedbackRequest, services: ServicesOf) -> dict[str, Any]:
     """Keeps whether a clip or a span shows an action, and queues a lesson that learns from it.
 
-    The tag of one that does not goes at once. It takes the place of earlier corrections of this footage; what
-    was taught stays until it is removed.
+    The tag of one that does not goes at once. Earlier corrections of this footage, and an example given as
+    this very clip, give way until it is taken back; what else was taught stays.
     """
     known = services.library.actions
     if body.clip_id is not None:
@@ -285,7 +288,7 @@ def _learn_again(services: Services, action: str) -> str | None:
     """Queues a lesson where the action's head learns from corrections at once; the job's id."""
     with services.library.read() as catalog:
         heads = [head for head in catalog.actions.heads() if head.name == action]
-        positive, _ = catalog.actions.count_examples().get(action, (0, 0))
+        positive, _ = catalog.actions.count_examples_of(action)
     if not positive or not any(map(is_learned_again, heads)):
         return None
     return services.jobs.submit_lesson(action).id

@@ -104,7 +104,9 @@ class CorrectionAnswer(LeftAnswer):
     """What is kept after a correction."""
 
     example_id: int = Field(description="Of the correction, by which it can be taken back.")
-    removed: int = Field(description="How many contrary corrections it replaced, wholly or in part.")
+    removed: int = Field(
+        description="How many contrary ones give way to it, wholly or in part, until it is taken back."
+    )
     note: str | None = Field(
         description="Where it contradicts what was taught, which stays: what that means."
     )
@@ -319,9 +321,9 @@ class ActionsAnswer(StrictAnswer):
 
 
 class ActionExampleAnswer(StrictAnswer):
-    """An example that is kept of an action; a span only where the footage is in the library."""
+    """An example that stands of an action; a span only where the footage is in the library."""
 
-    id: int
+    id: int = Field(description="One for all pieces that a later correction has left of it.")
     source: str
     positive: bool
     origin: Literal["teach", "spans", "feedback"]

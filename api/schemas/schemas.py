@@ -330,7 +330,7 @@ class ActionTagAnswer(StrictAnswer):
 
     action: str
     confidence: float = Field(ge=0, le=1)
-    head: str
+    head: str = Field(description='As of a segment: "draft" where the lesson could not be checked.')
 
 
 class HitAnswer(StrictAnswer):
@@ -350,7 +350,8 @@ class HitAnswer(StrictAnswer):
     actions: list[ActionTagAnswer]
     key_frames: list[KeyFrameAnswer] = Field(description="The one that fits the query best comes first.")
     match: MatchAnswer | None = Field(
-        description="Of a query by footage, its best piece in this video; null where nothing of it is there."
+        description="Of a query by one piece of footage and nothing else, its best piece in this video; null "
+        "where nothing of it is there."
     )
     matches: list[MatchAnswer] = Field(description="All its pieces in this video, in order of the example.")
     caption: str | None = Field(description="What a captioner said of the clip; null where none has.")

@@ -229,7 +229,10 @@ def search_result(result: SearchResult) -> None:
 
 
 def understood(reading: TextReading) -> str:
-    """What words were taken for, in a line: "dog: 118 kinds; knows nothing of: quarterly, earnings"."""
+    """What words were taken for, in a line: "dog: 118 kinds; knows nothing of: quarterly, earnings".
+
+    Words that say nothing by themselves, an article alone, are said to.
+    """
     parts = []
     for concept in reading.concepts:
         name = concept.words
@@ -238,7 +241,7 @@ def understood(reading: TextReading) -> str:
         parts.append(f"{name}: {counted(concept.kinds, 'kind')}" if concept.kinds else f"{name}: by likeness")
     if reading.unknown:
         parts.append(f"knows nothing of: {', '.join(reading.unknown)}")
-    return "; ".join(parts)
+    return "; ".join(parts) or f"{reading.text.strip()}: says nothing by itself"
 
 
 def _pieces(hit: Hit) -> str:
@@ -255,7 +258,10 @@ def _pieces(hit: Hit) -> str:
 
 
 def _action_names(hit: Hit) -> str:
-    shown = [f"{tag.action} {tag.confidence:.2f}" for tag in hit.actions[:2]]
+    shown = [
+        f"{tag.action} {tag.confidence:.2f}" + (f" ({tag.head})" if tag.is_draft else "")
+        for tag in hit.actions[:2]
+    ]
     return escape(printable(", ".join(shown))) + (" ..." if len(hit.actions) > 2 else "")
 
 
@@ -430,8 +436,12 @@ def action(document: dict[str, Any]) -> None:
     console.print(
         f"{counted(document['segments'], 'segment')} at a confidence of {document['threshold']:.2f} or more"
     )
+    if document["head"] in ("taught", "draft"):
+        console.print(f"  held out: {figures(report)}", soft_wrap=True)
     for name, value in report.items():
-        if isinstance(value, int | float | str):
+        # Said above, or, as the average, no figure to stand without an interval.
+        is_left_out = "precision" in name or name.startswith("recall") or name == "videos"
+        if isinstance(value, int | float | str) and not is_left_out:
             console.print(f"  {name.replace('_', ' ')}: {value}")
     for example in document["examples"]:
         sign = "[green]+[/]" if example["positive"] else "[red]-[/]"

@@ -440,7 +440,7 @@ class Actions:
     @staticmethod
     def _corrected(catalog: Catalog, name: str, correction: ActionExample) -> dict[str, Any]:
         kept = keep_correction(catalog, name, correction)
-        positive, negative = catalog.actions.count_examples().get(name, (0, 0))
+        positive, negative = catalog.actions.count_examples_of(name)
         return {"action": name, "positive": positive, "negative": negative, **kept}
 
     def remove_backbones(self) -> None:
@@ -533,7 +533,7 @@ class Actions:
         """How many examples of an action are kept, taught yet or not; `action` is what they are kept as."""
         name = self.name_taught(action)
         with self._library.read() as catalog:
-            positive, negative = catalog.actions.count_examples().get(name, (0, 0))
+            positive, negative = catalog.actions.count_examples_of(name)
         return {"action": name, "positive": positive, "negative": negative}
 
     def heads_listing(self) -> list[dict[str, Any]]:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from encoders.errors import InvalidQueryError, NotFoundError
-from search.catalog.actions import ActionExample, Origin, without
+from search.catalog.actions import ActionExample, Origin
+from search.catalog.giving_way import gives_way, meet, named, without
 
 if TYPE_CHECKING:
     from search.catalog.catalog import Catalog
@@ -56,11 +57,6 @@ def span_example(
     return ActionExample(is_positive, named(video.id, (start, end)), video.id, (start, end), origin=origin)
 
 
-def named(video_id: int, span: tuple[float, float]) -> str:
-    """What a span is called where examples are listed."""
-    return f"{span[0]:.3f}-{span[1]:.3f} s of video {video_id}"
-
-
 def clip_example(catalog: Catalog, clip_id: int, *, is_positive: bool) -> ActionExample:
     """A stored clip as a correction. Raises NotFoundError."""
     clip = catalog.clips([clip_id]).get(clip_id)
@@ -73,39 +69,25 @@ def clip_example(catalog: Catalog, clip_id: int, *, is_positive: bool) -> Action
 def keep_correction(catalog: Catalog, name: str, correction: ActionExample) -> dict[str, Any]:
     """Keeps a correction for the next lesson; what is rejected goes out of the segments at once.
 
-    Earlier corrections give way as far as it reaches, and the same clip where it was an example itself.
-    What else was taught stays, see `settled`.
+    What it contradicts stays kept: `giving_way.standing` knows what stands beside it.
 
     Returns:
-        "example_id" of the correction; how many contrary ones were "removed", wholly or in part; and a
-        "note" where it contradicts what was taught, else None.
+        "example_id" of the correction; how many contrary ones were "removed", wholly or in part, until it is
+        taken back; and a "note" where it contradicts what was taught and stays, else None.
     """
     assert correction.video_id is not None and correction.span is not None
-    start, end = correction.span
-    removed = 0
-    taught: list[ActionExample] = []
-    for other in catalog.actions.examples(name):
-        if other.video_id != correction.video_id or other.span is None or other.id is None:
-            continue
-        if other.span[0] >= end - 1e-6 or other.span[1] <= start + 1e-6:
-            continue
-        is_contrary = other.is_positive != correction.is_positive
-        if other.origin != "feedback" and not _is_this_clip(other, correction):
-            taught += [other] if is_contrary else []
-            continue
-        removed += is_contrary
-        catalog.actions.remove_example(name, other.id)
-        for rest in without(other.span, [correction.span]):
-            source = named(correction.video_id, rest)
-            catalog.actions.add_example(name, replace(other, span=rest, source=source, id=None))
+    contrary = [
+        other
+        for other in catalog.actions.examples(name)
+        if other.video_id == correction.video_id
+        and other.is_positive != correction.is_positive
+        and meet(other, correction)
+    ]
+    giving_way = {other.id for other in contrary if gives_way(other, correction)}
     example_id = catalog.actions.add_example(name, correction)
     catalog.actions.drop_rejected(correction.video_id)
-    return {"example_id": example_id, "removed": removed, "note": _note(correction, taught)}
-
-
-def _is_this_clip(example: ActionExample, correction: ActionExample) -> bool:
-    """Whether an example was given as the clip that is corrected, so that it is the same thing said anew."""
-    return example.span == correction.span and example.source.startswith(f"{correction.source} of ")
+    note = _note(correction, [other for other in contrary if other.id not in giving_way])
+    return {"example_id": example_id, "removed": len(giving_way), "note": note}
 
 
 def _note(correction: ActionExample, taught: Sequence[ActionExample]) -> str | None:

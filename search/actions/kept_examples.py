@@ -76,7 +76,10 @@ def describe_untaught(library: Library, action: str) -> dict[str, Any] | None:
 
 
 def remove_example(library: Library, action: str, example_id: int) -> dict[str, Any]:
-    """Takes an example back; the next lesson does without it. Returns the action, and what is kept of it.
+    """Takes an example back; the next lesson does without it, and with what had given way to it.
+
+    Returns:
+        The action, and what is kept of it.
 
     Raises:
         NotFoundError: The action has no such example.
@@ -84,5 +87,5 @@ def remove_example(library: Library, action: str, example_id: int) -> dict[str, 
     name = library.actions.name_taught(action)
     with library.write() as catalog:
         catalog.actions.remove_example(name, example_id)
-        positive, negative = catalog.actions.count_examples().get(name, (0, 0))
+        positive, negative = catalog.actions.count_examples_of(name)
     return {"action": name, "positive": positive, "negative": negative}

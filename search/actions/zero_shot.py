@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.budget import check_budget
-from search.catalog.actions import SegmentFilters, without
+from search.catalog.actions import SegmentFilters
 from search.catalog.catalog import open_record
+from search.catalog.giving_way import without
 from search.types import Filters, Segment
 
 if TYPE_CHECKING:

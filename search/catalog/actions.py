@@ -18,6 +18,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    null,
     or_,
     select,
     tuple_,
@@ -27,6 +28,7 @@ from sqlalchemy import (
 from encoders.errors import NotFoundError
 from encoders.heads.head import ActionSpan, FeatureTrack
 from search.catalog.conditions import larger, path_prefix_condition, recorded_conditions, smaller
+from search.catalog.giving_way import LEAST_OVERLAP_SECONDS, standing, without
 from search.catalog.tables import (
     action_examples,
     checksum,
@@ -47,9 +49,6 @@ from search.catalog.tracks import (
 from search.dates import RecordedBound
 from search.types import Segment
 
-# Two spans meet when they share this much, or half of the shorter: a clip is not "running" for the
-# two frames that a segment of its neighbour reaches over.
-LEAST_OVERLAP_SECONDS = 0.5
 SAMPLES_PER_PIECE = 20_000  # of a long video, in memory at once
 
 HeadKind = Literal["taught", "localiser", "draft", "zero-shot", "kinetics"]
@@ -296,13 +295,13 @@ class ActionCatalog:
 
     def rejected(self, video_id: int) -> dict[str, list[tuple[float, float]]]:
         """By action: the spans of a video of which people have said that they are not it."""
-        kept = action_examples.c
-        query = select(kept.action, kept.start_seconds, kept.end_seconds).where(
-            kept.video_id == video_id, kept.origin == "feedback", ~kept.is_positive
-        )
         found: dict[str, list[tuple[float, float]]] = {}
-        for row in self._connection.execute(query):
-            found.setdefault(row.action, []).append((row.start_seconds, row.end_seconds))
+        for action, examples in self._standing(action_examples.c.video_id == video_id).items():
+            spans = [
+                one.span for one in examples if one.origin == "feedback" and not one.is_positive and one.span
+            ]
+            if spans:
+                found[action] = spans
         return found
 
     def count_segments(self, filters: SegmentFilters) -> int:
@@ -362,7 +361,7 @@ class ActionCatalog:
     def add_example(self, action: str, example: ActionExample) -> int:
         """Keeps an example, in place of those of the same footage; returns its id.
 
-        A correction takes nothing's place: `search/actions/corrections.py` knows what gives way to it.
+        A correction deletes nothing: `search.catalog.giving_way` knows what gives way to it.
         """
         start, end = example.span or (None, None)
         if example.origin != "feedback":
@@ -390,15 +389,32 @@ class ActionCatalog:
         return int(result.inserted_primary_key[0])  # type: ignore[index]
 
     def examples(self, action: str) -> list[ActionExample]:
-        """An action's examples, in the order in which they were given."""
+        """An action's examples that stand, in the order in which they were given."""
         query = select(action_examples).where(action_examples.c.action == action)
-        return [_example(row) for row in self._connection.execute(query.order_by(action_examples.c.id))]
+        return standing(
+            [_example(row) for row in self._connection.execute(query.order_by(action_examples.c.id))]
+        )
 
     def count_examples(self) -> dict[str, tuple[int, int]]:
-        """By action: how many examples of it, and how many of what it is not."""
-        positive = func.sum(case((action_examples.c.is_positive, 1), else_=0))
-        query = select(action_examples.c.action, positive, func.count()).group_by(action_examples.c.action)
-        return {row[0]: (int(row[1]), int(row[2] - row[1])) for row in self._connection.execute(query)}
+        """By action: how many examples of it stand, and how many of what it is not."""
+        return {action: _sides(examples) for action, examples in self._standing().items()}
+
+    def count_examples_of(self, action: str) -> tuple[int, int]:
+        """How many examples of an action stand, and how many of what it is not."""
+        return _sides(self._standing(action_examples.c.action == action).get(action, []))
+
+    def _standing(self, *conditions: ColumnElement[bool]) -> dict[str, list[ActionExample]]:
+        """By action, the examples that stand, without their tracks.
+
+        Args:
+            conditions: Each takes all of a video or none of it.
+        """
+        columns = [column for column in action_examples.c if column.name not in ("track", "crc32")]
+        query = select(*columns, null().label("track")).where(*conditions).order_by(action_examples.c.id)
+        kept: dict[str, list[ActionExample]] = {}
+        for row in self._connection.execute(query):
+            kept.setdefault(row.action, []).append(_example(row))
+        return {action: left for action, examples in kept.items() if (left := standing(examples))}
 
     def examples_state(self) -> tuple[int, int]:
         """Changes whenever an example or a correction is added or taken away."""
@@ -407,14 +423,21 @@ class ActionCatalog:
         return int(count), int(last)
 
     def remove_examples(self, action: str, *, origin: Origin | None = None) -> int:
-        """Forgets an action's examples, or those of one origin; returns how many."""
+        """Forgets an action's examples, or those of one origin; returns how many of them stood."""
         condition = action_examples.c.action == action
+        stood = self._standing(condition).get(action, [])
         if origin is not None:
             condition = and_(condition, action_examples.c.origin == origin)
-        return self._connection.execute(delete(action_examples).where(condition)).rowcount
+            stood = [one for one in stood if one.origin == origin]
+        self._connection.execute(delete(action_examples).where(condition))
+        return len(stood)
 
     def remove_example(self, action: str, example_id: int) -> None:
-        """Forgets one example. Raises NotFoundError where the action has none of this id."""
+        """Forgets one example; what had given way to it stands again.
+
+        Raises:
+            NotFoundError: The action has none of this id.
+        """
         condition = and_(action_examples.c.action == action, action_examples.c.id == example_id)
         if not self._connection.execute(delete(action_examples).where(condition)).rowcount:
             raise NotFoundError(f"{action!r} has no example {example_id}")
@@ -424,12 +447,8 @@ class ActionCatalog:
         found: Counter[str] = Counter()
         ids = list(video_ids)
         for start in range(0, len(ids), 500):
-            query = (
-                select(action_examples.c.action, func.count())
-                .where(action_examples.c.video_id.in_(ids[start : start + 500]))
-                .group_by(action_examples.c.action)
-            )
-            found.update({row[0]: int(row[1]) for row in self._connection.execute(query)})
+            chunk = self._standing(action_examples.c.video_id.in_(ids[start : start + 500]))
+            found.update({action: len(examples) for action, examples in chunk.items()})
         return found
 
     def remove_examples_of_video(self, video_id: int) -> None:
@@ -553,19 +572,6 @@ def overlaps_enough(start: float, end: float, segment: Segment) -> bool:
     )
 
 
-def without(whole: tuple[float, float], holes: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """What is left of a span, in order of time; the span itself where no hole meets it."""
-    rests, start = [], whole[0]
-    for hole_start, hole_end in sorted(holes):
-        if hole_start < whole[1] and hole_end > start:
-            rests.append((start, hole_start))
-            start = hole_end
-    rests.append((start, whole[1]))
-    if rests == [whole]:
-        return rests
-    return [one for one in rests if one[1] - one[0] > LEAST_OVERLAP_SECONDS + 1e-6]
-
-
 def _joined() -> Any:
     return segments.join(heads, heads.c.id == segments.c.head_id).join(
         videos, videos.c.id == segments.c.video_id
@@ -601,6 +607,11 @@ def _example(row: Any) -> ActionExample:
         digest=digest,
         id=row.id,
     )
+
+
+def _sides(examples: Sequence[ActionExample]) -> tuple[int, int]:
+    positive = sum(one.is_positive for one in examples)
+    return positive, len(examples) - positive
 
 
 def _segment(row: Any) -> Segment:

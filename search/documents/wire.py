@@ -49,7 +49,7 @@ def match_document(match: Match) -> dict[str, Any]:
 
 
 def hit_document(hit: Hit) -> dict[str, Any]:
-    """One hit, its key frames best first; `match` and `matches` are there for queries by footage only."""
+    """One hit, its key frames best first; `match` and `matches` are there for footage asked alone."""
     return {
         "clip_id": hit.clip_id,
         "video_id": hit.video_id,

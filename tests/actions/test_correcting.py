@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from made_actions import STEP, add, add_head, archive, clips_of, found, positives, spans_of, teach
+from made_actions import STEP, add, add_head, archive, clips_of, dump, found, positives, spans_of, teach
 
 from encoders.errors import (
     InvalidQueryError,
@@ -11,6 +12,7 @@ from encoders.errors import (
     UnknownActionError,
 )
 from encoders.heads.head import ActionSpan
+from search.actions.kept_examples import remove_example
 from search.library import Library
 from search.query.engine import SearchEngine
 from search.types import ClipPart, Filters, Query
@@ -83,6 +85,61 @@ def test_what_a_rejection_leaves_of_a_segment(plain, span, rests):
 
 def spans_of_action(library: Library, action: str) -> list[tuple[float, float]]:
     return [(one.start_seconds, one.end_seconds) for one in found(library, action)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_last_that_is_not_taken_back_says_what_each_second_shows(plain, seed):
+    """Corrections of whole seconds, taken back in any order: each second is what was said of it last."""
+    video, random = add(plain, "/a.mp4", "ooooo"), np.random.default_rng(seed)
+    seconds = 4 * 5
+    said: dict[int, tuple[int, int, bool]] = {}  # by the correction's id, in order
+    for _ in range(30):
+        if said and random.random() < 0.4:
+            gone = int(random.choice(list(said)))
+            remove_example(plain, "running", gone)
+            del said[gone]
+        else:
+            start, end = sorted(random.choice(seconds + 1, 2, replace=False).tolist())
+            is_positive = bool(random.integers(2))
+            before = shown_by_second(plain, video, seconds)
+            answer = plain.actions.correct_span(video, (start, end), "running", is_positive=is_positive)
+            assert (answer["removed"] > 0) == ((not is_positive) in before[start:end])
+            said[answer["example_id"]] = (start, end, is_positive)
+        expected: list[bool | None] = [None] * seconds
+        for start, end, is_positive in said.values():
+            expected[start:end] = [is_positive] * (end - start)
+        assert shown_by_second(plain, video, seconds) == expected
+        counts = plain.actions.corrections("running")
+        with plain.read() as catalog:
+            stand = catalog.actions.examples("running")
+            rejected = catalog.actions.rejected(video).get("running", [])
+            assert catalog.actions.examples_of_videos([video])["running"] == len(stand)
+        assert counts["positive"] == sum(one.is_positive for one in stand)
+        assert counts["negative"] == len(stand) - counts["positive"] == len(rejected)
+    with plain.write() as catalog:
+        catalog.remove_videos([video])
+    assert not dump(plain)["action_examples"]
+
+
+def shown_by_second(library: Library, video: int, seconds: int) -> list[bool | None]:
+    """What the examples that stand say of each second, which no two of them may speak of."""
+    shown: list[bool | None] = [None] * seconds
+    with library.read() as catalog:
+        for one in catalog.actions.examples("running"):
+            assert one.video_id == video and one.span is not None
+            place = slice(*(round(border) for border in one.span))
+            assert not any(known is not None for known in shown[place])
+            shown[place] = [one.is_positive] * (place.stop - place.start)
+    return shown
+
+
+def test_a_forgotten_action_leaves_nothing_that_gave_way(plain):
+    video = add(plain, "/a.mp4", "ooooo")
+    (clip,) = clips_of(plain, [video], [1])
+    for is_positive in (True, False, True):
+        plain.actions.correct(clip, "running", is_positive=is_positive)
+    assert plain.actions.remove("running") == {"action": "running", "examples": 1}
+    assert not dump(plain)["action_examples"]
 
 
 @pytest.mark.parametrize(

@@ -228,6 +228,9 @@ def test_the_command_says_how_sure_it_is(broad, indexer):
     nothing = indexer("search", "quarterly earnings", library=folder)
     assert "knows nothing of: quarterly, earnings" in nothing.out
     assert "nothing here looks like that" in nothing.out
+    # A word that says nothing leaves no empty line.
+    silent = indexer("search", "a", library=folder)
+    assert silent.out.splitlines()[0] == "a: says nothing by itself"
     document = json.loads(indexer("search", "a cat", "--json", library=folder).out)
     first = document["hits"][0]
     assert first["band"] == "match" and not first["weak"] and first["probability"] >= MATCH_PROBABILITY

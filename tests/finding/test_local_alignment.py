@@ -19,7 +19,7 @@ from search.alignment.alignment import Alignment, Stretch, align
 from search.documents.wire import hit_document
 from search.library import Library
 from search.query.engine import SearchEngine
-from search.types import Hit, Query
+from search.types import Hit, Query, TextPart
 
 DIM = 256
 STEP = 0.25  # of the examples; films are sampled at twice that
@@ -235,6 +235,29 @@ def test_a_montage_is_one_hit_of_several_pieces(library, films, tmp_path):
     assert len(found) == 3
     for one, right in zip(found, wanted, strict=True):
         assert one == pytest.approx(right, abs=0.5)
+
+
+@pytest.mark.parametrize("group_by", ["clip", "moment", "video"])
+def test_a_montage_of_three_films_is_a_hit_of_each_with_its_piece(library, films, tmp_path, group_by):
+    begins = {"bikes.mp4": 2, "bigbuckbunny.mp4": 1, "carphone_pristine.mp4": 1}  # two seconds of each
+    made = []
+    for name, start in begins.items():
+        frames = decoded(films / name)[start * 25 : start * 25 + 50]
+        made += [cv2.resize(frame, (426, 240), interpolation=cv2.INTER_AREA) for frame in frames]
+    path = write_video(tmp_path / "films.mp4", made, fps=25)
+    part = read_example(str(path), library.record().sampling, library.encoder().frame_size)
+    hits = SearchEngine(library).search(Query((part,)), group_by=group_by).hits[:3]
+    asked = {Path(hit.path).name: hit for hit in hits}
+    assert set(asked) == set(begins)
+    for number, name in enumerate(begins):
+        (piece,) = hit_document(asked[name])["matches"]
+        assert asked[name].band == "match" and hit_document(asked[name])["match"] == piece
+        span = (piece["query_start_seconds"], piece["query_end_seconds"])
+        assert span == pytest.approx((2 * number, 2 * number + 2), abs=0.5)
+    # Beside words the same footage is a likeness: said by its band alone.
+    mixed = SearchEngine(library).search(Query((part, TextPart("a rabbit")))).hits
+    assert all(hit.match is None and hit.matches == () for hit in mixed)
+    assert all(0 <= hit.probability <= 1 and hit.band for hit in mixed)
 
 
 def test_a_film_within_a_picture_is_found(library, films, tmp_path):

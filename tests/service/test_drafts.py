@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -131,6 +132,41 @@ def test_a_rejection_is_learned_at_once_and_taken_back_is_as_before(
     assert segments() == before
 
 
+def test_what_gave_way_to_a_correction_comes_back_and_the_lesson_is_the_same(
+    archive: Archive, client: TestClient
+) -> None:
+    """The clip was an example itself: rejected, confirmed, and both taken back."""
+
+    def kept() -> Any:
+        with archive.library.read() as catalog:
+            (head,) = catalog.actions.heads()
+            learned = catalog.actions.head_parameters(head.id)
+        document = client.get(f"/v1/actions/{ACTION}").json()
+        return document["examples"], document["threshold"], learned
+
+    def said(*, correct: bool) -> dict[str, Any]:
+        body = {"clip_id": archive.clips("cat")[0], "action": ACTION, "correct": correct}
+        answer = client.post("/v1/feedback", json=body).json()
+        assert wait_for_job(client, answer["lesson"])["status"] == "done"
+        return answer
+
+    def taken_back(answer: dict[str, Any]) -> None:
+        back = client.delete(f"/v1/actions/{ACTION}/examples/{answer['example_id']}").json()
+        assert wait_for_job(client, back["lesson"])["status"] == "done"
+
+    given, as_taught = len(archive.clips("cat")), kept()
+    rejected = said(correct=False)
+    assert (rejected["positive"], rejected["negative"], rejected["removed"]) == (given - 1, 1, 1)
+    as_rejected = kept()
+    assert as_rejected[2] != as_taught[2]
+    confirmed = said(correct=True)
+    assert (confirmed["positive"], confirmed["negative"], confirmed["removed"]) == (given, 0, 1)
+    taken_back(confirmed)
+    assert kept() == as_rejected
+    taken_back(rejected)
+    assert kept() == as_taught
+
+
 def test_the_commands_suggest_correct_and_undo(archive: Archive) -> None:
     from indexer.commands.app import app
 
@@ -146,8 +182,26 @@ def test_the_commands_suggest_correct_and_undo(archive: Archive) -> None:
     assert rejected["negative"] == 1 and rejected["report"]["negatives"] == 1
     listed = ran("list").stdout
     assert "draft" in listed
+    named = CliRunner().invoke(
+        app, ["search", "--action", ACTION, "a cat", "-L", folder], env={"COLUMNS": "200"}
+    )
+    assert re.search(rf"{ACTION} \d\.\d\d \(draft\)", named.stdout), named.stdout
+    # No figure stands without its interval and what it is from.
+    shown, report = ran("show", ACTION).stdout, rejected["report"]
+    low, high = report["precision_low"], report["precision_high"]
+    assert f"precision {report['precision']:.2f} (likely {low:.2f} to {high:.2f}), recall" in shown
+    assert "precision:" not in shown and f"from {report['videos']} video" in shown
     undone = json.loads(ran("undo", ACTION, "--json").stdout)
     assert (undone["negative"], undone["report"]["negatives"]) == (0, 0)
+    assert ran("undo", ACTION).exit_code != 0
+    # An example that was given as the clip which is rejected comes back with it.
+    given = len(archive.clips("cat"))
+    rejected = json.loads(ran("reject", str(archive.clips("cat")[0]), ACTION, "--json").stdout)
+    assert (rejected["positive"], rejected["negative"], rejected["removed"]) == (given - 1, 1, 1)
+    assert CliRunner().invoke(app, ["check", "-L", folder]).exit_code == 0
+    undone = json.loads(ran("undo", ACTION, "--json").stdout)
+    assert (undone["positive"], undone["negative"]) == (given, 0)
+    assert (undone["report"]["positives"], undone["report"]["negatives"]) == (given, 0)
     assert ran("undo", ACTION).exit_code != 0
 
 

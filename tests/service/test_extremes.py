@@ -19,10 +19,7 @@ from search.catalog.keys import Keys, Role
 from search.library import Library
 
 MIB = 2**20
-FAKETIME = [
-    Path(f"/usr/lib/{place}/faketime/libfaketimeMT.so.1")
-    for place in ("x86_64-linux-gnu", "aarch64-linux-gnu")
-]
+FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +36,7 @@ def test_the_clock_is_set_back_and_forward_under_a_server(
     made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An hour and a year back, 29 and 400 days on: all is answered, and a key ends when its time is over."""
-    found = next((path for path in FAKETIME if path.exists()), None)
-    if found is None:
+    if not FAKETIME:
         lacking("faketime", "libfaketime is not installed")
     archive, folder = made
     library = Library(folder)
@@ -51,7 +47,7 @@ def test_the_clock_is_set_back_and_forward_under_a_server(
     clock = tmp_path / "clock"
     clock.write_text("+0")
     for name, value in {
-        "LD_PRELOAD": str(found),
+        "LD_PRELOAD": str(FAKETIME[0]),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
