@@ -474,19 +474,19 @@ def command(*arguments: str | Path, ok: bool = True) -> subprocess.CompletedProc
     return ran
 
 
-def test_the_command_says_at_once_what_does_not_fit(tmp_path):
+def test_the_command_says_at_once_what_does_not_fit(indexer, tmp_path):
     (tmp_path / "file").write_text("")
     rest = ("--data", tmp_path / "nowhere", "--out")  # not looked at
     for arguments, words in (
         (("train", "c3d_tiny", *rest, tmp_path / "file"), "is a file"),
         (("train", "c3d_tiny", *rest, tmp_path / "out", "--size", "8"), "error:"),
     ):
-        ran = command(*arguments, ok=False)
-        assert ran.returncode == 2 and words in ran.stderr, ran.stderr
-        assert "TRACEBACK" not in ran.stderr and "nowhere" not in ran.stderr
+        ran = indexer(*arguments)
+        assert ran.code == 2 and words in ran.err, ran.err
+        assert "TRACEBACK" not in ran.err and "nowhere" not in ran.err
 
 
-def test_data_without_a_test_split_and_links_to_nowhere(tmp_path, checkpoint):
+def test_data_without_a_test_split_and_links_to_nowhere(indexer, tmp_path, checkpoint):
     for name in ("a", "b"):
         (tmp_path / "clips" / name).mkdir(parents=True)
         for number in range(4):
@@ -494,11 +494,11 @@ def test_data_without_a_test_split_and_links_to_nowhere(tmp_path, checkpoint):
     (tmp_path / "clips" / "a" / "lost.mp4").symlink_to(tmp_path / "gone.mp4")
     dataset = read_dataset(tmp_path / "clips")
     assert [Path(one.path).name for one in dataset.samples].count("lost.mp4") == 1
-    ran = command("evaluate", tmp_path, "--data", tmp_path / "clips", "--clips", "1", "--json")
-    assert "no test split here; judging val" in ran.stderr
-    assert "does not know" not in ran.stderr
+    ran = indexer("evaluate", tmp_path, "--data", tmp_path / "clips", "--clips", "1", "--json")
+    assert ran.code == 0 and "no test split here; judging val" in ran.err, ran.err
+    assert "does not know" not in ran.err
     # The checkpoint is of a, b and c: the set-aside share of two classes of four and five clips.
-    report = json.loads(ran.stdout)
+    report = json.loads(ran.out)
     assert report["samples"] + report["skipped"]["count"] == len(dataset.of("val")) > 0
     training = (
         "train",
@@ -511,9 +511,11 @@ def test_data_without_a_test_split_and_links_to_nowhere(tmp_path, checkpoint):
         "0",
     )
     with run_lock(tmp_path / "run"):
-        ran = command(*training, ok=False)
-    assert ran.returncode == 1 and "another training is writing" in ran.stderr
-    trained = json.loads(command(*training, "--epochs", "1", "--json").stdout)
+        ran = indexer(*training)
+    assert ran.code == 1 and "another training is writing" in ran.err
+    ran = indexer(*training, "--epochs", "1", "--json")
+    assert ran.code == 0, ran.err
+    trained = json.loads(ran.out)
     assert [row["path"] for row in trained["damaged"]] == [str(tmp_path / "clips" / "a" / "lost.mp4")]
 
 
