@@ -6,7 +6,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
-from programs import run_indexer
+from programs import Ran
 from samples import photograph
 from server import asked, assert_problem
 from video_factory import shift_times, shots, write_video
@@ -315,15 +315,16 @@ def test_segments_are_of_videos_recorded_then(client: TestClient, in_utc: None) 
         assert bool(client.post("/v1/search", json=body).json()["hits"]) == bool(total)
 
 
-def test_the_command_line_takes_dates_too(library: Library) -> None:
+def test_the_command_line_takes_dates_too(
+    indexer: Callable[..., Ran], library: Library, in_utc: None
+) -> None:
     def printed(*arguments: str) -> dict[str, Any]:
-        environment = {**os.environ, "TZ": "UTC"}
-        done = run_indexer(*arguments, "--json", library=library.folder, timeout=60, env=environment)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        done = indexer(*arguments, "--json", library=library.folder)
+        assert done.code == 0, done.err
+        return json.loads(done.out)
 
-    done = run_indexer("find", "--action", "jog", library=library.folder, timeout=60)
-    assert done.returncode == 0 and "jog -> jogging" in done.stderr  # it is another form, and says so
+    done = indexer("find", "--action", "jog", library=library.folder)
+    assert done.code == 0 and "jog -> jogging" in done.err  # it is another form, and says so
     dates = ("--after", "2019-05-12", "--before", "2019-05-12")
     assert printed("find", "--action", "jogging", *dates)["total"] == 2
     assert printed("find", "--action", "jogging", "--after", "2019-05-13")["total"] == 0
