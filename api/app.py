@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
+from api.error_handlers import install_handlers
 from api.guarding.access import Access
 from api.guarding.forwarded import Forwarded
 from api.guarding.guard import LOOPBACK_HOSTS, Guard
@@ -36,7 +37,7 @@ from api.routes import (
 )
 from api.schemas import problems
 from api.schemas.parameters import refuse_unknown
-from api.schemas.schemas import ExampleOptions, MatchesOptions
+from api.schemas.queries import ExampleOptions, MatchesOptions
 from api.settings import ServerSettings
 from api.telemetry.metrics import Metrics
 from api.work.services import Services
@@ -93,12 +94,10 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,  # it would name whatever host the request did
     )
-    app.state.routes = list(app.routes)  # each by itself: the app keeps those of a router together
     for module in (search, actions, catalog, timeline, media, summaries, jobs, keys, session, health, page):
         _answer_head(module.router)
-        app.state.routes += module.router.routes
         app.include_router(module.router, dependencies=[] if module is page else [Depends(refuse_unknown)])
-    problems.install_handlers(app)
+    install_handlers(app)
     app.state.doorkeeper = doorkeeper
     app.state.metrics = metrics
     app.add_middleware(Guard, hosts=hosts, max_body_bytes=settings.max_body_bytes)

@@ -37,13 +37,22 @@ KEEP_ALIVE_SECONDS = 75
 HEAD_SECONDS = 30.0
 
 
-def run(folder: Path, database_url: str | None, device: str, host: str, port: int, **changes: Any) -> None:
+def run(
+    folder: Path,
+    database_url: str | None,
+    device: str,
+    index: str,
+    host: str,
+    port: int,
+    **changes: Any,
+) -> None:
     """Serves until interrupted; says on stderr where, once it answers.
 
     Args:
         folder: The library's; made where there is none.
         database_url: Of the catalog; None means SQLite in the folder.
         device: For the encoder.
+        index: The name of the index by which vectors are searched.
         host: Address to listen on.
         port: 0 takes a free one.
         changes: Settings by name, instead of those of the environment.
@@ -56,7 +65,7 @@ def run(folder: Path, database_url: str | None, device: str, host: str, port: in
     settings = ServerSettings(**changes)
     # NumPy's products are small here: two threads would mostly wait for each other, by spinning.
     threadpool_limits(1, user_api="blas")
-    library = Library(folder, database_url=database_url, device=device, create=True)
+    library = Library(folder, database_url=database_url, device=device, index=index, create=True)
     try:
         loopback = is_loopback(host)
         if not loopback or settings.require_keys:
@@ -110,7 +119,7 @@ def _check_keys(library: Library, settings: ServerSettings, host: str) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
+    """Tells whether an address is reached from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

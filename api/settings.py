@@ -72,7 +72,7 @@ class ServerSettings(BaseSettings):
 
     @property
     def upload_limits(self) -> WorkerLimits:
-        """What the program is held to that decodes an example."""
+        """Limits of the program that decodes an example."""
         return WorkerLimits(
             memory_bytes=self.upload_memory_bytes,
             cpu_seconds=2 * self.upload_limit_seconds,

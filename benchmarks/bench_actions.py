@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from benchmarks.report import write_result
 from encoders.types import normalise
-from search.catalog.actions import ActionExample
+from search.actions.tagging import Tagger
+from search.actions.teaching import teach
+from search.catalog.actions.lesson_examples import LessonExample
 from search.library import Library
 from search.types import EncodedClip
 
@@ -36,10 +38,10 @@ def main() -> None:
         action = _fill(library, round(arguments.hours * 3600 / VIDEO_SECONDS), arguments.dim)
         hours = _hours(library)
         started = time.perf_counter()
-        card = library.actions.teach("made action", _examples(library, action))
+        card = teach(library, "made action", _examples(library, action))
         whole = time.perf_counter() - started
         started = time.perf_counter()
-        library.actions.tagger.retag()
+        Tagger(library).retag()
         tagging = time.perf_counter() - started
         started = time.perf_counter()
         _read(library, arguments.dim)
@@ -87,12 +89,12 @@ def _fill(library: Library, videos: int, dim: int) -> NDArray[np.float32]:
     return action
 
 
-def _examples(library: Library, action: NDArray[np.float32]) -> list[ActionExample]:
+def _examples(library: Library, action: NDArray[np.float32]) -> list[LessonExample]:
     """Eight clips of the action, from eight videos where there are so many."""
     with library.read() as catalog:
-        ids = catalog.actions.video_ids()
+        ids = catalog.videos_with_clips()
         return [
-            ActionExample(True, f"clip {clip.id}", clip.video_id, (clip.start_seconds, clip.end_seconds))
+            LessonExample(True, f"clip {clip.id}", clip.video_id, (clip.start_seconds, clip.end_seconds))
             for number in range(8)
             for clip in catalog.clips_of_video(ids[number % len(ids)])[10 * number : 10 * number + 1]
         ]
@@ -105,8 +107,8 @@ def _hours(library: Library) -> float:
 
 def _read(library: Library, dim: int) -> None:
     with library.read() as catalog:
-        for video_id in catalog.actions.video_ids():
-            for track in catalog.actions.tracks(video_id, dim):
+        for video_id in catalog.videos_with_clips():
+            for track in catalog.tracks(video_id, dim):
                 assert len(track)
 
 

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import write_result
-from encoders.heads.kinetics import list_classifiers, open_classifier
+from encoders.backbones.kinetics_weights import KNOWN_CLASSIFIERS
+from encoders.heads.kinetics import open_classifier
 from encoders.types import FrameBatch
 
 RATIO = 16 / 9  # of the frames' sides
@@ -50,7 +51,7 @@ def make_weights(name: str, folder: str) -> str:
     """Random weights of a backbone; returns the spec that opens them."""
     import torch
 
-    info = next(info for info in list_classifiers() if info.name == name)
+    info = next(info for info in KNOWN_CLASSIFIERS if info.name == name)
     torch.manual_seed(0)
     if info.library == "torchvision":
         from safetensors.torch import save_file
@@ -114,7 +115,7 @@ def describe_device(name: str) -> tuple[str, str]:
 
 
 def main() -> None:
-    known = {info.name: info for info in list_classifiers()}
+    known = {info.name: info for info in KNOWN_CLASSIFIERS}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; all by default")
     parser.add_argument("--device", default="auto")

@@ -38,7 +38,8 @@ from indexer.examples.queries import read_example
 from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.keeping.check import check
 from indexer.video.types import SamplingOptions
-from search.catalog.actions import overlaps_enough
+from search.actions.teaching import teach
+from search.catalog.actions.spans import overlaps_enough
 from search.library import Library
 from search.query.engine import SearchEngine
 from search.types import Clip, Query
@@ -86,7 +87,7 @@ def make_library(folder: Path, archive: Path, videos: int) -> tuple[Library, lis
         for positive, clip_ids in shown.items()
         for one in examples_from_clips(library, clip_ids[:12], is_positive=positive)
     ]
-    library.actions.teach(ACTION, examples)
+    teach(library, ACTION, examples)
     return library, pieces
 
 
@@ -106,14 +107,14 @@ def make_material(library: Library, pieces: list[Piece], archive: Path, work: Pa
         still.write_bytes(picture.getvalue())
         for source, known in ((path, shown), (still, None)):
             part = read_example(str(source), record.sampling, encoder.frame_size)
-            vectors = engine.encode(Query((part,))).vectors
+            vectors = engine.encoder.encode(Query((part,))).vectors
             examples.append(Example(source.read_bytes(), source.name, vectors, known))
     # Words that many ask for, and words that hardly anybody has asked for before.
     rare = [f"{text} {look} {place}".strip() for text in TEXTS for look in LOOKS for place in PLACES]
     texts = list(dict.fromkeys([*TEXTS, *rare]))
     vectors = encoder.encode_text(texts).vectors
     things = {text: encoder.encode_things(text) for text in texts}
-    page = (file.name for file in (resources.files("api") / "page").iterdir())
+    folder = Path(str(resources.files("api") / "page"))
     oracle = Oracle(library)
     oracle.refresh()
     return Material(
@@ -125,7 +126,11 @@ def make_material(library: Library, pieces: list[Piece], archive: Path, work: Pa
         [f"{archive}/one/", f"{archive}/two/", f"{archive}/later/"],
         ACTION,
         _showing(library, oracle),
-        [name for name in page if name.endswith((".js", ".css"))],
+        [
+            file.relative_to(folder).as_posix()
+            for file in folder.rglob("*.*")
+            if file.suffix in (".js", ".css")
+        ],
         {text: rows for text, rows in things.items() if len(rows)},
     )
 

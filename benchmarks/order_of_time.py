@@ -29,7 +29,7 @@ from benchmarks.made_motion import FRAMES, LABELS, PAIRS, SIZE, MadeMotion
 from benchmarks.report import RESULTS, write_result
 from encoders.evaluation.intervals import Figure
 from encoders.evaluation.reports import evaluate_classification
-from encoders.models import MODELS, build_model
+from encoders.models.registry import MODELS, build_model
 from encoders.training.options import TrainingOptions
 from encoders.training.prediction import predict_clips
 from encoders.training.run import Progress, train
@@ -49,7 +49,7 @@ class Recipe:
     """How one model is trained here.
 
     Attributes:
-        model: A name of `encoders.models.MODELS`.
+        model: A name of `encoders.models.registry.MODELS`.
         family: What the lectures call it.
         scenes: How many are learned from, eight clips each.
         epochs: How often each clip is seen.

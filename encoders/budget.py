@@ -1,4 +1,4 @@
-"""How much work one question may cause, and whether anybody still waits for its answer.
+"""Limits on the work for one question, and its cancellation when nobody waits for the answer any more.
 
 A budget belongs to a question and goes with it from thread to thread, in a context variable, as deadlines
 do in gRPC and cancel scopes in Trio: what takes long looks at it between two steps (`check_budget`) and need
@@ -34,12 +34,12 @@ class Budget:
 
     @property
     def spent_seconds(self) -> float:
-        """Of work, up to now."""
+        """Working time up to now."""
         return self._spent_seconds + (0.0 if self._since is None else time.monotonic() - self._since)
 
     @property
     def left_seconds(self) -> float | None:
-        """Of work that may still be done, 0 or more; None for no limit."""
+        """Working time that is left, 0 or more; None for no limit."""
         return None if self.limit_seconds is None else max(0.0, self.limit_seconds - self.spent_seconds)
 
     def cancel(self) -> None:

@@ -117,7 +117,7 @@ class IndexFileError(LibraryError):
 
 
 class NotFoundError(ReelseekError):
-    """What was asked for does not exist (any more)."""
+    """The thing that was asked for does not exist (any more)."""
 
 
 class UnknownActionError(NotFoundError):

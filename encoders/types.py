@@ -84,7 +84,7 @@ class Concept:
 
 @dataclass(frozen=True, slots=True)
 class TextReading:
-    """What an encoder understood of the words of a query.
+    """An encoder's reading of the words of a query.
 
     Attributes:
         text: The words.

@@ -14,7 +14,7 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 @dataclass(frozen=True, slots=True)
 class WallTime:
-    """What a clock on the wall shows where a video was recorded, whichever zone that is.
+    """A time that a clock on the wall shows where a video was recorded, whichever zone that is.
 
     Attributes:
         wall_seconds: From midnight of 1 January 1970 on that clock.
@@ -30,15 +30,23 @@ RecordedBound = float | WallTime
 
 
 def is_later(one: RecordedBound, other: RecordedBound) -> bool:
-    """Whether one bound comes after another, as far as can be said without a video."""
+    """Checks that one bound comes after another, as far as can be said without a video."""
     if isinstance(one, WallTime) and isinstance(other, WallTime):
         return one.wall_seconds > other.wall_seconds
     first, second = (bound.seconds if isinstance(bound, WallTime) else bound for bound in (one, other))
     return first > second
 
 
+def check_recorded(after: RecordedBound | None, before: RecordedBound | None) -> None:
+    """Raises InvalidQueryError where nothing can lie between two bounds on when a video was recorded."""
+    if after is not None and before is not None and is_later(after, before):
+        raise InvalidQueryError(
+            "nothing was recorded both after and before: the first date must not be later than the second"
+        )
+
+
 def recorded_bound(text: str | None, *, is_end: bool) -> RecordedBound | None:
-    """A bound, inclusive; None for None.
+    """Reads a bound, inclusive; None for None.
 
     Args:
         text: ISO 8601: a day (2024-05-31) or a moment (2024-05-31T18:00, with Z or an offset or without).

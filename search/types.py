@@ -1,4 +1,4 @@
-"""What is stored and what is asked for: videos, clips, queries, filters, hits."""
+"""Types of what is stored and asked for: videos, clips, segments, queries, filters."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.errors import InvalidQueryError
-from encoders.types import FrameBatch, TextReading
-from search.bands import BANDS, Band, band_of
+from encoders.types import FrameBatch
 from search.caption_words import caption_words
-from search.dates import RecordedBound, is_later
+from search.dates import RecordedBound, check_recorded
 from search.file_state import FileState
 
 VideoStatus = Literal["indexed", "failed", "missing"]
@@ -60,7 +59,7 @@ class Video:
 
     @property
     def file_state(self) -> FileState:
-        """That of its file when it was indexed."""
+        """The state of its file when it was indexed."""
         return FileState(self.size_bytes, self.mtime_ns, self.ctime_ns)
 
 
@@ -161,7 +160,7 @@ class SpanPart:
 
 
 @dataclass(frozen=True, slots=True)
-class ExamplePart:
+class QueryExample:
     """More like this picture or footage, already decoded: one batch per clip of the example."""
 
     clips: tuple[FrameBatch, ...]
@@ -169,11 +168,11 @@ class ExamplePart:
 
     @property
     def is_footage(self) -> bool:
-        """Whether it has more than one moment, so that it can be aligned in time."""
+        """True where it has more than one moment, so that it can be aligned in time."""
         return sum(len(clip) for clip in self.clips) > 1
 
 
-QueryPart = TextPart | ClipPart | SpanPart | ExamplePart
+QueryPart = TextPart | ClipPart | SpanPart | QueryExample
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,17 +202,9 @@ class Query:
             )
 
 
-def check_recorded(after: RecordedBound | None, before: RecordedBound | None) -> None:
-    """Raises InvalidQueryError where nothing can lie between two bounds on when a video was recorded."""
-    if after is not None and before is not None and is_later(after, before):
-        raise InvalidQueryError(
-            "nothing was recorded both after and before: the first date must not be later than the second"
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a clip must satisfy to be found; applied inside the vector search, before hits are grouped.
+    """Conditions on the clips that are found; applied inside the vector search, before hits are grouped.
 
     Attributes:
         path_prefix: The video's file, or a folder that it lies in; with a star at the end any beginning.
@@ -263,110 +254,56 @@ class Filters:
 
     @property
     def is_empty(self) -> bool:
-        """Whether every clip passes."""
+        """True where every clip passes."""
         return self == Filters()
 
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A piece of an example and where it lies in a video.
-
-    Attributes:
-        query_start_seconds, query_end_seconds: [start, end) of the example.
-        speed: Seconds of the video per second of the example, above 0.
-        mirrored: Whether the example shows it with left and right exchanged.
-        reversed: Whether the example shows it backwards.
-        start_seconds, end_seconds: [start, end) of the video.
-    """
-
-    query_start_seconds: float
-    query_end_seconds: float
-    speed: float
-    mirrored: bool
-    reversed: bool
-    start_seconds: float
-    end_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class ActionTag:
-    """An action that a head saw in a hit, with its confidence 0..1."""
-
-    action: str
-    confidence: float
-    head: str
-
     @property
-    def is_draft(self) -> bool:
-        """Whether the head is of a lesson that could not be checked, or did not hold."""
-        return self.head == "draft"
+    def segments(self) -> SegmentQuery:
+        """The segments that let clips through: of the action, in the videos that pass."""
+        return SegmentQuery(
+            actions=None if self.action is None else (self.action,),
+            min_confidence=self.min_confidence,
+            path_prefix=self.path_prefix,
+            recorded_after=self.recorded_after,
+            recorded_before=self.recorded_before,
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """One answer.
+class SegmentQuery:
+    """Segments to be found: of which actions, how sure, how long, in which videos.
 
     Attributes:
-        clip_id: The clip, or the best clip of the moment or video.
-        start_seconds, end_seconds: The clip's span; the merged span when grouped by moment; when `match`
-            is given, that where most of the example lies: of its piece, and of others that meet it.
-        score: Cosine with the query, or what takes its place for words (`encoders.words.things`), -1..1.
-        probability: That it shows what was asked for, 0..1; see `search/bands.py`.
-        key_frames: Of the clips in the span; of a search's hit the one that fits the query best comes first.
-        actions: What heads saw in the span, most confident first.
-        match: For queries by footage that is in this video, its best piece.
-        matches: All of its pieces, in order of the example, wherever in the video they lie.
-        caption: What a captioner said of the clip, or of the best one; None where none has.
+        actions: Their names, as people say them or as heads know them; None means all but those of drafts.
+        min_confidence: 0..1; None leaves it to the threshold of each head.
+        min_duration_seconds: Of the segment, inclusive.
+        video_id: Only this video.
+        path_prefix, recorded_after, recorded_before: Of the video, as in `Filters`.
     """
 
-    clip_id: int
-    video_id: int
-    path: str
-    start_seconds: float
-    end_seconds: float
-    score: float
-    probability: float
-    key_frames: tuple[KeyFrame, ...] = ()
-    actions: tuple[ActionTag, ...] = ()
-    match: Match | None = None
-    caption: str | None = None
-    matches: tuple[Match, ...] = ()
+    actions: tuple[str, ...] | None = None
+    min_confidence: float | None = None
+    min_duration_seconds: float | None = None
+    path_prefix: str | None = None
+    video_id: int | None = None
+    recorded_after: RecordedBound | None = None
+    recorded_before: RecordedBound | None = None
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.probability <= 1.0:
-            raise ValueError(f"a probability must be from 0 to 1, got {self.probability}")
+        if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
+            raise InvalidQueryError(f"min_confidence must be from 0 to 1, got {self.min_confidence}")
+        if self.min_duration_seconds is not None and not 0 <= self.min_duration_seconds < math.inf:
+            raise InvalidQueryError(
+                f"min_duration_seconds must be 0 or more, got {self.min_duration_seconds}"
+            )
+        check_recorded(self.recorded_after, self.recorded_before)
 
     @property
-    def band(self) -> Band:
-        """How sure it is: "match", "maybe" or "unlikely"."""
-        return band_of(self.probability)
-
-    @property
-    def weak(self) -> bool:
-        """Whether it is no match."""
-        return self.band != "match"
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """Hits, best first, and how they were found.
-
-    Attributes:
-        encoder: The encoder's id.
-        exact: Whether every allowed clip was compared (no approximation).
-        took_ms: Wall time from query to hits, encoding included.
-        understood: What the encoder took the query's words for, part by part; none where it takes them as a
-            whole.
-    """
-
-    hits: tuple[Hit, ...]
-    encoder: str
-    exact: bool
-    took_ms: float
-    understood: tuple[TextReading, ...] = ()
-
-    @property
-    def best_band(self) -> Band | None:
-        """The band of the surest hit; None without hits."""
-        bands = {hit.band for hit in self.hits}
-        return next((band for band in BANDS if band in bands), None)
+    def clips(self) -> Filters:
+        """The filter that lets through the clips of the videos in which segments may lie."""
+        return Filters(
+            path_prefix=self.path_prefix,
+            video_ids=None if self.video_id is None else (self.video_id,),
+            recorded_after=self.recorded_after,
+            recorded_before=self.recorded_before,
+        )

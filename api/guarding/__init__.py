@@ -1,1 +1,1 @@
-"""What every request passes: who asks, what they may, how much."""
+"""Checks that every request passes: who asks, what they may, how much."""

@@ -1,4 +1,4 @@
-"""What every request passes first: who asks, what for, how often; and a record of changes."""
+"""The first check of every request: who asks, for what, how often; and a record of changes."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Access:
                 await self._record(asked, scope, identity, address, status)
 
     def _limits(self, identity: Identity | None, address: str) -> tuple[Limits, str]:
-        """What somebody is held to, and under which name: a key's, else an address's."""
+        """Finds the limits for a caller, and the name they count under: a key's, else an address's."""
         if identity is None:
             return self._strangers, network_of(address)
         return self._known, address if identity is LOCAL else identity.id

@@ -1,4 +1,4 @@
-"""What a reverse proxy says of the client: believed of a proxy that is trusted, where it makes sense."""
+"""Headers in which a reverse proxy names the client: believed of a trusted proxy, where they make sense."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request passes that was let in: checks of host, origin, size and time; headers of every answer."""
+"""Checks of the host, origin, size and time of requests that were let in; headers of every answer."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def add_headers(headers: MutableHeaders) -> None:
 
 
 def host_name(host: str) -> str | None:
-    """The name in a Host header, lower case, without port and brackets; None when malformed."""
+    """Returns the name in a Host header, lower case, without port and brackets; None when malformed."""
     try:
         parts = urlsplit(f"//{host}")
         _ = parts.port  # raises on a port that is no number
@@ -126,7 +126,7 @@ def host_name(host: str) -> str | None:
 
 
 def _head_bytes(scope: Scope) -> int:
-    """What a request's line and headers come to, roughly: 4 bytes a header lie between its name and value."""
+    """Estimates the size of a request's line and headers: 4 bytes a header lie between its name and value."""
     line = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
     return line + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
 
@@ -136,7 +136,7 @@ def _is_upload(scope: Scope) -> bool:
 
 
 def _is_own(headers: Headers, host: str) -> bool:
-    """Whether a request comes from our own page or from no page at all (a program)."""
+    """Tells whether a request comes from our own page or from no page at all (a program)."""
     # A page on another port of this machine is "same-site", and still not ours.
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return False
@@ -154,7 +154,7 @@ def _is_own(headers: Headers, host: str) -> bool:
 
 
 def _is_foreign_use(scope: Scope, headers: Headers) -> bool:
-    """Whether another site's page has a browser ask for work: it could not read the answer.
+    """Tells whether another site's page has a browser ask for work: it could not read the answer.
 
     A person who follows a link from there comes to whatever leaves no file behind.
     """

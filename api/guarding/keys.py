@@ -1,4 +1,4 @@
-"""Who is asking: by a key, by an OIDC token, or by being on this machine."""
+"""Identity of callers: by a key, by an OIDC token, or by being on this machine."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class Doorkeeper:
 
     @staticmethod
     def is_sent(headers: Headers) -> bool:
-        """Whether these headers hold something that is meant for a key."""
+        """Tells whether these headers hold something that is meant for a key."""
         return "authorization" in headers or COOKIE in cookie_parser(headers.get("cookie", ""))
 
     async def identify(self, headers: Headers) -> Identity | None:
-        """Who sends these headers; None for nobody known.
+        """Identifies the sender of these headers; None for nobody known.
 
         A header counts before a cookie. On an open server a cookie counts for nothing, a header does: a
         program that sends a key that is no longer taken should hear of it.
@@ -77,7 +77,7 @@ class Doorkeeper:
         return await self.verify(token) if token else None
 
     async def verify(self, token: str) -> Identity | None:
-        """Whose key or OIDC token this is; None where it is none that is taken now."""
+        """Identifies the owner of a key or OIDC token; None where it is none that is taken now."""
         if not 0 < len(token) <= MAX_TOKEN or not token.isascii():
             return None
         if self._limiter is None:  # made on the event loop; a few threads of its own, so that slow requests,

@@ -1,19 +1,20 @@
-"""How much one client may ask for: a token bucket each, and how many requests at once."""
+"""Limits on a client's requests: in a time, by a token bucket each, and at once."""
 
 from __future__ import annotations
 
 import ipaddress
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from cachetools import LRUCache
 
 KEPT_CLIENTS = 10_000
 
 
 def network_of(address: str) -> str:
-    """What strangers are told apart by: an IPv4 address, or the first half of an IPv6 one."""
+    """Returns the network that a stranger counts as: an IPv4 address, or the first half of an IPv6 one."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -36,19 +37,18 @@ class TokenBuckets:
         self._per_second = per_second
         self._burst = float(burst)
         self._clock = clock
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        # The one longest unseen is dropped: it has filled up by then, or will soon.
+        self._buckets: LRUCache[str, tuple[float, float]] = LRUCache(KEPT_CLIENTS)
 
     def take(self, client: str) -> int | None:
         """Takes one token; None if there was one, else in how many whole seconds there will be."""
         if self._per_second <= 0:
             return None
         now = self._clock()
-        left, at = self._buckets.pop(client, (self._burst, now))
+        left, at = self._buckets.get(client, (self._burst, now))
         left = min(self._burst, left + (now - at) * self._per_second)
         wait = None if left >= 1 else max(1, math.ceil((1 - left) / self._per_second))
         self._buckets[client] = (left - 1 if wait is None else left, now)
-        while len(self._buckets) > KEPT_CLIENTS:  # the one longest unseen has filled up by now, or will soon
-            self._buckets.popitem(last=False)
         return wait
 
 
@@ -89,7 +89,7 @@ class Concurrency:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What callers of one kind are held to; each kind has its own, so that none fills another's.
+    """Limits of callers of one kind; each kind has its own, so that none fills another's.
 
     Attributes:
         buckets: Requests in a time, of each.

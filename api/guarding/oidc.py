@@ -1,4 +1,4 @@
-"""Who somebody is by a token of an OpenID Connect issuer: a JWT, checked against the issuer's own keys."""
+"""Identity by a token of an OpenID Connect issuer: a JWT, checked against the issuer's own keys."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class OidcIssuer:
 
     @classmethod
     def of(cls, settings: ServerSettings) -> OidcIssuer | None:
-        """As the settings have it; None where no issuer is set.
+        """Makes the issuer that the settings name; None where they name none.
 
         Raises:
             ReelseekError: An issuer without an audience: it would let in tokens that are for others. Or one
@@ -166,7 +166,7 @@ def _fetched(url: str) -> dict[str, Any]:
 
 
 def _discovered(issuer: str) -> str:
-    """Where the issuer says that its keys are."""
+    """Asks the issuer for the address of its keys."""
     url = issuer.rstrip("/") + "/.well-known/openid-configuration"
     document = _fetched(url)
     found = document.get("jwks_uri")

@@ -1,4 +1,4 @@
-"""Which role each route asks for: the one table, and how an address finds its line in it."""
+"""The role that each route asks for: the one table, and the search for an address's line in it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ ROLES: dict[tuple[str, str], Role | None] = {
     ("GET", "/{name}.css"): OPEN,
     ("GET", "/{name}.js"): OPEN,
     ("GET", "/{name}.svg"): OPEN,
+    ("GET", "/actions/{name}.js"): OPEN,
+    ("GET", "/library/{name}.css"): OPEN,
+    ("GET", "/library/{name}.js"): OPEN,
+    ("GET", "/player/{name}.css"): OPEN,
+    ("GET", "/player/{name}.js"): OPEN,
+    ("GET", "/search/{name}.css"): OPEN,
+    ("GET", "/search/{name}.js"): OPEN,
+    ("GET", "/shared/{name}.js"): OPEN,
     ("GET", "/v1/session"): OPEN,
     ("POST", "/v1/session"): OPEN,
     ("DELETE", "/v1/session"): OPEN,
@@ -76,7 +84,7 @@ ROLES: dict[tuple[str, str], Role | None] = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request asks for.
+    """A request's line in the table.
 
     Attributes:
         route: As in the table; "(none)" for what is not in it. Holds nothing that the client chose.
@@ -102,13 +110,19 @@ def asked_for(method: str, path: str) -> Asked:
     return Asked("(none)", READ if method in ("GET", "OPTIONS") else ADMIN, False, {})
 
 
+def methods_of(path: str) -> list[str]:
+    """Lists what an address answers, by all lines of the table that it has."""
+    known = {method for method, template in ROLES if _pattern(template).match(path)}
+    return sorted(known | {"HEAD"} if "GET" in known else known)
+
+
 def _short(name: str, value: str) -> str:
     """A part of a path as it is written down: no words, nor a key by mistake, where an id belongs."""
     return value[:100] if not name.endswith("_id") or _ID.fullmatch(value) else "?"
 
 
 def covers(method: str, template: str) -> bool:
-    """Whether the table has a line for a route, by its path template."""
+    """Tells whether the table has a line for a route, by its path template."""
     lines = [known for verb, known in ROLES if verb == ("GET" if method == "HEAD" else method)]
     return _names_apart(template) in map(_names_apart, lines) or any(
         "{name}." in line and _pattern(line).match(template) for line in lines

@@ -17,7 +17,7 @@ from search.types import Video
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """Where files may lie.
+    """Folders in which files may lie.
 
     Attributes:
         folders: Resolved; empty for none configured.
@@ -44,21 +44,21 @@ class Roots:
 
     @property
     def limit(self) -> tuple[str, ...] | None:
-        """What an ingest is held to; None for nothing."""
+        """Folders that an ingest may read; None for no limit."""
         return None if self.is_open and not self.folders else self.folders
 
-    def hold(self, path: str) -> bool:
-        """Whether a path leads to somewhere below the folders, after every symbolic link in it."""
+    def contains(self, path: str) -> bool:
+        """Tells whether a path leads below the folders, after every symbolic link in it."""
         return self.limit is None or is_below(path, self.folders)
 
     def why_not_ingest(self, paths: Sequence[str]) -> str | None:
-        """Why these paths are not indexed here; None if they are. Tells nothing of what lies there."""
+        """Says why these paths are not indexed here; None if they are. Tells nothing of what lies there."""
         if self.limit is not None and not self.folders:
             return (
                 "this server indexes no files: it was started without --root PATH (or REELSEEK_ROOTS), the "
                 "folders below which it may"
             )
-        if all(self.hold(path) for path in paths):
+        if all(self.contains(path) for path in paths):
             return None
         return "a path lies outside the folders that this server may index (its --root), or leads out of them"
 
@@ -95,7 +95,7 @@ class Roots:
 
 
 def common_folders(one: Sequence[str] | None, other: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The resolved folders below which lies what lies below folders of both; None for no limit."""
+    """Returns the resolved folders below which lies what lies below folders of both; None for no limit."""
     if one is None or other is None:
         found = other if one is None else one
         return None if found is None else tuple(found)

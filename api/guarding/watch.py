@@ -38,7 +38,7 @@ class RequestWatch:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = logs.chosen_request_id(Headers(scope=scope).get("x-request-id"))
+        request_id = logs.choose_request_id(Headers(scope=scope).get("x-request-id"))
         token = logs.request_id.set(request_id)
         route = asked_for(scope["method"], scope["path"]).route
         status = 0

@@ -1,6 +1,6 @@
 // Talks to the server. A refusal becomes an Error whose message is fit to show.
 
-import { inWords } from "./words.js";
+import { inWords } from "./shared/words.js";
 
 export class Refusal extends Error {
   constructor(message, status, problem = {}) {

@@ -1,16 +1,16 @@
 // The page: its state is its address; a change of one is a change of the other.
 
-import * as actions from "./actions.js";
-import * as address from "./address.js";
+import * as actions from "./actions/actions.js";
+import * as address from "./shared/address.js";
 import * as api from "./api.js";
-import * as dropping from "./dropping.js";
-import { element, isPlainClick, make } from "./elements.js";
-import { count, whole } from "./format.js";
-import * as library from "./library.js";
+import * as dropping from "./search/dropping.js";
+import { element, isPlainClick, make } from "./shared/elements.js";
+import { count, whole } from "./shared/format.js";
+import * as library from "./library/library.js";
 import * as player from "./player.js";
-import * as query from "./query.js";
-import { search } from "./search.js";
-import { posters } from "./posters.js";
+import * as query from "./search/query.js";
+import { search } from "./search/search.js";
+import { posters } from "./library/posters.js";
 
 const TITLES = { search: "Reelseek", library: "Library · Reelseek", actions: "Actions · Reelseek" };
 let state = address.read();

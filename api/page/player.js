@@ -1,14 +1,14 @@
 // Plays a file from a moment, with what is known about it.
 
 import * as api from "./api.js";
-import { element, make } from "./elements.js";
-import { clock, fileName, folder, still } from "./format.js";
-import * as footage from "./footage.js";
-import * as keys from "./keys.js";
-import * as lesson from "./lesson.js";
-import { showSeen } from "./seen.js";
-import * as spans from "./spans.js";
-import * as timeline from "./timeline.js";
+import { element, make } from "./shared/elements.js";
+import { clock, fileName, folder, still } from "./shared/format.js";
+import * as footage from "./player/footage.js";
+import * as keys from "./player/keys.js";
+import * as lesson from "./actions/lesson.js";
+import { showSeen } from "./actions/seen.js";
+import * as spans from "./player/spans.js";
+import * as timeline from "./player/timeline.js";
 
 const dialog = element("player");
 let on = null;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
@@ -9,43 +10,35 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from api.routes.catalog import Cursor, PageSize, VideoId
-from api.schemas.actions import (
+from api.schemas.answers import json_response
+from api.schemas.cursors import decode_cursor, encode_cursor
+from api.schemas.fields import ActionName, Confidence, Id, Length, PathPrefix, RecordedAfter, RecordedBefore
+from api.schemas.lessons import FeedbackRequest, TeachRequest
+from api.schemas.problems import TOO_FEW_EXAMPLES, problem_response
+from api.work.finding import digest_query
+from api.work.segment_files import FILE_KINDS, ExportFormat, attachment, read_chunks, write_segments
+from api.work.services import Services, ServicesOf, reads_much
+from api.work.teaching import read_examples
+from encoders.errors import InvalidQueryError
+from search.actions.correcting import correct_clip, correct_span, remove_example
+from search.actions.finding import FoundSegments, found_document
+from search.actions.heads import remove_action
+from search.actions.listing import describe_action, list_actions
+from search.actions.naming import KnownActions
+from search.actions.suggestions import SUGGESTIONS, suggest
+from search.actions.teaching import keep_examples
+from search.dates import recorded_bound
+from search.documents.actions import (
     ActionDescriptionAnswer,
     ActionsAnswer,
     CorrectionAnswer,
-    FeedbackRequest,
     ForgottenAnswer,
     LeftAnswer,
-    SegmentsAnswer,
     SuggestionsAnswer,
-    TeachRequest,
-    VideoSegmentsAnswer,
 )
-from api.schemas.cursors import decode_cursor, encode_cursor
-from api.schemas.problems import TOO_FEW_EXAMPLES, problem_response
-from api.schemas.schemas import (
-    ActionName,
-    Confidence,
-    Id,
-    JobAnswer,
-    Length,
-    PathPrefix,
-    RecordedAfter,
-    RecordedBefore,
-)
-from api.work.finding import Wanted, all_segments
-from api.work.segment_files import FILE_KINDS, ExportFormat, attachment, read_chunks, write_segments
-from api.work.services import Services, ServicesOf
-from api.work.teaching import read_examples
-from encoders.errors import InvalidQueryError, UnknownActionError
-from search.actions.actions import FoundSegments
-from search.actions.kept_examples import describe_untaught, keep_examples, remove_example
-from search.actions.suggestions import SUGGESTIONS, suggestions_document
-from search.actions.teaching import is_learned_again
-from search.catalog.actions import SegmentFilters
-from search.dates import recorded_bound
-from search.documents.wire import found_document, job_document, video_segments_document
-from search.types import Segment
+from search.documents.jobs import JobAnswer, job_document
+from search.documents.segments import SegmentsAnswer, VideoSegmentsAnswer, video_segments_document
+from search.types import Segment, SegmentQuery
 
 router = APIRouter(prefix="/v1", tags=["actions"])
 
@@ -57,7 +50,7 @@ _FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _wanted(
+def _segment_query(
     action: Annotated[ActionName, Query(examples=["running"])],
     min_confidence: Annotated[Confidence | None, Query(examples=[0.6])] = None,
     min_duration_seconds: Annotated[Length | None, Query(examples=[2.0])] = None,
@@ -65,9 +58,9 @@ def _wanted(
     video_id: Id | None = None,
     recorded_after: Annotated[RecordedAfter | None, Query(examples=["2024-05-01"])] = None,
     recorded_before: Annotated[RecordedBefore | None, Query(examples=["2024-05-31"])] = None,
-) -> Wanted:
-    return Wanted(
-        action,
+) -> SegmentQuery:
+    return SegmentQuery(
+        (action,),
         min_confidence,
         min_duration_seconds,
         path_prefix,
@@ -77,47 +70,46 @@ def _wanted(
     )
 
 
-WantedOf = Annotated[Wanted, Depends(_wanted)]
+SegmentQueryOf = Annotated[SegmentQuery, Depends(_segment_query)]
 
 
 @router.get("/segments", response_model=SegmentsAnswer)
 async def segments(
-    wanted: WantedOf, services: ServicesOf, limit: PageSize = 100, cursor: Cursor = None
+    query: SegmentQueryOf, services: ServicesOf, limit: PageSize = 100, cursor: Cursor = None
 ) -> Response:
     """Every segment of an action, by path and time; 404 for an action that nothing here knows."""
-    after = None if cursor is None else _after(wanted, cursor)
-    found = await services.find_segments(wanted)
-    return await run_sync(_page, services, wanted, found, after, limit)
+    after = None if cursor is None else _after(query, cursor)
+    found = await services.find_segments(query)
+    return await run_sync(_page, services, query, found, after, limit)
 
 
 def _page(
     services: Services,
-    wanted: Wanted,
+    query: SegmentQuery,
     found: FoundSegments,
     after: tuple[str, float, int] | None,
     limit: int,
 ) -> Response:
     """Reads and serialises, both off the event loop."""
-    total, listed = services.finder.page(found, after, limit + 1)
+    with services.library.read() as catalog:
+        total, listed = found.count(catalog), list(found.segments(catalog, after=after, limit=limit + 1))
     page = listed[:limit]
-    answer = SegmentsAnswer.model_validate(
-        {
-            **found_document(found, page, total),
-            "next_cursor": _cursor_after(wanted, page[-1]) if len(listed) > limit else None,
-        }
-    )
-    return Response(answer.model_dump_json(), media_type="application/json")
+    document: SegmentsAnswer = {
+        **found_document(found, page, total),
+        "next_cursor": _cursor_after(query, page[-1]) if len(listed) > limit else None,
+    }
+    return json_response(SegmentsAnswer, document)
 
 
-def _cursor_after(wanted: Wanted, segment: Segment) -> str:
+def _cursor_after(query: SegmentQuery, segment: Segment) -> str:
     place = (segment.path, float(segment.start_seconds), segment.id)
-    return encode_cursor("segments", *place, wanted.digest())
+    return encode_cursor("segments", *place, digest_query(query))
 
 
-def _after(wanted: Wanted, cursor: str) -> tuple[str, float, int]:
+def _after(query: SegmentQuery, cursor: str) -> tuple[str, float, int]:
     """Raises InvalidQueryError for a cursor of another listing, or of one with other filters."""
     path, start_seconds, segment_id, digest = decode_cursor("segments", cursor)
-    if digest != wanted.digest():
+    if digest != digest_query(query):
         raise InvalidQueryError(
             "the cursor is that of a listing with another action or other filters: leave it out to start "
             "from the beginning"
@@ -127,7 +119,7 @@ def _after(wanted: Wanted, cursor: str) -> tuple[str, float, int]:
 
 @router.get("/segments/export", response_class=Response, responses=_FILE)
 async def export_segments(
-    wanted: WantedOf,
+    query: SegmentQueryOf,
     services: ServicesOf,
     format: Annotated[
         ExportFormat,
@@ -135,12 +127,12 @@ async def export_segments(
     ],
 ) -> Response:
     """Every segment of an action as a file for spreadsheets, evaluations, editors and players."""
-    found = await services.find_segments(wanted)
+    found = await services.find_segments(query)
     file = await run_sync(write_segments, services.library, found, format)
     return StreamingResponse(
         read_chunks(file),
         media_type=FILE_KINDS[format].media_type,
-        headers={"Content-Disposition": attachment(wanted.action, format)},
+        headers={"Content-Disposition": attachment(found.action, format)},
     )
 
 
@@ -152,38 +144,27 @@ async def video_segments(
     min_confidence: Annotated[Confidence | None, Query(examples=[0.6])] = None,
 ) -> Response:
     """All segments of a video, by time: of one action, or of all that heads saw in it."""
-    await run_sync(_check_video, services, video_id)
+    await run_sync(services.video, video_id)
     found = None
     if action is not None:
-        found = await services.find_segments(Wanted(action, min_confidence, video_id=video_id))
+        found = await services.find_segments(SegmentQuery((action,), min_confidence, video_id=video_id))
     return await run_sync(_of_video, services, video_id, found, min_confidence)
-
-
-def _check_video(services: Services, video_id: int) -> None:
-    with services.library.read() as catalog:
-        catalog.video(video_id)
 
 
 def _of_video(
     services: Services, video_id: int, found: FoundSegments | None, min_confidence: float | None
 ) -> Response:
-    filters = SegmentFilters(min_confidence=min_confidence, video_id=video_id)
+    every = SegmentQuery(min_confidence=min_confidence, video_id=video_id)
     with services.library.read() as catalog:
-        listed = catalog.actions.list_segments(filters) if found is None else all_segments(catalog, found)
+        listed = catalog.actions.list_segments(every) if found is None else found.segments(catalog)
         document = video_segments_document(video_id, listed)
-    answer = VideoSegmentsAnswer.model_validate(document)
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return json_response(VideoSegmentsAnswer, document)
 
 
 @router.get("/actions", response_model=ActionsAnswer)
-def actions(services: ServicesOf) -> dict[str, Any]:
+def actions(services: ServicesOf) -> ActionsAnswer:
     """What is known here: which actions, who taught them, how often they were found."""
-    known = services.library.actions
-    return {
-        "actions": known.listing(),
-        "heads": known.heads_listing(),
-        "untaught": known.untaught(),
-    }
+    return list_actions(services.library)
 
 
 @router.post("/actions", status_code=202, response_model=JobAnswer)
@@ -198,8 +179,8 @@ def teach(body: TeachRequest, services: ServicesOf, request: Request, response: 
     library.record()
     examples = read_examples(library, body.positives, is_positive=True)
     examples += read_examples(library, body.negatives, is_positive=False)
-    name = keep_examples(library, body.action, examples, replace_examples=not body.keep)
-    with library.read() as catalog:
+    with library.write() as catalog:
+        name = keep_examples(catalog, body.action, examples, replace_examples=not body.keep)
         positive, negative = catalog.actions.count_examples_of(name)
     if not positive:
         return _too_few(name, negative, request.url.path)
@@ -221,30 +202,22 @@ ActionPath = Annotated[ActionName, Path(description="Exactly as in the listing."
 
 
 @router.get("/actions/{name:path}/suggestions", response_model=SuggestionsAnswer)
-async def suggestions(
+@reads_much
+def suggestions(
     name: ActionPath,
     services: ServicesOf,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = SUGGESTIONS,
-) -> dict[str, Any]:
+) -> SuggestionsAnswer:
     """Clips whose judgement would help a taught action most: the most doubtful ones, none like another."""
-    return await services.choosing.run(suggestions_document, services.library, name, limit)
+    return suggest(services.library, name, limit)
 
 
 # A name may hold a slash.
 @router.get("/actions/{name:path}", response_model=ActionDescriptionAnswer)
-async def action(name: ActionPath, services: ServicesOf) -> dict[str, Any]:
+@reads_much
+def action(name: ActionPath, services: ServicesOf) -> ActionDescriptionAnswer:
     """One action, or one head that knows several: its lesson's report and its examples."""
-
-    def describe() -> dict[str, Any]:
-        try:
-            return services.library.actions.describe(name)
-        except UnknownActionError:
-            document = describe_untaught(services.library, name)
-            if document is None:
-                raise
-            return document
-
-    return await services.choosing.run(describe)
+    return describe_action(services.library, name, with_untaught=True)
 
 
 @router.delete("/actions/{name:path}/examples/{example_id}", response_model=LeftAnswer)
@@ -257,14 +230,14 @@ def remove_one_example(
 
     Says how many are left.
     """
-    document = remove_example(services.library, name, example_id)
-    return {**document, "lesson": _learn_again(services, document["action"])}
+    left = remove_example(services.library, name, example_id)
+    return {**asdict(left), "lesson": _learn_again(services, left.action)}
 
 
 @router.delete("/actions/{name:path}", response_model=ForgottenAnswer)
 def forget(name: ActionPath, services: ServicesOf) -> dict[str, Any]:
     """Forgets an action: its head, its segments and its examples."""
-    return services.library.actions.remove(name)
+    return asdict(remove_action(services.library, name))
 
 
 @router.post("/feedback", response_model=CorrectionAnswer)
@@ -274,21 +247,19 @@ def feedback(body: FeedbackRequest, services: ServicesOf) -> dict[str, Any]:
     The tag of one that does not goes at once. Earlier corrections of this footage, and an example given as
     this very clip, give way until it is taken back; what else was taught stays.
     """
-    known = services.library.actions
+    library = services.library
     if body.clip_id is not None:
-        document = known.correct(body.clip_id, body.action, is_positive=body.correct)
+        kept = correct_clip(library, body.clip_id, body.action, is_positive=body.correct)
     else:
         assert body.video_id is not None and body.start_seconds is not None and body.end_seconds is not None
         span = (body.start_seconds, body.end_seconds)
-        document = known.correct_span(body.video_id, span, body.action, is_positive=body.correct)
-    return {**document, "lesson": _learn_again(services, document["action"])}
+        kept = correct_span(library, body.video_id, span, body.action, is_positive=body.correct)
+    return {**asdict(kept), "lesson": _learn_again(services, kept.action)}
 
 
 def _learn_again(services: Services, action: str) -> str | None:
     """Queues a lesson where the action's head learns from corrections at once; the job's id."""
     with services.library.read() as catalog:
-        heads = [head for head in catalog.actions.heads() if head.name == action]
+        is_learned_again = KnownActions.read(catalog).is_learned_again(action)
         positive, _ = catalog.actions.count_examples_of(action)
-    if not positive or not any(map(is_learned_again, heads)):
-        return None
-    return services.jobs.submit_lesson(action).id
+    return services.jobs.submit_lesson(action).id if positive and is_learned_again else None

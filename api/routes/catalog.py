@@ -1,33 +1,35 @@
-"""What the library holds: status, videos, clips, key frames."""
+"""Contents of the library: status, videos, clips."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
 
 from api.schemas.cursors import decode_cursor, encode_cursor
-from api.schemas.schemas import (
+from api.schemas.fields import (
     CaptionWords,
-    ClipsAnswer,
     Id,
     LeastLength,
     MostLength,
     PathPrefix,
     RecordedAfter,
     RecordedBefore,
-    RemovedAnswer,
-    StatusAnswer,
-    VideoAnswer,
-    VideosAnswer,
 )
 from api.work.services import ServicesOf
 from indexer.ingest.previews import forget_previews
 from indexer.video.programs.confinement import describe_confinement
-from search.catalog.actions import SegmentFilters
 from search.dates import recorded_bound
-from search.documents.wire import clip_document, video_document
-from search.types import Filters
+from search.documents.videos import (
+    ClipsAnswer,
+    RemovedAnswer,
+    StatusAnswer,
+    VideoAnswer,
+    VideosAnswer,
+    clip_document,
+    video_document,
+)
+from search.types import Filters, SegmentQuery
 
 router = APIRouter(prefix="/v1", tags=["library"])
 
@@ -38,13 +40,13 @@ Cursor = Annotated[
 VideoId = Annotated[Id, Path(description="A video's id.", examples=[3])]
 
 
-@router.get("/status", response_model=StatusAnswer)
-def status(services: ServicesOf) -> dict[str, object]:
+@router.get("/status")
+def status(services: ServicesOf) -> StatusAnswer:
     """Counts and names, as `indexer status --json`."""
-    return services.library.status() | {"confinement": describe_confinement()}
+    return {**services.library.status(), "confinement": describe_confinement()}
 
 
-@router.get("/clips", response_model=ClipsAnswer)
+@router.get("/clips")
 def clips(
     services: ServicesOf,
     path_prefix: Annotated[PathPrefix | None, Query(examples=["/archive/2024/"])] = None,
@@ -56,7 +58,7 @@ def clips(
     caption: Annotated[CaptionWords | None, Query(examples=["red car"])] = None,
     limit: PageSize = 100,
     cursor: Cursor = None,
-) -> dict[str, Any]:
+) -> ClipsAnswer:
     """Stored clips that pass all filters, by id."""
     filters = Filters(
         path_prefix=path_prefix,
@@ -80,13 +82,13 @@ def clips(
     }
 
 
-@router.get("/videos", response_model=VideosAnswer)
+@router.get("/videos")
 def videos(
     services: ServicesOf,
     status: Literal["indexed", "failed", "missing"] | None = None,
     limit: PageSize = 100,
     cursor: Cursor = None,
-) -> dict[str, Any]:
+) -> VideosAnswer:
     """Catalogued files, by path; those that failed say why."""
     (after,) = (None,) if cursor is None else decode_cursor("videos", cursor)
     with services.library.read() as catalog:
@@ -100,24 +102,23 @@ def videos(
     }
 
 
-@router.get("/videos/{video_id}", response_model=VideoAnswer)
-def video(video_id: VideoId, services: ServicesOf) -> dict[str, Any]:
+@router.get("/videos/{video_id}")
+def video(video_id: VideoId, services: ServicesOf) -> VideoAnswer:
     """One catalogued file."""
-    with services.library.read() as catalog:
-        return video_document(catalog.video(video_id))
+    return video_document(services.video(video_id))
 
 
-@router.delete("/videos/{video_id}", response_model=RemovedAnswer)
-def remove_video(video_id: VideoId, services: ServicesOf) -> dict[str, int]:
+@router.delete("/videos/{video_id}")
+def remove_video(video_id: VideoId, services: ServicesOf) -> RemovedAnswer:
     """Forgets a video with all that was made of it, previews too. The file itself is not touched."""
     with services.library.write() as catalog:
         catalog.video(video_id)
-        segments = catalog.actions.count_segments(SegmentFilters(video_id=video_id))
+        segments = catalog.actions.count_segments(SegmentQuery(video_id=video_id))
         examples = catalog.actions.examples_of_videos([video_id])
         clips = catalog.remove_videos([video_id])
         record = catalog.library_record()
     services.frames.forget(video_id)
     forget_previews(services.library, [video_id])
     if record is not None:
-        services.library.save_index()
+        services.library.index_keeper.save()
     return {"videos": 1, "clips": clips, "segments": segments, "examples": examples.total()}

@@ -1,15 +1,15 @@
-"""Whether the server lives, whether it answers searches, and what it counts."""
+"""Health of the server: that it runs, that it answers searches, and its metrics."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from typing_extensions import TypedDict
 
 from api.schemas.problems import RETRY_AFTER_SECONDS
-from api.schemas.schemas import ReadyAnswer
 from api.work.services import ServicesOf
+from search.documents.about import answer
 
 router = APIRouter(tags=["health"])
 
@@ -18,25 +18,40 @@ _TEXT: dict[int | str, dict[str, Any]] = {
 }
 
 
+@answer()
+class ReadyAnswer(TypedDict):
+    """Readiness of the server for searches."""
+
+    ready: bool
+    index_loaded: bool
+    encoder_loaded: bool
+    reason: str | None
+
+
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Whether the server runs."""
+    """Says that the server runs."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", response_model=ReadyAnswer, responses={503: {"model": ReadyAnswer}})
-async def readyz(request: Request, services: ServicesOf, response: Response) -> dict[str, object]:
-    """Whether index and encoder are loaded and the catalog answers; 503 until then, and while it stops."""
+@router.get("/readyz", responses={503: {"model": ReadyAnswer}})
+async def readyz(request: Request, services: ServicesOf, response: Response) -> ReadyAnswer:
+    """Tells whether index and encoder are loaded and the catalog answers; 503 if not, and while it stops."""
     readiness = services.readiness()
     response.headers["Cache-Control"] = "no-store"
     if not readiness.ready:
         response.status_code = 503
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    answer = {"ready": readiness.ready, **asdict(readiness)}
+    reason = readiness.reason
     # Probes send no key; the reason may name folders, which are for those who have one.
-    if not request.app.state.doorkeeper.is_open and readiness.reason is not None:
-        answer["reason"] = "see the server's log"
-    return answer
+    if not request.app.state.doorkeeper.is_open and reason is not None:
+        reason = "see the server's log"
+    return {
+        "ready": readiness.ready,
+        "index_loaded": readiness.index_loaded,
+        "encoder_loaded": readiness.encoder_loaded,
+        "reason": reason,
+    }
 
 
 @router.get("/metrics", response_class=Response, responses=_TEXT)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.exceptions import HTTPException
 
 from api.guarding.keys import Identity
-from api.schemas.schemas import IngestRequest, JobAnswer, JobsAnswer
+from api.schemas.ingests import IngestRequest
 from api.work.services import ServicesOf
 from search.catalog.keys import Role
-from search.documents.wire import job_document
+from search.documents.jobs import JobAnswer, JobsAnswer, job_document
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
 
-@router.post("/ingest", status_code=202, response_model=JobAnswer)
-def ingest(body: IngestRequest, request: Request, services: ServicesOf, response: Response) -> dict[str, Any]:
+@router.post("/ingest", status_code=202)
+def ingest(body: IngestRequest, request: Request, services: ServicesOf, response: Response) -> JobAnswer:
     """Queues files and folders of the server for indexing; `Location` tells where to follow it.
 
     `prune` takes a key of role `admin`, as it removes videos.
@@ -38,12 +38,12 @@ def ingest(body: IngestRequest, request: Request, services: ServicesOf, response
     return job_document(job)
 
 
-@router.get("/jobs", response_model=JobsAnswer)
+@router.get("/jobs")
 def jobs(
     services: ServicesOf,
     response: Response,
     limit: Annotated[int, Query(ge=1, le=100, description="Most jobs to return.")] = 20,
-) -> dict[str, Any]:
+) -> JobsAnswer:
     """The last jobs, newest first: what runs, what waits, what came out."""
     response.headers["Cache-Control"] = "no-store"
     with services.library.read() as catalog:
@@ -53,11 +53,11 @@ def jobs(
         }
 
 
-@router.get("/jobs/{job_id}", response_model=JobAnswer)
+@router.get("/jobs/{job_id}")
 def job(
     job_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")], services: ServicesOf, response: Response
-) -> dict[str, Any]:
-    """How far a job is, and what came out of it."""
+) -> JobAnswer:
+    """Tells how far a job is, and what came out of it."""
     response.headers["Cache-Control"] = "no-store"
     with services.library.read() as catalog:
         return job_document(catalog.job(job_id))

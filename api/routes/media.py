@@ -15,7 +15,7 @@ from starlette.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from api.routes.catalog import VideoId
-from api.schemas.schemas import Id
+from api.schemas.fields import Id
 from api.work.frames import open_file
 from api.work.services import Services, ServicesOf
 from encoders.errors import NotFoundError
@@ -81,16 +81,13 @@ async def frame(
 
 
 def _decoded(services: Services, video_id: int, time_seconds: float, size: int) -> bytes:
-    with services.library.read() as catalog:
-        video = catalog.video(video_id)
-    return services.frames.jpeg(video, time_seconds, size)
+    return services.frames.jpeg(services.video(video_id), time_seconds, size)
 
 
 @router.get("/videos/{video_id}/file", response_class=FileResponse, responses=_FOOTAGE)
 def file(video_id: VideoId, services: ServicesOf) -> Response:
     """The file itself, whole or by Range."""
-    with services.library.read() as catalog:
-        video = catalog.video(video_id)
+    video = services.video(video_id)
     opened = open_file(video)
     if os.fstat(opened.fileno()).st_size == 0:
         opened.close()

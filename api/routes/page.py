@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import PurePosixPath
 
 from fastapi import APIRouter, Request, Response
 
 router = APIRouter(include_in_schema=False)
 
-# What else lies in the folder is not served.
+# What else lies in the folders is not served.
 _MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -19,19 +20,21 @@ _MEDIA_TYPES = {
 }
 
 
-def _read_files() -> dict[str, tuple[bytes, str, str]]:
-    """Content, media type and ETag of each file by its name."""
-    files = {}
-    for file in (resources.files("api") / "page").iterdir():
+def _read_files(folder: Traversable, below: str = "") -> dict[str, tuple[bytes, str, str]]:
+    """Content, media type and ETag of each file by its path below the page's folder."""
+    files: dict[str, tuple[bytes, str, str]] = {}
+    for file in folder.iterdir():
         media_type = _MEDIA_TYPES.get(PurePosixPath(file.name).suffix)
-        if media_type is not None and file.is_file():
+        if file.is_dir():
+            files |= _read_files(file, f"{below}{file.name}/")
+        elif media_type is not None:
             content = file.read_bytes()
             etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-            files[file.name] = (content, media_type, etag)
+            files[below + file.name] = (content, media_type, etag)
     return files
 
 
-_FILES = _read_files()
+_FILES = _read_files(resources.files("api") / "page")
 _PAGES = ("index.html", "login.html", "nothing.html")  # not under their names
 
 
@@ -70,6 +73,6 @@ for _name in sorted(_FILES):
 
 
 def nothing_here() -> Response:
-    """What a browser shows at an address that nothing is at."""
+    """Makes the page that a browser shows at an address that nothing is at."""
     content, media_type, _ = _FILES["nothing.html"]
     return Response(content, 404, {"Cache-Control": "no-cache"}, media_type)

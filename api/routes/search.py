@@ -6,11 +6,12 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from api.schemas.schemas import ExampleOptions, SearchAnswer, SearchRequest
+from api.schemas.answers import json_response
+from api.schemas.queries import ExampleOptions, SearchRequest
 from api.work.examples import example_form, received_example
 from api.work.services import Services, ServicesOf
-from search.documents.wire import result_document
-from search.query.engine import EncodedQuery
+from search.documents.hits import SearchAnswer, result_document
+from search.query.encoding import EncodedQuery
 from search.types import Filters, GroupBy, Query
 
 router = APIRouter(prefix="/v1", tags=["search"])
@@ -32,8 +33,7 @@ async def search(body: SearchRequest, services: ServicesOf) -> Response:
 async def search_by_example(request: Request, services: ServicesOf) -> Response:
     """Finds moments like an uploaded picture or clip; a clip is also laid over them in time."""
     example, options = await received_example(request, services, ExampleOptions)
-    further = tuple(part.to_part() for part in options.query)
-    query, filters = Query((example, *further)), options.filters.to_filters()
+    query, filters = options.to_query(example), options.filters.to_filters()
     work = partial(_answer, services, filters=filters, limit=options.limit, group_by=options.group_by)
     return await services.search(query, work, action=filters.action)
 
@@ -43,5 +43,4 @@ def _answer(
 ) -> Response:
     """Searches and serialises, both off the event loop."""
     result = services.engine.search(query, filters, limit=limit, group_by=group_by)
-    answer = SearchAnswer.model_validate(result_document(result))
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return json_response(SearchAnswer, result_document(result))

@@ -7,10 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 from starlette.exceptions import HTTPException
+from typing_extensions import TypedDict
 
 from api.guarding.access import WRONG_KEY
 from api.guarding.keys import COOKIE, MAX_TOKEN, Doorkeeper
-from api.schemas.schemas import StrictAnswer, StrictRequest
+from api.schemas.strict import StrictRequest
+from search.documents.about import answer
 
 router = APIRouter(tags=["session"])
 
@@ -23,8 +25,9 @@ class SessionRequest(StrictRequest):
     key: str = Field(min_length=1, max_length=MAX_TOKEN, description="A key, or an OIDC token.")
 
 
-class SessionAnswer(StrictAnswer):
-    """Whether a key is needed here, and what the one in the cookie or the header is for."""
+@answer()
+class SessionAnswer(TypedDict):
+    """The need of a key here, and the role of the one in the cookie or the header."""
 
     needs_key: bool
     role: str | None
@@ -46,9 +49,9 @@ def _slow_down(request: Request) -> None:
         raise HTTPException(429, detail, {"Retry-After": str(wait)})
 
 
-@router.get("/v1/session", response_model=SessionAnswer)
+@router.get("/v1/session")
 async def session(request: Request, response: Response, doorkeeper: DoorkeeperOf) -> SessionAnswer:
-    """Whether this server asks for a key, and the role of whoever asks; null for nobody known."""
+    """Tells whether this server asks for a key, and the role of whoever asks; null for nobody known."""
     response.headers["Cache-Control"] = "no-store"
     identity = await doorkeeper.identify(request.headers)
     if identity is None and doorkeeper.is_sent(request.headers):
@@ -58,7 +61,7 @@ async def session(request: Request, response: Response, doorkeeper: DoorkeeperOf
     )
 
 
-@router.post("/v1/session", response_model=SessionAnswer)
+@router.post("/v1/session")
 async def log_in(
     body: SessionRequest, request: Request, response: Response, doorkeeper: DoorkeeperOf
 ) -> SessionAnswer:

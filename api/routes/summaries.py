@@ -12,10 +12,9 @@ from starlette.responses import FileResponse
 
 from api.routes.catalog import VideoId
 from api.routes.media import FootageResponse
+from api.schemas.fields import Id
 from api.schemas.parameters import refuse_unknown
-from api.schemas.schemas import Id
-from api.schemas.summaries import KeyFramesAnswer
-from api.work.services import Services, ServicesOf
+from api.work.services import Services, ServicesOf, reads_much
 from encoders.errors import NotFoundError
 from indexer.ingest.previews import Preview
 from indexer.keeping.summaries import stored_key_frames
@@ -31,8 +30,8 @@ from indexer.video.making.storyboard import (
     storyboard_jpeg,
 )
 from search.catalog.catalog import Catalog
-from search.documents.wire import key_frames_document
-from search.summary.choosing import Budget
+from search.documents.summaries import KeyFramesAnswer, key_frames_document
+from search.summary.budget import Budget
 from search.types import KeyFrame, Video
 
 router = APIRouter(prefix="/v1", tags=["summaries"], dependencies=[Depends(refuse_unknown)])
@@ -66,8 +65,9 @@ Seconds = Annotated[
 ]
 
 
-@router.get("/videos/{video_id}/key-frames", response_model=KeyFramesAnswer)
-async def key_frames(
+@router.get("/videos/{video_id}/key-frames")
+@reads_much
+def key_frames(
     video_id: VideoId,
     services: ServicesOf,
     most: Annotated[
@@ -75,26 +75,23 @@ async def key_frames(
     ] = None,
     threshold: Threshold = None,
     per_shot: PerShot = False,
-) -> dict[str, Any]:
+) -> KeyFramesAnswer:
     """A video's key frames in order of time, with their importance.
 
     All that are stored; with any parameter the ones to show: important, sharp, no two alike.
     """
-
-    def choose() -> dict[str, Any]:
-        with services.library.read() as catalog:
-            wants_all = most is None and threshold is None and not per_shot
-            if wants_all or catalog.video(video_id).clips == 0:
-                return key_frames_document(video_id, *services.summaries.every(catalog, video_id))
-            found = services.summaries.chosen(catalog, video_id, Budget(None, most, threshold, per_shot))
-        chosen = ((frame.key_frame, frame.importance) for frame in found.frames)
-        return key_frames_document(video_id, chosen, found.by)
-
-    return await services.choosing.run(choose)
+    with services.library.read() as catalog:
+        wants_all = most is None and threshold is None and not per_shot
+        if wants_all or catalog.video(video_id).clips == 0:
+            return key_frames_document(video_id, *services.summaries.all_key_frames(catalog, video_id))
+        found = services.summaries.summarize(catalog, video_id, Budget(None, most, threshold, per_shot))
+    chosen = ((frame.key_frame, frame.importance) for frame in found.frames)
+    return key_frames_document(video_id, chosen, found.by)
 
 
 @router.get("/videos/{video_id}/storyboard", response_class=Response, responses=_JPEG)
-async def storyboard(
+@reads_much
+def storyboard(
     video_id: VideoId,
     services: ServicesOf,
     request: Request,
@@ -104,61 +101,51 @@ async def storyboard(
     per_shot: PerShot = False,
 ) -> Response:
     """The key frames to show, with their times, as one JPEG; made of stored ones, without the file."""
-
-    def choose() -> Response:
-        with services.library.read() as catalog:
-            found = services.summaries.chosen(catalog, video_id, Budget(None, most, threshold, per_shot))
-            frames = [frame.key_frame for frame in found.frames]
-            if not frames:
-                raise NotFoundError(f"{'; '.join(found.notes)}: ask for a lower threshold")
-            etag = _etag("storyboard", columns, *(frame.id for frame in frames))
-            if _has(request, etag):
-                return _unchanged(etag)
-            stills = [StillPicture(frame.time_seconds, catalog.key_frame_jpeg(frame.id)) for frame in frames]
-        jpeg = storyboard_jpeg(stills, columns=columns, origin_seconds=found.start_seconds)
-        return Response(jpeg, media_type="image/jpeg", headers=_fresh(etag))
-
-    return await services.choosing.run(choose)
+    with services.library.read() as catalog:
+        found = services.summaries.summarize(catalog, video_id, Budget(None, most, threshold, per_shot))
+        frames = [frame.key_frame for frame in found.frames]
+        if not frames:
+            raise NotFoundError(f"{'; '.join(found.notes)}: ask for a lower threshold")
+        etag = _etag("storyboard", columns, *(frame.id for frame in frames))
+        if _has(request, etag):
+            return _unchanged(etag)
+        stills = [StillPicture(frame.time_seconds, catalog.key_frame_jpeg(frame.id)) for frame in frames]
+    jpeg = storyboard_jpeg(stills, columns=columns, origin_seconds=found.start_seconds)
+    return Response(jpeg, media_type="image/jpeg", headers=_fresh(etag))
 
 
 @router.get("/videos/{video_id}/sprites.jpg", response_class=Response, responses=_JPEG)
-async def sprites(video_id: VideoId, services: ServicesOf, request: Request) -> Response:
+@reads_much
+def sprites(video_id: VideoId, services: ServicesOf, request: Request) -> Response:
     """Up to 100 small pictures of the whole video on one sheet, ten in a row, 160 pixels wide each."""
-
-    def make() -> Response:
-        with services.library.read() as catalog:
-            cells, frames = _sprite_cells(catalog, video_id)
-            etag = _etag("sprites", *(frame.id for frame in frames))
-            if _has(request, etag):
-                return _unchanged(etag)
-            jpegs = [catalog.key_frame_jpeg(frames[cell.number].id) for cell in cells]
-        sheet = sprite_sheet(jpegs, sprite_size(jpegs[0]))
-        return Response(sheet, media_type="image/jpeg", headers=_fresh(etag))
-
-    return await services.choosing.run(make)
+    with services.library.read() as catalog:
+        cells, frames = _sprite_cells(catalog, video_id)
+        etag = _etag("sprites", *(frame.id for frame in frames))
+        if _has(request, etag):
+            return _unchanged(etag)
+        jpegs = [catalog.key_frame_jpeg(frames[cell.number].id) for cell in cells]
+    sheet = sprite_sheet(jpegs, sprite_size(jpegs[0]))
+    return Response(sheet, media_type="image/jpeg", headers=_fresh(etag))
 
 
 @router.get("/videos/{video_id}/sprites.vtt", response_class=Response, responses=_VTT)
-async def sprite_times(video_id: VideoId, services: ServicesOf, request: Request) -> Response:
-    """Which part of `sprites.jpg` belongs to which part of the video, as WebVTT."""
-
-    def make() -> Response:
-        with services.library.read() as catalog:
-            cells, frames = _sprite_cells(catalog, video_id)
-            first = catalog.key_frame_jpeg(frames[cells[0].number].id)
-        text = sprite_cues(cells, sprite_size(first), "sprites.jpg")
-        etag = _etag(text)
-        if _has(request, etag):
-            return _unchanged(etag)
-        return Response(text, media_type="text/vtt", headers=_fresh(etag))
-
-    return await services.choosing.run(make)
+@reads_much
+def sprite_times(video_id: VideoId, services: ServicesOf, request: Request) -> Response:
+    """Maps parts of the video to parts of `sprites.jpg`, as WebVTT."""
+    with services.library.read() as catalog:
+        cells, frames = _sprite_cells(catalog, video_id)
+        first = catalog.key_frame_jpeg(frames[cells[0].number].id)
+    text = sprite_cues(cells, sprite_size(first), "sprites.jpg")
+    etag = _etag(text)
+    if _has(request, etag):
+        return _unchanged(etag)
+    return Response(text, media_type="text/vtt", headers=_fresh(etag))
 
 
 def _sprite_cells(catalog: Catalog, video_id: int) -> tuple[list[SpriteCell], list[KeyFrame]]:
     video = catalog.video(video_id)
     frames = stored_key_frames(catalog, video_id)
-    extent = catalog.actions.extent(video_id)
+    extent = catalog.extent(video_id)
     if not frames or extent is None:
         why = f": {video.error}" if video.error else ""
         raise NotFoundError(f"nothing of {video.path} is indexed, so there is nothing to show of it{why}")
@@ -176,8 +163,7 @@ async def preview_clip(
 ) -> Response:
     """The clip as a short silent loop: H.264, at most 4 s and 1 MB; made when first asked for."""
     video, span = await run_sync(_clip, services, clip_id)
-    rendition = clip_preview(*span)
-    make = services.renditions.make
+    make, rendition = services.renditions.make, clip_preview(*span)
     made = await services.making_clip_preview.run(make, video, rendition, CLIP_LIMIT_SECONDS)
     return _footage(request, made)
 
@@ -195,9 +181,8 @@ async def preview_span(
     video_id: VideoId, services: ServicesOf, request: Request, start_seconds: Seconds, end_seconds: Seconds
 ) -> Response:
     """At most 120 s for browsers that cannot play the file: H.264 and AAC, short side at most 480."""
-    video = await run_sync(_video, services, video_id)
-    rendition = span_preview(start_seconds, end_seconds)
-    make = services.renditions.make
+    video = await run_sync(services.video, video_id)
+    make, rendition = services.renditions.make, span_preview(start_seconds, end_seconds)
     made = await services.making_span_preview.run(make, video, rendition, SPAN_LIMIT_SECONDS)
     return _footage(request, made)
 
@@ -207,17 +192,11 @@ async def cut_span(
     video_id: VideoId, services: ServicesOf, request: Request, start_seconds: Seconds, end_seconds: Seconds
 ) -> Response:
     """Exactly [start, end), at most 600 s, in the size of the source and with its sound, to be kept."""
-    video = await run_sync(_video, services, video_id)
-    rendition = cut(start_seconds, end_seconds)
-    make = services.renditions.make
+    video = await run_sync(services.video, video_id)
+    make, rendition = services.renditions.make, cut(start_seconds, end_seconds)
     made = await services.making_cut.run(make, video, rendition, CUT_LIMIT_SECONDS)
     name = f"{PurePosixPath(video.path).stem}_{start_seconds:.3f}-{end_seconds:.3f}.mp4"
     return _footage(request, made, name)
-
-
-def _video(services: Services, video_id: int) -> Video:
-    with services.library.read() as catalog:
-        return catalog.video(video_id)
 
 
 class RenditionResponse(FootageResponse):
@@ -245,7 +224,7 @@ def _etag(*parts: object) -> str:
 
 
 def _has(request: Request, etag: str) -> bool:
-    """Whether the client holds this version already."""
+    """Tells whether the client holds this version already."""
     held = request.headers.get("if-none-match", "")
     return etag in [one.strip().removeprefix("W/") for one in held.split(",")]
 

@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
 from api.routes.catalog import VideoId
-from api.schemas.actions import TimelineAnswer
-from api.schemas.schemas import MatchesAnswer, MatchesOptions, MatchesRequest
+from api.schemas.answers import json_response
+from api.schemas.queries import MatchesOptions, MatchesRequest
 from api.work.examples import example_form, received_example
 from api.work.services import Services, ServicesOf
-from search.documents.wire import matches_document, timeline_document
-from search.query.engine import EncodedQuery
-from search.query.timeline import read_timeline
+from search.documents.timelines import MatchesAnswer, TimelineAnswer
+from search.query.encoding import EncodedQuery
+from search.query.timeline import matches_document, read_timeline
 from search.types import Query
 
 router = APIRouter(prefix="/v1/videos", tags=["timeline"])
 
 
-@router.get("/{video_id}/timeline", response_model=TimelineAnswer)
-def timeline(video_id: VideoId, services: ServicesOf) -> dict[str, Any]:
-    """Where a video's shots begin and end, and what heads saw in it."""
+@router.get("/{video_id}/timeline")
+def timeline(video_id: VideoId, services: ServicesOf) -> TimelineAnswer:
+    """Lists a video's shots, and what heads saw in it."""
     with services.library.read() as catalog:
-        return timeline_document(read_timeline(catalog, video_id))
+        return read_timeline(catalog, video_id)
 
 
 @router.post("/{video_id}/matches", response_model=MatchesAnswer)
 async def matches(video_id: VideoId, body: MatchesRequest, services: ServicesOf) -> Response:
-    """How well a query fits each stored frame of a video."""
+    """Scores each stored frame of a video by how well a query fits it."""
     query = body.to_query()
     return await services.search(query, partial(_matches, services, video_id))
 
@@ -41,20 +40,12 @@ async def matches(video_id: VideoId, body: MatchesRequest, services: ServicesOf)
     openapi_extra=example_form("MatchesOptions", '{"query": [{"text": "in the snow", "weight": 0.5}]}'),
 )
 async def matches_with_example(video_id: VideoId, request: Request, services: ServicesOf) -> Response:
-    """How well an uploaded picture or clip fits each stored frame of a video."""
-    await run_sync(_check, services, video_id)
+    """Scores each stored frame of a video by how well an uploaded picture or clip fits it."""
+    await run_sync(services.video, video_id)
     example, options = await received_example(request, services, MatchesOptions)
-    query = Query((example, *(part.to_part() for part in options.query)))
-    return await services.search(query, partial(_matches, services, video_id))
-
-
-def _check(services: Services, video_id: int) -> None:
-    """Raises NotFoundError where there is no such video."""
-    with services.library.read() as catalog:
-        catalog.video(video_id)
+    return await services.search(options.to_query(example), partial(_matches, services, video_id))
 
 
 def _matches(services: Services, video_id: int, query: Query | EncodedQuery) -> Response:
     """Compares and serialises, both off the event loop."""
-    answer = MatchesAnswer.model_validate(matches_document(services.engine.matches(query, video_id)))
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return json_response(MatchesAnswer, matches_document(services.engine.matches(query, video_id)))

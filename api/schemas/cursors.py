@@ -11,15 +11,11 @@ from typing import Any
 from encoders.errors import InvalidQueryError
 
 # What each listing continues after.
-_SHAPES: dict[str, tuple[type, ...]] = {
-    "clips": (int,),
-    "videos": (str,),
-    "segments": (str, float, int, str),
-}
+_SHAPES: dict[str, tuple[type, ...]] = {"clips": (int,), "videos": (str,), "segments": (str, float, int, str)}
 
 
 def encode_cursor(kind: str, *after: str | float | int) -> str:
-    """A cursor that continues a listing of `kind` just after an entry.
+    """Makes a cursor that continues a listing of `kind` just after an entry.
 
     Args:
         kind: "clips" (after an id), "videos" (a path) or "segments" (path, start in seconds, id, and a
@@ -31,7 +27,7 @@ def encode_cursor(kind: str, *after: str | float | int) -> str:
 
 
 def decode_cursor(kind: str, cursor: str) -> tuple[Any, ...]:
-    """What a cursor continues after, as it was given to `encode_cursor`.
+    """Returns the entry that a cursor continues after, as it was given to `encode_cursor`.
 
     Raises:
         InvalidQueryError: It was not made by `encode_cursor` for this kind of listing.

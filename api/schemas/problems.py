@@ -9,13 +9,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.routing import Match, Route
+from fastapi import Response
 
-from api.routes.page import nothing_here
 from encoders.errors import (
     BudgetError,
     CatalogUnavailableError,
@@ -87,26 +82,26 @@ CATALOG_UNAVAILABLE = "the catalog cannot be used now; the server's log says why
 
 
 def kind_of(error: ReelseekError) -> ProblemKind:
-    """The kind of the nearest class in `KINDS`."""
+    """Finds the kind of the nearest class in `KINDS`."""
     return next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
 
 
-def told(error: ReelseekError) -> str:
-    """What clients hear of an error: of a catalog that cannot be used, not where it is and whose."""
+def word_error(error: ReelseekError) -> str:
+    """Words an error for clients: of a catalog that cannot be used, not where it is and whose."""
     return CATALOG_UNAVAILABLE if isinstance(error, CatalogUnavailableError) else str(error)
 
 
 def error_response(error: ReelseekError, instance: str) -> Response:
-    """The answer to a request that came to an error of ours."""
+    """Makes the answer to a request that came to an error of ours."""
     if isinstance(error, CatalogUnavailableError):
         logger.warning("%s", error)
     kind = kind_of(error)
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.status == 503 else None
-    return problem_response(kind, told(error), instance, headers=headers)
+    return problem_response(kind, word_error(error), instance, headers=headers)
 
 
 def kind_of_status(status: int) -> ProblemKind:
-    """The kind for a plain HTTP status."""
+    """Returns the kind for a plain HTTP status."""
     try:
         title = HTTPStatus(status).phrase
     except ValueError:
@@ -115,14 +110,9 @@ def kind_of_status(status: int) -> ProblemKind:
 
 
 def problem_response(
-    kind: ProblemKind,
-    detail: str,
-    instance: str,
-    *,
-    headers: Mapping[str, str] | None = None,
-    **members: Any,
+    kind: ProblemKind, detail: str, instance: str, *, headers: Mapping[str, str] | None = None, **members: Any
 ) -> Response:
-    """A problem document; `members` are added to it. Long details and addresses are cut."""
+    """Makes a problem document; `members` are added to it. Long details and addresses are cut."""
     document = {
         "type": f"urn:reelseek:problem:{kind.slug}",
         "title": kind.title,
@@ -137,73 +127,8 @@ def problem_response(
     return Response(body, kind.status, {**(headers or {}), **common}, MEDIA_TYPE)
 
 
-def install_handlers(app: FastAPI) -> None:
-    """Makes every error of the app a problem document."""
-    app.add_exception_handler(ReelseekError, _reelseek_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(ClientDisconnect, _disconnected)
-    app.add_exception_handler(Exception, _unexpected)
-
-
-async def _reelseek_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ReelseekError)
-    return error_response(error, request.url.path)
-
-
-async def _validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    found = error.errors()
-    errors = [
-        {
-            "location": [str(step)[:MAX_ECHO] for step in entry["loc"]],
-            "message": str(entry["msg"])[:MAX_ECHO],
-        }
-        for entry in found[:MAX_ERRORS]
-    ]
-    first = errors[0] if errors else {"location": [], "message": "the request is not valid"}
-    detail = f"{'.'.join(first['location'])}: {first['message']}"
-    if len(found) > MAX_ERRORS:
-        detail += f"; of {len(found)} errors, {MAX_ERRORS} are listed"
-    return problem_response(INVALID_REQUEST, detail, request.url.path, errors=errors)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    kind = kind_of_status(error.status_code)
-    detail = error.detail
-    if error.status_code == 404 and detail == kind.title:
-        if "text/html" in request.headers.get("accept", ""):
-            return nothing_here()  # somebody typed it into a browser
-        detail = "there is nothing at this address; /v1/openapi.json lists what there is"
-    headers = error.headers
-    if error.status_code == 405:
-        detail = f"{request.method[:20]} is not possible here"
-        headers = {"Allow": ", ".join(_methods_of(request))}
-    return problem_response(kind, detail, request.url.path, headers=headers)
-
-
-def _methods_of(request: Request) -> list[str]:
-    """What the address answers, by all of its routes; the framework names those of one of them."""
-    found: set[str] = set()
-    for route in request.app.state.routes:
-        if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE:
-            found |= route.methods or set()
-    return sorted(found)
-
-
-async def _disconnected(request: Request, error: Exception) -> Response:
-    return Response(status_code=499)  # nobody is there to read it
-
-
-async def _unexpected(request: Request, error: Exception) -> Response:
-    # The server logs the traceback; the client learns nothing about the inside.
-    detail = "something went wrong inside the server; its log says what"
-    return problem_response(INTERNAL, detail, request.url.path)
-
-
 def problem_schema() -> dict[str, Any]:
-    """The JSON schema of a problem document."""
+    """Returns the JSON schema of a problem document."""
     return {
         "title": "Problem",
         "description": "RFC 9457 problem details.",

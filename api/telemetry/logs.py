@@ -21,7 +21,7 @@ class JsonLines(logging.Formatter):
     """One JSON object a line, ASCII only: what a client sends cannot begin a line of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """Formats a record as a line, without its end."""
         document: dict[str, object] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
             + f".{int(record.msecs):03d}Z",
@@ -52,8 +52,8 @@ def set_up(level: str) -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-def chosen_request_id(sent: str | None) -> str:
-    """The id that a client or proxy sent, if it is a plain one; else a new one."""
+def choose_request_id(sent: str | None) -> str:
+    """Takes the id that a client or proxy sent, if it is a plain one; else makes a new one."""
     if sent is not None and _GOOD_ID.fullmatch(sent):
         return sent
     return uuid.uuid4().hex

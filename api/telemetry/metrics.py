@@ -1,4 +1,4 @@
-"""What the server counts and measures, in the text format of Prometheus."""
+"""Metrics of the server, in the text format of Prometheus."""
 
 from __future__ import annotations
 
@@ -69,18 +69,18 @@ class Metrics:
         self._seconds.labels(route).observe(seconds)
 
     def text(self) -> bytes:
-        """Everything, in text; asks the catalog, so not for the event loop."""
+        """Writes everything as text; asks the catalog, so not for the event loop."""
         return generate_latest(self._registry)
 
 
 class _LibraryCollector(Collector):
-    """What the catalog, the index and the GPU say at the moment when they are asked."""
+    """Metrics read from the catalog, the index and the GPU when they are asked for."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
 
     def describe(self) -> Iterator[Any]:
-        """Nothing: at registration there is nobody to ask."""
+        """Describes nothing: at registration there is nobody to ask."""
         return iter(())
 
     def collect(self) -> Iterator[Any]:
@@ -98,7 +98,7 @@ class _LibraryCollector(Collector):
         yield from _gpu()
 
     def _index(self, figures: Figures) -> Iterator[Any]:
-        state = self._library.index_state()
+        state = self._library.index_keeper.state()
         yield _gauge("index_loaded", "Whether the vector index is in memory.", int(state is not None))
         clips, revision = state if state is not None else (0, 0)
         yield _gauge("index_clips", "Vectors in the index that is in memory.", clips)
@@ -154,6 +154,6 @@ def _gpu() -> Iterator[Any]:
 
 
 def reason_label(reason: str) -> str:
-    """One of a few words for why a file could not be indexed."""
+    """Puts the reason why a file could not be indexed into one of a few words."""
     text = reason.lower()
     return next((label for label, words in _REASONS if any(word in text for word in words)), "other")

@@ -1,1 +1,1 @@
-"""What routes work with: services, lines, jobs, uploads."""
+"""Services behind the routes: lines, jobs, frames, uploads."""

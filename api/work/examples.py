@@ -10,18 +10,18 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from api.schemas.schemas import ExampleOptions, MatchesOptions
+from api.schemas.queries import ExampleOptions, MatchesOptions
 from api.work import lanes
 from api.work.services import Services
 from api.work.uploads import received_upload
 from encoders.budget import Budget
-from search.types import ExamplePart
+from search.types import QueryExample
 
 Options = TypeVar("Options", ExampleOptions, MatchesOptions)
 
 
 def example_form(options: str, example: str) -> dict[str, Any]:
-    """What OpenAPI says of the body.
+    """Returns what OpenAPI says of the body.
 
     Args:
         options: The schema of the form field `options`.
@@ -63,7 +63,7 @@ def example_form(options: str, example: str) -> dict[str, Any]:
 
 async def received_example(
     request: Request, services: Services, kind: type[Options]
-) -> tuple[ExamplePart, Options]:
+) -> tuple[QueryExample, Options]:
     """Receives the form, and decodes the example as the library's clips were.
 
     From here on to its answer the request has so much work as an example may cause.
@@ -102,7 +102,7 @@ def _invalid(error: ValidationError) -> RequestValidationError:
     return RequestValidationError([{**one, "loc": ("body", "options", *one["loc"])} for one in errors])
 
 
-def _read(services: Services, path: Path, sampling: str, frame_size: int, weight: float) -> ExamplePart:
+def _read(services: Services, path: Path, sampling: str, frame_size: int, weight: float) -> QueryExample:
     from indexer.examples.queries import read_example
 
     return read_example(

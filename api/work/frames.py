@@ -6,9 +6,11 @@ import io
 import os
 import stat
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+
+from cachetools import LRUCache
 
 from api.guarding import roots
 from api.work.workers import Workers
@@ -41,57 +43,40 @@ class FrameReader:
 
     def __init__(self, cache_bytes: int, folders: Sequence[str] | None = None) -> None:
         self._workers = Workers(STALL_SECONDS, reads=folders)
-        self._cache: OrderedDict[_Key, bytes] = OrderedDict()
-        self._cache_bytes = cache_bytes
-        self._cached_bytes = 0
+        self._cache: LRUCache[_Key, bytes] = LRUCache(cache_bytes, getsizeof=len)
         self._cache_lock = threading.Lock()
 
     def jpeg(self, video: Video, time_seconds: float, size: int) -> bytes:
-        """The frame of a video that is shown at a time, as JPEG of short side `size` at most.
+        """Decodes the frame of a video that is shown at a time, as JPEG of short side `size` at most.
 
         Raises:
             NotFoundError: The file is not there now, or shows nothing at this time.
             DecodeError: It cannot be decoded.
         """
         key = _Key(video.id, video.path, FileState.of(stat_file(video)), time_seconds, size)
-        found = self._cached(key)
+        with self._cache_lock:
+            found = self._cache.get(key)
         if found is not None:
             return found
         with self._workers.one() as worker:
             found = worker.frame(video.path, time_seconds, size, LIMIT_SECONDS)
-        self._remember(key, found)
+        with self._cache_lock, suppress(ValueError):  # it alone is larger than the cache
+            self._cache[key] = found
         return found
 
     def forget(self, video_id: int) -> None:
         """Drops what is remembered of a video."""
         with self._cache_lock:
             for key in [key for key in self._cache if key.video_id == video_id]:
-                self._cached_bytes -= len(self._cache.pop(key))
+                del self._cache[key]
 
     def close(self) -> None:
         """Ends the decoding programs."""
         self._workers.close()
 
-    def _cached(self, key: _Key) -> bytes | None:
-        with self._cache_lock:
-            found = self._cache.get(key)
-            if found is not None:
-                self._cache.move_to_end(key)
-            return found
-
-    def _remember(self, key: _Key, jpeg: bytes) -> None:
-        with self._cache_lock:
-            if key in self._cache:  # another thread was faster
-                return
-            self._cache[key] = jpeg
-            self._cached_bytes += len(jpeg)
-            while self._cached_bytes > self._cache_bytes:
-                _, dropped = self._cache.popitem(last=False)
-                self._cached_bytes -= len(dropped)
-
 
 def open_file(video: Video) -> io.FileIO:
-    """A video's file, which must be there, readable, and where this server gives out files.
+    """Opens a video's file, which must be there, readable, and where this server gives out files.
 
     What was opened is what was checked, whatever its path leads to a moment later.
 
@@ -122,13 +107,13 @@ def open_file(video: Video) -> io.FileIO:
 
 
 def stat_file(video: Video) -> os.stat_result:
-    """The state of a video's file. Raises NotFoundError as `open_file` does."""
+    """Returns the state of a video's file. Raises NotFoundError as `open_file` does."""
     with open_file(video) as file:
         return os.fstat(file.fileno())
 
 
 def real_path(descriptor: int, path: str) -> str:
-    """Where an open file lies, its links resolved; by its path where the system does not tell."""
+    """Finds where an open file lies, its links resolved; by its path where the system does not tell."""
     try:
         return os.readlink(f"/proc/self/fd/{descriptor}")
     except OSError:

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 from starlette.exceptions import HTTPException
 
 from api.guarding.roots import common_folders
-from api.schemas.problems import told
+from api.schemas.problems import word_error
 from encoders.errors import CatalogUnavailableError, InvalidQueryError, LibraryBusyError, ReelseekError
-from search.catalog.catalog import Job
+from search.actions.listing import count_found
+from search.actions.teaching import teach
+from search.catalog.jobs import Job
 from search.file_names import os_path
 from search.library import Library
 
@@ -156,7 +158,9 @@ class JobRunner:
         except ReelseekError as error:
             if isinstance(error, CatalogUnavailableError):
                 logger.warning("a job failed: %s", error)
-            reason = told(error).replace("nothing was changed", "the examples are kept for the next lesson")
+            reason = word_error(error).replace(
+                "nothing was changed", "the examples are kept for the next lesson"
+            )
             self._update(job, status="failed", error=reason, finished_at=time.time())
         except Exception:
             logger.exception("a job failed")
@@ -207,10 +211,10 @@ class JobRunner:
             on_tagged(0, 0)
 
         on_tagged(0, 0)
-        action, actions = job.request["action"], self._library.actions
-        card = actions.teach(action, (), on_progress=on_progress, on_tagged=on_tagged)
-        rows = [row for row in actions.listing() if row["threshold"] is not None and row["action"] == action]
-        return {"action": action, "report": card, "segments": sum(row["segments"] for row in rows)}
+        action = job.request["action"]
+        card = teach(self._library, action, on_progress=on_progress, on_tagged=on_tagged)
+        segments = count_found(self._library, action)
+        return {"action": action, "report": card, "segments": segments}
 
     def _wait_for_turn(self) -> bool:
         """Waits while another program ingests; False when the server stops meanwhile."""

@@ -1,4 +1,4 @@
-"""Where requests wait for what only a few can have at a time: callers take turns, who hung up is left out."""
+"""Fair queues for scarce work: callers take turns, disconnected ones lose their place."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Lane:
             pass
 
     def _call_next(self) -> bool:
-        """Whether there was somebody who may go, or who had given up."""
+        """Lets the next caller in; tells whether one was called, or had given up."""
         for caller, line in self._waiting.items():
             if self._busy[caller] < self._most_of_one:
                 turn = line.popleft()
@@ -131,7 +131,7 @@ class Lane:
 
 
 def _caller() -> str:
-    """Whose turn it is: whose limits the request counts for, too."""
+    """Names the caller of the current request, as the limits do."""
     request = current.get()
     return "" if request is None else request.scope["state"].get("client", "")
 

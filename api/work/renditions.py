@@ -41,7 +41,7 @@ class RenditionMaker:
             logger.warning("previews of removed videos were not looked for: %s", error)
 
     def make(self, video: Video, rendition: Rendition, limit_seconds: float) -> Preview:
-        """The rendition of a video, from disk where it was made before.
+        """Makes a rendition of a video, or takes it from disk where it was made before.
 
         Args:
             video: In the catalog.
@@ -54,7 +54,7 @@ class RenditionMaker:
             LibraryError: The result cannot be written.
         """
 
-        def is_wanted() -> None:
+        def check_wanted() -> None:
             with self._library.read() as catalog:
                 catalog.video(video.id)
 
@@ -62,7 +62,7 @@ class RenditionMaker:
             with self._workers.one() as worker:
                 worker.render(video.path, str(target), rendition, limit_seconds)
 
-        return self._cache.get(video.id, stat_file(video), rendition, write, is_wanted)
+        return self._cache.get(video.id, stat_file(video), rendition, write, check_wanted)
 
     def close(self) -> None:
         """Ends the programs, also those at work."""

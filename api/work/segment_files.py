@@ -9,11 +9,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Literal
 
-from api.work.finding import all_segments
 from encoders.errors import InvalidQueryError
-from search.actions.actions import FoundSegments
+from search.actions.finding import FoundSegments
 from search.catalog.catalog import Catalog
-from search.documents import exports
+from search.documents.exports.activitynet import to_activitynet
+from search.documents.exports.csv_table import to_csv
+from search.documents.exports.edl import to_edl
+from search.documents.exports.otio import to_otio
+from search.documents.exports.webvtt import to_webvtt
 from search.library import Library
 
 ExportFormat = Literal["csv", "activitynet", "json", "otio", "edl", "vtt"]
@@ -24,7 +27,7 @@ CHUNK_BYTES = 256 * 2**10
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """How a format is sent."""
+    """A format as it is sent."""
 
     suffix: str
     media_type: str
@@ -67,14 +70,14 @@ def write_segments(library: Library, found: FoundSegments, format: ExportFormat)
 
 
 def read_chunks(file: IO[bytes]) -> Iterator[bytes]:
-    """A file's bytes; closes it at the end."""
+    """Yields a file's bytes; closes it at the end."""
     with file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
 
 
 def attachment(action: str, format: ExportFormat) -> str:
-    """A Content-Disposition with a file name of letters, digits and dashes only."""
+    """Makes a Content-Disposition with a file name of letters, digits and dashes only."""
     plain = unicodedata.normalize("NFKD", action).encode("ascii", "ignore").decode()
     stem = re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-") or "segments"
     return f'attachment; filename="{stem}{FILE_KINDS[format].suffix}"'
@@ -82,9 +85,9 @@ def attachment(action: str, format: ExportFormat) -> str:
 
 def _texts(catalog: Catalog, found: FoundSegments, format: ExportFormat) -> Iterable[str]:
     if format == "csv":
-        return exports.to_csv(all_segments(catalog, found))
-    ids = sorted({segment.video_id for segment in all_segments(catalog, found)})
-    origins = catalog.actions.first_times(ids)
+        return to_csv(found.segments(catalog))
+    ids = sorted({segment.video_id for segment in found.segments(catalog)})
+    origins = {video_id: start for video_id, (start, _) in catalog.extents(ids).items()}
     if format == "vtt":
         if len(ids) > 1:
             raise InvalidQueryError(
@@ -92,11 +95,11 @@ def _texts(catalog: Catalog, found: FoundSegments, format: ExportFormat) -> Iter
                 f"video_id, for example video_id={ids[0]}"
             )
         origin = origins.get(ids[0], 0.0) if ids else 0.0
-        return [exports.to_webvtt(all_segments(catalog, found), origin_seconds=origin)]
+        return [to_webvtt(found.segments(catalog), origin_seconds=origin)]
     videos = [catalog.video(video_id) for video_id in ids]
-    segments = all_segments(catalog, found)
+    segments = found.segments(catalog)
     if format in ("activitynet", "json"):
-        return exports.to_activitynet(segments, videos)
+        return to_activitynet(segments, videos)
     if format == "otio":
-        return exports.to_otio(segments, videos, name=found.action, origins=origins)
-    return [exports.to_edl(segments, videos, name=found.action, origins=origins)]
+        return to_otio(segments, videos, name=found.action, origins=origins)
+    return [to_edl(segments, videos, name=found.action, origins=origins)]

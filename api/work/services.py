@@ -1,22 +1,23 @@
-"""What the routes work with: the library and everything that lives as long as the server."""
+"""Services behind the routes: the library and everything that lives as long as the server."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Annotated, TypeVar
+from functools import wraps
+from typing import Annotated, Any, TypeVar
 
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 
 from api.guarding.roots import Roots
-from api.schemas.problems import told
+from api.schemas.problems import word_error
 from api.settings import ServerSettings
 from api.work import lanes
-from api.work.finding import SegmentFinder, Wanted
+from api.work.finding import SegmentFinder
 from api.work.frames import FrameReader
 from api.work.jobs import JobRunner
 from api.work.lanes import Lane
@@ -24,10 +25,11 @@ from api.work.renditions import RenditionMaker
 from api.work.summaries import SummaryReader
 from api.work.uploads import remove_leftovers
 from encoders.errors import ReelseekError
-from search.actions.actions import FoundSegments
+from search.actions.finding import FoundSegments
 from search.library import Library
-from search.query.engine import EncodedQuery, SearchEngine
-from search.types import ExamplePart, Query
+from search.query.encoding import EncodedQuery
+from search.query.engine import SearchEngine
+from search.types import Query, QueryExample, SegmentQuery, Video
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ UPLOADS_OF_ONE = 4
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether searches are answered at once; if not, there is a reason."""
+    """Readiness for searches; if it is not there, there is a reason."""
 
     index_loaded: bool
     encoder_loaded: bool
@@ -110,11 +112,7 @@ class Services:
             lane.close()
 
     async def search(
-        self,
-        query: Query,
-        work: Callable[[Query | EncodedQuery], Answer],
-        *,
-        action: str | None = None,
+        self, query: Query, work: Callable[[Query | EncodedQuery], Answer], *, action: str | None = None
     ) -> Answer:
         """Runs a search in a thread; one without examples does not wait in line for those that have some.
 
@@ -130,28 +128,33 @@ class Services:
             UnsupportedQueryError: The library's encoder cannot encode words.
         """
         asked: Query | EncodedQuery = query
-        for text in self.engine.new_texts(query):
-            await self._encoding_text.run(self.engine.encode_text, text)
-        if any(isinstance(part, ExamplePart) for part in query.parts):
-            asked = await self._encoding.run(self.engine.encode, query)
-        is_known = action is None or await run_sync(self.finder.is_known, Wanted(action))
+        for text in self.engine.encoder.new_texts(query):
+            await self._encoding_text.run(self.engine.encoder.encode_text, text)
+        if any(isinstance(part, QueryExample) for part in query.parts):
+            asked = await self._encoding.run(self.engine.encoder.encode, query)
+        is_known = action is None or await run_sync(self.finder.is_known, SegmentQuery((action,)))
         return await (self._searching if is_known else self._encoding).run(work, asked)
 
-    async def find_segments(self, wanted: Wanted) -> FoundSegments:
-        """What an action is called here: in a thread, and in line for the encoder if it takes that.
+    async def find_segments(self, query: SegmentQuery) -> FoundSegments:
+        """Finds an action's segments: in a thread, and in line for the encoder if it takes that.
 
         Raises:
             UnknownActionError: Nothing knows the action.
             InvalidQueryError: It is no name, or a bound makes no sense.
         """
-        if await run_sync(self.finder.is_known, wanted):
-            return await run_sync(self.finder.find, wanted)
-        return await self._encoding.run(self.finder.find, wanted)
+        if await run_sync(self.finder.is_known, query):
+            return await run_sync(self.finder.find, query)
+        return await self._encoding.run(self.finder.find, query)
+
+    def video(self, video_id: int) -> Video:
+        """Reads a catalogued video. Raises NotFoundError where there is none of this id."""
+        with self.library.read() as catalog:
+            return catalog.video(video_id)
 
     # --- readiness -------------------------------------------------------------------------
 
     def readiness(self) -> Readiness:
-        """Whether index and encoder are loaded and the catalog answers, and if not, why. Never waits."""
+        """Tells whether index and encoder are loaded and the catalog answers; if not, why. Never waits."""
         if self._stopping.is_set():
             return Readiness(False, False, "the server is stopping")
         found = self._readiness
@@ -173,7 +176,7 @@ class Services:
                 self._answered_at = time.monotonic()
                 self._become(replace(self._readiness, reason=None))
             except ReelseekError as error:
-                self._become(replace(self._readiness, reason=told(error)), error)
+                self._become(replace(self._readiness, reason=word_error(error)), error)
             except Exception as error:
                 reason = "something went wrong inside the server; its log says what"
                 self._become(replace(self._readiness, reason=reason), error)
@@ -207,3 +210,17 @@ async def _services(request: Request) -> Services:
 
 
 ServicesOf = Annotated[Services, Depends(_services)]
+
+
+def reads_much(route: Callable[..., Answer]) -> Callable[..., Coroutine[Any, Any, Answer]]:
+    """Has a route that reads much from the catalog wait its turn, and answer in a thread of that line.
+
+    Args:
+        route: With a parameter `services`, passed by its name as FastAPI does.
+    """
+
+    @wraps(route)
+    async def answer(services: Services, **values: object) -> Answer:
+        return await services.choosing.run(route, services=services, **values)
+
+    return answer

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from cachetools import LRUCache
 
 from indexer.keeping.summaries import VideoSummary, all_key_frames, open_scorer, summarize
 from search.catalog.catalog import Catalog
-from search.summary.choosing import Budget, ImportanceScorer
+from search.summary.budget import Budget
+from search.summary.choosing import ImportanceScorer
 from search.types import KeyFrame
 
+Answer = TypeVar("Answer")
 _REMEMBERED = 500
 
 
@@ -27,38 +30,34 @@ class SummaryReader:
         self._importance = importance
         self._scorer: ImportanceScorer | None = None
         self._lock = threading.Lock()
-        self._known: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._known: LRUCache[tuple[int, int, Budget | None], Any] = LRUCache(_REMEMBERED)
 
-    def chosen(self, catalog: Catalog, video_id: int, budget: Budget) -> VideoSummary:
-        """As `indexer.keeping.summaries.summarize`, with the server's importance head."""
-        found: VideoSummary = self._remembered(
+    def summarize(self, catalog: Catalog, video_id: int, budget: Budget) -> VideoSummary:
+        """Chooses key frames of a video to show, with the server's importance head."""
+        return self._remembered(
             catalog, video_id, budget, lambda: summarize(catalog, video_id, budget, self._head())
         )
-        return found
 
-    def every(self, catalog: Catalog, video_id: int) -> tuple[list[tuple[KeyFrame, float]], str]:
-        """As `indexer.keeping.summaries.all_key_frames`, with the server's importance head."""
-        found: tuple[list[tuple[KeyFrame, float]], str] = self._remembered(
+    def all_key_frames(self, catalog: Catalog, video_id: int) -> tuple[list[tuple[KeyFrame, float]], str]:
+        """Lists every key frame of a video, and what decided on importance: the server's head, if any."""
+        return self._remembered(
             catalog, video_id, None, lambda: all_key_frames(catalog, video_id, self._head())
         )
-        return found
 
     def _remembered(
-        self, catalog: Catalog, video_id: int, budget: Budget | None, choose: Callable[[], Any]
-    ) -> Any:
+        self, catalog: Catalog, video_id: int, budget: Budget | None, choose: Callable[[], Answer]
+    ) -> Answer:
         if catalog.library_record() is None:
             return choose()  # says that there is no such video
         catalog.video(video_id)
         key = (catalog.revision(), video_id, budget)
         with self._lock:
             if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
+                kept: Answer = self._known[key]
+                return kept
         found = choose()
         with self._lock:
             self._known[key] = found
-            while len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
         return found
 
     def _head(self) -> ImportanceScorer | None:

@@ -1,21 +1,21 @@
-"""Lessons over HTTP: what a request names as examples, checked against the library."""
+"""Lessons over HTTP: the examples that a request names, checked against the library."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from api.schemas.actions import ExampleRequest
+from api.schemas.lessons import ExampleRequest
 from indexer.examples.lessons import examples_from_clips
-from search.actions.corrections import span_example
-from search.catalog.actions import ActionExample
+from search.actions.correcting import make_span_example
+from search.catalog.actions.lesson_examples import LessonExample
 from search.catalog.catalog import Catalog
 from search.library import Library
 
 
 def read_examples(
     library: Library, given: Sequence[ExampleRequest], *, is_positive: bool
-) -> list[ActionExample]:
-    """Stored clips and spans of catalogued videos as examples, in the order given.
+) -> list[LessonExample]:
+    """Makes examples of stored clips and spans of catalogued videos, in the order given.
 
     Raises:
         NotFoundError: There is no such clip or video, or nothing of the video is indexed.
@@ -36,8 +36,8 @@ def read_examples(
         ]
 
 
-def _of_span(catalog: Catalog, given: ExampleRequest, is_positive: bool) -> ActionExample:
+def _of_span(catalog: Catalog, given: ExampleRequest, is_positive: bool) -> LessonExample:
     assert given.video_id is not None
     assert given.start_seconds is not None and given.end_seconds is not None
     span = (given.start_seconds, given.end_seconds)
-    return span_example(catalog, given.video_id, span, is_positive=is_positive)
+    return make_span_example(catalog, given.video_id, span, is_positive=is_positive)

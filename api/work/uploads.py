@@ -142,7 +142,7 @@ def _too_large(max_bytes: int) -> str:
 
 @dataclass(slots=True)
 class _Form:
-    """What the parser's callbacks gather: file bytes go to disk, fields stay in memory."""
+    """A form as the parser's callbacks gather it: file bytes go to disk, fields stay in memory."""
 
     folder: Path
     path: Path | None = None

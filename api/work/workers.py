@@ -10,7 +10,7 @@ from indexer.video.programs.worker import DecodeWorker
 
 
 class Workers:
-    """As many programs as are asked for at a time; safe to share between threads.
+    """A pool of as many decoding programs as are asked for at a time; safe to share between threads.
 
     Args:
         stall_seconds: How long one may say nothing.
@@ -31,7 +31,7 @@ class Workers:
 
     @contextmanager
     def one(self) -> Iterator[DecodeWorker]:
-        """A program for the block, which nobody else uses meanwhile."""
+        """Lends a program for the block, which nobody else uses meanwhile."""
         with self._lock:
             worker = self._idle.pop() if self._idle else self._new()
             self._busy.add(worker)

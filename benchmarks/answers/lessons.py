@@ -22,8 +22,12 @@ from benchmarks.answers.kinds import synsets_below
 from benchmarks.answers.setup import Setup
 from encoders.errors import NotFoundError, TeachingError, UnknownActionError
 from encoders.heads.platt import expected_calibration_error
-from search.actions.corrections import span_example
-from search.catalog.actions import ActionExample
+from search.actions.correcting import correct_clip, make_span_example
+from search.actions.finding import find_segments
+from search.actions.heads import remove_action
+from search.actions.teaching import teach
+from search.catalog.actions.lesson_examples import LessonExample
+from search.types import SegmentQuery
 
 try:
     from search.actions.suggestions import suggest
@@ -128,10 +132,10 @@ def _showing(shots: Sequence[Shot], offset: str) -> NDArray[np.bool_]:
     return np.array([bool(shot.photograph.labels & synsets) for shot in shots])
 
 
-def _teach(archive: Archive, name: str, examples: Sequence[ActionExample]) -> bool:
+def _teach(archive: Archive, name: str, examples: Sequence[LessonExample]) -> bool:
     """Teaches; whether it was learned, and neither kept as a draft nor refused."""
     try:
-        report = archive.library.actions.teach(name, examples)
+        report = teach(archive.library, name, examples)
     except TeachingError:
         return False
     return not report.get("is_draft", False)
@@ -139,7 +143,7 @@ def _teach(archive: Archive, name: str, examples: Sequence[ActionExample]) -> bo
 
 def _forget(archive: Archive, name: str) -> None:
     with suppress(NotFoundError):  # what was refused
-        archive.library.actions.remove(name)
+        remove_action(archive.library, name)
 
 
 def _lesson(archive: Archive, name: str, draw: Draw) -> tuple[bool, float, float, float]:
@@ -167,13 +171,15 @@ def _confidences(archive: Archive, name: str) -> NDArray[np.float64]:
     """How surely `find` says that each shot shows the action, 0 where it says nothing."""
     confidences = np.zeros(len(archive.shots))
     try:
-        found = archive.library.actions.find(name, min_confidence=0.0)
+        found = find_segments(archive.library, SegmentQuery((name,), min_confidence=0.0))
     except UnknownActionError:  # the lesson was refused
         return confidences
     places: dict[str, list[int]] = {}
     for row, shot in enumerate(archive.shots):
         places.setdefault(str(shot.path), []).append(row)
-    for segment in archive.library.actions.segments(found):
+    with archive.library.read() as catalog:
+        segments = list(found.segments(catalog))
+    for segment in segments:
         for row in places.get(segment.path, ()):
             shot = archive.shots[row]
             shared = min(shot.end_seconds, segment.end_seconds) - max(
@@ -186,7 +192,7 @@ def _confidences(archive: Archive, name: str) -> NDArray[np.float64]:
     return confidences
 
 
-def _examples(archive: Archive, positives: Sequence[int], negatives: Sequence[int]) -> list[ActionExample]:
+def _examples(archive: Archive, positives: Sequence[int], negatives: Sequence[int]) -> list[LessonExample]:
     spans = [(row, True) for row in positives] + [(row, False) for row in negatives]
     shots = [(archive.shots[row], is_positive) for row, is_positive in spans]
     return [
@@ -195,14 +201,14 @@ def _examples(archive: Archive, positives: Sequence[int], negatives: Sequence[in
     ]
 
 
-def _example(archive: Archive, shot: Shot, span: tuple[float, float], is_positive: bool) -> ActionExample:
+def _example(archive: Archive, shot: Shot, span: tuple[float, float], is_positive: bool) -> LessonExample:
     with archive.library.read() as catalog:
         video = catalog.video_by_path(str(shot.path))
         assert video is not None
-        return span_example(catalog, video.id, span, is_positive=is_positive)
+        return make_span_example(catalog, video.id, span, is_positive=is_positive)
 
 
-def _bad(archive: Archive, draw: Draw, seed: int) -> dict[str, list[ActionExample]]:
+def _bad(archive: Archive, draw: Draw, seed: int) -> dict[str, list[LessonExample]]:
     """Bad lessons: of one scene, of anything, and with a quarter on the wrong side."""
     random = np.random.default_rng(seed)
     shot = archive.shots[draw.positives[0]]
@@ -242,31 +248,31 @@ def _answered(archive: Archive, draw: Draw, seed: int) -> tuple[float, float, fl
     def judged(answer: Callable[[], object]) -> float:
         from sklearn.metrics import average_precision_score
 
-        library.actions.teach(MADE_UP, few)
+        teach(library, MADE_UP, few)
         answer()
         confidences = _confidences(archive, MADE_UP)
-        library.actions.remove(MADE_UP)
+        remove_action(library, MADE_UP)
         return float(average_precision_score(draw.shows[judging], confidences[judging]))
 
     def by_suggestions() -> None:
         answered = 0
-        for one in suggest(library, MADE_UP, len(archive.shots)):
-            shots = archive.shots_in(one.clip.path, one.clip.start_seconds, one.clip.end_seconds)
+        for one in suggest(library, MADE_UP, len(archive.shots))["suggestions"]:
+            shots = archive.shots_in(one["path"], one["start_seconds"], one["end_seconds"])
             places = [archive.shots.index(shot) for shot in shots]
             if judging[places].any():
                 continue
             is_positive = bool(draw.shows[places].any())
-            library.actions.correct(one.clip.id, MADE_UP, is_positive=is_positive)
+            correct_clip(library, one["clip_id"], MADE_UP, is_positive=is_positive)
             answered += 1
             if answered == ANSWERS:
                 break
-        library.actions.teach(MADE_UP, ())
+        teach(library, MADE_UP)
 
     def by_chance() -> None:
         shows = draw.shows[others]
         rows = np.array(others)
         more = _examples(archive, rows[shows].tolist(), rows[~shows].tolist())
-        library.actions.teach(MADE_UP, more)
+        teach(library, MADE_UP, more)
 
     return judged(lambda: None), judged(by_suggestions), judged(by_chance)
 

@@ -27,9 +27,10 @@ from benchmarks.answers.kinds import BASIC, GENERAL, MORE_GENERAL, class_numbers
 from benchmarks.answers.setup import Setup
 from encoders.heads.platt import expected_calibration_error
 from encoders.types import FrameBatch
+from search.hits import Hit
 from search.library import Library
 from search.query.engine import SearchEngine
-from search.types import EncodedClip, ExamplePart, Hit, Query, TextPart
+from search.types import EncodedClip, Query, QueryExample, TextPart
 
 LARGE = 50_000
 COPIES = 100  # clips of one photograph in the large library
@@ -157,7 +158,7 @@ class Asker:
                 frames = move(photograph.path, 8 if sort == "footage" else 1, random)
                 changed = np.stack([disturb(frame, number) for frame in frames])
                 batch = FrameBatch(changed, np.arange(len(changed)) * 0.5)
-                parts: tuple[TextPart | ExamplePart, ...] = (ExamplePart((batch,)),)
+                parts: tuple[TextPart | QueryExample, ...] = (QueryExample((batch,)),)
                 classes = self.classes(photograph)
                 if sort == "mixtures":
                     parts += (TextPart(name_of(photograph)),)
@@ -173,7 +174,7 @@ class Asker:
         self,
         archive: Archive,
         tally: Tally,
-        parts: tuple[TextPart | ExamplePart, ...],
+        parts: tuple[TextPart | QueryExample, ...],
         wanted: frozenset[int],
         *,
         is_there: bool,

@@ -28,9 +28,10 @@ from benchmarks.made_videos import write_h264
 from encoders.types import normalise
 from indexer.examples.queries import read_example
 from indexer.ingest.pipeline import IngestOptions, ingest
+from search.hits import Hit
 from search.library import Library
 from search.query.engine import SearchEngine
-from search.types import Hit, Query
+from search.types import Query
 
 PHOTOGRAPHS = 120  # in 30 videos of four
 SOURCES = 8  # of those videos, from which excerpts are made

@@ -18,8 +18,9 @@ from benchmarks.answers.figures import Measured, measure_mean, measure_share
 from benchmarks.answers.kinds import GENERAL, synsets_below
 from benchmarks.answers.setup import Setup
 from encoders.words.class_names import class_names
+from search.hits import Hit
 from search.query.engine import SearchEngine
-from search.types import MAX_LIMIT, Hit, Query, TextPart
+from search.types import MAX_LIMIT, Query, TextPart
 
 # General words over the names of COCO's things.
 EVERYDAY = {

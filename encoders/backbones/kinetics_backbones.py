@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from encoders.backbones.kinetics_weights import ClassifierInfo
 from encoders.errors import EncoderUnavailableError
 from encoders.weights.digests import file_digest, first_line, read_model_config
 from encoders.weights.quiet import quiet_loading
+from encoders.weights.state_dicts import read_state_dict
 
 SOURCE_FPS = 30.0  # of the videos whose every n-th frame the transformers were trained on
 # transformers' `model_type`: the classes of model and processor, the field with T, and that n.
@@ -33,7 +33,6 @@ FAMILIES: dict[str, tuple[str, str, str, int | None]] = {
     "vjepa2": ("VJEPA2ForVideoClassification", "VJEPA2VideoProcessor", "frames_per_clip", 4),
 }
 TIMESFORMER_SPAN_FRAMES = 256  # 8 frames are every 32nd, 16 are every 16th
-_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module")
 _PASSING_KEYS = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
 
@@ -212,43 +211,6 @@ def fill_transformers(model_class: Any, config: Any, state: dict[str, Tensor]) -
     )
     mismatched = [key for key, *_ in report["mismatched_keys"]]  # with both shapes
     return network, sorted([*report["missing_keys"], *mismatched])
-
-
-def read_state_dict(file: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name; nothing in the file is run.
-
-    Raises:
-        EncoderUnavailableError: The file is damaged, or holds anything beside tensors.
-    """
-    try:
-        if file.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(file)
-        content: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # each library raises its own kinds on damaged files
-        found = (
-            re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
-        )
-        if found:
-            raise EncoderUnavailableError(
-                f"the checkpoint {file} holds {found[1]} beside its tensors; expected: weights alone, since "
-                "anything else can run code. It was not run; have whoever made the file save its state "
-                "dict as safetensors"
-            ) from error
-        raise EncoderUnavailableError(
-            f"the checkpoint {file} cannot be read; got: {first_line(error)}; expected: a complete file of "
-            "weights, as torch.save or safetensors writes it. Fetch it again"
-        ) from error
-    for key in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise EncoderUnavailableError(
-            f"the checkpoint {file} holds a {type(content).__name__} that is no state dict; expected: names "
-            "with tensors. Save `model.state_dict()`, as safetensors"
-        )
-    return {str(key).removeprefix("module."): value for key, value in content.items()}
 
 
 def cut_crops(frames: Tensor, size: tuple[int, int], crops: int, *, centre: Callable[[int], int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which action classifiers of Kinetics there are, and where their weights lie.
+"""The action classifiers trained on Kinetics: their names, facts and weight files.
 
 Nothing here imports torch, so that a name can be checked before anything is loaded. The names of
 the actions, the size of the frames and their normalisation come with the weights; the frame rates
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from encoders.errors import EncoderUnavailableError
-from encoders.weights.digests import TRAINED_PREFIX, check_checkpoint, file_digest, first_line
+from encoders.weights.digests import check_checkpoint, file_digest, first_line
 from encoders.weights.hub import HUB_TIMEOUT_SECONDS, cached_file, cached_or_downloaded, hub_url
 
 PREFIX = "kinetics:"
@@ -57,24 +57,24 @@ class ClassifierInfo:
 
     @property
     def spec(self) -> str:
-        """What to pass to `open_classifier`."""
+        """The spec that `open_classifier` takes."""
         return PREFIX + self.name
 
     @property
     def size_bytes(self) -> int:
-        """Of the weights, as float32."""
+        """Size of the weights, as float32."""
         return 4 * self.parameters
 
     @property
     def source(self) -> str:
-        """Where the weights come from, for people."""
+        """The source of the weights, for people."""
         if not self.weights:
             return f"a local folder: {self.spec}/<folder>"
         return (TORCHVISION_URL if self.library == "torchvision" else f"{hub_url()}/") + self.weights
 
     @property
     def is_cached(self) -> bool:
-        """Whether the weights lie on this machine already."""
+        """True where the weights lie on this machine already."""
         if not self.weights:
             return False
         if self.library == "torchvision":
@@ -128,34 +128,6 @@ KNOWN_CLASSIFIERS = tuple(
     )
 )  # fmt: skip
 _BY_NAME = {info.name: info for info in KNOWN_CLASSIFIERS}
-
-
-def list_classifiers() -> list[ClassifierInfo]:
-    """Every classifier with a name of its own; asks nobody."""
-    return list(KNOWN_CLASSIFIERS)
-
-
-def resolve_classifier(spec: str) -> str:
-    """Checks the name of a classifier and that a local file or folder is there; loads nothing.
-
-    Args:
-        spec: "kinetics:<name>", "kinetics:<name>/<checkpoint or folder>" or
-            "kinetics:hf:<org>/<name>", or "model:<checkpoint>" for what `indexer train` made.
-
-    Returns:
-        The spec to store, with an absolute path.
-
-    Raises:
-        EncoderUnavailableError: No such classifier, file or folder.
-    """
-    if spec.strip().startswith(TRAINED_PREFIX):
-        from encoders.embedding.trained import resolve_trained
-
-        return resolve_trained(spec.strip())
-    name, path = split_classifier_spec(spec)
-    if path is None:
-        return PREFIX + name
-    return f"{PREFIX}{name}/{check_local(_BY_NAME[name], path)}"
 
 
 def split_classifier_spec(spec: str) -> tuple[str, str | None]:
@@ -277,14 +249,14 @@ def find_torchvision_file(info: ClassifierInfo, folder: Path) -> Path:
 
 
 def _torchvision_cache() -> Path:
-    """Where torch.hub keeps checkpoints, by its documented rule, without importing it."""
+    """The folder in which torch.hub keeps checkpoints, by its documented rule, without importing it."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
 def _server_answers(url: str, timeout_seconds: float = HUB_TIMEOUT_SECONDS) -> bool:
-    """Whether a server has this file, asked with a limit that also holds for name servers."""
+    """Asks a server whether it has this file, with a limit that also holds for name servers."""
     from urllib.request import Request, urlopen
 
     from huggingface_hub import constants

@@ -22,7 +22,7 @@ _SMALLEST_SIDE = 16  # a patch is 8 pixels on the half-size picture
 
 
 def optical_flow(frames: NDArray[np.uint8], preset: FlowPreset = "medium") -> NDArray[np.float32]:
-    """Where each pixel of a frame has moved to in the next.
+    """The displacement of each pixel of a frame to the next.
 
     Args:
         frames: uint8 (T, H, W, 3), RGB, T >= 2, H and W at least 16.

@@ -112,7 +112,7 @@ def image_weights(pretrained: str, architecture: str) -> dict[str, Tensor]:
         EncoderUnavailableError: The file is missing or damaged, or the weights cannot be fetched.
     """
     if is_checkpoint_path(pretrained):
-        from encoders.backbones.kinetics_backbones import read_state_dict
+        from encoders.weights.state_dicts import read_state_dict
 
         return read_state_dict(check_checkpoint(Path(pretrained)))
     from torchvision.models import get_model_weights, get_weight

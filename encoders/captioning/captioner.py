@@ -5,21 +5,17 @@ Captions are optional: nothing else needs them, and where a captioner's weights 
 
 from __future__ import annotations
 
-import re
 import unicodedata
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from encoders.specs import check_forms
 
-from encoders.errors import EncoderUnavailableError
-from encoders.weights.device import check_device_name
-from encoders.weights.digests import is_checkpoint_path
+if TYPE_CHECKING:  # the command line reads the name of the usual captioner here
+    import numpy as np
+    from numpy.typing import NDArray
 
-COCA_PREFIX = "coca:"
-TRANSFORMERS_PREFIX = "transformers:"
 DEFAULT_CAPTIONER = "coca:coca_ViT-B-32/mscoco_finetuned_laion2b_s13b_b90k"
 LONGEST_CAPTION = 300  # characters: captioners say one sentence
 MOST_TOKENS = 30  # of one caption, its marks of beginning and end included
@@ -52,58 +48,37 @@ class Captioner(Protocol):
         ...
 
 
-def open_captioner(spec: str = DEFAULT_CAPTIONER, *, device: str = "auto") -> Captioner:
-    """The captioner of a spec; looks into the local cache first and waits for the hub for 3 s at most.
+class OpenCaptioner(Protocol):
+    """Opens a captioner, as most of their classes do."""
 
-    Args:
-        spec: "coca:<arch>/<tag or checkpoint path>", "coca:hf-hub:<org>/<name>", "coca:local-dir:<folder>",
-            "transformers:<folder>" or "transformers:<org>/<name>".
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-
-    Raises:
-        EncoderUnavailableError: No such captioner or device, or its weights cannot be had here.
-    """
-    check_device_name(device)
-    resolved = resolve_captioner(spec)
-    if resolved.startswith(COCA_PREFIX):
-        from encoders.captioning.coca import CocaCaptioner
-
-        return CocaCaptioner(resolved, device=device)
-    from encoders.captioning.transformers_captioner import TransformersCaptioner
-
-    return TransformersCaptioner(resolved, device=device)
+    def __call__(self, spec: str, *, device: str) -> Captioner: ...
 
 
-def resolve_captioner(spec: str) -> str:
-    """A spec with absolute paths; imports no model library.
+@dataclass(frozen=True, slots=True)
+class CaptionerFamily:
+    """One kind of captioner. The module that holds the record imports no torch and loads no weights.
+
+    Attributes:
+        name: What its specs begin with: "coca".
+        forms: Its specs in the words of an error text and of a command's help: "coca:<arch>/<tag>".
+        example: A spec to try.
+        open: Opens the captioner of a resolved spec on a device.
+        resolve: Checks a spec and completes it (paths become absolute) without loading anything; raises
+            EncoderUnavailableError.
 
     Raises:
-        EncoderUnavailableError: It names no captioner.
+        ValueError: A form or the example does not begin with the name.
     """
-    spec = spec.strip()
-    prefix, _, rest = spec.partition(":")
-    if f"{prefix}:" not in (COCA_PREFIX, TRANSFORMERS_PREFIX) or not rest:
-        raise EncoderUnavailableError(
-            f"no captioner is called {spec!r}; expected coca:<arch>/<tag or checkpoint path>, such as "
-            f"{DEFAULT_CAPTIONER}, or transformers:<folder or name on the hub>, such as "
-            "transformers:Salesforce/blip-image-captioning-base"
-        )
-    if f"{prefix}:" == TRANSFORMERS_PREFIX:
-        folder = Path(rest).expanduser()
-        if folder.is_dir() or rest.startswith(("/", ".", "~")):
-            return f"{prefix}:{folder.absolute()}"
-        if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", rest):
-            raise EncoderUnavailableError(
-                f"{rest!r} is neither a folder here nor a name on the hub; expected transformers:<folder> or "
-                "transformers:<org>/<name>"
-            )
-        return spec
-    if rest.startswith("local-dir:"):
-        return f"{prefix}:local-dir:{Path(rest.removeprefix('local-dir:')).expanduser().absolute()}"
-    architecture, _, weights = rest.partition("/")
-    if rest.startswith("hf-hub:") or not is_checkpoint_path(weights):
-        return spec
-    return f"{prefix}:{architecture}/{Path(weights).expanduser().absolute()}"
+
+    name: str
+    forms: tuple[str, ...]
+    example: str
+    open: OpenCaptioner
+    resolve: Callable[[str], str] = str
+
+    def __post_init__(self) -> None:
+        check_forms(self.name, self.forms)
+        check_forms(self.name, [self.example])
 
 
 def clean_caption(text: str) -> str:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoders.captioning.captioner import COCA_PREFIX, DEFAULT_CAPTIONER, MOST_TOKENS, clean_caption
+from encoders.captioning.captioner import DEFAULT_CAPTIONER, MOST_TOKENS, clean_caption
 from encoders.captioning.coca_decoding import CocaDecoder, is_plain
 from encoders.embedding.openclip import OpenClipPreprocessing, find_source, load_model, load_tokenizer
-from encoders.embedding.registry import SCHEMAS
+from encoders.embedding.openclip_models import SCHEMAS
 from encoders.errors import EncoderError, EncoderUnavailableError
 from encoders.weights.device import choose_device, mixed_precision
 from encoders.weights.digests import file_digest
@@ -68,7 +68,7 @@ class CocaCaptioner:
 
     @property
     def device(self) -> str:
-        """Where it runs, e.g. "cpu" or "cuda:0"."""
+        """The torch device it runs on, e.g. "cpu" or "cuda:0"."""
         return str(self._device)
 
     def caption(self, images: Sequence[NDArray[np.uint8]]) -> list[str]:
@@ -110,7 +110,7 @@ class CocaCaptioner:
 
 def _split(spec: str) -> tuple[str, str | None]:
     """Architecture and weights of a spec; refuses what is no CoCa before anything is fetched."""
-    rest = spec.removeprefix(COCA_PREFIX)
+    rest = spec.partition(":")[2]
     if rest.startswith(SCHEMAS):
         return rest, None
     architecture, _, weights = rest.partition("/")

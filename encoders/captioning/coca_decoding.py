@@ -71,7 +71,7 @@ class CocaDecoder:
 
 
 def is_plain(model: Any) -> bool:
-    """Whether a CoCa is built of the blocks that `CocaDecoder` knows, as all of open_clip's are."""
+    """Checks that a CoCa is built of the blocks that `CocaDecoder` knows, as all of open_clip's are."""
     text = model.text
     if getattr(text, "attn_mask", None) is None or text.cls_emb is None or text.correct_cls_mask:
         return False
@@ -88,6 +88,6 @@ def _projected(attention: Any, x: torch.Tensor, which: int) -> torch.Tensor:
 
 
 def _block_end(block: Any, words: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
-    """What follows attention (N, heads, 1, d) in a block of a transformer."""
+    """The rest of a transformer block, after its attention (N, heads, 1, d)."""
     words = words + block.ls_1(block.attn.out_proj(attended.transpose(1, 2).flatten(2)))
     return words + block.ls_2(block.mlp(block.ln_2(words)))

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from encoders.captioning.captioner import MOST_TOKENS, TRANSFORMERS_PREFIX, clean_caption
+from encoders.captioning.captioner import MOST_TOKENS, clean_caption
 from encoders.embedding.preprocessing import limit_aspect
 from encoders.errors import EncoderUnavailableError
 from encoders.weights.device import choose_device, mixed_precision
@@ -62,7 +62,7 @@ class TransformersCaptioner:
     def __init__(self, spec: str, *, device: str = "auto") -> None:
         self._device = choose_device(device)
         self.spec = spec
-        name = spec.removeprefix(TRANSFORMERS_PREFIX)
+        name = spec.partition(":")[2]
         folder = Path(name)
         if folder.is_absolute():
             weights = _weights_of_folder(folder)
@@ -82,7 +82,7 @@ class TransformersCaptioner:
 
     @property
     def device(self) -> str:
-        """Where it runs, e.g. "cpu" or "cuda:0"."""
+        """The torch device it runs on, e.g. "cpu" or "cuda:0"."""
         return str(self._device)
 
     def caption(self, images: Sequence[NDArray[np.uint8]]) -> list[str]:
@@ -122,7 +122,7 @@ def _check_kind(name: str, config: Path) -> None:
 
 
 def _check_tokenizer(name: str, tokenizer: Any, model: Any) -> None:
-    """Where its files are missing, transformers makes one that knows hardly a word, and says nothing."""
+    """Refuses a tokenizer that lacks its files, of which transformers silently makes an almost empty one."""
     expected = int(model.config.get_text_config(decoder=True).vocab_size)
     if 2 * len(tokenizer) < expected:
         raise EncoderUnavailableError(

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.budget import check_budget
-from encoders.errors import InvalidQueryError
+from encoders.errors import EncoderError, EncoderUnavailableError, InvalidQueryError
 from encoders.types import EmbeddingBatch, FrameBatch, TextReading, normalise
 from encoders.words.concepts import Concepts
-from encoders.words.things import Things
+from encoders.words.things import Things, no_things
 
 Pooling = Literal["mean", "max", "attention"]
 Pool = Callable[[NDArray[np.floating]], NDArray[np.float32]]
@@ -22,6 +22,8 @@ POOLINGS: tuple[Pooling, ...] = ("mean", "max", "attention")
 
 class Encoder(Protocol):
     """Turns frames or words into vectors of one space.
+
+    A class that inherits from it has what an encoder does that encodes words as a whole.
 
     Attributes:
         encoder_id: Names everything that changes the vector space: family, architecture, weights
@@ -65,8 +67,8 @@ class Encoder(Protocol):
         ...
 
     def read_text(self, text: str) -> TextReading | None:
-        """What is understood of words; None where they are only encoded as a whole."""
-        ...
+        """Explains how words are understood; None where they are only encoded as a whole."""
+        return None
 
     def best_score(self, text: NDArray[np.float32]) -> float:
         """The cosine that a frame which clearly shows one thing has with words for that thing.
@@ -77,18 +79,18 @@ class Encoder(Protocol):
         Returns:
             Above 0; 1 where the encoder cannot tell.
         """
-        ...
+        return 1.0
 
     def encode_things(self, text: str) -> Things:
-        """What words ask for, thing by thing; none where they are only encoded as a whole.
+        """Encodes the things that words name, one by one; none where they are only encoded as a whole.
 
         Its vectors add up to the words' embedding, but for what is not understood.
         """
-        ...
+        return no_things(self.dim)
 
     def concepts(self) -> Concepts | None:
         """Sets of what it recognises, for lessons to generalise by; None where it recognises nothing."""
-        ...
+        return None
 
 
 def clean_texts(texts: list[str]) -> list[str]:
@@ -113,10 +115,44 @@ def check_pooling(pooling: str) -> Pooling:
     return pooling
 
 
+def check_encoder(encoder: Encoder, spec: str, family: str) -> None:
+    """Checks what an encoder of a plug-in says of itself.
+
+    Args:
+        encoder: As it was opened.
+        spec: By which it was opened.
+        family: The name of its family.
+
+    Raises:
+        EncoderUnavailableError: It lacks a part of the protocol, or has one that cannot be.
+    """
+    missing = sorted(name for name in dir(Encoder) if name[0] != "_" and not hasattr(encoder, name))
+    missing += [name for name in Encoder.__annotations__ if not hasattr(encoder, name)]
+    if missing:
+        raise EncoderUnavailableError(f"the encoder {spec} has no {missing[0]!r}, as an `Encoder` must")
+    # Vectors of two encoders of one id are compared: the family's name in it keeps others' apart.
+    expected = {
+        "spec": encoder.spec == spec,
+        "encoder_id": isinstance(encoder.encoder_id, str) and encoder.encoder_id.startswith(f"{family}/"),
+        "dim": isinstance(encoder.dim, int) and encoder.dim > 0,
+        "frame_size": isinstance(encoder.frame_size, int) and encoder.frame_size > 0,
+        "logit_scale": isinstance(encoder.logit_scale, int | float) and encoder.logit_scale > 0,
+    }
+    if wrong := [name for name, is_right in expected.items() if not is_right]:
+        got = getattr(encoder, wrong[0])
+        raise EncoderUnavailableError(
+            f"the encoder {spec} says {got!r} as its {wrong[0]}; expected the spec it was opened by, an "
+            f"encoder_id that begins with {family}/, and numbers above 0"
+        )
+
+
 def encode_together(encoder: Encoder, clips: Sequence[FrameBatch]) -> list[NDArray[np.float32]]:
     """The features (T, D) of each of a video's clips.
 
     Neighbours with frames of one size share a batch; borders may be cropped in some of them only.
+
+    Raises:
+        EncoderError: The encoder's features are not of the shape and type that it promises.
     """
     features: list[NDArray[np.float32]] = []
     for _, neighbours in groupby(clips, key=lambda clip: clip.frames.shape[1:]):
@@ -126,7 +162,13 @@ def encode_together(encoder: Encoder, clips: Sequence[FrameBatch]) -> list[NDArr
             np.concatenate([clip.frames for clip in run]), np.concatenate([clip.pts_seconds for clip in run])
         )
         ends = np.cumsum([len(clip) for clip in run])
-        features.extend(np.split(encoder.encode_frames(frames), ends[:-1]))
+        found = encoder.encode_frames(frames)
+        if found.shape != (len(frames), encoder.dim) or found.dtype != np.float32:
+            raise EncoderError(
+                f"the encoder {encoder.spec} gave features {found.dtype} {found.shape} for {len(frames)} "
+                f"frames, expected float32 ({len(frames)}, {encoder.dim}): choose another encoder"
+            )
+        features.extend(np.split(found, ends[:-1]))
     return features
 
 

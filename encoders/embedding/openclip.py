@@ -21,17 +21,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from encoders.embedding.encoder import Pooling, check_pooling, clean_texts, pool_features
+from encoders.embedding.encoder import Encoder, Pooling, check_pooling, clean_texts, pool_features
 from encoders.embedding.openclip_weights import CONFIG_FILE, OTHERWISE, WeightsSource, find_weights
 from encoders.embedding.preprocessing import limit_aspect
 from encoders.errors import EncoderError, EncoderUnavailableError
-from encoders.types import EmbeddingBatch, FrameBatch, TextReading, normalise
+from encoders.types import EmbeddingBatch, FrameBatch, normalise
 from encoders.weights.device import choose_device, frame_batches, mixed_precision
 from encoders.weights.digests import file_digest, first_line
 from encoders.weights.hub import from_cache_or_hub
 from encoders.weights.quiet import quiet_loading
-from encoders.words.concepts import Concepts
-from encoders.words.things import Things, no_things
 
 with quiet_loading():
     import open_clip
@@ -47,7 +45,7 @@ PREPROCESSING_KEYS = ("mean", "std", "interpolation", "resize_mode", "fill_color
 
 
 class OpenClipPreprocessing:
-    """How frames become what a model takes, as belongs to its weights.
+    """Scales, crops and normalises frames for a model, as belongs to its weights.
 
     Args:
         model: Made by open_clip.
@@ -82,7 +80,7 @@ class OpenClipPreprocessing:
         return np.asarray(image)
 
 
-class OpenClipEncoder:
+class OpenClipEncoder(Encoder):
     """One open_clip model with its weights, tokenizer and preprocessing.
 
     Args:
@@ -129,7 +127,7 @@ class OpenClipEncoder:
 
     @property
     def device(self) -> str:
-        """Where it runs, e.g. "cpu" or "cuda:0"."""
+        """The torch device it runs on, e.g. "cpu" or "cuda:0"."""
         return str(self._device)
 
     def encode_frames(self, batch: FrameBatch) -> NDArray[np.float32]:
@@ -176,22 +174,6 @@ class OpenClipEncoder:
                 parts.append(features.float().cpu().numpy())
         return _unit_vectors(np.concatenate(parts))
 
-    def read_text(self, text: str) -> TextReading | None:
-        """None: words are encoded as a whole."""
-        return None
-
-    def best_score(self, text: NDArray[np.float32]) -> float:
-        """1: what words and frames can have in common is not known."""
-        return 1.0
-
-    def encode_things(self, text: str) -> Things:
-        """None: words are encoded as a whole."""
-        return no_things(self.dim)
-
-    def concepts(self) -> Concepts | None:
-        """None: its features name nothing."""
-        return None
-
     def _load_tokenizer(self) -> Any:
         with self._lock:
             if self._tokenizer is None:
@@ -200,7 +182,7 @@ class OpenClipEncoder:
 
 
 def sentences_of(text: str) -> list[str]:
-    """What is encoded for a text: itself, or where it is a bare name, open_clip's sentences about it.
+    """The sentences that are encoded for a text: itself, or for a bare name, open_clip's sentences about it.
 
     A bare name is one to three words, none of them an article, a preposition or the like, without
     punctuation.

@@ -1,4 +1,4 @@
-"""Where the weights of an open_clip model are: in a file, in the local cache or on the hub."""
+"""Finding the weights of an open_clip model: in a file, in the local cache or on the hub."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _tagged_file(record: Mapping[str, Any], otherwise: str) -> Path:
 
 
 def _preprocessing_of_file(file: Path, tags: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
-    """How a checkpoint's frames are prepared: by its configuration file, else its family's way.
+    """The preprocessing of a checkpoint's frames: from its configuration file, else its family's.
 
     Where the published weights of an architecture agree on one way, weights trained further from
     them will too; where they do not, open_clip's standard holds.

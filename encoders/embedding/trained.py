@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.embedding.encoder import Pooling, check_pooling, pool_features
+from encoders.embedding.encoder import Encoder, Pooling, check_pooling, pool_features
+from encoders.embedding.family import EncoderFamily
 from encoders.errors import EncoderError, UnsupportedQueryError
-from encoders.types import EmbeddingBatch, FrameBatch, TextReading, normalise
+from encoders.types import EmbeddingBatch, FrameBatch, normalise
 from encoders.weights.device import check_device_name, choose_device, mixed_precision
 from encoders.weights.digests import TRAINED_PREFIX, file_digest
-from encoders.words.concepts import Concepts
-from encoders.words.things import Things, no_things
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +89,7 @@ def load_trained(file: Path) -> Backbone:
     )
 
 
-class TrainedEncoder:
+class TrainedEncoder(Encoder):
     """A trained model as the encoder of a library: its features before they become classes.
 
     It watches T frames at a time, so a frame's feature is that of the time around it. Clips are seen at
@@ -151,23 +150,12 @@ class TrainedEncoder:
             "picture, clip or stored clip, or ingest with an encoder that reads text"
         )
 
-    def read_text(self, text: str) -> TextReading | None:
-        """None: words are encoded as a whole."""
-        return None
-
-    def best_score(self, text: NDArray[np.float32]) -> float:
-        """1: what words and frames can have in common is not known."""
-        return 1.0
-
-    def encode_things(self, text: str) -> Things:
-        """None: words are encoded as a whole."""
-        return no_things(self.dim)
-
-    def concepts(self) -> Concepts | None:
-        """None: its features name nothing."""
-        return None
-
 
 def _at_frames(features: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
     """Features at T' times as features at T: of T' steps, the one in which each frame lies."""
     return features[np.arange(frames) * len(features) // frames]
+
+
+TRAINED = EncoderFamily(
+    name="model", forms=("model:<checkpoint>",), open=TrainedEncoder, resolve=resolve_trained
+)

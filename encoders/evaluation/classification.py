@@ -53,7 +53,7 @@ def top_k_accuracy(scores: ArrayLike, targets: ArrayLike, k: int = 1) -> float:
 
 
 def confusion_matrix(targets: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
-    """How many samples of each class (row) were taken for each class (column).
+    """Counts how many samples of each class (row) were taken for each class (column).
 
     Args:
         targets: int (N,), 0 to C - 1.

@@ -1,4 +1,4 @@
-"""How well spans were found: temporal overlap, soft-NMS, and mean average precision by two protocols.
+"""Evaluation of found spans: temporal overlap, soft-NMS, and mean average precision by two protocols.
 
 The protocols differ in more than their thresholds, so a figure of one says nothing beside the other's:
 

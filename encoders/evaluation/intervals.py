@@ -1,4 +1,4 @@
-"""How far a figure would move with other samples: the bootstrap (Efron 1979).
+"""Bootstrap confidence intervals (Efron 1979).
 
 The samples are drawn again, with replacement, as often as told, and the metric is taken of each draw. The
 interval says what another draw of test samples would change, nothing about another training run.
@@ -141,7 +141,7 @@ def wilson(share: float, trials: float, level: float = LEVEL) -> tuple[float, fl
 
 
 def row_count(arrays: Sequence[NDArray[Any]]) -> int:
-    """How many rows the arrays have, all as many, or a ValueError that says what is wrong."""
+    """Counts the rows of arrays that must have equally many; raises ValueError where they have not."""
     lengths = {len(array) if array.ndim else 0 for array in arrays}
     if len(lengths) > 1:
         raise ValueError(f"all must have one row for each sample, got {[array.shape for array in arrays]}")

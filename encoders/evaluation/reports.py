@@ -36,7 +36,7 @@ RECALL_AT = (1, 5, 10)
 
 @dataclass(frozen=True, slots=True)
 class Resampling:
-    """How the intervals are made: so many draws, the same seed for all figures."""
+    """Settings of the bootstrap: so many draws, the same seed for all figures."""
 
     seed: int = 0
     resamples: int = RESAMPLES
@@ -45,7 +45,7 @@ class Resampling:
     def figures(
         self, metric: Callable[..., ArrayLike], *arrays: ArrayLike, **options: Any
     ) -> tuple[Figure, ...]:
-        """As `with_intervals`, with these settings."""
+        """Figures by `with_intervals`, with these settings."""
         return with_intervals(
             metric, *arrays, seed=self.seed, resamples=self.resamples, level=self.level, **options
         )
@@ -63,7 +63,7 @@ DEFAULT_RESAMPLING = Resampling()
 
 @dataclass(frozen=True, slots=True)
 class EvaluationReport:
-    """What one evaluation found.
+    """The figures of one evaluation.
 
     Attributes:
         task: What was asked of the model.
@@ -281,7 +281,7 @@ def evaluate_retrieval(
 def _units_of_classes(
     targets: NDArray[np.int64], classes: int, groups: Sequence[Hashable] | None
 ) -> NDArray[np.int64]:
-    """How many samples each class has, or recordings where those are drawn: int64 (C,)."""
+    """Counts the samples of each class, or recordings where those are drawn: int64 (C,)."""
     if groups is None:
         return np.bincount(targets, minlength=classes)
     pairs = set(zip(targets.tolist(), groups, strict=True))

@@ -32,7 +32,7 @@ _JOINERS = "\u200c\u200d"
 
 @dataclass(frozen=True, slots=True)
 class NameMatch:
-    """Which known names a typed one means.
+    """The known names that a typed one means.
 
     Attributes:
         names: Known names as they are spelled there; none of them where `how` is "none".
@@ -180,7 +180,7 @@ def _written_together(name: str) -> set[str]:
 
 
 def _stem(word: str) -> str:
-    """What a noun or verb keeps in "run", "runs" and "running"; not always a word."""
+    """The stem that "run", "runs" and "running" share; not always a word."""
     word = _IRREGULAR.get(word, word)
     if len(word) > 4 and word.endswith("ies"):
         word = word[:-3] + "y"

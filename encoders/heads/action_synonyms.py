@@ -1,4 +1,4 @@
-"""What people call actions, and the Kinetics-400 names (Kay et al. 2017, arXiv:1705.06950) they mean."""
+"""Everyday names of actions, and the Kinetics-400 names (Kay et al. 2017, arXiv:1705.06950) they mean."""
 
 from __future__ import annotations
 

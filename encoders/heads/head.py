@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from encoders.errors import HeadFileError
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +82,13 @@ class FeatureTrack:
 
 
 class Head(Protocol):
-    """Says which actions a video shows, and when.
+    """Says which actions a video shows, and when, by its stored features; two threads may ask at once.
 
     Attributes:
-        kind: "taught", "localiser", "zero-shot" or "kinetics".
-        actions: The names that it knows.
+        kind: The name of its family.
+        actions: The names that it knows, one or more, as `normalise_action` spells them.
         encoder_id: Whose features it reads.
+        threshold: The confidence from which its segments count, 0..1; 0 where it decides that itself.
     """
 
     @property
@@ -94,10 +100,61 @@ class Head(Protocol):
     @property
     def encoder_id(self) -> str: ...
 
+    @property
+    def threshold(self) -> float: ...
+
     def localise(self, track: FeatureTrack) -> list[ActionSpan]:
         """Segments in order of time; those of one action do not overlap."""
+        ...
+
+    def renamed(self, actions: tuple[str, ...]) -> Head:
+        """The same head with other names for its actions, in the same order."""
+        ...
+
+    def check(self, dim: int) -> None:
+        """Checks a head that comes out of a file.
+
+        Args:
+            dim: D of the features that it will read.
+
+        Raises:
+            HeadFileError: It reads others, or its numbers are out of range.
+        """
         ...
 
     def to_bytes(self) -> bytes:
         """The head as safetensors, with what it needs to be read again in the metadata."""
         ...
+
+
+def check_numbers(numbers: tuple[float, ...], threshold: float) -> None:
+    """Raises HeadFileError where a head's numbers are not finite, or its threshold is not from 0 to 1."""
+    if not (all(map(math.isfinite, numbers)) and 0.0 <= threshold <= 1.0):
+        raise HeadFileError(f"the head's numbers {numbers} or threshold {threshold} are out of range")
+
+
+Found = list[list[ActionSpan]]  # by head
+
+
+def localise_each(heads: Sequence[Any], track: FeatureTrack) -> Found:
+    """The segments that heads find in a video, one head after the other."""
+    return [head.localise(track) for head in heads]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadFamily:
+    """One kind of head. The module that holds the record imports no torch.
+
+    Attributes:
+        name: The kind, as its heads and their files (`encoders.weights.tensors.pack`) say it.
+        read: Reads what `to_bytes` wrote; raises HeadFileError.
+        localise: Has several heads of the kind look at a video; where they share work, in one pass.
+        one_thread: Keeps the kind's engine to one thread, while there is a thread of ours for every core.
+        is_carried: Whether its files go from library to library; not, where each library makes its own.
+    """
+
+    name: str
+    read: Callable[[bytes], Head]
+    localise: Callable[[Sequence[Any], FeatureTrack], Found] = localise_each
+    one_thread: Callable[[], AbstractContextManager[None]] = nullcontext
+    is_carried: bool = True

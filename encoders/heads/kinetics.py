@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from encoders.backbones.kinetics_weights import (
     CONFIG_FILE,
     HUB_PREFIX,
+    PREFIX,
     PROCESSOR_FILES,
     WEIGHT_FILES,
     ClassifierInfo,
@@ -26,11 +27,10 @@ from encoders.backbones.kinetics_weights import (
     find_on_hub,
     find_torchvision_file,
     known_classifier,
-    list_classifiers,
-    resolve_classifier,
     split_classifier_spec,
 )
 from encoders.embedding.preprocessing import limit_aspect
+from encoders.embedding.trained import load_trained, resolve_trained
 from encoders.errors import EncoderError
 from encoders.types import FrameBatch
 from encoders.weights.device import batch_frames, check_device_name, choose_device, mixed_precision
@@ -40,16 +40,6 @@ if TYPE_CHECKING:
     import torch
 
     from encoders.backbones.kinetics_backbones import Backbone
-
-__all__ = [
-    "ClassifierInfo",
-    "KineticsClassifier",
-    "average",
-    "list_classifiers",
-    "open_classifier",
-    "resolve_classifier",
-    "window_frames",
-]
 
 OVERLAP = 0.5
 # The coarsest clock of a common container rounds to a millisecond; sampling allows for as much.
@@ -85,12 +75,12 @@ class KineticsClassifier:
 
     @property
     def device(self) -> str:
-        """Where it runs, e.g. "cpu" or "cuda:0"."""
+        """The torch device it runs on, e.g. "cpu" or "cuda:0"."""
         return str(self._device)
 
     @property
     def window_seconds(self) -> float:
-        """How much of a video one window covers."""
+        """The length of a video that one window covers."""
         return self.clip_frames / self.fps
 
     def classify(
@@ -157,6 +147,27 @@ class KineticsClassifier:
         return self._backbone.prepare(images, crops)
 
 
+def resolve_classifier(spec: str) -> str:
+    """Checks the name of a classifier and that a local file or folder is there; loads nothing.
+
+    Args:
+        spec: "kinetics:<name>", "kinetics:<name>/<checkpoint or folder>" or
+            "kinetics:hf:<org>/<name>", or "model:<checkpoint>" for what `indexer train` made.
+
+    Returns:
+        The spec to store, with an absolute path.
+
+    Raises:
+        EncoderUnavailableError: No such classifier, file or folder.
+    """
+    if spec.strip().startswith(TRAINED_PREFIX):
+        return resolve_trained(spec.strip())
+    name, path = split_classifier_spec(spec)
+    if path is None:
+        return PREFIX + name
+    return f"{PREFIX}{name}/{check_local(known_classifier(name), path)}"
+
+
 def open_classifier(spec: str, *, device: str = "auto") -> KineticsClassifier:
     """Loads a classifier.
 
@@ -170,8 +181,6 @@ def open_classifier(spec: str, *, device: str = "auto") -> KineticsClassifier:
     check_device_name(device)
     spec = resolve_classifier(spec)
     if spec.startswith(TRAINED_PREFIX):
-        from encoders.embedding.trained import load_trained
-
         backbone = load_trained(Path(spec.removeprefix(TRAINED_PREFIX)))
     else:
         backbone = _load(*split_classifier_spec(spec))
@@ -220,7 +229,7 @@ def _load_torchvision(info: ClassifierInfo, path: str | None) -> Backbone:
 def window_frames(
     pts_seconds: NDArray[np.float64], clip_frames: int, fps: float, overlap: float = OVERLAP
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Which frames each window sees.
+    """Spreads windows over a clip, and picks the frames that each sees.
 
     The frames are put on a grid of constant rate that begins with the first: at each of its times,
     the last frame shown by then. It ends as soon as the last frame is seen. Windows are spread

@@ -1,4 +1,4 @@
-"""What a localisation head is worth on videos that it has not seen, and what its scores mean there.
+"""Evaluation and calibration of a localisation head on videos that it has not seen.
 
 Used on held-out videos only: of what was learned from, every score flatters.
 """
@@ -86,7 +86,7 @@ def map_at_half(found: Spans, labels: Spans) -> float | None:
 
 
 def _best_overlaps(spans: Sequence[ActionSpan], others: Sequence[ActionSpan]) -> list[float]:
-    """Of each span its largest overlap with another of its action; 0 where there is none."""
+    """Each span's largest overlap with another of its action; 0 where there is none."""
     best = []
     for span in spans:
         same = [(row.start_seconds, row.end_seconds) for row in others if row.action == span.action]

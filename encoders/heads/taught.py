@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encoders.errors import HeadFileError
-from encoders.heads.head import ActionSpan, FeatureTrack
+from encoders.heads.head import ActionSpan, FeatureTrack, Found, HeadFamily, check_numbers
 from encoders.heads.segmentation import most_likely_runs
 from encoders.heads.windows import PARTS, ROWS_AT_ONCE, SCALES_SECONDS, average_windows, score_windows
 from encoders.weights.tensors import pack, unpack
@@ -62,7 +62,7 @@ class TaughtHead:
 
     @property
     def least_confidence(self) -> float:
-        """Of the segments that are kept, but for faint ones."""
+        """The least confidence of the segments that are kept, but for faint ones."""
         return min(LEAST_CONFIDENCE, LEAST_CONFIDENCE * math.exp(self.neutral - NEUTRAL_LOG_ODDS))
 
     @property
@@ -87,7 +87,19 @@ class TaughtHead:
 
     def localise(self, track: FeatureTrack) -> list[ActionSpan]:
         """Segments of the action in order of time, sure ones and faint ones, see `localise_all`."""
-        return localise_all([self], track)
+        return localise_all([self], track)[0]
+
+    def renamed(self, actions: tuple[str, ...]) -> TaughtHead:
+        """The same head with another name for its one action."""
+        (action,) = actions
+        return replace(self, action=action)
+
+    def check(self, dim: int) -> None:
+        """Checks a head out of a file for features (T, D). Raises HeadFileError."""
+        expected = len(SCALES_SECONDS) * len(PARTS) * dim
+        if self.weights.shape != (expected,):
+            raise HeadFileError(f"the head holds {len(self.weights)} weights, expected {expected}")
+        check_numbers((self.bias,), self.threshold)
 
     def to_bytes(self) -> bytes:
         """The head as safetensors."""
@@ -157,8 +169,8 @@ def _number(card: dict[str, Any], name: str) -> float:
     )
 
 
-def localise_all(heads: Sequence[TaughtHead], track: FeatureTrack) -> list[ActionSpan]:
-    """What several heads find in one pass over the features, head by head, each in order of time.
+def localise_all(heads: Sequence[TaughtHead], track: FeatureTrack) -> Found:
+    """The segments that several heads find in one pass over the features, each head's in order of time.
 
     Each segment is judged once more by itself, as a clip that ends where it does: around it a window
     sees what is not of it, and confidences are calibrated on clips.
@@ -167,7 +179,7 @@ def localise_all(heads: Sequence[TaughtHead], track: FeatureTrack) -> list[Actio
     whoever looks that low finds the likelier ones first.
     """
     if not len(track) or not heads:
-        return []
+        return [[] for _ in heads]
     windows, alone = _logits(heads, track)
     found = []
     for number, head in enumerate(heads):
@@ -176,7 +188,7 @@ def localise_all(heads: Sequence[TaughtHead], track: FeatureTrack) -> list[Actio
         is_settled = np.isin(track.shots, [track.shots[place] for run in sure for place in range(*run)])
         lower = np.where(is_settled, -np.inf, evidence - head.neutral + FAINT_NATS)
         faint = _spans(head, track, lower, head.least_confidence * math.exp(-FAINT_NATS))
-        found += [span for _, span in sorted((sure | faint).items())]
+        found.append([span for _, span in sorted((sure | faint).items())])
     return found
 
 
@@ -210,7 +222,7 @@ def _logits(
 
 
 def _shares(track: FeatureTrack, kinds: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How much of each frame is of each head's kinds: float32 (T, H)."""
+    """The share of each frame that is of each head's kinds: float32 (T, H)."""
     rows = [
         track.features[start : start + ROWS_AT_ONCE].astype(np.float32) ** 2 @ kinds
         for start in range(0, len(track), ROWS_AT_ONCE)
@@ -221,3 +233,6 @@ def _shares(track: FeatureTrack, kinds: NDArray[np.float32]) -> NDArray[np.float
 def sigmoid(logits: Numbers) -> Numbers:
     """1 / (1 + exp(-logits)), without overflow."""
     return 1.0 / (1.0 + np.exp(-np.clip(logits, -60.0, 60.0)))
+
+
+TAUGHT = HeadFamily(name=TaughtHead.kind, read=TaughtHead.from_bytes, localise=localise_all)

@@ -1,4 +1,4 @@
-"""What a taught head reads: windows of features, pooled over several time scales.
+"""Windows of features, pooled over several time scales: the input of a taught head.
 
 A window lies around one sampled frame and never reaches into another shot. Of each of its scales a head
 sees the mean (what is shown), the maximum (what is shown at any time), the mean of the later half minus
@@ -189,7 +189,7 @@ def _windows(track: FeatureTrack) -> list[_Window]:
 
 
 def radii(track: FeatureTrack) -> Iterator[int]:
-    """How many samples each scale reaches to either side, at this track's sampling rate."""
+    """Samples that each scale reaches to either side, at this track's sampling rate."""
     step = step_seconds(track)
     for seconds in SCALES_SECONDS:
         yield max(1, round((seconds / step - 1) / 2))

@@ -82,6 +82,7 @@ class ZeroShotHead:
     background: NDArray[np.float32]
     thresholds: NDArray[np.float32]
     kind = "zero-shot"
+    threshold = 0.0  # the cut-offs, one for each of its names, are inside it
 
     def __post_init__(self) -> None:
         count, dim = len(self.actions), self.labels.shape[-1]
@@ -152,6 +153,17 @@ class ZeroShotHead:
             ):
                 spans.append(ActionSpan(self.actions[index], start, end, min(confidence, 1.0)))
         return sorted(spans, key=lambda span: (span.start_seconds, span.end_seconds, span.action))
+
+    def renamed(self, actions: tuple[str, ...]) -> ZeroShotHead:
+        """The same head with other names for its labels, in the same order."""
+        return replace(self, actions=actions)
+
+    def check(self, dim: int) -> None:
+        """Checks a head out of a file for features (T, D). Raises HeadFileError."""
+        if self.labels.shape[1] != dim:
+            raise HeadFileError(
+                f"the head reads features of {self.labels.shape[1]} dimensions, expected {dim}"
+            )
 
     def to_bytes(self) -> bytes:
         """The head as safetensors."""

@@ -1,4 +1,4 @@
-"""How well a lesson did on what was held out: figures by source, with intervals, and what makes a draft.
+"""Held-out figures of a lesson: by source, with intervals, and the rule that makes it a draft.
 
 Clips of one video are alike, and tell less than as many videos would: every video counts once, however many
 examples are from it, and an interval is Wilson's (1927) of so many videos.
@@ -44,7 +44,7 @@ class Share:
 
     @property
     def is_enough(self) -> bool:
-        """Whether it reaches both floors."""
+        """True where it reaches both floors."""
         return self.value >= LEAST_FIGURE and self.low >= LEAST_LOW
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class Share:
 def count_scenes(
     tracks: Sequence[FeatureTrack], sources: Sequence[str], are_files: Sequence[bool]
 ) -> NDArray[np.int64]:
-    """Which scene each example is of: its source, or an earlier source that looks alike; int64 (E,).
+    """Numbers the scenes of examples: their source, or an earlier source that looks alike; int64 (E,).
 
     Args:
         tracks, sources: Of the examples.

@@ -1,4 +1,4 @@
-"""What is learned from a lesson's examples: which ways of telling are tried, and which one is kept.
+"""Learning from a lesson's examples: the kinds of classifier that are tried, and the choice among them.
 
 Three ways to tell the action: by the kinds of things that are shown, where the encoder knows such
 (`encoders.words.concepts`); by windows of features (`encoders.lessons.windows`); by the words of its name.
@@ -44,7 +44,7 @@ LEAST_SHARE_OF_EXAMPLES = 0.4  # above the score at which background is counted:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How the action is told.
+    """A way to tell the action.
 
     Attributes:
         kinds: By kinds of things.
@@ -65,7 +65,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What a head is made of, before calibration.
+    """The parts of a head, before calibration.
 
     Attributes:
         weights: float64 (S * P * D,), on windows.
@@ -129,7 +129,7 @@ class Learner:
         self._gains: dict[str, float] = {}
 
     def _counts(self, sources: Sequence[Hashable]) -> NDArray[np.float64]:
-        """As how many each example counts: those of one source and side as one together."""
+        """Weights of examples: those of one source and side count as one together."""
         keys = [(source, bool(label)) for source, label in zip(sources, self.labels, strict=True)]
         number = Counter(keys)
         return np.array([1.0 / number[key] for key in keys])
@@ -177,7 +177,7 @@ class Learner:
         return found
 
     def scores(self, way: Way) -> NDArray[np.float64]:
-        """Of all examples, by models that saw nothing of their source."""
+        """Scores of all examples, by models that saw nothing of their source."""
         parts: dict[str, NDArray[np.float64]] = {}
         if way.kinds:
             parts["kinds"] = self._kinds_scores(self._with_name)
@@ -245,7 +245,7 @@ class Learner:
     average_precision = _figure
 
     def told_apart(self, scores: NDArray[np.float64]) -> float:
-        """How often an example scores higher than what judges beside it: the area under the ROC curve."""
+        """The area under the ROC curve: how often an example scores higher than what judges beside it."""
         from sklearn.metrics import roc_auc_score
 
         return float(roc_auc_score(self.labels[self.judges], scores[self.judges]))
@@ -266,7 +266,7 @@ class Learner:
         return scores
 
     def _share_unlabelled(self, scores: NDArray[np.float64]) -> float:
-        """How much of the background shows the action, at most (best bin estimation, see `lesson.py`).
+        """The largest share of background that may show the action (best bin estimation, see `lesson.py`).
 
         Above any score there is at least so much of it as there is of the examples, times this share.
         """
@@ -321,7 +321,7 @@ class Learner:
 def deal_folds(
     labels: NDArray[np.bool_], sources: Sequence[Hashable], judges: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], bool]:
-    """Which examples are held out together, int64 (E,), and whether whole sources are.
+    """Deals examples into folds, int64 (E,), and says whether whole sources are held out.
 
     Dealt out like cards, so that each fold has its share of both sides; a source that shows both stays
     whole, in the fold of its positives. Where that leaves nothing of a side to learn from, single examples

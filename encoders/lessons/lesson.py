@@ -37,7 +37,7 @@ DRAFT_THRESHOLD = 0.3  # at most: whoever looks at a draft is to judge what it s
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class Footage:
     """Footage that shows the action, or that does not.
 
     Attributes:
@@ -53,7 +53,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class TeachReport:
-    """What was learned from, and how well it did on what was held out.
+    """The report of a lesson: its examples, and the figures on those that were held out.
 
     Attributes:
         positives, negatives: Examples given: clips, spans or files.
@@ -97,9 +97,9 @@ class TeachReport:
 
 def teach(
     action: str,
-    positives: Sequence[Example],
-    negatives: Sequence[Example],
-    background: Sequence[Example],
+    positives: Sequence[Footage],
+    negatives: Sequence[Footage],
+    background: Sequence[Footage],
     *,
     encoder_id: str,
     concepts: Concepts | None = None,

@@ -1,9 +1,10 @@
 """Lessons from videos that are labelled throughout: is a head worth it that learns the borders too?
 
 A head taught on windows (`encoders.lessons.lesson`) says how sure it is at every moment, and segments are
-groups of such moments: it cannot tell one leap from the next. The localiser (`encoders.heads.localisation`) learns
-where an action begins and ends, but needs videos in which all of it is labelled. Both are taught on the same
-videos here and judged on the same others; the simpler one stays unless the other finds clearly more.
+groups of such moments: it cannot tell one leap from the next. The localiser (`encoders.heads.localisation`)
+learns where an action begins and ends, but needs videos in which all of it is labelled. Both are taught on
+the same videos here and judged on the same others; the simpler one stays unless the other finds clearly
+more.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from encoders.errors import TeachingError
 from encoders.heads.head import ActionSpan, FeatureTrack
 from encoders.heads.taught import TaughtHead
-from encoders.lessons.lesson import Example, TeachReport, teach
+from encoders.lessons.lesson import Footage, TeachReport, teach
 from encoders.words.concepts import Concepts
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class LabelledVideo:
 
 @dataclass(frozen=True, slots=True)
 class LocaliserReport:
-    """How the two heads compare.
+    """The comparison of the two heads.
 
     Attributes:
         videos: That are labelled throughout.
@@ -73,9 +74,9 @@ class LocaliserReport:
 def learn_borders(
     action: str,
     videos: Sequence[LabelledVideo],
-    positives: Sequence[Example],
-    negatives: Sequence[Example],
-    background: Sequence[Example],
+    positives: Sequence[Footage],
+    negatives: Sequence[Footage],
+    background: Sequence[Footage],
     *,
     encoder_id: str,
     concepts: Concepts | None = None,
@@ -100,7 +101,7 @@ def learn_borders(
     showing = sum(any(spans for _, spans in video.pieces()) for video in videos)
     if len(videos) < MIN_VIDEOS or showing < MIN_SHOWING:
         return None, None
-    from encoders.heads.localisation import fit_localiser
+    from encoders.lessons.borders import fit_localiser
 
     held_out = _held_out(videos)
     unseen = _pieces([videos[index] for index in held_out])
@@ -142,7 +143,7 @@ def _held_out(videos: Sequence[LabelledVideo]) -> set[int]:
 
 def _grouping_map(
     action: str,
-    sides: Sequence[Sequence[Example]],
+    sides: Sequence[Sequence[Footage]],
     unseen: Sequence[Labelled],
     learn: Callable[..., tuple[TaughtHead, TeachReport]],
 ) -> float | None:

@@ -1,4 +1,4 @@
-"""What every video model is: a clip in, features in order of time, logits out.
+"""The contract of video models: a clip in, features in order of time, logits out.
 
 The methods are named as timm names them: `forward_features`, then `forward_head`.
 """
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+# Of RGB in 0..1, by which every model is given its clips: as the video models of the papers have it.
+MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
 POOLINGS = ("mean", "max", "attention")
 
 
@@ -79,7 +81,7 @@ class VideoModel(nn.Module, ABC):
 
     @abstractmethod
     def forward_features(self, clip: Tensor, flow: Tensor | None = None) -> Tensor:
-        """What the network sees, before it decides.
+        """Features of a clip, before the classifier.
 
         Args:
             clip: float32 (B, 3, T, H, W), normalised RGB.

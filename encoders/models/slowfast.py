@@ -160,7 +160,7 @@ class SlowFast(VideoModel):
         self._initialise(zero_init_residual)
 
     def forward_pathways(self, clip: Tensor) -> tuple[Tensor, Tensor]:
-        """What leaves res5 on either pathway.
+        """The output of res5 on either pathway.
 
         Args:
             clip: float32 (B, 3, T, H, W).

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from encoders.blocks.trunks import image_weights
 from encoders.errors import EncoderUnavailableError
-from encoders.models.base import ModelInfo, VideoModel, check_clip
+from encoders.models.base import MEAN, STD, ModelInfo, VideoModel, check_clip
 
 HEADS = ("fc", "classifier", "head")  # what the networks call their last layer
 R3D_RULE = "any T of at least 1, and sizes of at least 16 pixels"
@@ -108,8 +108,6 @@ class Renormalise(nn.Module):
     shift: Tensor
 
     def __init__(self, mean: Any, std: Any) -> None:
-        from encoders.training.augment import MEAN, STD
-
         super().__init__()
         own_mean, own_std, mean, std = (
             torch.tensor(values).view(3, 1, 1, 1) for values in (MEAN, STD, mean, std)
@@ -135,7 +133,7 @@ def _load(network: nn.Module, state: dict[str, Tensor], source: str) -> None:
 
 
 def check_new_layers_only(lacking: Sequence[str], source: str, new: tuple[str, ...]) -> None:
-    """Whether what weights lack is what may begin at random.
+    """Checks that weights lack only layers that may begin at random.
 
     Args:
         lacking: Names of tensors that are missing or of another shape.

@@ -33,7 +33,7 @@ _PLAIN = ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What transformers calls the parts of one kind of network.
+    """The names that transformers gives the parts of one kind of network.
 
     Attributes:
         config, model: Names of its classes.
@@ -156,9 +156,9 @@ def _pieces(config: Any) -> tuple[int, int]:
 
 def _pretrained_state(pretrained: str, family: str, described: Any) -> dict[str, Tensor]:
     """Weights out of a folder or from the hub, whose configuration must be that of the network."""
-    from encoders.backbones.kinetics_backbones import read_state_dict
     from encoders.weights.digests import read_model_config
     from encoders.weights.hub import cached_or_downloaded
+    from encoders.weights.state_dicts import read_state_dict
 
     folder = Path(pretrained).expanduser()
     if folder.is_dir():

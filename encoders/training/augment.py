@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
+from encoders.models.base import MEAN, STD
 from encoders.training.options import TrainingOptions
 
-MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)  # as the video models of the papers have it
 MAX_FLOW = 20.0  # pixels; beyond, displacements say no more (Simonyan and Zisserman 2014)
 ASPECTS = (3 / 4, 4 / 3)
 Place = tuple[int, int, int, int]  # top, left, height, width
@@ -27,7 +27,7 @@ Place = tuple[int, int, int, int]  # top, left, height, width
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How training clips are changed.
+    """Settings of the random changes to training clips.
 
     Attributes:
         size: Of the crop in pixels.
@@ -43,7 +43,7 @@ class Augmentation:
 
     @classmethod
     def of(cls, options: TrainingOptions, size: int, labels: Sequence[str]) -> Augmentation:
-        """As the options say; labels that speak of left or right forbid mirroring unless it is asked for."""
+        """Settings from the options; labels of left or right forbid mirroring unless it is asked for."""
         flip = not speaks_of_sides(labels) if options.flip is None else options.flip
         return cls(size, options.crop_scale, flip, options.jitter)
 
@@ -71,7 +71,7 @@ class Augmentation:
         return normalised(clip), self._moved(flow, (top, left, height, width), is_mirrored)
 
     def _place(self, height: int, width: int, generator: torch.Generator) -> Place:
-        """Where to cut (Szegedy et al. 2015, arXiv:1409.4842): top, left, height, width."""
+        """Draws a random crop (Szegedy et al. 2015, arXiv:1409.4842): top, left, height, width."""
         for _ in range(10):
             area = height * width * _random(generator, self.crop_scale, 1.0)
             aspect = math.exp(_random(generator, math.log(ASPECTS[0]), math.log(ASPECTS[1])))
@@ -147,7 +147,7 @@ def flow_of_windows(windows: Tensor, mean: Sequence[float], std: Sequence[float]
 
 
 def speaks_of_sides(labels: Sequence[str]) -> bool:
-    """Whether a mirrored clip may show another label."""
+    """Checks whether a label speaks of left or right, so that a mirrored clip may show another."""
     return any(re.search(r"\b(left|right|clockwise|anticlockwise)", label, re.I) for label in labels)
 
 

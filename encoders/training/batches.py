@@ -20,7 +20,7 @@ Flow = NDArray[np.float32]
 
 
 class ClipSource(Protocol):
-    """Where clips come from.
+    """A source of training clips.
 
     Attributes:
         labels: Names of the classes.
@@ -43,7 +43,7 @@ class ClipSource(Protocol):
 
 @dataclass(slots=True)
 class Batch:
-    """What a step learns from.
+    """The clips and labels of one training step.
 
     Attributes:
         clips: float32 (B, 3, T, H, W); B is 0 where all were damaged.

@@ -70,7 +70,7 @@ def find_checkpoint(path: Path) -> Path:
             )
         return found
     if not path.exists() and path.name == str(path) and not path.suffix:
-        from encoders.models import MODELS
+        from encoders.models.registry import MODELS
 
         if path.name in MODELS:
             raise EncoderUnavailableError(
@@ -86,7 +86,7 @@ def read_any_card(file: Path) -> dict[str, Any]:
 
 
 def read_model_card(path: Path) -> dict[str, Any]:
-    """What belongs to a model, without its weights.
+    """Reads the card of a model, without its weights.
 
     Args:
         path: Of the checkpoint, or of the folder of a run.
@@ -121,8 +121,8 @@ def load_checkpoint(path: Path) -> tuple[VideoModel, dict[str, Any]]:
     Raises:
         EncoderUnavailableError: No such file, or it is damaged, or of another version.
     """
-    from encoders.backbones.kinetics_backbones import read_state_dict
-    from encoders.models import build_model
+    from encoders.models.registry import build_model
+    from encoders.weights.state_dicts import read_state_dict
 
     path = find_checkpoint(path)
     card = read_model_card(path)

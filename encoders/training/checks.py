@@ -1,4 +1,4 @@
-"""What is found out about a run before it begins: whether its model can be, and what its data lack."""
+"""Checks before a run begins: of its model's options, and of classes that its data lack."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from encoders.errors import InvalidQueryError
-from encoders.models import build_model
 from encoders.models.base import VideoModel
+from encoders.models.registry import build_model
 from encoders.training.batches import ClipSource
 from encoders.training.options import TrainingOptions
 
@@ -18,7 +18,7 @@ _MOST_NAMED = 5
 
 
 def check_model(options: TrainingOptions) -> None:
-    """Whether the model takes these options, found out without data, weights or memory.
+    """Checks that the model takes these options, without data, weights or memory.
 
     Raises:
         InvalidQueryError: There is no such model, or not with such options.

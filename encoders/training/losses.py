@@ -1,4 +1,4 @@
-"""What training makes small: losses over class scores, and the one of summaries.
+"""Losses over class scores, and the one of summaries.
 
 Importing this module imports torch.
 """

@@ -1,4 +1,4 @@
-"""What a training run is asked to do; importing this costs nothing."""
+"""The options of a training run; importing this costs nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TrainingOptions:
     """A run of `encoders.training.run.train`.
 
     Attributes:
-        model: A name of `encoders.models.MODELS`.
+        model: A name of `encoders.models.registry.MODELS`.
         model_options: Passed on to it.
         frames: T; None leaves it to the model.
         size: Crop in pixels; None leaves it to the model.
@@ -98,7 +98,7 @@ class TrainingOptions:
         return self.learning_rate or DEFAULT_LEARNING_RATES[self.optimiser]
 
     def to_document(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """The options as a JSON document."""
         return {**asdict(self), "model_options": dict(self.model_options)}
 
     def changed(self, changes: Mapping[str, Any]) -> TrainingOptions:

@@ -1,4 +1,4 @@
-"""What a trained model says of many clips: class probabilities and features, for evaluation."""
+"""Predictions of a trained model on many clips, for evaluation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from encoders.weights.device import check_device_name, choose_device, mixed_prec
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Of all clips that could be read, each seen in one or several crops.
+    """Predictions for all clips that could be read, each seen in one or several crops.
 
     Attributes:
         probabilities: float32 (V, C), a row for each view.

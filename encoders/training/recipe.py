@@ -11,7 +11,7 @@ from encoders.training.options import TrainingOptions
 
 
 def precision(options: TrainingOptions) -> str:
-    """As Accelerate calls it."""
+    """The numeric precision by Accelerate's name."""
     if options.precision != "auto":
         return options.precision
     if not torch.cuda.is_available():

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from encoders.errors import InvalidQueryError
-from encoders.models import MODELS
-from encoders.models.base import VideoModel
-from encoders.training.augment import MEAN, STD, Augmentation
+from encoders.models.base import MEAN, STD, VideoModel
+from encoders.models.registry import MODELS
+from encoders.training.augment import Augmentation
 from encoders.training.batches import (
     Batch,
     ClipSource,
@@ -43,7 +43,7 @@ from encoders.training.state import Events, read_state, same_run, write_state
 
 @dataclass(slots=True)
 class Progress:
-    """Where a run is, told after every step.
+    """The state of a run, told after every step.
 
     Attributes:
         epoch, epochs: From 0.
@@ -66,7 +66,7 @@ class Progress:
 
 @dataclass(slots=True)
 class TrainReport:
-    """How a run ended.
+    """The outcome of a run.
 
     Attributes:
         best: The checkpoint that did best on the validation clips.

@@ -1,4 +1,4 @@
-"""What a run leaves beside its checkpoints: the state to go on from, and TensorBoard's events."""
+"""Files of a run beside its checkpoints: the state to go on from, and TensorBoard's events."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SAME_RUN = (
 
 
 def same_run(options: TrainingOptions) -> dict[str, Any]:
-    """What may not change while a run goes on."""
+    """The options that may not change while a run goes on."""
     return {name: value for name, value in options.to_document().items() if name in SAME_RUN}
 
 

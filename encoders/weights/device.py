@@ -1,4 +1,4 @@
-"""Which device the encoders run on."""
+"""The devices on which encoders run."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from pathlib import Path
@@ -16,7 +15,7 @@ CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 
 def is_checkpoint_path(weights: str) -> bool:
-    """Whether this names a file rather than a tag; tags hold no dots, slashes or tildes."""
+    """Tells a file from a tag; tags hold no dots, slashes or tildes."""
     return (
         weights.endswith(CHECKPOINT_SUFFIXES)
         or re.search(r"[/\\~]", weights) is not None
@@ -50,6 +49,8 @@ def file_digest(path: Path) -> str:
     stored = path.resolve()
     if stored.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", stored.name):
         return stored.name
+    import hashlib
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -49,7 +49,7 @@ def being_written(path: Path) -> Iterator[None]:
 
 
 def is_abandoned(path: Path) -> bool:
-    """Whether the program that had a file `being_written` has died; False where that cannot be told."""
+    """True where the program that had a file `being_written` has died; False where that cannot be told."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

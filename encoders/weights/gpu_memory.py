@@ -1,4 +1,4 @@
-"""How much memory of GPUs is taken; asks only where torch is loaded already."""
+"""Memory use of GPUs; asks only where torch is loaded already."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class GpuMemory:
-    """Of one GPU: what this program's tensors take, what is taken in all, and what there is, in bytes."""
+    """Memory of one GPU in bytes: taken by this program's tensors, taken in all, and there is."""
 
     device: str
     allocated_bytes: int
@@ -18,7 +18,7 @@ class GpuMemory:
 
 
 def gpu_memory() -> list[GpuMemory]:
-    """Of every CUDA GPU that this program uses; empty without one. Never loads torch or starts CUDA."""
+    """Memory of every CUDA GPU that this program uses. Never loads torch or starts CUDA."""
     torch: Any = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "cuda") or not torch.cuda.is_initialized():
         return []

@@ -23,14 +23,14 @@ WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
 def hub_url() -> str:
-    """Where the hub is: `HF_ENDPOINT`, or the public one."""
+    """The hub's address: `HF_ENDPOINT`, or the public one."""
     from huggingface_hub import constants
 
     return str(constants.ENDPOINT)
 
 
 def hub_answers(timeout_seconds: float = HUB_TIMEOUT_SECONDS) -> bool:
-    """Whether the hub answers within the limit; name resolution and proxies included.
+    """Checks that the hub answers within the limit; name resolution and proxies included.
 
     The question is asked on a thread of its own, because a hanging name server ignores the time
     limits of a socket.

@@ -36,7 +36,7 @@ def _digest(tensors: dict[str, NDArray[Any]], card: dict[str, Any]) -> str:
 def unpack(
     content: bytes, kind: str | None, expected: dict[str, tuple[type, int]]
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """What `pack` was given.
+    """Reads what `pack` was given.
 
     Args:
         content: Of the file.

@@ -1,4 +1,4 @@
-"""What everyday words name among the thousand classes of ImageNet, for the encoder `offline` alone.
+"""Everyday words as classes of ImageNet, for the encoder `offline` alone.
 
 Imports neither torch nor a model: a table made from WordNet, a short list of everyday words beside it, and
 the taking apart of phrases.

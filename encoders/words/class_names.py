@@ -64,7 +64,7 @@ def class_embeddings(
 
 
 def cache_path(weights_digest: str) -> Path:
-    """Where the embeddings of this text tower and these names are kept."""
+    """The file in which the embeddings of these names by this text tower are kept."""
     key = hashlib.sha256(f"{weights_digest} {NAMES_SHA256} {CLASS_PROMPT}".encode()).hexdigest()
     return user_cache_path("reelseek", appauthor=False) / f"class-embeddings-{key[:16]}.bin"
 

@@ -1,4 +1,4 @@
-"""What a few examples have in common, among things that an encoder knows: Bayesian generalisation.
+"""Bayesian generalisation: what a few examples have in common, among things that an encoder knows.
 
 An encoder whose features hold what it recognised can say which sets of that belong together: all dogs, all
 animals. A lesson then need not find its action among thousands of numbers, but among a thousand sets, and for
@@ -49,7 +49,7 @@ class Concepts:
             raise ValueError("every set must have a positive weight and no negative one")
 
     def likeness(self, name: NDArray[np.floating]) -> NDArray[np.float64]:
-        """How much each set is what a text (D,) names: float64 (C,), 0..1, 1 for exactly that."""
+        """The likeness of each set to what a text (D,) names: float64 (C,), 0..1, 1 for exactly that."""
         wanted = np.maximum(np.asarray(name, np.float64), 0.0)
         norms = np.linalg.norm(self.weights, axis=1) * max(float(np.linalg.norm(wanted)), 1e-12)
         return np.minimum(self.weights @ wanted / norms, 1.0)
@@ -85,7 +85,7 @@ class Generalisation:
     def learn(
         self, positives: NDArray[np.bool_], negatives: NDArray[np.bool_], *, with_name: bool
     ) -> NDArray[np.float32]:
-        """How much each square of a feature counts, float32 (D,), as one row of `Concepts`.
+        """Learns the weight of each square of a feature, float32 (D,), as one row of `Concepts`.
 
         Args:
             positives, negatives: bool (E,), which examples to learn from.

@@ -36,7 +36,7 @@ def english_for(words: str) -> str | None:
 
 
 def _singulars(words: str) -> Iterator[str]:
-    """As it is, then what it may be the plural of: "chevaux", "Hunde", "Bäume", "flores"."""
+    """The word itself, then its possible singulars: of "chevaux", "Hunde", "Bäume", "flores"."""
     yield words
     for ending in _PLURALS:
         if words.endswith(ending) and len(words) > len(ending) + 2:

@@ -64,7 +64,7 @@ class WordNet:
 
     @cached_property
     def counts(self) -> dict[tuple[str, int], int]:
-        """How often a noun has its n-th sense, from 1, in the texts that WordNet's makers tagged."""
+        """Counts of a noun's n-th sense, from 1, in the texts that WordNet's makers tagged."""
         counts = {}
         for line in _lines(self._folder / "cntlist.rev"):
             key, number, count = line.split()
@@ -93,7 +93,7 @@ class WordNet:
         return found
 
     def is_seen(self, offset: str) -> bool:
-        """Whether it means what a picture may show, and not something as wide as "whole"."""
+        """True where it means what a picture may show, and not something as wide as "whole"."""
         synset = self.synsets[offset]
         return synset.file in SEEN_FILES or (synset.file == "03" and synset.words[0] in SEEN_TOPS)
 
@@ -112,7 +112,7 @@ class WordNet:
         return [senses[first]]
 
     def nearest(self, word: str) -> list[str]:
-        """What does for a noun without classes: the class above it, or an animal's small group."""
+        """The stand-in for a noun without classes: the class above it, or an animal's small group."""
         classes = set(self._classes)
         for sense in self.senses[word]:
             for group in self._groups_above(sense):
@@ -222,7 +222,7 @@ def _lines(file: Path) -> Iterable[str]:
 
 
 def _read_synset(line: str) -> tuple[str, Synset]:
-    """As wndb(5WN) describes the lines of `data.noun`."""
+    """Reads a line of `data.noun`, as wndb(5WN) describes it."""
     fields = line.partition("|")[0].split()
     count = int(fields[3], 16)
     words = tuple(fields[4 : 4 + 2 * count : 2])
@@ -236,7 +236,7 @@ def _read_synset(line: str) -> tuple[str, Synset]:
 
 
 def _read_senses(line: str) -> tuple[str, list[str]]:
-    """As wndb(5WN) describes the lines of `index.noun`."""
+    """Reads a line of `index.noun`, as wndb(5WN) describes it."""
     fields = line.split()
     return fields[0], fields[len(fields) - int(fields[2]) :]
 

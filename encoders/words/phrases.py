@@ -77,7 +77,7 @@ class Phrase:
 
     @property
     def known_share(self) -> float:
-        """How much of it is understood, 0..1; a word that tells what a known thing is like counts half."""
+        """The share that is understood, 0..1; a word that tells what a known thing is like counts half."""
         weight = HALF if self.named else 1.0
         whole = len(self.named) + weight * len(self.unknown)
         return sum(one.known for one in self.named) / whole if whole else 0.0
@@ -167,7 +167,7 @@ def _either(one: Named, other: Named) -> Named:
 
 
 def find_named(words: str, typed: str | None = None) -> Named | None:
-    """What a name stands for, in the singular or the plural; None if it is neither in the tree nor everyday.
+    """Looks up a name, in the singular or the plural; None if it is neither in the tree nor everyday.
 
     Args:
         words: Words in lower case with single spaces.
@@ -188,14 +188,14 @@ def find_named(words: str, typed: str | None = None) -> Named | None:
 
 
 def _find_abroad(words: str) -> Named | None:
-    """What a German, French, Spanish or Chinese noun stands for."""
+    """Looks up a German, French, Spanish or Chinese noun."""
     english = english_for(words)
     typed = words.replace(" ", "") if words[0] >= "\u3400" else words  # Chinese parts no words
     return find_named(english, typed) if english else None
 
 
 def _spellings(words: str) -> Iterator[str]:
-    """As it is, then what its last word may be the plural of."""
+    """The name itself, then with its last word's possible singulars."""
     yield words
     before, space, last = words.rpartition(" ")
     irregular = word_table().singular(last)
@@ -225,7 +225,7 @@ def _plain(name: str) -> str:
 
 
 def _tells_colour(following: list[str]) -> bool:
-    """Whether a colour that is also a thing stands before the name of a thing: "an orange car"."""
+    """True where a colour that is also a thing stands before the name of a thing: "an orange car"."""
     return bool(following) and following[0] not in _EMPTY and find_named(following[0]) is not None
 
 

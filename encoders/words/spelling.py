@@ -1,4 +1,4 @@
-"""How words are spelled, inflected and mistyped: what makes two spellings one word."""
+"""Spelling, inflection and typing errors: the rules that make two spellings one word."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def split_words(text: str) -> list[str]:
 
 
 def singulars(word: str) -> Iterator[str]:
-    """What a regular plural may be the plural of, in the order of the rules; also "dog's" of "dog"."""
+    """The possible singulars of a regular plural, in the order of the rules; also "dog" of "dog's"."""
     if word.endswith(("'s", "'")):
         word = word.rpartition("'")[0]
         yield word
@@ -53,7 +53,7 @@ def singulars(word: str) -> Iterator[str]:
 
 
 def stems(word: str) -> Iterator[str]:
-    """What a regular form of a noun, verb or adjective may be a form of."""
+    """The possible ground forms of a noun, verb or adjective."""
     yield from singulars(word)
     for ending, instead in _VERB_ENDINGS:
         if word.endswith(ending) and len(word) > len(ending) + 1:

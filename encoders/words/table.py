@@ -17,7 +17,7 @@ TABLE_PATH = Path(__file__).with_name("wordnet.gz")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a word stands for.
+    """The meaning of a word.
 
     Attributes:
         name: What it is called: "dog".
@@ -45,7 +45,7 @@ class WordTable:
         self.longest = 1 + max(word.count(" ") for word in self._words)
 
     def kind(self, word: str) -> Kind | None:
-        """What a word or several stand for, spelled in lower case with single spaces; None if nothing."""
+        """Looks up a word or several, in lower case with single spaces; None if they stand for nothing."""
         entry = self._words.get(word)
         if entry is None:
             return None
@@ -65,11 +65,11 @@ class WordTable:
         return [Kind(name, tuple(_read_ranges(ranges))) for name, ranges in parts]
 
     def singular(self, word: str) -> str | None:
-        """What an irregular plural is the plural of."""
+        """The singular of an irregular plural."""
         return self._plurals.get(word)
 
     def is_english(self, word: str) -> bool:
-        """Whether a word, in its ground form, is in WordNet's lists of any part of speech."""
+        """True where a word, in its ground form, is in WordNet's lists of any part of speech."""
         return word in self._plurals or word in self._english
 
     @functools.cached_property

@@ -1,4 +1,4 @@
-"""What words ask for, thing by thing, to be looked for in stored vectors.
+"""The things that words name, encoded one by one to be looked for in stored vectors.
 
 An index finds vectors by their dot product with one query. Where a feature holds the roots of class
 probabilities, that is not what is wanted of a general word: the dot product is highest for a frame that could
@@ -11,8 +11,9 @@ Measured on embeddings of photographs in motion (classes of even number; train20
 this: general words, mean average precision 0.928, 0.969; names of classes, the right one first 0.924, 0.926;
 two things side by side first 0.925, 0.950; everyday words, mean average precision 0.586, 0.595, first hit
 right 0.69, 0.75. Without the probabilities of a frame's quarters (`encoders.embedding.offline`) two things
-become worse by it: 0.875, 0.808. Of 20,000 made clips all are scored in 2 to 14 ms, where the dot product takes
-6 to 20; the first ten among the thousand best dot products score 0.281 to 0.527, among all 0.286 to 0.527.
+become worse by it: 0.875, 0.808. Of 20,000 made clips all are scored in 2 to 14 ms, where the dot product
+takes 6 to 20; the first ten among the thousand best dot products score 0.281 to 0.527, among all 0.286 to
+0.527.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Things:
         return len(self.vectors)
 
     def parts(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What each thing adds to the score of each of N embeddings: float32 (N, D) -> (C, N)."""
+        """Adds up each thing's part of the score of each of N embeddings: float32 (N, D) -> (C, N)."""
         counts = self.squares.any(axis=0) | self.entries.any(axis=0)
         squares, entries, used = self.squares[:, counts], self.entries[:, counts], embeddings[:, counts]
         roots: NDArray[np.float32] = np.sqrt(squares @ np.square(used).T)
@@ -68,7 +69,7 @@ class Things:
 
 
 def all_things(sets: Sequence[Things]) -> Things:
-    """What several texts ask for, together."""
+    """The things of several texts, together."""
     return Things(
         *(
             np.concatenate([getattr(one, name) for one in sets])
@@ -78,6 +79,6 @@ def all_things(sets: Sequence[Things]) -> Things:
 
 
 def no_things(dim: int) -> Things:
-    """Of words that are only encoded as a whole."""
+    """The things of words that are only encoded as a whole: none."""
     nothing = np.empty((0, dim), np.float32)
     return Things(nothing, nothing, nothing, np.empty(0, np.float32))

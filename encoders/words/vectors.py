@@ -43,7 +43,7 @@ def class_vector(named: Named) -> NDArray[np.float32]:
 
 
 def shares_of_query(named: tuple[Named, ...], known_share: float) -> NDArray[np.float32]:
-    """What each of several things adds to the query for all of them: float32 (C, 1000).
+    """The part of each of several things in the query for all of them: float32 (C, 1000).
 
     Their vectors are as long as each other, and their sum has the L2 norm sqrt(known_share).
     """
@@ -52,7 +52,7 @@ def shares_of_query(named: tuple[Named, ...], known_share: float) -> NDArray[np.
 
 
 def counts_of_classes(named: tuple[Named, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """As how much the classes of several things count, each thing apart: two of float32 (C, 1000).
+    """Weights of the classes of several things, each thing apart: two of float32 (C, 1000).
 
     Their own classes by the squares of their roots, 1 each. Those that go with them by the roots themselves:
     `BESIDE_WEIGHT` over the fourth root of their number; where a thing has no classes of its own, 1 over the

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,11 +11,11 @@ import typer
 
 from encoders.errors import InvalidQueryError
 from encoders.heads.action_names import normalise_action
-from indexer.commands.options import DeviceOption, JsonOption, LibraryOption, open_library, print_json
 from indexer.terminal import show
+from indexer.terminal.options import DeviceOption, JsonOption, LibraryOption, open_library, print_json
 
 if TYPE_CHECKING:
-    from search.catalog.actions import ActionExample
+    from search.catalog.actions.lesson_examples import LessonExample
     from search.library import Library
 
 actions_app = typer.Typer(
@@ -62,6 +64,9 @@ def teach(
     did not hold, is a draft: found only by its name. Further examples and corrections add to those of earlier
     lessons. Exit status: 0 learned, or a draft; 1 there is nothing to learn from; 2 wrong usage.
     """
+    from search.actions.listing import count_found
+    from search.actions.teaching import teach as teach_action
+
     began = False
     try:
         with open_library(library, device) as opened:
@@ -73,19 +78,21 @@ def teach(
                     began = True
                     on_tagged(done, total)
 
-                card = opened.actions.teach(name, given, replace_examples=replace, on_tagged=on_tagging)
-            taught = opened.actions.taught(name).name
-            rows = [row for row in opened.actions.listing() if row["action"] == taught]
-            borders = "" if spans is None or card["localiser"] else _too_few_for_borders(opened, taught)
+                card = teach_action(opened, name, given, replace_examples=replace, on_tagged=on_tagging)
+            action = normalise_action(name)
+            count = count_found(opened, action)
+            borders = "" if spans is None or card["localiser"] else _too_few_for_borders(opened, action)
     except KeyboardInterrupt:
         kept = "the examples are kept, and nothing else" if began else "nothing"
         show.error(f"interrupted; {kept} was changed")
         raise typer.Exit(130) from None
-    document = {"action": rows[0]["action"], "report": card, "segments": rows[0]["segments"]}
+    document = {"action": action, "report": card, "segments": count}
     if as_json:
         print_json(document)
     else:
-        show.lesson(document)
+        from indexer.terminal.show_actions import show_lesson
+
+        show_lesson(document)
         _show_comparison(card)
     if borders:
         show.note(borders)
@@ -99,8 +106,8 @@ def _given(
     clips: str | None,
     not_clips: str | None,
     spans: Path | None,
-) -> list[ActionExample]:
-    """All examples that the options of `teach` name."""
+) -> list[LessonExample]:
+    """Reads all examples that the options of `teach` name."""
     from indexer.examples.lessons import examples_from_clips, examples_from_files, examples_from_spans
 
     given = examples_from_clips(library, _ids(clips, "--clips"), is_positive=True)
@@ -122,18 +129,19 @@ def _given(
 
 
 def _too_few_for_borders(library: Library, name: str) -> str:
-    """Why no borders were looked for, in a line."""
-    rows = [row for row in library.actions.describe(name)["examples"] if row["origin"] == "spans"]
-    videos = len({row["video_id"] for row in rows})
-    showing = len({row["video_id"] for row in rows if row["positive"]})
+    """Says in a line why no borders were looked for."""
+    with library.read() as catalog:
+        labelled = [one for one in catalog.actions.examples(name) if one.origin == "spans"]
+    videos = len({one.video_id for one in labelled})
+    showing = len({one.video_id for one in labelled if one.is_positive})
     return (
         "borders are learned from ten labelled videos on, five of them with the action; here "
         f"{videos} and {showing}"
     )
 
 
-def _show_comparison(report: dict[str, Any]) -> None:
-    """Of a lesson from labelled spans, which head was kept and why, in a line."""
+def _show_comparison(report: Mapping[str, Any]) -> None:
+    """Says in a line which head was kept of a lesson from labelled spans, and why."""
     found = report.get("localiser")
     if found is None:
         return
@@ -160,26 +168,33 @@ def _ids(text: str | None, option: str) -> list[int]:
 @actions_app.command("list")
 def list_actions(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """List actions: how many segments, which head, how well it does."""
+    from search.actions.listing import list_actions as read_actions
+
     with open_library(library) as opened:
-        rows, heads = opened.actions.listing(), opened.actions.heads_listing()
-        untaught = opened.actions.untaught()
+        document = read_actions(opened)
     if as_json:
-        print_json({"actions": rows, "heads": heads, "untaught": untaught})
+        print_json(document)
     else:
-        show.actions(rows, heads, untaught)
+        from indexer.terminal.show_actions import show_actions
+
+        show_actions(document)
 
 
 @actions_app.command("show")
 def show_action(name: NameArgument, library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Show one taught action: its lesson's report and its examples."""
+    from search.actions.listing import describe_action
+
     with open_library(library) as opened:
-        document = opened.actions.describe(name)
+        document = describe_action(opened, name)
     _show_meant(name, document["action"])
     if as_json:
         print_json(document)
     else:
-        show.action(document)
-        _show_comparison(document["report"])
+        from indexer.terminal.show_actions import show_action
+
+        show_action(document)
+        _show_comparison(document["report"] or {})
 
 
 def _show_meant(typed: str, meant: str) -> None:
@@ -196,9 +211,12 @@ def rename(
     as_json: JsonOption = False,
 ) -> None:
     """Give a taught action another name."""
+    from search.actions.heads import rename_action
+    from search.actions.naming import read_known_actions
+
     with open_library(library) as opened:
-        was = opened.actions.taught(name).name
-        action = opened.actions.rename(name, new)
+        was = read_known_actions(opened).find_head(name).name
+        action = rename_action(opened, name, new)
     show.note(f"{was} is called {action} now")
     if as_json:
         print_json({"action": action, "was": was})
@@ -207,19 +225,23 @@ def rename(
 @actions_app.command()
 def remove(name: NameArgument, library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Forget an action: its head, its segments and its examples."""
+    from search.actions.heads import remove_action
+
     with open_library(library) as opened:
-        document = opened.actions.remove(name)
-    examples = f" and {show.counted(document['examples'], 'example')}" if document["examples"] else ""
-    show.note(f"forgot {document['action']}{examples}")
+        removed = remove_action(opened, name)
+    examples = f" and {show.counted(removed.examples, 'example')}" if removed.examples else ""
+    show.note(f"forgot {removed.action}{examples}")
     if as_json:
-        print_json(document)
+        print_json(asdict(removed))
 
 
 @actions_app.command()
 def retag(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Tag the whole library anew from its stored features; no video is decoded."""
+    from search.actions.tagging import Tagger
+
     with open_library(library) as opened, show.counting("videos tagged") as on_progress:
-        count = opened.actions.tagger.retag(on_progress=on_progress)
+        count = Tagger(opened).retag(on_progress=on_progress)
     if as_json:
         print_json({"videos": count})
     else:
@@ -234,9 +256,12 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a taught action to a file, for another library with the same encoder."""
+    from search.actions.heads import export_head
+    from search.actions.naming import read_known_actions
+
     with open_library(library) as opened:
-        content = opened.actions.export(name)
-        action = opened.actions.taught(name).name
+        content = export_head(opened, name)
+        action = read_known_actions(opened).find_head(name).name
     try:
         file.write_bytes(content)
     except OSError as error:
@@ -256,14 +281,17 @@ def import_action(
     as_json: JsonOption = False,
 ) -> None:
     """Take in an action that `export` wrote, and tag the library with it."""
+    from search.actions.heads import import_head
+    from search.actions.listing import count_found
+
     with open_library(library) as opened:
         with show.counting("videos tagged") as on_progress:
-            head = opened.actions.import_head(file.read_bytes(), on_progress, replace=replace)
-        (row,) = [row for row in opened.actions.listing() if row["action"] == head.name and row["threshold"]]
-    found = show.counted(row["segments"], "segment")
-    show.note(f'{head.name} can be found now, {found} here: indexer find --action "{head.name}"')
+            head = import_head(opened, file.read_bytes(), on_progress, replace=replace)
+        count = count_found(opened, head.name)
+    found, names = show.counted(count, "segment"), head.actions
+    show.note(f'{", ".join(names)} can be found now, {found} here: indexer find --action "{names[0]}"')
     if as_json:
-        print_json({key: row[key] for key in ("action", "report", "segments")})
+        print_json({"action": head.name, "report": dict(head.card), "segments": count})
 
 
 ClipArgument = Annotated[int, typer.Argument(metavar="CLIP_ID", min=1, max=2**63 - 1)]
@@ -288,22 +316,18 @@ def reject(
 @actions_app.command()
 def undo(name: NameArgument, library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Take the latest correction of an action back, and learn it again without."""
-    from search.actions.kept_examples import remove_example
+    from search.actions.correcting import find_last_correction, remove_example
 
     with open_library(library) as opened:
-        action = opened.actions.name_taught(name)
         with opened.read() as catalog:
-            corrections = [one for one in catalog.actions.examples(action) if one.origin == "feedback"]
-        if not corrections:
-            raise InvalidQueryError(f"no correction of {action!r} is kept, so there is none to take back")
-        last = max(corrections, key=lambda one: one.id or 0)
+            last = find_last_correction(catalog, name)
         assert last.id is not None
-        document = remove_example(opened, action, last.id)
+        left = remove_example(opened, name, last.id)
         what = "shows it" if last.is_positive else "does not show it"
         show.note(f"taken back: {last.source} {what}")
-        card = _learned_again(opened, action)
+        card = _learn_again(opened, left.action)
     if as_json:
-        print_json({**document, "report": card})
+        print_json({**asdict(left), "report": card})
 
 
 @actions_app.command()
@@ -314,53 +338,58 @@ def suggest(
     as_json: JsonOption = False,
 ) -> None:
     """Show which clips to judge next: the most doubtful ones, none like another."""
-    from search.actions.suggestions import suggestions_document
+    from search.actions.suggestions import suggest as suggest_clips
 
     with open_library(library) as opened:
-        document = suggestions_document(opened, name, count)
+        document = suggest_clips(opened, name, count)
     if as_json:
         print_json(document)
     else:
-        show.suggestions(document)
+        from indexer.terminal.show_actions import show_suggestions
+
+        show_suggestions(document)
 
 
 def _correct(library: Path | None, clip_id: int, name: str, *, is_positive: bool, as_json: bool) -> None:
+    from search.actions.correcting import correct_clip
+    from search.actions.naming import read_known_actions
+
     with open_library(library) as opened:
-        document = opened.actions.correct(clip_id, name, is_positive=is_positive)
-        action, positive, negative = document["action"], document["positive"], document["negative"]
-        is_taught = opened.actions.is_taught(action)
-        _show_meant(name, action)
+        kept = correct_clip(opened, clip_id, name, is_positive=is_positive)
+        is_taught = read_known_actions(opened).is_taught(kept.action)
+        _show_meant(name, kept.action)
+        examples = show.counted(kept.positive, "example")
         if is_taught:
-            verb = "is" if (positive, negative) in ((1, 0), (0, 1)) else "are"
+            verb = "is" if (kept.positive, kept.negative) in ((1, 0), (0, 1)) else "are"
             show.note(
-                f"kept; {show.counted(positive, 'example')} of {action} and {negative} of what it is not "
-                f'{verb} known; `indexer actions undo "{action}"` takes it back'
+                f"kept; {examples} of {kept.action} and {kept.negative} of what it is not "
+                f'{verb} known; `indexer actions undo "{kept.action}"` takes it back'
             )
         else:
-            of = f"{show.counted(positive, 'example')} so far" + (
-                f", {negative} of what it is not" if negative else ""
-            )
-            show.note(f"kept for a first lesson: {action} is not taught yet, {of}")
-        if document["note"]:
-            show.note(f"note: {document['note']}")
-        card = _learned_again(opened, action) if is_taught else None
+            against = f", {kept.negative} of what it is not" if kept.negative else ""
+            show.note(f"kept for a first lesson: {kept.action} is not taught yet, {examples} so far{against}")
+        if kept.note:
+            show.note(f"note: {kept.note}")
+        card = _learn_again(opened, kept.action) if is_taught else None
     if as_json:
-        print_json({**document, "taught": is_taught, "report": card})
+        print_json({**asdict(kept), "taught": is_taught, "report": card})
 
 
-def _learned_again(library: Library, action: str) -> dict[str, Any] | None:
+def _learn_again(library: Library, action: str) -> dict[str, Any] | None:
     """Learns a taught action again after a correction, and says what came of it."""
+    from search.actions.listing import count_found
+    from search.actions.naming import read_known_actions
     from search.actions.teaching import learn_again
 
-    if not library.actions.is_taught(action):
+    if not read_known_actions(library).is_taught(action):
         return None
     card = learn_again(library, action)
     if card is None:
         show.note(f'not learned again by itself; `indexer actions teach "{action}"` does')
     else:
-        rows = [row for row in library.actions.listing() if row["action"] == action and row["report"]]
-        found = sum(row["segments"] for row in rows)
+        from indexer.terminal.show_actions import describe_figures
+
         what = "a draft, learned again" if card["is_draft"] else "learned again"
-        segments = show.counted(found, "segment")
-        show.note(f"{what} in {card['seconds']:.1f} s: {show.figures(card)}; {segments}")
+        segments = show.counted(count_found(library, action), "segment")
+        show.note(f"{what} in {card['seconds']:.1f} s: {describe_figures(card)}; {segments}")
     return card

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from encoders.captioning.captioner import DEFAULT_CAPTIONER
-from indexer.commands.options import (
+from indexer.terminal import show
+from indexer.terminal.options import (
     DeviceOption,
     JsonOption,
     LibraryOption,
@@ -16,7 +17,6 @@ from indexer.commands.options import (
     open_library,
     print_json,
 )
-from indexer.terminal import show
 
 
 def caption(
@@ -40,7 +40,7 @@ def caption(
     status: 0 also when some key frames are broken (they are counted), 1 when the model cannot be had:
     then there are no captions, and all else works as before.
     """
-    from encoders.captioning.captioner import open_captioner
+    from encoders.captioning.registry import open_captioner
     from indexer.keeping.captions import caption_videos
 
     with open_library(library, device) as opened:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from encoders.errors import InvalidQueryError
-from indexer.commands.options import (
+from indexer.terminal import show
+from indexer.terminal.options import (
     AfterOption,
     BeforeOption,
     DeviceOption,
@@ -21,11 +22,10 @@ from indexer.commands.options import (
     open_library,
     print_json,
 )
-from indexer.terminal import show
 
 if TYPE_CHECKING:
-    from search.actions.actions import FoundSegments
-    from search.library import Library
+    from search.actions.finding import FoundSegments
+    from search.catalog.catalog import Catalog
     from search.types import Segment
 
 LOOK_LOWER = 0.15  # the least that heads keep
@@ -65,8 +65,10 @@ def find(
 
     Exit status: 0 also when there is none of a known action, 2 when nothing knows the action.
     """
+    from indexer.terminal.show_hits import show_mapping, show_segments
+    from search.actions.finding import find_segments, found_document
     from search.dates import recorded_bound
-    from search.documents.wire import found_document
+    from search.types import SegmentQuery
 
     if export is not None and export.suffix.lower() not in EXPORTS:
         raise InvalidQueryError(
@@ -75,34 +77,35 @@ def find(
     if as_csv and as_json:
         raise InvalidQueryError("--csv and --json both want stdout: give one of them")
     with open_library(library, device) as opened:
-        ask = partial(
-            opened.actions.find,
-            action,
+        query = SegmentQuery(
+            actions=(action,),
+            min_confidence=min_confidence,
             min_duration_seconds=min_duration,
             path_prefix=absolute_prefix(path_prefix),
             recorded_after=recorded_bound(after, is_end=False),
             recorded_before=recorded_bound(before, is_end=True),
         )
-        found = ask(min_confidence=min_confidence)
-        total = opened.actions.count(found)
-        show.mapping(found.action, found.names, found.how)
-        if export is not None:
-            _export(opened, found, export)
-            none = "; no segment was found, so that it lists none" if not total else ""
-            show.note(f"{show.counted(total, 'segment')} written to {export}{none}")
-        if as_json:
-            print_json(found_document(found, opened.actions.segments(found), total))
-        elif as_csv:
-            from search.documents.exports import to_csv
+        found = find_segments(opened, query)
+        show_mapping(found.action, found.names, found.how)
+        with opened.read() as catalog:
+            total = found.count(catalog)
+            if export is not None:
+                _export(catalog, found, export)
+                none = "; no segment was found, so that it lists none" if not total else ""
+                show.note(f"{show.counted(total, 'segment')} written to {export}{none}")
+            if as_json:
+                print_json(found_document(found, found.segments(catalog), total))
+            elif as_csv:
+                from search.documents.exports.csv_table import to_csv
 
-            _write(to_csv(opened.actions.segments(found)))
-        elif export is None:
-            bounds = (min_confidence, min_duration, path_prefix, after, before)
-            is_narrowed = any(bound is not None for bound in bounds)
-            show.segments(opened.actions.segments(found), total, is_narrowed=is_narrowed)
-            is_stored = min_confidence is None and found.on_the_fly is None
-            if is_stored and (more := opened.actions.count(ask(min_confidence=0.0)) - total):
-                show.note(f"{more} more less surely: --min-confidence {LOOK_LOWER}")
+                _write(to_csv(found.segments(catalog)))
+            elif export is None:
+                is_narrowed = query != SegmentQuery(query.actions)
+                show_segments(found.segments(catalog), total, is_narrowed=is_narrowed)
+                is_stored = min_confidence is None and found.on_the_fly is None
+                surely = replace(found.query, min_confidence=0.0)
+                if is_stored and (more := catalog.actions.count_segments(surely) - total):
+                    show.note(f"{more} more less surely: --min-confidence {LOOK_LOWER}")
 
 
 def _write(lines: Iterable[str]) -> None:
@@ -110,24 +113,26 @@ def _write(lines: Iterable[str]) -> None:
         sys.stdout.write(line)
 
 
-def _export(library: Library, found: FoundSegments, path: Path) -> None:
-    from search.documents import exports
+def _export(catalog: Catalog, found: FoundSegments, path: Path) -> None:
+    from search.documents.exports.activitynet import to_activitynet
+    from search.documents.exports.csv_table import to_csv
+    from search.documents.exports.edl import to_edl
+    from search.documents.exports.otio import to_otio
 
     kind = path.suffix.lower()
-    segments = list(library.actions.segments(found))
+    segments = list(found.segments(catalog))
     ids = sorted({segment.video_id for segment in segments})
-    with library.read() as catalog:
-        videos = [catalog.video(video_id) for video_id in ids]
-        origins = catalog.actions.first_times(ids)
+    videos = [catalog.video(video_id) for video_id in ids]
+    origins = {video_id: start for video_id, (start, _) in catalog.extents(ids).items()}
     text: Iterable[str]
     if kind == ".csv":
-        text = exports.to_csv(segments)
+        text = to_csv(segments)
     elif kind == ".json":
-        text = exports.to_activitynet(segments, videos)
+        text = to_activitynet(segments, videos)
     elif kind == ".otio":
-        text = exports.to_otio(segments, videos, name=found.action, origins=origins)
+        text = to_otio(segments, videos, name=found.action, origins=origins)
     elif kind == ".edl":
-        text = [exports.to_edl(segments, videos, name=found.action, origins=origins)]
+        text = [to_edl(segments, videos, name=found.action, origins=origins)]
     else:
         text = [_subtitles(segments, origins)]
     # As one piece at the end, so that a full disk leaves no half of a file that opens.
@@ -142,7 +147,7 @@ def _export(library: Library, found: FoundSegments, path: Path) -> None:
 
 
 def _subtitles(segments: list[Segment], origins: dict[int, float]) -> str:
-    from search.documents.exports import to_webvtt
+    from search.documents.exports.webvtt import to_webvtt
 
     paths = sorted({segment.path for segment in segments})
     if len(paths) > 1:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer.commands.options import JsonOption, LibraryOption, open_library, print_json
 from indexer.terminal import show
+from indexer.terminal.options import JsonOption, LibraryOption, open_library, print_json
 
 if TYPE_CHECKING:
     from search.catalog.keys import Key
@@ -47,7 +47,7 @@ def create(
             key, token = Keys(connection).create(Role(role.value), name=name, expires_days=expires)
         AuditLog(opened.folder).write("keys create", by="command line", key=key.id, role=key.role)
     if as_json:
-        print_json({**key_document(key), "key": token})
+        print_json({**_document(key), "key": token})
         return
     show.note(f"key {key.id} for {key.role}; it is shown this once:")
     sys.stdout.write(token + "\n")
@@ -61,7 +61,7 @@ def list_keys(library: LibraryOption = None, as_json: JsonOption = False) -> Non
     with open_library(library) as opened, opened.database.read() as connection:
         found = Keys(connection).all()
     if as_json:
-        print_json({"keys": [key_document(key) for key in found]})
+        print_json({"keys": [_document(key) for key in found]})
         return
     if not found:
         show.note("no keys yet: `indexer keys create --role read`")
@@ -86,22 +86,16 @@ def revoke(
             key = Keys(connection).revoke(key_id)
         AuditLog(opened.folder).write("keys revoke", by="command line", key=key.id)
     if as_json:
-        print_json(key_document(key))
+        print_json(_document(key))
     else:
         show.note(f"key {key.id} is taken no more")
 
 
-def key_document(key: Key) -> dict[str, Any]:
-    """What `--json` says of a key."""
-    return {
-        "id": key.id,
-        "name": key.name,
-        "role": key.role.value,
-        "state": _state(key).partition(" ")[0],
-        "created_at": key.created_at,
-        "expires_at": key.expires_at,
-        "revoked_at": key.revoked_at,
-    }
+def _document(key: Key) -> dict[str, Any]:
+    """Describes a key as the HTTP API does, with its state, which is of this moment."""
+    from search.documents.keys import key_document
+
+    return {**key_document(key), "state": _state(key).partition(" ")[0]}
 
 
 def _state(key: Key) -> str:

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from encoders.errors import InvalidQueryError, NotFoundError
-from indexer.commands.options import JsonOption, LibraryOption, absolute, open_library, print_json
 from indexer.terminal import show
+from indexer.terminal.options import JsonOption, LibraryOption, absolute, open_library, print_json
 from indexer.terminal.targets import refuse_footage, whole_file
-from search.file_names import find_named
 
 if TYPE_CHECKING:
     from indexer.keeping.summaries import VideoSummary
     from indexer.video.making.renditions import Rendition
     from indexer.video.making.storyboard import StillPicture
     from search.catalog.catalog import Catalog
-    from search.summary.choosing import Budget
+    from search.summary.budget import Budget
     from search.types import Video
 
 DEFAULT_SHARE = "15%"
@@ -67,7 +66,7 @@ def summarize(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a video shows: its key frames by importance, no two alike, sharp ones preferred."""
-    from indexer.keeping.summaries import open_scorer
+    from indexer.keeping.summaries import describe_summary, open_scorer
     from indexer.keeping.summaries import summarize as choose_frames
 
     wanted = read_budget(budget, frames, threshold, per_shot)
@@ -93,7 +92,7 @@ def summarize(
     for target in written:
         show.note(f"written: {target}")
     if as_json:
-        print_json(summary_document(found, written))
+        print_json(describe_summary(found, written))
     else:
         show_summary(found)
 
@@ -104,7 +103,7 @@ def read_budget(share: str | None, frames: int | None, threshold: float | None, 
     Raises:
         InvalidQueryError: The share is none, or goes with another.
     """
-    from search.summary.choosing import Budget
+    from search.summary.budget import Budget
 
     if share is None:
         if frames is None and threshold is None:
@@ -119,7 +118,7 @@ def read_budget(share: str | None, frames: int | None, threshold: float | None, 
 
 def _video(catalog: Catalog, name: str) -> Video:
     """The video of this path or id. Raises NotFoundError."""
-    found = find_named(catalog, absolute(name))
+    found = catalog.videos_named(absolute(name))
     if len(found) == 1:
         return found[0]
     if name.isdecimal() and int(name) < 2**63:
@@ -190,29 +189,6 @@ def _render(source: str, target: Path, rendition: Rendition) -> None:
         DecodeWorker(stall_seconds=STALL_SECONDS) as worker,
     ):
         worker.render(source, str(part), rendition)
-
-
-def summary_document(found: VideoSummary, written: list[Path]) -> dict[str, object]:
-    """What `indexer summarize --json` prints."""
-    from search.documents.wire import summary_frame_document
-
-    return {
-        "video_id": found.video.id,
-        "path": found.video.path,
-        "duration_seconds": round(found.end_seconds - found.start_seconds, 6),
-        "shown_seconds": round(found.shown_seconds, 6),
-        "by": found.by,
-        "key_frames": [
-            {
-                **summary_frame_document(frame.key_frame, frame.importance),
-                "start_seconds": round(frame.start_seconds, 6),
-                "end_seconds": round(frame.end_seconds, 6),
-            }
-            for frame in found.frames
-        ],
-        "notes": list(found.notes),
-        "written": [str(path) for path in written],
-    }
 
 
 def show_summary(found: VideoSummary) -> None:

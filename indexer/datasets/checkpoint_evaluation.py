@@ -1,4 +1,4 @@
-"""How good a trained checkpoint is on a data set."""
+"""The evaluation of a trained checkpoint on a data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from encoders.errors import InvalidQueryError
 from encoders.evaluation.classification import average_views
 from encoders.evaluation.reports import evaluate_classification, evaluate_retrieval
-from encoders.models import known_model
+from encoders.models.registry import known_model
 from encoders.training.checkpoints import read_model_card
 from encoders.training.prediction import predict_clips
 from indexer.datasets.layouts import Dataset, read_dataset

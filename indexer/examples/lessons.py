@@ -19,8 +19,8 @@ from indexer.examples.span_files import SpanFile, SpanRow, VideoNames, read_span
 from indexer.ingest.walk import FoundFile, content_digest, find_files
 from indexer.video.programs.worker import DecodeWorker
 from indexer.video.types import SampledClip, SamplingOptions, stored_sampling
-from search.actions.gathering import footage_of, meets
-from search.catalog.actions import ActionExample
+from search.actions.examples import group_spans, shares_footage
+from search.catalog.actions.lesson_examples import LessonExample, name_span
 from search.catalog.catalog import Catalog
 from search.catalog.tracks import shot_window_of, track_of_clips
 from search.library import Library
@@ -40,7 +40,7 @@ def examples_from_files(
     is_positive: bool,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     say: Callable[[str], None] = lambda _: None,
-) -> list[ActionExample]:
+) -> list[LessonExample]:
     """Decodes and encodes example clips as the library's own were.
 
     Args:
@@ -81,7 +81,7 @@ def examples_from_files(
                 )
                 continue
             source = os.path.abspath(file.path)
-            examples.append(ActionExample(is_positive, source, track=track, digest=digests[file.path]))
+            examples.append(LessonExample(is_positive, source, track=track, digest=digests[file.path]))
     on_progress(len(files), len(files))
     if not examples:
         raise NotFoundError(f"no video that could be used as an example is in {', '.join(paths)}")
@@ -91,7 +91,7 @@ def examples_from_files(
 def _without_copies(
     files: Sequence[FoundFile], say: Callable[[str], None]
 ) -> tuple[list[FoundFile], dict[str, str | None]]:
-    """Of files with the same content the first, and the digests by path, None where one cannot be read."""
+    """Returns the first of files with the same content, and digests by path, None where one is unreadable."""
     kept: list[FoundFile] = []
     digests: dict[str, str | None] = {}
     seen: set[str] = set()
@@ -128,7 +128,7 @@ def encoded_track(
     limit_seconds: float | None = None,
     longest_seconds: float = math.inf,
 ) -> FeatureTrack:
-    """The features of a whole file, sampled as an ingest samples it.
+    """Encodes the features of a whole file, sampled as an ingest samples it.
 
     Args:
         worker: Decodes.
@@ -161,8 +161,8 @@ def encoded_track(
 
 def examples_from_clips(
     library: Library, clip_ids: Iterable[int], *, is_positive: bool
-) -> list[ActionExample]:
-    """Stored clips as examples. Raises NotFoundError."""
+) -> list[LessonExample]:
+    """Makes examples of stored clips. Raises NotFoundError."""
     wanted = list(dict.fromkeys(clip_ids))
     with library.read() as catalog:
         found = catalog.clips(wanted)
@@ -170,7 +170,7 @@ def examples_from_clips(
     if missing:
         raise NotFoundError(f"there is no clip {missing[0]} in this library; `indexer search` shows clip ids")
     return [
-        ActionExample(
+        LessonExample(
             is_positive,
             f"clip {clip.id} of {clip.path}",
             clip.video_id,
@@ -182,8 +182,8 @@ def examples_from_clips(
 
 def examples_from_spans(
     library: Library, file: Path, action: str, *, say: Callable[[str], None] = lambda _: None
-) -> list[ActionExample]:
-    """Labelled spans of catalogued videos as examples: those of the action, and those of others.
+) -> list[LessonExample]:
+    """Makes examples of labelled spans of catalogued videos: those of the action, and those of others.
 
     The file is taken to label all of the action in every video that it names. A span of another label in
     which the action is labelled as well is no example of what the action is not. A video that is named
@@ -216,8 +216,8 @@ def examples_from_spans(
             labels.add(label)
             # A particular label is an example of the general action, not the other way round.
             is_positive = label == name or label in find_names(name, [label], more_general=False).names
-            source = f"{span[0]:.3f}-{span[1]:.3f} s of video {video_id}"
-            examples.append(ActionExample(is_positive, source, video_id, span, origin="spans"))
+            source = name_span(video_id, span)
+            examples.append(LessonExample(is_positive, source, video_id, span, origin="spans"))
         for video in found.empty:
             if video not in missing:
                 examples += _of_nothing(catalog, named.video_id(video))
@@ -228,14 +228,14 @@ def examples_from_spans(
         shown = sorted(labels)[:SHOWN_LABELS]
         more = f" and {len(labels) - len(shown)} more" if len(labels) > len(shown) else ""
         say(f"{file} labels no {name!r}; its labels are: {', '.join(shown)}{more}")
-    footage = footage_of([example for example in examples if example.is_positive])
-    return [one for one in examples if one.is_positive or not meets(one.video_id, one.span, footage)]
+    footage = group_spans([example for example in examples if example.is_positive])
+    return [one for one in examples if one.is_positive or not shares_footage(one.video_id, one.span, footage)]
 
 
 def _labelled(
     catalog: Catalog, row: SpanRow, file: Path, named: VideoNames, action: str
 ) -> tuple[int, tuple[float, float], str]:
-    """A row's video, span and label. Raises InvalidQueryError or NotFoundError."""
+    """Reads a row's video, span and label. Raises InvalidQueryError or NotFoundError."""
     try:
         video_id = named.video_of(row)
         start, end = row.seconds("start_seconds"), row.seconds("end_seconds")
@@ -253,7 +253,7 @@ def _labelled(
 
 def _check_inside(catalog: Catalog, row: SpanRow, video_id: int, span: tuple[float, float]) -> None:
     """Raises InvalidQueryError where a span is not of its video."""
-    extent = catalog.actions.extent(video_id)
+    extent = catalog.extent(video_id)
     if extent is None:
         return
     video = catalog.video(video_id)
@@ -266,19 +266,18 @@ def _check_inside(catalog: Catalog, row: SpanRow, video_id: int, span: tuple[flo
         )
 
 
-def _of_nothing(catalog: Catalog, video_id: int) -> list[ActionExample]:
-    """A whole video as what an action is not, in pieces, so that a long one is looked at all over."""
-    extent = catalog.actions.extent(video_id)
+def _of_nothing(catalog: Catalog, video_id: int) -> list[LessonExample]:
+    """Makes examples of a whole video as what an action is not, in pieces: looked at all over."""
+    extent = catalog.extent(video_id)
     if extent is None:
         return []
     first, last = extent
     count = max(1, round((last - first) / NOTHING_SECONDS))
     borders = [first + (last - first) * number / count for number in range(count + 1)]
     return [
-        ActionExample(False, f"{start:.3f}-{end:.3f} s of video {video_id}", video_id, (start, end),
-                      origin="spans")
-        for start, end in itertools.pairwise(borders)
-    ]  # fmt: skip
+        LessonExample(False, name_span(video_id, span), video_id, span, origin="spans")
+        for span in itertools.pairwise(borders)
+    ]
 
 
 def _say_missing(file: Path, missing: Sequence[str], found: SpanFile, say: Callable[[str], None]) -> None:

@@ -13,7 +13,7 @@ from encoders.types import FrameBatch
 from indexer.video.limits import WorkerLimits
 from indexer.video.programs.worker import DecodeWorker
 from indexer.video.types import SampledClip, stored_sampling
-from search.types import ExamplePart
+from search.types import QueryExample
 
 # Frames of an example are denser than the library's, which places it in time more finely; a long
 # one is thinned so that encoding it takes seconds, not minutes, and of a short one more is taken: two frames
@@ -37,7 +37,7 @@ def read_example(
     *,
     limits: WorkerLimits | None = UPLOAD_LIMITS,
     limit_seconds: float = LIMIT_SECONDS,
-) -> ExamplePart:
+) -> QueryExample:
     """Decodes an example in a program of its own.
 
     Args:
@@ -73,7 +73,7 @@ def read_example(
                         "the example is a picture that cannot be read: it is cut short or broken"
                     ) from None
                 raise not_a_video from None
-            return ExamplePart((FrameBatch(picture[None], np.zeros(1)),), weight)
+            return QueryExample((FrameBatch(picture[None], np.zeros(1)),), weight)
         fps = sampling.fps * DENSITY
         if info.duration_seconds:
             fps = max(fps, min(LEAST_EXAMPLE_FRAMES / info.duration_seconds, MOST_DENSE_FPS))
@@ -86,7 +86,7 @@ def read_example(
                 kept.add(item.frames)
     if not kept.clips:
         raise NotAVideoError("no frame could be decoded from the example")
-    return ExamplePart(tuple(kept.clips), weight)
+    return QueryExample(tuple(kept.clips), weight)
 
 
 class _Thinned:
@@ -121,7 +121,7 @@ class _Thinned:
 
     @staticmethod
     def _every(clip: FrameBatch, stride: int, first: int) -> FrameBatch | None:
-        """Of a clip whose first frame is number `first`, those whose number is a multiple of `stride`."""
+        """Takes frames of a clip whose number, counted from `first`, is a multiple of `stride`."""
         places = slice(-first % stride, None, stride)
         # A copy, so that the frames which are left out are let go.
         frames = clip.frames[places] if stride == 1 else clip.frames[places].copy()

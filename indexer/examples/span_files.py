@@ -34,11 +34,11 @@ class SpanRow:
     name: str | None = None
 
     def get(self, column: str) -> Any:
-        """None where the row has no such column."""
+        """Returns a column's value; None where the row has no such column."""
         return self.values.get(column)
 
     def seconds(self, column: str) -> float:
-        """A number of seconds. Raises KeyError or ValueError."""
+        """Reads a number of seconds. Raises KeyError or ValueError."""
         value = self.values[column]
         if value is None:
             raise KeyError(column)
@@ -50,14 +50,14 @@ class SpanRow:
 
 @dataclass(frozen=True, slots=True)
 class SpanFile:
-    """What a file of labelled spans holds; `empty` names the videos in which nothing happens."""
+    """Content of a file of labelled spans; `empty` names the videos in which nothing happens."""
 
     rows: tuple[SpanRow, ...]
     empty: tuple[str, ...] = ()
 
 
 def read_spans(file: Path) -> SpanFile:
-    """A file's spans. Raises InvalidQueryError."""
+    """Reads a file's spans. Raises InvalidQueryError."""
     try:
         text = file.read_text(encoding="utf-8-sig")
         if file.suffix.lower() != ".json":
@@ -138,7 +138,11 @@ class VideoNames:
         return index
 
     def video_of(self, row: SpanRow) -> int:
-        """The video of a row. Raises NotFoundError, InvalidQueryError, KeyError, TypeError or ValueError."""
+        """Finds the video of a row.
+
+        Raises:
+            NotFoundError, InvalidQueryError, KeyError, TypeError, ValueError: There is none, or no one.
+        """
         if row.name:
             return self.video_id(row.name)
         if not row.get("path"):
@@ -156,11 +160,11 @@ class VideoNames:
         raise NotFoundError(f"{path}, named in {self._file}, is not in this library: ingest it first")
 
     def holds(self, name: str) -> bool:
-        """Whether any video is called so."""
+        """Checks that a video is called so."""
         return bool(self._called(name))
 
     def video_id(self, name: str) -> int:
-        """Raises NotFoundError or InvalidQueryError where no video or several are called so."""
+        """Finds the one video of a name. Raises NotFoundError or InvalidQueryError for none or several."""
         found = self._called(name)
         if not found:
             raise NotFoundError(f"{name}, named in {self._file}, is not in this library: ingest it first")
@@ -183,5 +187,5 @@ class VideoNames:
 
 
 def _file_name(path: str) -> str:
-    """The last part of a path, in one line as exports write it."""
+    """Returns the last part of a path, in one line as exports write it."""
     return "".join(sign if sign.isprintable() else " " for sign in path).rpartition("/")[2]

@@ -18,7 +18,7 @@ from typing import Any
 from encoders.errors import BackupError, LibraryBusyError, LibraryError
 from encoders.weights.files import being_written, is_abandoned, make_private_folder, sync
 from indexer.ingest.walk import content_digest, is_below
-from search.catalog import copies
+from search.catalog import copies, sqlite_files
 from search.catalog.database import newest_revision
 from search.library import Library
 
@@ -96,7 +96,7 @@ def _clear_leftovers(folder: Path) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What `back_up` wrote beside a copy, the copy checked against it.
+    """Reads the record that `back_up` wrote beside a copy, and checks the copy against it.
 
     Raises:
         BackupError: There is none, or the copy is not what was written then.
@@ -214,7 +214,7 @@ def _bring_up_to_date(prepared: Path) -> None:
         opened.close()
     copies.renew_identity(prepared)
     copies.describe(prepared)
-    copies.fold(prepared)
+    sqlite_files.fold(prepared)
 
 
 def _replace(opened: Library, prepared: Path) -> int | None:
@@ -230,7 +230,7 @@ def _replace(opened: Library, prepared: Path) -> int | None:
         revoked = copies.revoked_in_damaged(database)
         if revoked is not None:
             kept = copies.revoke_keys(prepared, revoked)
-            copies.fold(prepared)
+            sqlite_files.fold(prepared)
         database.close()  # nothing else in it can be used, so nothing is lost
         for suffix in ("-wal", "-shm"):
             (opened.folder / f"{CATALOG_NAME}{suffix}").unlink(missing_ok=True)

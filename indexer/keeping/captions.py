@@ -20,7 +20,7 @@ FRAMES_PER_COMMIT = 64
 
 @dataclass(frozen=True, slots=True)
 class CaptionSummary:
-    """What a run came to.
+    """The outcome of a run.
 
     Attributes:
         model: The captioner's id.
@@ -64,7 +64,7 @@ def caption_videos(
     model = captioner.captioner_id
     with library.read() as catalog:
         ids = None if paths is None else _videos_at(catalog.videos_below, paths)
-        waiting = catalog.captions.uncaptioned(model, ids)
+        waiting = catalog.captions.find_uncaptioned(model, ids)
         kept = catalog.captions.count_kept(model, ids)
     queue = [(video_id, frame_id) for video_id, frames in waiting.items() for frame_id in frames]
     captioned, broken = 0, 0

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from encoders.budget import check_budget
 from encoders.errors import EncoderMismatchError, LibraryError, NotFoundError
 from encoders.heads.head import FeatureTrack
-from search.catalog.catalog import Catalog, open_record
-from search.summary.choosing import UNTRAINED, Budget, ImportanceScorer, choose, spans_of
+from search.catalog.catalog import Catalog
+from search.catalog.record import open_record
+from search.documents.summaries import SummaryDocument, summary_frame_document
+from search.summary.budget import Budget, spans_of
+from search.summary.choosing import UNTRAINED, ImportanceScorer, choose
 from search.summary.looks import Looks, look_at, representativeness
 from search.types import KeyFrame, Video
 
@@ -41,7 +44,7 @@ class SummaryFrame:
 
 @dataclass(frozen=True, slots=True)
 class VideoSummary:
-    """What a summary shows of a video, in order of time.
+    """A summary of a video, in order of time.
 
     Attributes:
         by: What decided on importance: "representativeness", or a head's name.
@@ -58,13 +61,13 @@ class VideoSummary:
 
     @property
     def shown_seconds(self) -> float:
-        """How long the chosen pieces last together."""
+        """The length of all chosen pieces."""
         return sum(frame.end_seconds - frame.start_seconds for frame in self.frames)
 
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """What the catalog holds of a video, or of a long one an even selection.
+    """The stored frames of a video, or of a long one an even selection.
 
     Attributes:
         key_frames: C of them, in order of time.
@@ -118,6 +121,27 @@ def summarize(
     return VideoSummary(video, frames, _name(scorer), first, last, tuple(notes))
 
 
+def describe_summary(found: VideoSummary, written: Sequence[Path]) -> SummaryDocument:
+    """Describes a summary, and the files that were written of it."""
+    return {
+        "video_id": found.video.id,
+        "path": found.video.path,
+        "duration_seconds": round(found.end_seconds - found.start_seconds, 6),
+        "shown_seconds": round(found.shown_seconds, 6),
+        "by": found.by,
+        "key_frames": [
+            {
+                **summary_frame_document(frame.key_frame, frame.importance),
+                "start_seconds": round(frame.start_seconds, 6),
+                "end_seconds": round(frame.end_seconds, 6),
+            }
+            for frame in found.frames
+        ],
+        "notes": list(found.notes),
+        "written": [str(path) for path in written],
+    }
+
+
 def all_key_frames(
     catalog: Catalog, video_id: int, scorer: ImportanceScorer | None = None
 ) -> tuple[list[tuple[KeyFrame, float]], str]:
@@ -141,7 +165,7 @@ def _name(scorer: ImportanceScorer | None) -> str:
 
 
 def scores_of(catalog: Catalog, track: FeatureTrack, scorer: ImportanceScorer) -> NDArray[np.float32]:
-    """What a head says of a whole video: float32 (T,), 0..1. Raises EncoderMismatchError."""
+    """Judges a whole video by a head: float32 (T,), 0..1. Raises EncoderMismatchError."""
     record = open_record(catalog)
     if scorer.encoder_id != record.encoder_id:
         raise EncoderMismatchError(
@@ -173,7 +197,7 @@ def _stored(catalog: Catalog, video: Video, scorer: ImportanceScorer | None) -> 
         why = f": {video.error}" if video.error else ""
         raise NotFoundError(f"nothing of {video.path} is indexed, so there is nothing to choose from{why}")
     pieces = []
-    for piece in catalog.actions.tracks(video.id, record.dim):
+    for piece in catalog.tracks(video.id, record.dim):
         check_budget()
         pieces.append(piece)
     if not pieces:

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from indexer.terminal.show import clock, printable
-from search.types import Hit
+from search.hits import Hit
 
 TILE_WIDTH, TILE_HEIGHT, LABEL_HEIGHT, GAP = 320, 180, 28, 8
 FRAMES_PER_HIT = 3

@@ -4,46 +4,37 @@ from __future__ import annotations
 
 import math
 from dataclasses import MISSING, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from encoders.errors import HeadFileError
 from encoders.heads.action_names import normalise_action
-from encoders.heads.taught import TaughtHead
-from encoders.heads.windows import PARTS, SCALES_SECONDS
+from encoders.heads.head import Head, check_numbers
 from encoders.weights.tensors import read_card
-
-if TYPE_CHECKING:
-    from encoders.heads.localisation import Localiser
+from search.catalog.actions.heads import WHOLE_HEAD_PREFIX
 
 
-def check_taught(head: TaughtHead | Localiser, dim: int) -> str:
-    """The name of the action that a head from a file knows.
+def check_carried(head: Head, dim: int) -> str:
+    """Returns the name that a head from a file gets in a library: its one action's, else that of its kind.
+
+    Args:
+        head: As it was read.
+        dim: D of the library's features.
 
     Raises:
-        HeadFileError: Its numbers or its name are not what a lesson gives.
+        HeadFileError: Its numbers or its names are not what a head of its kind has.
     """
-    numbers: tuple[float, ...]
-    if isinstance(head, TaughtHead):
-        expected, numbers = (len(SCALES_SECONDS) * len(PARTS) * dim,), (head.bias,)
-        if head.weights.shape != expected:
-            raise HeadFileError(f"the head holds {len(head.weights)} weights, expected {expected[0]}")
-    else:
-        numbers = head.calibration
-        if head.dim != dim or len(head.actions) != 1:
-            raise HeadFileError(
-                f"the head reads features of {head.dim} dimensions and knows {len(head.actions)} actions, "
-                f"expected {dim} and 1"
-            )
-    if not (all(map(math.isfinite, numbers)) and 0.0 <= head.threshold <= 1.0):
-        raise HeadFileError(f"the head's numbers {numbers} or threshold {head.threshold} are out of range")
-    (name,) = head.actions
-    if not isinstance(name, str) or normalise_action(name) != name:
-        raise HeadFileError(f"{name!r} is not how a head spells an action")
-    return name
+    head.check(dim)
+    check_numbers((), head.threshold)
+    for name in head.actions:
+        if not isinstance(name, str) or normalise_action(name) != name:
+            raise HeadFileError(f"{name!r} is not how a head spells an action")
+    if len(set(head.actions)) != len(head.actions) or not head.actions:
+        raise HeadFileError(f"the head knows {head.actions}, expected one or more different actions")
+    return head.actions[0] if len(head.actions) == 1 else f"{WHOLE_HEAD_PREFIX}{head.kind}"
 
 
 def carried_report(content: bytes) -> dict[str, Any]:
-    """The report of its lesson in a head's file, empty where there is none that is whole."""
+    """Reads the report of its lesson in a head's file, empty where there is none that is whole."""
     from encoders.lessons.lesson import TeachReport
     from encoders.lessons.spans import LocaliserReport
 
@@ -55,7 +46,7 @@ def carried_report(content: bytes) -> dict[str, Any]:
 
 
 def _whole_report(found: object, report: type) -> dict[str, Any]:
-    """The fields of a report, each of its own kind; empty where one is not."""
+    """Returns the fields of a report, each of its own kind; empty where one is not."""
     kinds: dict[str, type] = {"int": int, "bool": bool, "str": str}
     values: dict[str, Any] = {}
     for field in fields(report):

@@ -1,4 +1,4 @@
-"""Which clips a person should judge next, so that a lesson learns most from the answers.
+"""Clips that a person should judge next, so that a lesson learns most from the answers.
 
 By turns the most doubtful one (uncertainty sampling, Lewis and Gale 1994) and the likeliest one, and none
 like another: each is the clip whose doubt or confidence, times its distance to the nearest one chosen before,
@@ -9,8 +9,7 @@ and doubtful clips hardly ever are: after 3 examples and 3 of other things 20 of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,28 +17,24 @@ from numpy.typing import NDArray
 from encoders.budget import check_budget
 from encoders.errors import InvalidQueryError
 from encoders.heads.taught import LEAST_CONFIDENCE, TaughtHead
-from search.actions.gathering import footage_of, meets, span_track
-from search.catalog.actions import SegmentFilters
-from search.documents.wire import key_frame_document
-from search.types import Clip, Filters
+from search.actions.examples import group_spans, shares_footage
+from search.actions.gathering import read_span_track
+from search.actions.naming import read_known_actions
+from search.actions.tagging import Tagger
+from search.documents.actions import SuggestionAnswer, SuggestionsAnswer
+from search.documents.hits import key_frame_url
+from search.types import Clip, Filters, SegmentQuery
 
 if TYPE_CHECKING:
+    from search.catalog.catalog import Catalog
     from search.library import Library
 
 CLIPS_LOOKED_AT = 1000
 SUGGESTIONS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Suggestion:
-    """A clip to be judged, and how sure the head is that it shows the action, 0..1."""
-
-    clip: Clip
-    confidence: float
-
-
-def suggest(library: Library, action: str, count: int = SUGGESTIONS) -> list[Suggestion]:
-    """Clips that nobody has judged yet, the most useful first.
+def suggest(library: Library, action: str, count: int = SUGGESTIONS) -> SuggestionsAnswer:
+    """Chooses clips that nobody has judged yet, the most useful first.
 
     Of a large library a part is looked at: clips in which something was found, surely or not, and others from
     all over.
@@ -53,45 +48,49 @@ def suggest(library: Library, action: str, count: int = SUGGESTIONS) -> list[Sug
         UnknownActionError: It is not taught.
         InvalidQueryError: Its head learned borders, or knows several actions: it cannot judge a clip alone.
     """
-    record = library.actions.taught(action)
+    record = read_known_actions(library).find_head(action)
     dim = library.record().dim
     with library.read() as catalog:
         head = None
         if record.is_taught:
-            head = library.actions.tagger.load([record], catalog)[record.id]
+            head = Tagger(library).load([record], catalog)[record.id]
         if not isinstance(head, TaughtHead):
             raise InvalidQueryError(
                 f"{record.name!r} was not learned from clips: there are no clips to suggest for it"
             )
-        judged = footage_of(catalog.actions.examples(record.name))
-        random, half = np.random.default_rng(0), CLIPS_LOOKED_AT // 2
-        surely, tagged = (
-            random.permutation(catalog.clip_ids(Filters(), SegmentFilters((record.name,), least)))
-            for least in (LEAST_CONFIDENCE, 0.0)
-        )
-        everywhere = random.permutation(catalog.clip_ids(Filters()))
-        # Faint ones are many: they must not crowd out the likely ones.
-        tagged = np.concatenate([surely, tagged[~np.isin(tagged, surely)]])
-        chosen = np.union1d(tagged[:half], everywhere[:half])
+        judged = group_spans(catalog.actions.examples(record.name))
         clips, confidences = [], []
-        for clip in catalog.clips(chosen.tolist()).values():
+        for clip in catalog.clips(_choose_looked_at(catalog, record.name)).values():
             check_budget()
             span = (clip.start_seconds, clip.end_seconds)
-            if meets(clip.video_id, span, judged):
+            if shares_footage(clip.video_id, span, judged):
                 continue
-            track = span_track(catalog, clip.video_id, span, dim)
+            track = read_span_track(catalog, clip.video_id, span, dim)
             if track is not None and len(track):
                 clips.append(clip)
                 confidences.append(head.classify(track))
         if not clips:
-            return []
+            return {"action": record.name, "suggestions": []}
         vectors = catalog.embeddings([clip.id for clip in clips], dim)
-    places = choose(np.array(confidences), vectors, count)
-    return [Suggestion(clips[place], confidences[place]) for place in places]
+        places = choose(np.array(confidences), vectors, count)
+        rows = [_describe(catalog, clips[place], confidences[place]) for place in places]
+        return {"action": record.name, "suggestions": rows}
+
+
+def _choose_looked_at(catalog: Catalog, action: str) -> list[int]:
+    random, half = np.random.default_rng(0), CLIPS_LOOKED_AT // 2
+    surely, tagged = (
+        random.permutation(catalog.clip_ids(Filters(), SegmentQuery((action,), least)))
+        for least in (LEAST_CONFIDENCE, 0.0)
+    )
+    everywhere = random.permutation(catalog.clip_ids(Filters()))
+    # Faint ones are many: they must not crowd out the likely ones.
+    tagged = np.concatenate([surely, tagged[~np.isin(tagged, surely)]])
+    return np.union1d(tagged[:half], everywhere[:half]).tolist()
 
 
 def choose(confidences: NDArray[np.floating], vectors: NDArray[np.floating], count: int) -> list[int]:
-    """Places of the most doubtful and of the likeliest by turns, all diverse, the first one first.
+    """Chooses places of the most doubtful and of the likeliest by turns, all diverse, the first one first.
 
     Args:
         confidences: float (N,), 0..1.
@@ -110,23 +109,14 @@ def choose(confidences: NDArray[np.floating], vectors: NDArray[np.floating], cou
     return chosen
 
 
-def suggestions_document(library: Library, action: str, count: int = SUGGESTIONS) -> dict[str, Any]:
-    """As JSON: the action, and the clips with a picture of each."""
-    found = suggest(library, action, count)
-    rows = []
-    with library.read() as catalog:
-        for one in found:
-            middle = (one.clip.start_seconds + one.clip.end_seconds) / 2
-            frame = catalog.key_frame_near(one.clip.video_id, middle)
-            rows.append(
-                {
-                    "clip_id": one.clip.id,
-                    "video_id": one.clip.video_id,
-                    "path": one.clip.path,
-                    "start_seconds": one.clip.start_seconds,
-                    "end_seconds": one.clip.end_seconds,
-                    "confidence": round(one.confidence, 4),
-                    "key_frame_url": None if frame is None else key_frame_document(frame)["url"],
-                }
-            )
-    return {"action": library.actions.taught(action).name, "suggestions": rows}
+def _describe(catalog: Catalog, clip: Clip, confidence: float) -> SuggestionAnswer:
+    frame = catalog.key_frame_near(clip.video_id, (clip.start_seconds + clip.end_seconds) / 2)
+    return {
+        "clip_id": clip.id,
+        "video_id": clip.video_id,
+        "path": clip.path,
+        "start_seconds": clip.start_seconds,
+        "end_seconds": clip.end_seconds,
+        "confidence": round(confidence, 4),
+        "key_frame_url": None if frame is None else key_frame_url(frame),
+    }

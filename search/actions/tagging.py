@@ -6,15 +6,14 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from encoders.errors import HeadFileError
-from encoders.heads.head import ActionSpan
-from encoders.heads.taught import TaughtHead, localise_all
-from encoders.weights.tensors import read_card
-from search.catalog.actions import DRAFT, HeadRecord
+from encoders.errors import HeadFileError, ReelseekError
+from encoders.heads.head import ActionSpan, FeatureTrack, Head
+from encoders.heads.registry import HEADS, check_found, read_head
+from search.catalog.actions.heads import DRAFT, HeadRecord
 
 if TYPE_CHECKING:
     from search.catalog.catalog import Catalog
@@ -29,7 +28,7 @@ class Tagger:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._heads: dict[int, Any] = {}
+        self._heads: dict[int, Head] = {}
         self._lock = threading.Lock()
 
     def tag_video(
@@ -47,7 +46,7 @@ class Tagger:
         catalog.actions.clear_segments(video_id)
         for head_id, spans in self._found(catalog, video_id, dim, records):
             catalog.actions.add_segments(video_id, head_id, spans)
-        ids = {record.name: record.id for record in records if record.kind == "kinetics"}
+        ids = {record.name: record.id for record in records if not record.reads_features}
         for name, spans in (more or {}).items():
             if name in ids:  # else it was removed while the video was decoded
                 catalog.actions.add_segments(video_id, ids[name], spans)
@@ -74,17 +73,22 @@ class Tagger:
             records = [
                 record
                 for record in catalog.actions.heads(active=None)
-                if record.kind != "kinetics" and (head_ids is None or record.id in head_ids)
+                if record.reads_features and (head_ids is None or record.id in head_ids)
             ]
-            videos = catalog.actions.video_ids()
+            videos = catalog.videos_with_clips()
         if not records:
             return 0
-        self.load(records)
+        kinds = {head.kind for head in self.load(records).values()}
         on_progress(0, len(videos))
         done = 0
-        # One thread a core, each with one: the work is many small products, and reading.
-        # Torch first: it would take the other limit for what it has to go back to.
-        with _torch_limit(records), threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        # One thread a core, each with one: the work is many small products, and reading. Set here and not
+        # where a head runs: threads that are yet to come take over what is set, and several that each set it
+        # and set it back would leave it to chance.
+        with ExitStack() as limits, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            # Torch first: it would take the other limit for what it has to go back to.
+            for kind in kinds:
+                limits.enter_context(HEADS.find(kind).one_thread())
+            limits.enter_context(threadpool_limits(1))
             for batch in _batches(videos, VIDEOS_PER_WRITE):
                 futures = [pool.submit(self._look_at, video_id, dim, records) for video_id in batch]
                 self._store(futures, [record.id for record in records])
@@ -96,7 +100,7 @@ class Tagger:
         self, video_id: int, dim: int, records: Sequence[HeadRecord]
     ) -> tuple[int, int | None, list[tuple[int, list[ActionSpan]]]]:
         with self._library.read() as catalog:
-            revision = catalog.actions.video_revision(video_id)
+            revision = catalog.video_revision(video_id)
             return video_id, revision, self._found(catalog, video_id, dim, records)
 
     def _store(self, futures: Iterable[Future[Any]], head_ids: Sequence[int]) -> None:
@@ -105,7 +109,7 @@ class Tagger:
             catalog.actions.hold_videos()
             kept = {record.id for record in catalog.actions.heads(active=None)}
             for video_id, revision, found in results:
-                if revision is None or catalog.actions.video_revision(video_id) != revision:
+                if revision is None or catalog.video_revision(video_id) != revision:
                     continue  # it was replaced meanwhile, and tagged by whoever did
                 catalog.actions.clear_segments(video_id, head_ids)
                 for head_id, spans in found:
@@ -116,34 +120,20 @@ class Tagger:
     def _found(
         self, catalog: Catalog, video_id: int, dim: int, records: Sequence[HeadRecord]
     ) -> list[tuple[int, list[ActionSpan]]]:
-        """By head id, what it finds in a video; backbones are left out."""
-        heads = self.load([record for record in records if record.kind != "kinetics"], catalog)
-        # As the catalog has them now: another program may have renamed what was loaded here before.
-        names = {record.id: record.actions for record in records}
+        """Returns the spans that each head finds in a video, by its id; backbones are left out."""
+        heads = self.load([record for record in records if record.reads_features], catalog)
         spans: dict[int, list[ActionSpan]] = {key: [] for key in heads}
         if not heads:
             return []
         border = None
-        for track in catalog.actions.tracks(video_id, dim):
-            # Two heads may be called alike while one replaces the other: told apart by number.
-            found: dict[int, list[ActionSpan]] = {key: [] for key in heads}
-            taught = [
-                replace(head, action=str(key)) for key, head in heads.items() if isinstance(head, TaughtHead)
-            ]
-            for span in localise_all(taught, track):
-                key = int(span.action)
-                found[key].append(replace(span, action=names[key][0]))
-            for key, head in heads.items():
-                if not isinstance(head, TaughtHead):
-                    found[key] = head.localise(track)
-                if head.kind == "localiser":
-                    found[key] = [replace(span, action=names[key][0]) for span in found[key]]
-                spans[key] = _joined(spans[key], found[key], border, float(track.borders_seconds[0]))
+        for track in catalog.tracks(video_id, dim):
+            for key, found in _localised(heads, track):
+                spans[key] = _joined(spans[key], found, border, float(track.borders_seconds[0]))
             border = float(track.borders_seconds[-1])
         return list(spans.items())
 
     def add(
-        self, catalog: Catalog, head: Any, name: str, card: Mapping[str, Any], *, is_draft: bool = False
+        self, catalog: Catalog, head: Head, name: str, card: Mapping[str, Any], *, is_draft: bool = False
     ) -> int:
         """Adds a head that finds nothing yet, in the caller's transaction; returns its id."""
         return catalog.actions.add_head(
@@ -151,8 +141,7 @@ class Tagger:
             name=name,
             encoder_id=head.encoder_id,
             actions=head.actions,
-            # The cut-offs of a zero-shot head, one for each of its names, are inside it.
-            threshold=float(getattr(head, "threshold", 0.0)),
+            threshold=head.threshold,
             card=card,
             parameters=head.to_bytes(),
             is_active=False,
@@ -171,63 +160,57 @@ class Tagger:
                 catalog.actions.remove_head(head_id)
             raise
 
-    def load(self, records: Sequence[HeadRecord], catalog: Catalog | None = None) -> dict[int, Any]:
-        """Heads by id; read once."""
+    def load(self, records: Sequence[HeadRecord], catalog: Catalog | None = None) -> dict[int, Head]:
+        """Reads heads by id, with the names that the records have for their actions; each is read once."""
         with self._lock:
             missing = [record for record in records if record.id not in self._heads]
         if missing:
             with nullcontext(catalog) if catalog is not None else self._library.read() as reader:
                 for record in missing:
-                    head = read_head(reader.actions.head_parameters(record.id) or b"")
+                    try:
+                        head = read_head(reader.actions.head_parameters(record.id) or b"")
+                    except HeadFileError as error:
+                        raise HeadFileError(f"the head {record.name!r} cannot be used: {error}") from error
                     with self._lock:
                         self._heads[record.id] = head
         with self._lock:
-            return {record.id: self._heads[record.id] for record in records}
-
-    def forget(self, head_id: int) -> None:
-        """To be called when a head's parameters have changed under its id."""
-        with self._lock:
-            self._heads.pop(head_id, None)
-
-
-def read_head(content: bytes) -> Any:
-    """A head of any kind that reads stored features. Raises HeadFileError."""
-    kind = read_card(content).get("kind")
-    if kind == TaughtHead.kind:
-        return TaughtHead.from_bytes(content)
-    if kind == "localiser":
-        from encoders.heads.localisation import Localiser
-
-        return Localiser.from_bytes(content)
-    if kind == "zero-shot":
-        from encoders.heads.zero_shot import ZeroShotHead
-
-        return ZeroShotHead.from_bytes(content)
-    raise HeadFileError(f"the file holds something of kind {kind!r}, expected a head of actions")
+            heads = {record.id: self._heads[record.id] for record in records}
+        # Another program may have renamed what was loaded here before.
+        return {
+            record.id: head if head.actions == record.actions else head.renamed(record.actions)
+            for record, head in zip(records, heads.values(), strict=True)
+        }
 
 
-def renamed(head: Any, name: str) -> Any:
-    """A taught head of either kind under another name."""
-    return replace(head, action=name) if isinstance(head, TaughtHead) else head.renamed((name,))
+def _localised(heads: Mapping[int, Head], track: FeatureTrack) -> Iterator[tuple[int, list[ActionSpan]]]:
+    """Yields what each head finds in a piece of a video, by its id; heads of one kind look together.
 
-
-def _torch_limit(records: Sequence[HeadRecord]) -> AbstractContextManager[None]:
-    """One thread in each of torch's own pools too, where a head runs on torch; else it is not imported.
-
-    Set here and not where the head runs: threads that are yet to come take over what is set, and several
-    that each set it and set it back would leave it to chance.
+    Raises:
+        HeadFileError: A plug-in's head failed, or found an action that it does not know.
     """
-    if not any(record.kind == "localiser" for record in records):
-        return nullcontext()
-    from encoders.heads.localisation_network import one_thread
-
-    return one_thread()
+    keys: dict[str, list[int]] = {}
+    for key, head in heads.items():
+        keys.setdefault(head.kind, []).append(key)
+    for kind, alike in keys.items():
+        family, together = HEADS.find(kind), [heads[key] for key in alike]
+        try:
+            found = family.localise(together, track)
+            if family not in HEADS.ours:
+                check_found(together, found)
+        except Exception as error:
+            if family in HEADS.ours or isinstance(error, ReelseekError):
+                raise
+            raise HeadFileError(
+                f"the heads of kind {kind!r} failed ({type(error).__name__}: {error}): install another "
+                "version of the plug-in, or remove them (`indexer actions remove`)"
+            ) from error
+        yield from zip(alike, found, strict=True)
 
 
 def _joined(
     before: list[ActionSpan], after: list[ActionSpan], end_seconds: float | None, start_seconds: float
 ) -> list[ActionSpan]:
-    """One head's spans of two pieces of a video: what reaches their common border from both sides is one.
+    """Joins one head's spans of two pieces of a video: what reaches their border from both sides is one.
 
     Args:
         before, after: What was found up to the border, and from there on.

@@ -1,4 +1,8 @@
-"""Lessons in a library: footage gathered, an action learned, the library tagged; and learned again."""
+"""Lessons in a library: examples gathered once, an action learned, both kept, and the library tagged.
+
+The command line hands new examples over with the lesson; a server keeps them first (`keep_examples`), and its
+job learns from all that is kept. A correction is followed by a lesson without new examples. All are `teach`.
+"""
 
 from __future__ import annotations
 
@@ -10,120 +14,92 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.errors import ReelseekError, TeachingError
-from search.actions.gathering import (
-    MOST_OF_A_SIDE,
-    each_once,
-    footage_of,
-    gather_background,
-    gather_examples,
-    gather_labelled,
-    meets,
-)
-from search.catalog.actions import DRAFT, ActionExample
+from search.actions.examples import check_sides, drop_repeated, select_kept
+from search.actions.gathering import MOST_OF_A_SIDE, LessonMaterial, gather_material
+from search.actions.naming import normalise_new_name, read_known_actions
+from search.actions.tagging import Tagger
+from search.catalog.actions.lesson_examples import LessonExample
 
 if TYPE_CHECKING:
+    from encoders.heads.localisation import Localiser
+    from encoders.heads.taught import TaughtHead
     from encoders.words.concepts import Concepts
-    from search.actions.tagging import Tagger
-    from search.catalog.actions import HeadRecord
     from search.catalog.catalog import Catalog
     from search.library import Library
-
-LEARNED_AGAIN_KINDS = ("taught", DRAFT)  # borders take too long to be learned at every answer
 
 
 def teach(
     library: Library,
-    tagger: Tagger,
-    name: str,
-    examples: Sequence[ActionExample],
+    action: str,
+    examples: Sequence[LessonExample] = (),
     *,
-    replace_examples: bool,
-    on_progress: Callable[[str], None],
-    on_tagged: Callable[[int, int], None],
+    replace_examples: bool = False,
+    on_progress: Callable[[str], None] = lambda _: None,
+    on_tagged: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """As `Actions.teach`, of a name as it is kept."""
-    from encoders.lessons.lesson import teach as learn
-    from encoders.lessons.spans import learn_borders
+    """Learns an action from examples, those kept from before and corrections included; re-tags.
 
+    Any number is a lesson; one that could not be checked, or did not hold when it was, is a draft.
+    Where enough videos are labelled throughout, a head that learns borders is tried as well, and kept
+    if it is the better one: see `encoders/lessons/spans.py`.
+
+    Until it is done the library answers as before; stopped midway, nothing has changed but the
+    examples.
+
+    Args:
+        library: To be tagged.
+        action: Its name.
+        examples: New ones.
+        replace_examples: Forget those that were given at earlier lessons (not corrections).
+        on_progress: Told what is being done.
+        on_tagged: Told how many of how many videos are tagged.
+
+    Returns:
+        The head's card: the lesson's report, and under "localiser" how the two heads compare, None
+        where too few videos are labelled.
+
+    Raises:
+        TeachingError: There is no example, or nothing to tell it from; nothing was changed.
+        InvalidQueryError: The name is no name, or something is given as it and as what it is not.
+    """
+    name = normalise_new_name(action)
+    check_sides(name, examples)
     record = library.record()
     with library.read() as catalog:
-        kept = _kept(catalog, name, examples, replace_examples=replace_examples)
-        examples = each_once(examples)
-        whole = [*kept, *examples]
-        positives, negatives = gather_examples(catalog, whole, record.dim)
-        background = gather_background(catalog, whole, record.dim, [*positives, *negatives])
-        labelled = gather_labelled(catalog, name, whole, record.dim)
-    concepts, vector = _evidence(library, name)
-    footage, encoder_id = (positives, negatives, background), record.encoder_id
-    head, report = learn(
-        name, *footage, encoder_id=encoder_id, concepts=concepts, name=vector, on_progress=on_progress
-    )
-    localiser, comparison = learn_borders(
-        name,
-        labelled,
-        *footage,
-        encoder_id=encoder_id,
-        concepts=concepts,
-        name=vector,
-        on_progress=on_progress,
-    )
-    if localiser is not None:  # it was judged by videos of its own
-        report = replace(report, is_draft=False, reason="")
-    given = sum(example.is_positive for example in whole)
-    if report.is_draft and len(positives) < min(given, MOST_OF_A_SIDE):
-        said = f"of {given} examples {len(positives)} are no copies of others and hold a frame"
-        report = replace(report, reason=f"{said}; {report.reason}")
-    card = _rounded(asdict(report))
-    card["localiser"] = None if comparison is None else _rounded(asdict(comparison))
+        kept = select_kept(catalog.actions.examples(name), examples, replace_examples=replace_examples)
+        material = gather_material(catalog, name, [*kept, *drop_repeated(examples)], record.dim)
+    head, card = _learn(library, name, material, record.encoder_id, on_progress)
+    tagger = Tagger(library)
     with library.write() as catalog:
-        if replace_examples:
-            catalog.actions.remove_examples(name, origin="teach")
-            catalog.actions.remove_examples(name, origin="spans")
-        for example in examples:
-            catalog.actions.add_example(name, example)
-        head_id = tagger.add(catalog, localiser or head, name, card, is_draft=report.is_draft)
+        keep_examples(catalog, name, examples, replace_examples=replace_examples)
+        head_id = tagger.add(catalog, head, name, card, is_draft=card["is_draft"])
     on_progress("tagging the library")
     tagger.tag_and_activate(head_id, on_tagged)
     return card
 
 
-def _kept(
-    catalog: Catalog, name: str, examples: Sequence[ActionExample], *, replace_examples: bool
-) -> list[ActionExample]:
-    """Examples of earlier lessons that count beside new ones, and corrections."""
-    kept = catalog.actions.examples(name)
+def keep_examples(
+    catalog: Catalog, action: str, examples: Sequence[LessonExample], *, replace_examples: bool = False
+) -> str:
+    """Keeps examples of an action for its next lesson; returns the name that they are kept by.
+
+    Args:
+        catalog: Of a write transaction.
+        action: Its name.
+        examples: New ones; they take the place of those of the same footage.
+        replace_examples: Forget those that were given at earlier lessons (not corrections).
+
+    Raises:
+        InvalidQueryError: The name is no name, or something is given as it and as what it is not.
+    """
+    name = normalise_new_name(action)
+    check_sides(name, examples)
     if replace_examples:
-        kept = [example for example in kept if example.origin == "feedback"]
-    spans = footage_of(examples)
-    new = {example.source for example in examples}
-    content = {example.digest for example in examples} - {None}
-    return [
-        e for e in kept if not (e.source in new or e.digest in content or meets(e.video_id, e.span, spans))
-    ]
-
-
-def _evidence(library: Library, name: str) -> tuple[Concepts | None, NDArray[np.float32] | None]:
-    """What the encoder adds to examples: sets of what it recognises, and what it makes of the name.
-
-    A name of which it only guesses what it is like says nothing.
-    """
-    try:
-        encoder = library.encoder()
-        concepts = encoder.concepts()
-        if not encoder.has_text:
-            return concepts, None
-        reading = encoder.read_text(name)
-        is_known = reading is None or any(concept.kinds for concept in reading.concepts)
-        return concepts, encoder.encode_text([name]).vectors[0] if is_known else None
-    except ReelseekError:
-        return None, None  # lessons need stored features alone
-
-
-def is_learned_again(head: HeadRecord) -> bool:
-    """Whether a correction is learned from at once: not by a head from elsewhere, whose examples are not
-    here, nor by one that learned borders.
-    """
-    return head.kind in LEARNED_AGAIN_KINDS and not head.card.get("imported")
+        catalog.actions.remove_examples(name, origin="teach")
+        catalog.actions.remove_examples(name, origin="spans")
+    for example in drop_repeated(examples):
+        catalog.actions.add_example(name, example)
+    return name
 
 
 def learn_again(
@@ -137,14 +113,65 @@ def learn_again(
         The lesson's card; None where the head stays as it is: it is from elsewhere or learned borders, the
         action is not taught, or no example of it is left.
     """
-    with library.read() as catalog:
-        heads = [head for head in catalog.actions.heads() if head.name == action]
-    if not any(map(is_learned_again, heads)):
+    if not read_known_actions(library).is_learned_again(action):
         return None
     try:
-        return library.actions.teach(action, (), on_tagged=on_tagged)
+        return teach(library, action, on_tagged=on_tagged)
     except TeachingError:
         return None
+
+
+def _learn(
+    library: Library,
+    name: str,
+    material: LessonMaterial,
+    encoder_id: str,
+    on_progress: Callable[[str], None],
+) -> tuple[TaughtHead | Localiser, dict[str, Any]]:
+    """Learns a head on windows, and one of borders where it can; returns the better one and its card."""
+    from encoders.lessons.lesson import teach as learn
+    from encoders.lessons.spans import learn_borders
+
+    sides = (material.positives, material.negatives, material.background)
+    concepts, vector = _evidence(library, name)
+    head, report = learn(
+        name, *sides, encoder_id=encoder_id, concepts=concepts, name=vector, on_progress=on_progress
+    )
+    localiser, comparison = learn_borders(
+        name,
+        material.labelled,
+        *sides,
+        encoder_id=encoder_id,
+        concepts=concepts,
+        name=vector,
+        on_progress=on_progress,
+    )
+    if localiser is not None:  # it was judged by videos of its own
+        report = replace(report, is_draft=False, reason="")
+    given, used = material.given_positives, len(material.positives)
+    if report.is_draft and used < min(given, MOST_OF_A_SIDE):
+        said = f"of {given} examples {used} are no copies of others and hold a frame"
+        report = replace(report, reason=f"{said}; {report.reason}")
+    card = _rounded(asdict(report))
+    card["localiser"] = None if comparison is None else _rounded(asdict(comparison))
+    return localiser or head, card
+
+
+def _evidence(library: Library, name: str) -> tuple[Concepts | None, NDArray[np.float32] | None]:
+    """Returns what the encoder adds to examples: sets of what it recognises, and the vector of the name.
+
+    A name of which it only guesses what it is like says nothing.
+    """
+    try:
+        encoder = library.encoder()
+        concepts = encoder.concepts()
+        if not encoder.has_text:
+            return concepts, None
+        reading = encoder.read_text(name)
+        is_known = reading is None or any(concept.kinds for concept in reading.concepts)
+        return concepts, encoder.encode_text([name]).vectors[0] if is_known else None
+    except ReelseekError:
+        return None, None  # lessons need stored features alone
 
 
 def _rounded(report: dict[str, Any]) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from encoders.budget import check_budget
 from encoders.types import FrameBatch
 from search.alignment.alignment import Alignment, Stretch, align
 from search.calibration.probabilities import Level
-from search.catalog.actions import overlaps_enough
+from search.catalog.actions.spans import overlaps_enough
 from search.catalog.catalog import Catalog
+from search.hits import Hit, Match
 from search.index.vector_index import VectorIndex
-from search.types import Clip, Filters, Hit, Match, Segment
+from search.types import Clip, Filters, Segment
 
 # How many videos an example is laid over frame by frame, and how many clips may lead to them.
 ALIGNED_VIDEOS = 20

@@ -1,1 +1,1 @@
-"""Scores to probabilities that a hit shows what was asked for."""
+"""Calibration: from scores to the probability that a hit shows what was asked for."""

@@ -1,4 +1,4 @@
-"""Texts that describe what most libraries mostly do not show; how they score tells how words score there."""
+"""Texts that describe what most libraries do not show: how they score tells how unrelated words score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How probable it is that a hit shows what was asked for, from its score and the library's other scores.
+"""The probability that a hit shows what was asked for, from its score and the library's other scores.
 
 A cosine alone says little: how high unrelated things score depends on the query, on the library and on
 the encoder. Four things are known when a hit is judged, and a logistic model of few weights takes them
@@ -48,7 +48,7 @@ OWN_COUNT = 16  # of clips: from so many on a query's own spread counts more tha
 
 
 class Evidence(NamedTuple):
-    """What speaks for or against a hit.
+    """Evidence for or against a hit.
 
     Attributes:
         fit: score / best score, from LEAST_FIT to MOST_FIT.
@@ -119,7 +119,7 @@ FAMILIES: dict[str, Family] = {
 
 @dataclass(frozen=True, slots=True)
 class AskedFor:
-    """What is known of a query before it meets a library.
+    """A query as its scores are judged by, before it meets a library.
 
     Attributes:
         vectors: float32 (Q, D), of norm 1, searched together.
@@ -140,7 +140,7 @@ class AskedFor:
     against: tuple[tuple[Things, float], ...] = ()
 
     def score(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How well each of N embeddings, float32 (N, D), fits: float32 (N,).
+        """Scores N embeddings, float32 (N, D), by how well they fit: float32 (N,).
 
         The highest cosine with any of the vectors; of things, what `score_together` makes of their parts, on
         a scale of its own: `best_score` for what clearly shows all, and nothing of what it clearly must not.
@@ -157,7 +157,7 @@ class AskedFor:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What scores of one query in one library mean.
+    """Calibrated meaning of the scores of one query in one library.
 
     Attributes:
         words, examples: The models of the library's encoder for such words, and for examples.
@@ -178,7 +178,7 @@ class Level:
     lead: float | None = None
 
     def probability(self, score: float) -> float:
-        """That a hit of this score shows what was asked for: 0..1, never falling with the score."""
+        """Probability that a hit of this score shows what was asked for: 0..1, rising with the score."""
         share = self.text_share
         odds = share * self._log_odds(self.words, score)
         odds += (1.0 - share) * self._log_odds(self.examples, score)
@@ -189,7 +189,7 @@ class Level:
         return probability
 
     def score_at(self, probability: float) -> float:
-        """The lowest score, -1..1, of which a hit is as probable as that; 1 where none is."""
+        """Finds the lowest score, -1..1, of which a hit is as probable as that; 1 where none is."""
         low, high = -1.0, 1.0
         for _ in range(40):
             middle = (low + high) / 2
@@ -197,7 +197,7 @@ class Level:
         return high
 
     def evidence(self, score: float) -> Evidence:
-        """What speaks for a hit of this score."""
+        """Evidence for a hit of this score."""
         fit = min(max(score / self.best_score, LEAST_FIT), MOST_FIT)
         return Evidence(
             fit=fit,
@@ -221,12 +221,12 @@ class Level:
 
 
 def is_fitted(encoder_id: str) -> bool:
-    """Whether there are weights of its own for an encoder's family."""
+    """True where there are weights of its own for an encoder's family."""
     return _family_name(encoder_id) in FAMILIES
 
 
 def judge(asked: AskedFor, sample: Sample, encoder_id: str) -> Level:
-    """What scores of a query mean in the library of a sample.
+    """Calibrates the scores of a query in the library of a sample.
 
     Args:
         asked: The query.

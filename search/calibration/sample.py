@@ -36,7 +36,7 @@ class Sample:
 
 
 def choose_clips(ids: NDArray[np.int64], count: int = SAMPLE_CLIPS) -> NDArray[np.int64]:
-    """The `count` ids with the lowest hashes, ascending: int64 (S,).
+    """Chooses the `count` ids with the lowest hashes, ascending: int64 (S,).
 
     A new clip takes the place of one chosen at most, and rarely: what is measured on them changes slowly.
     """
@@ -53,7 +53,7 @@ def measure_sample(
     embeddings: NDArray[np.float32],
     background: NDArray[np.float32] | None,
 ) -> Sample:
-    """The sample with its spreads.
+    """Measures how unrelated queries spread over a sample.
 
     Args:
         catalog_id, revision, clips, clip_ids, embeddings: As in `Sample`.

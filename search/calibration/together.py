@@ -1,4 +1,4 @@
-"""Several things that words ask for together: a clip must show all of them, not one of them very well."""
+"""Scores for several things asked for together: a clip must show all of them, not one of them very well."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHARE_OF_SUM = 0.1
 
 
 def score_together(parts: NDArray[np.floating]) -> NDArray[np.float32]:
-    """The score of clips for all of several things.
+    """Scores clips for all of several things.
 
     The plain sum puts a clip that surely shows one thing above one that shows both less surely. The
     geometric mean does not: over 100 made clips of two photographs (classes of even number) among 500 others,
@@ -36,7 +36,7 @@ def score_together(parts: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def best_together(things: Things) -> float:
-    """What a clip scores that shows C things, C >= 1, as clearly as they can all be shown at once.
+    """Score of a clip that shows C things, C >= 1, as clearly as they can all be shown at once.
 
     They share what a clip shows: each has 1 / sqrt(C) of its best score.
     """

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     Select,
     and_,
     delete,
@@ -20,9 +19,8 @@ from sqlalchemy import (
 
 from encoders.errors import InvalidQueryError
 from search.caption_words import caption_words as words_of
+from search.catalog.statements import Statements, split_into_chunks
 from search.catalog.tables import caption_words, captions, clips, key_frames
-
-ROWS_PER_STATEMENT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +31,14 @@ class StoredPicture:
     jpeg: bytes
 
 
-class CaptionCatalog:
+class CaptionCatalog(Statements):
     """Reads and writes captions over the connection of a `Catalog`; never commits.
 
     A key frame has one caption at most: that of the captioner that described it last.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
     def count(self, model: str | None = None) -> int:
-        """How many key frames have a caption, by one captioner or by any."""
+        """Counts the key frames that have a caption, by one captioner or by any."""
         query = select(func.count()).select_from(captions)
         if model is not None:
             query = query.where(captions.c.model == model)
@@ -57,10 +52,10 @@ class CaptionCatalog:
                 "where the weights of a captioner can be had"
             )
 
-    def uncaptioned(self, model: str, video_ids: Sequence[int] | None = None) -> dict[int, list[int]]:
-        """Key frames of visible clips without a caption by this captioner: ids by video, in order of time."""
+    def find_uncaptioned(self, model: str, video_ids: Sequence[int] | None = None) -> dict[int, list[int]]:
+        """Returns by video the ids of visible key frames without a caption by this captioner, by time."""
         found: dict[int, list[int]] = {}
-        for chunk in _chunks(video_ids):
+        for chunk in [None] if video_ids is None else split_into_chunks(video_ids):
             query = (
                 select(clips.c.video_id, key_frames.c.id)
                 .select_from(key_frames)
@@ -79,23 +74,23 @@ class CaptionCatalog:
         return found
 
     def count_kept(self, model: str, video_ids: Sequence[int] | None = None) -> int:
-        """How many key frames, of these videos or of all, have a caption by this captioner."""
+        """Counts the key frames, of these videos or of all, that have a caption by this captioner."""
         if video_ids is None:
             return self.count(model)
         found = 0
-        for chunk in _chunks(video_ids):
+        for chunk in split_into_chunks(video_ids):
             query = (
                 select(func.count())
                 .select_from(captions)
                 .join(key_frames, key_frames.c.id == captions.c.key_frame_id)
                 .join(clips, clips.c.id == key_frames.c.clip_id)
-                .where(captions.c.model == model, clips.c.video_id.in_(chunk or []))
+                .where(captions.c.model == model, clips.c.video_id.in_(chunk))
             )
             found += self._connection.execute(query).scalar_one()
         return found
 
     def pictures(self, key_frame_ids: Sequence[int]) -> list[StoredPicture]:
-        """Those of the key frames that still exist, in the order asked."""
+        """Reads the key frames that still exist, in the order asked."""
         query = select(key_frames.c.id, key_frames.c.jpeg).where(key_frames.c.id.in_(key_frame_ids))
         rows = {row.id: bytes(row.jpeg) for row in self._connection.execute(query)}
         return [StoredPicture(one, rows[one]) for one in key_frame_ids if one in rows]
@@ -129,30 +124,9 @@ class CaptionCatalog:
             self._connection.execute(insert(caption_words), words)
         return len(ids)
 
-    def of_clips(self, clip_ids: Iterable[int], asked: str | None = None) -> dict[int, str]:
-        """A caption by clip, where it has one: the first that holds all words asked for, else the first."""
-        wanted = set(words_of(asked or ""))
-        found: dict[int, str] = {}
-        holding: set[int] = set()
-        for chunk in _chunks(list(clip_ids)):
-            query = (
-                select(key_frames.c.clip_id, captions.c.text)
-                .select_from(key_frames)
-                .join(captions, captions.c.key_frame_id == key_frames.c.id)
-                .where(key_frames.c.clip_id.in_(chunk or []), captions.c.text != "")
-                .order_by(key_frames.c.time_seconds, key_frames.c.id)
-            )
-            for row in self._connection.execute(query):
-                holds = row.clip_id not in holding and wanted <= set(words_of(row.text))
-                if holds or row.clip_id not in found:
-                    found[row.clip_id] = row.text
-                if holds:
-                    holding.add(row.clip_id)
-        return found
-
 
 def clips_with_words(text: str) -> Select[tuple[int]]:
-    """Ids of the clips of which one caption holds all words of a text; it must hold one at least."""
+    """Selects ids of the clips of which one caption holds all words of a text; it must hold one at least."""
     # Long words are rare words, mostly: they lead, and the others are looked up in what these leave.
     first, *others = sorted(words_of(text), key=lambda word: (-len(word), word))
     leading = caption_words.alias()
@@ -166,10 +140,3 @@ def clips_with_words(text: str) -> Select[tuple[int]]:
         )
         conditions.append(exists(select(other.c.word).where(same)))
     return select(leading.c.clip_id).where(*conditions)
-
-
-def _chunks(ids: Sequence[int] | None) -> Iterable[Sequence[int] | None]:
-    """Ids in pieces that a statement takes; one piece None for all."""
-    if ids is None:
-        return [None]
-    return [ids[start : start + ROWS_PER_STATEMENT] for start in range(0, len(ids), ROWS_PER_STATEMENT)]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +12,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import BigInteger
 
 from encoders.errors import BackupError, LibraryError, SchemaError
-from encoders.weights.files import make_private_file, sync
-from search.catalog.database import Database, known_revisions, read_only_address
+from search.catalog.database import Database, known_revisions
 from search.catalog.keys import Keys
+from search.catalog.sqlite_files import copy_sqlite, fold
 from search.catalog.tables import library as library_table
 from search.catalog.tables import metadata
 
 ROWS_PER_COPY = 500
-
-
-def copy_sqlite(source: Path, target: Path) -> None:
-    """Copies a SQLite database as it is at one moment, whoever writes to it meanwhile.
-
-    In one step: readers hold up no writer, and a copy in several begins anew whenever somebody writes.
-
-    Raises:
-        LibraryError: It cannot be read, or the copy cannot be written.
-    """
-    try:
-        make_private_file(target)
-        with (
-            closing(sqlite3.connect(read_only_address(source), uri=True, timeout=30)) as from_,
-            closing(sqlite3.connect(target)) as to,
-        ):
-            from_.backup(to, pages=-1)
-            to.execute("PRAGMA journal_mode=DELETE")  # one file, with nothing beside it
-    except (sqlite3.Error, OSError) as error:
-        target.unlink(missing_ok=True)
-        raise LibraryError(f"{source} could not be copied to {target}: {error}") from error
-    sync(target)
 
 
 def copy_to_file(database: Database, target: Path) -> None:
@@ -112,7 +88,7 @@ def copy_from_file(source: Path, database: Database) -> int | None:
 
 
 def revoked_in_damaged(database: Database) -> dict[str, float] | None:
-    """The keys that a damaged catalog says were revoked, and when; None where it cannot be read that far."""
+    """Reads which keys a damaged catalog says were revoked, and when; None where it cannot be read so far."""
     try:
         with database.read() as connection:
             return _revoked(connection)
@@ -121,7 +97,7 @@ def revoked_in_damaged(database: Database) -> dict[str, float] | None:
 
 
 def _revoked(connection: Connection) -> dict[str, float] | None:
-    """The keys of a catalog of any schema that were revoked, and when; None where it does not tell.
+    """Reads which keys of a catalog of any schema were revoked, and when; None where it does not tell.
 
     On PostgreSQL no other is revoked until the transaction ends: it would be lost.
     """
@@ -147,7 +123,7 @@ def revoke_keys(path: Path, revoked: Mapping[str, float]) -> int:
 
 
 def count_keys(path: Path) -> int:
-    """How many keys of a catalog's file are taken now."""
+    """Counts the keys of a catalog's file that are taken now."""
     database = Database(f"sqlite:///{path}")
     try:
         with database.read() as connection:
@@ -165,7 +141,7 @@ def renew_identity(path: Path) -> None:
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """The schema, identity and numbers of rows of a catalog's file.
+    """Reads the schema, identity and numbers of rows of a catalog's file.
 
     Raises:
         BackupError: It is none, or a damaged one.
@@ -193,13 +169,6 @@ def describe(path: Path) -> dict[str, Any]:
         }
     finally:
         database.close()
-
-
-def fold(path: Path) -> None:
-    """Takes what SQLite keeps beside a database that nobody uses into its file, and that to the disk."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode=DELETE")
-    sync(path)
 
 
 def _drop_tables(connection: Connection) -> None:
@@ -242,7 +211,7 @@ def _numbered() -> Iterator[tuple[Table, Column[Any]]]:
 
 
 def _last_ids(connection: Connection) -> list[tuple[str, int]]:
-    """By table, the last id that was ever handed out: none of them may come back."""
+    """Returns the last id that was ever handed out, by table: none of them may come back."""
     if connection.dialect.name == "sqlite":
         rows = connection.execute(text("SELECT name, seq FROM sqlite_sequence"))
         names = {table.name for table, _ in _numbered()}

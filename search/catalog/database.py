@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event, func, inspect, select
 from sqlalchemy.engine import make_url
@@ -19,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from encoders.errors import CatalogUnavailableError, LibraryBusyError, LibraryError, SchemaError
 from encoders.weights.files import being_written, make_private_file, sync
+from search.catalog.sqlite_files import copy_sqlite, read_only_address
 from search.catalog.tables import clips, key_frames, library
 
 logger = logging.getLogger(__name__)
@@ -38,43 +38,20 @@ MIGRATION_LOCK, INGEST_LOCK, JOBS_LOCK = 7_165_001, 7_165_002, 7_165_003
 
 
 def migrations_folder() -> Path:
-    """The folder of migrations: inside the installed package, or at the top of a checkout."""
+    """Finds the folder of migrations: inside the installed package, or at the top of a checkout."""
     here = Path(__file__).resolve().parent.parent  # the package `search`
     installed = here / "alembic"
     return installed if installed.is_dir() else here.parent / "alembic"
 
 
 def known_revisions() -> set[str]:
-    """The migrations that this program has, by the numbers that their files' names begin with."""
+    """Lists the migrations that this program has, by the numbers that their files' names begin with."""
     return {path.name.partition("_")[0] for path in (migrations_folder() / "versions").glob("*_*.py")}
 
 
 def newest_revision() -> str:
-    """The last migration."""
+    """Returns the last migration."""
     return max(known_revisions())
-
-
-def read_only_address(path: Path) -> str:
-    """The URI under which SQLite reads a catalog and changes nothing.
-
-    In a folder that cannot be written to, SQLite makes no file beside the catalog. What the last writer
-    left in the -wal can be read there only where its -shm lies beside it.
-
-    Raises:
-        LibraryError: The last writer left changes in the -wal that cannot be read so.
-    """
-    address = f"file:{quote(str(path))}?mode=ro"
-    if os.access(path.parent, os.W_OK):
-        return address
-    log, shared = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
-    if log.exists() and shared.exists():
-        return address
-    if log.exists() and log.stat().st_size:
-        raise LibraryError(
-            f"{path} was not closed, and its folder cannot be written to: open it once where it "
-            "can (`indexer status`), then copy it again"
-        )
-    return f"{address}&immutable=1"
 
 
 class Database:
@@ -144,7 +121,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that sees one state of the catalog and changes nothing."""
+        """Opens a transaction that sees one state of the catalog and changes nothing."""
         with self._errors(), self.engine.connect() as connection:
             if not self.is_sqlite:  # whose statements else each see a state of their own
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
@@ -176,7 +153,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that commits on leaving the block and rolls back on an error."""
+        """Opens a transaction that commits on leaving the block and rolls back on an error."""
         with self._errors(), self.engine.connect() as connection:
             connection = connection.execution_options(reelseek_write=True)
             with connection.begin():
@@ -268,14 +245,14 @@ class Database:
         return str(self.url.database) if self.is_sqlite else self.url.render_as_string()
 
     def schema_revision(self) -> str | None:
-        """The migration that the database is at; None when it has none of our tables."""
+        """Reads the migration that the database is at; None when it has none of our tables."""
         with self.read() as connection:
             if not inspect(connection).has_table("alembic_version"):
                 return None
             return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
 
     def damage(self) -> list[str]:
-        """What SQLite finds wrong with its own file, by reading all of it; empty on PostgreSQL."""
+        """Returns what SQLite finds wrong with its own file, reading all of it; nothing on PostgreSQL."""
         if not self.is_sqlite:
             return []
         with self._errors(), self.engine.connect() as connection:
@@ -317,12 +294,10 @@ class Database:
             )
 
     def _keep_copy(self, revision: str) -> Path | None:
-        """A copy of a SQLite catalog before its migration; None on PostgreSQL, and in memory."""
+        """Copies a SQLite catalog before its migration; None on PostgreSQL, and in memory."""
         path = Path(str(self.url.database))
         if not self.is_sqlite or not path.is_file():
             return None
-        from search.catalog.copies import copy_sqlite
-
         kept = path.with_name(f"{path.stem}-schema-{revision}{path.suffix}")
         partial = path.with_name(f"{kept.name}.copying-{os.getpid()}")
         with being_written(partial):
@@ -333,7 +308,7 @@ class Database:
 
     @contextmanager
     def migration(self) -> Iterator[Connection]:
-        """A write transaction in which SQLite lets a table be made anew without emptying those below it.
+        """Opens a transaction in which SQLite lets a table be made anew without emptying those below it.
 
         Raises:
             SchemaError: A row would be left without its owner; nothing is changed then.

@@ -12,7 +12,7 @@ from search.catalog.tables import clips, jobs, library, videos
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How much there is.
+    """Counts of what a catalog holds.
 
     Attributes:
         videos: By status.

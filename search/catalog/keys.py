@@ -23,14 +23,14 @@ _NO_DIGEST = hashlib.sha256(b"").hexdigest()
 
 
 class Role(StrEnum):
-    """What a key is for; each may do all that the ones before it may."""
+    """Rights of a key; each may do all that the ones before it may."""
 
     read = "read"
     write = "write"
     admin = "admin"
 
     def covers(self, wanted: Role) -> bool:
-        """Whether it may do what `wanted` may."""
+        """Checks that it may do what `wanted` may."""
         return _ORDER.index(self) >= _ORDER.index(wanted)
 
 
@@ -39,7 +39,7 @@ _ORDER = list(Role)
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What is known of a key; never the key itself.
+    """Facts about a key; never the key itself.
 
     Attributes:
         id: 12 hex digits, part of the key: names it in listings and in the audit log.
@@ -58,7 +58,7 @@ class Key:
     revoked_at: float | None
 
     def is_valid(self, now: float) -> bool:
-        """Whether it is taken at a time."""
+        """Checks that it is taken at a time."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
@@ -95,7 +95,7 @@ class Keys:
         return key, token
 
     def verify(self, token: str) -> Key | None:
-        """The key that a token is, if it is one that is taken now.
+        """Finds the key that a token is, if it is one that is taken now.
 
         What is wrong with a token cannot be told from the answer's time: the digest is compared in constant
         time, also where there is no such key.
@@ -111,12 +111,12 @@ class Keys:
         return key if key.is_valid(time.time()) else None
 
     def all(self) -> list[Key]:
-        """Every key that was ever made, oldest first."""
+        """Returns every key that was ever made, oldest first."""
         rows = self._connection.execute(select(keys).order_by(keys.c.created_at, keys.c.id))
         return [_key(row) for row in rows]
 
     def count_valid(self) -> int:
-        """How many keys are taken now."""
+        """Counts the keys that are taken now."""
         alive = or_(keys.c.expires_at.is_(None), keys.c.expires_at > time.time())
         query = select(func.count()).select_from(keys).where(keys.c.revoked_at.is_(None), alive)
         return int(self._connection.execute(query).scalar_one())
@@ -150,7 +150,7 @@ class Keys:
 
 
 def digest_of(token: str) -> str:
-    """SHA-256 of a key, 64 hex digits: what is stored of it."""
+    """Returns the SHA-256 of a key, 64 hex digits: what is stored of it."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 

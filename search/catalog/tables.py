@@ -38,7 +38,7 @@ Word = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 
 
 def checksum(*parts: bytes | None) -> int | None:
-    """CRC-32 of stored bytes, 0..2**32 - 1, which tells any one changed bit; None where there are none."""
+    """Computes the CRC-32 of stored bytes, 0..2**32 - 1, which tells any one changed bit; None for none."""
     if None in parts:
         return None
     return zlib.crc32(b"".join(part for part in parts if part is not None))

@@ -15,7 +15,7 @@ from encoders.weights.tensors import pack, unpack
 
 
 def shot_window_of(sampling: str | None) -> float | None:
-    """The length at which shots were cut into clips; None when shots were not looked for."""
+    """Reads the length at which shots were cut into clips; None when shots were not looked for."""
     options = json.loads(sampling) if sampling else {}
     if not options.get("shots", True) or options.get("sampling") == "keyframes":
         return None
@@ -42,7 +42,7 @@ def check_stored(row: Any, dim: int, path: str) -> None:
 
 
 def ends_shot(clip: Any, following: Any, shot_window: float) -> bool:
-    """Whether a shot ends between two clips that follow each other.
+    """Checks that a shot ends between two clips that follow each other.
 
     A clip that is as long as the window, or a multiple of it, was cut off there; any other length means
     that a shot ended with it.
@@ -53,7 +53,7 @@ def ends_shot(clip: Any, following: Any, shot_window: float) -> bool:
 
 
 def track_of_clips(rows: Sequence[Any], dim: int, shot_window: float | None) -> FeatureTrack:
-    """Clips in order, as one track; its shots end where `ends_shot` says so."""
+    """Joins clips in order to one track; its shots end where `ends_shot` says so."""
     times = [np.frombuffer(row.times, np.float64) for row in rows]
     features = [np.frombuffer(row.features, np.float16).reshape(-1, dim) for row in rows]
     borders: list[NDArray[np.float64]] = []
@@ -74,7 +74,7 @@ def track_of_clips(rows: Sequence[Any], dim: int, shot_window: float | None) -> 
 
 
 def track_to_bytes(track: FeatureTrack, digest: str | None = None) -> bytes:
-    """A track as safetensors, its features as float16, with the digest of the file that it is from."""
+    """Writes a track as safetensors, its features as float16, with the digest of the file that it is from."""
     return pack(
         {
             "features": track.features.astype(np.float16),
@@ -93,7 +93,7 @@ def track_from_bytes(content: bytes) -> FeatureTrack:
 
 
 def file_track_from_bytes(content: bytes) -> tuple[FeatureTrack, str | None]:
-    """As `track_from_bytes`, with the digest of the file, None where it was not kept."""
+    """Reads a track with the digest of its file, None where that was not kept. Raises HeadFileError."""
     expected: dict[str, tuple[type, int]] = {
         "features": (np.float16, 2),
         "times_seconds": (np.float64, 1),

@@ -1,4 +1,4 @@
-"""What a check of the catalog comes to."""
+"""Findings: results of the checks of a catalog."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check came to.
+    """Result of one check.
 
     Attributes:
         name: Of the check, in a few words.
@@ -35,17 +35,17 @@ class Finding:
 def finding(
     name: str, looked_at: int, wrong: Sequence[str], message: str, mend: Callable[[], str] | None = None
 ) -> Finding:
-    """One of things by their names, all as they must be where none is wrong."""
+    """Makes a finding about things by their names, all as they must be where none is wrong."""
     if not wrong:
         return Finding(name, looked_at)
     return Finding(name, looked_at, len(wrong), message, tuple(wrong[:EXAMPLES]), mend)
 
 
-def named(what: str, ids: Iterable[object]) -> list[str]:
-    """Rows by what they are and their ids."""
+def name_rows(what: str, ids: Iterable[object]) -> list[str]:
+    """Names rows by what they are and their ids."""
     return [f"{what} {one}" for one in ids]
 
 
-def count(connection: Connection, table: Any, *conditions: ColumnElement[bool]) -> int:
-    """How many rows there are."""
+def count_rows(connection: Connection, table: Any, *conditions: ColumnElement[bool]) -> int:
+    """Counts rows."""
     return connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one()

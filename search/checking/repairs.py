@@ -1,26 +1,40 @@
-"""What `indexer check --repair` does to a catalog: each repair is one transaction and says what it did."""
+"""Repairs of a catalog by `indexer check --repair`: each is one transaction and says what it did."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, LargeBinary, Table, and_, cast, delete, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Table,
+    and_,
+    cast,
+    delete,
+    select,
+    update,
+)
 
 from encoders.embedding.registry import pool_of
 from encoders.errors import EncoderMismatchError, IndexFileError
-from search.catalog.catalog import Catalog, LibraryRecord
-from search.catalog.stored_vectors import Vectors, chosen_clips, fits
+from search.catalog.catalog import Catalog
+from search.catalog.clips.stored_vectors import Vectors, chosen_clips, fits
+from search.catalog.record import LibraryRecord
+from search.catalog.statements import split_into_chunks
 from search.catalog.tables import CHECKED, checksum, clip_vectors, clips, videos
 from search.catalog.tables import library as library_table
+from search.index.files import load_index
 
 if TYPE_CHECKING:
     from search.library import Library
 
 FORGOTTEN = "what was stored of it was damaged and is forgotten; ingest it again"
-IDS_PER_STATEMENT = 500
+UNREAD = {"status": "failed", "error": FORGOTTEN, "sampling": None, "digest": None}
 ROWS_PER_CHECKSUM = 256
 
 
@@ -57,10 +71,12 @@ def forget_clips(library: Library, clip_ids: Sequence[int]) -> str:
     Of a video whose file is not there now, only these clips are forgotten: the others cannot be had again.
     """
     with library.database.write() as connection:
-        ids = _videos_of(connection, clip_ids)
+        ids = _select_ids(connection, clips.c.video_id, clips.c.id, clip_ids)
         there, away = _by_presence(connection, ids)
-        count = Catalog(connection).remove_clips([*_clips_of(connection, there), *clip_ids])
-        _queue(connection, there)
+        count = Catalog(connection).remove_clips(
+            [*_select_ids(connection, clips.c.id, clips.c.video_id, there), *clip_ids]
+        )
+        _update_videos(connection, there, **UNREAD)
     said = f"forgot {count} clips; {len(there)} videos are to be read anew by the next ingest"
     return said + (f", {len(away)} have lost clips, and their files are not there" if away else "")
 
@@ -69,8 +85,8 @@ def forget_videos(library: Library, video_ids: Sequence[int]) -> str:
     """Forgets the clips of videos whose file is there, so that the next ingest reads those anew."""
     with library.database.write() as connection:
         there, away = _by_presence(connection, video_ids)
-        count = Catalog(connection).remove_clips(_clips_of(connection, there))
-        _queue(connection, there)
+        count = Catalog(connection).remove_clips(_select_ids(connection, clips.c.id, clips.c.video_id, there))
+        _update_videos(connection, there, **UNREAD)
     said = f"forgot {count} clips; {len(there)} videos are to be read anew by the next ingest"
     return said + (f", {len(away)} were left as they are, for their files are not there" if away else "")
 
@@ -117,11 +133,9 @@ def restore_embeddings(library: Library, record: LibraryRecord, clip_ids: Sequen
 
 
 def _held(library: Library, record: LibraryRecord) -> tuple[dict[int, Vectors], bool]:
-    """What the saved index holds by clip, and whether bit for bit; nothing where it cannot be read."""
-    from search.index.faiss_index import FaissIndex
-
+    """Reads what the saved index holds by clip, and whether bit for bit; nothing where it cannot be read."""
     try:
-        index = FaissIndex.load(library.index_folder, record.dim, record.encoder_id, record.catalog_id)
+        index = load_index(library.index_keeper.folder, record).index
     except (FileNotFoundError, IndexFileError, EncoderMismatchError):
         return {}, False
     ids, vectors = index.contents()
@@ -151,8 +165,7 @@ def add_checksums(library: Library) -> str:
 def set_status(library: Library, video_ids: Sequence[int], status: str | ColumnElement[str]) -> str:
     """Marks videos as "missing", as "indexed" when their file is back, or as their row says."""
     with library.database.write() as connection:
-        for chunk in _chunks(video_ids):
-            connection.execute(update(videos).where(videos.c.id.in_(chunk)).values(status=status))
+        _update_videos(connection, video_ids, status=status)
     named = status if isinstance(status, str) else "what they are"
     return f"marked {len(video_ids)} videos as {named}"
 
@@ -160,43 +173,30 @@ def set_status(library: Library, video_ids: Sequence[int], status: str | ColumnE
 def queue_videos(library: Library, video_ids: Sequence[int]) -> str:
     """Has the next ingest read videos anew; what is stored of them stays until then."""
     with library.database.write() as connection:
-        for chunk in _chunks(video_ids):
-            connection.execute(update(videos).where(videos.c.id.in_(chunk)).values(sampling=None))
+        _update_videos(connection, video_ids, sampling=None)
     return f"{len(video_ids)} videos are to be read anew by the next ingest"
 
 
-def _videos_of(connection: Connection, clip_ids: Sequence[int]) -> list[int]:
+def _select_ids(
+    connection: Connection, column: Column[int], by: Column[int], ids: Iterable[int]
+) -> list[int]:
+    """Returns a column of the clips whose other column is one of these ids, each value once, ascending."""
     found: set[int] = set()
-    for chunk in _chunks(clip_ids):
-        found.update(connection.execute(select(clips.c.video_id).where(clips.c.id.in_(chunk))).scalars())
+    for chunk in split_into_chunks(ids):
+        found.update(connection.execute(select(column).where(by.in_(chunk))).scalars())
     return sorted(found)
 
 
-def _clips_of(connection: Connection, video_ids: Sequence[int]) -> list[int]:
-    found: list[int] = []
-    for chunk in _chunks(video_ids):
-        found += connection.execute(select(clips.c.id).where(clips.c.video_id.in_(chunk))).scalars()
-    return found
-
-
 def _by_presence(connection: Connection, video_ids: Sequence[int]) -> tuple[list[int], list[int]]:
-    """The videos whose file can be read now, and the others."""
+    """Divides videos into those whose file can be read now, and the others."""
     there: list[int] = []
     away: list[int] = []
-    for chunk in _chunks(video_ids):
+    for chunk in split_into_chunks(video_ids):
         for row in connection.execute(select(videos.c.id, videos.c.path).where(videos.c.id.in_(chunk))):
             (there if os.access(row.path, os.R_OK) else away).append(row.id)
     return there, away
 
 
-def _queue(connection: Connection, video_ids: Sequence[int]) -> None:
-    for chunk in _chunks(video_ids):
-        connection.execute(
-            update(videos)
-            .where(videos.c.id.in_(chunk))
-            .values(status="failed", error=FORGOTTEN, sampling=None, digest=None)
-        )
-
-
-def _chunks(values: Sequence[int]) -> list[Sequence[int]]:
-    return [values[start : start + IDS_PER_STATEMENT] for start in range(0, len(values), IDS_PER_STATEMENT)]
+def _update_videos(connection: Connection, video_ids: Iterable[int], **values: Any) -> None:
+    for chunk in split_into_chunks(video_ids):
+        connection.execute(update(videos).where(videos.c.id.in_(chunk)).values(**values))

@@ -1,4 +1,4 @@
-"""Whether a catalog and its index are as they must be: every rule that the code relies on, looked at.
+"""Checks of a catalog: every rule that the code relies on.
 
 Nothing here changes anything but `Finding.mend`, which whoever asked for the finding may call.
 """
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, LargeBinary, and_, case, cast, distinct, func, not_, or_, select
 
 from encoders.errors import HeadFileError
-from search.catalog.catalog import Catalog, LibraryRecord
+from search.catalog.catalog import Catalog
+from search.catalog.clips.stored_vectors import TIME_TOLERANCE_SECONDS
 from search.catalog.database import newest_revision
-from search.catalog.stored_vectors import TIME_TOLERANCE_SECONDS
+from search.catalog.record import LibraryRecord
 from search.catalog.tables import (
     CHECKED,
     action_examples,
@@ -29,7 +30,7 @@ from search.catalog.tables import (
 )
 from search.catalog.tables import library as library_table
 from search.checking import repairs
-from search.checking.findings import EXAMPLES, Finding, count, finding, named
+from search.checking.findings import EXAMPLES, Finding, count_rows, finding, name_rows
 from search.checking.verified_clips import clip_findings
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ STATUSES = ("indexed", "failed", "missing", "staging")
 
 
 def schema_finding(library: Library) -> Finding:
-    """Whether the database is at the newest migration; only then can the others be asked."""
+    """Checks that the database is at the newest migration; only then can the others be asked."""
     found, newest = library.database.schema_revision(), newest_revision()
     if found == newest:
         return Finding("schema", 1)
@@ -58,7 +59,7 @@ def schema_finding(library: Library) -> Finding:
 
 
 def catalog_findings(library: Library, *, is_ingesting: bool, share: float = 1.0) -> Iterator[Finding]:
-    """Every check of the catalog's rows, at one moment of it.
+    """Yields the findings of every check of the catalog's rows, at one moment of it.
 
     Args:
         library: At the newest migration.
@@ -86,7 +87,7 @@ def catalog_findings(library: Library, *, is_ingesting: bool, share: float = 1.0
 
 
 def _pages(library: Library) -> Finding:
-    """What the engine itself says about its file; PostgreSQL has no such question for its users."""
+    """Asks the engine about its own file; PostgreSQL has no such question for its users."""
     faults = library.database.damage()
     if not faults:
         return Finding("database", 1)
@@ -100,7 +101,7 @@ def _staged(library: Library, connection: Connection) -> Finding:
     is_staged = videos.c.status == "staging"
     return finding(
         "staged videos",
-        count(connection, videos),
+        count_rows(connection, videos),
         connection.execute(select(videos.c.path).where(is_staged)).scalars().all(),
         "left by an ingest that was stopped; the next one drops them too",
         lambda: repairs.drop(library, {"staged videos": (videos, is_staged)}),
@@ -108,7 +109,7 @@ def _staged(library: Library, connection: Connection) -> Finding:
 
 
 def _orphans(library: Library, connection: Connection) -> Iterator[Finding]:
-    """Rows whose owner is gone, of every table that has owners."""
+    """Finds rows whose owner is gone, of every table that has owners."""
     for table in metadata.sorted_tables:
         conditions = []
         for key in table.foreign_keys:
@@ -123,7 +124,7 @@ def _orphans(library: Library, connection: Connection) -> Iterator[Finding]:
         wrong = [str(row[0]) for row in connection.execute(query)]
         yield finding(
             name,
-            count(connection, table),
+            count_rows(connection, table),
             wrong,
             "rows whose video, clip or head is gone; they can be dropped",
             partial(repairs.drop, library, {f"orphaned {name}": (table, is_orphan)}),
@@ -137,7 +138,7 @@ def _removals(library: Library, connection: Connection, record: LibraryRecord | 
     wrong = connection.execute(select(removed_clips.c.clip_id).where(condition)).scalars().all()
     return finding(
         "removals",
-        count(connection, removed_clips),
+        count_rows(connection, removed_clips),
         [f"clip {clip_id}" for clip_id in wrong],
         "clips that are noted as removed and are there, or will have been; the notes can be dropped",
         lambda: repairs.drop(library, {"notes of removals": (removed_clips, condition)}),
@@ -145,13 +146,13 @@ def _removals(library: Library, connection: Connection, record: LibraryRecord | 
 
 
 def _states(library: Library, connection: Connection) -> Finding:
-    """A video has one of the few statuses that there are."""
+    """Checks that a video has one of the few statuses that there are."""
     is_other = videos.c.status.not_in(STATUSES)
     rows = connection.execute(select(videos.c.id, videos.c.path, videos.c.status).where(is_other)).all()
     right = case((videos.c.error.is_(None), "indexed"), else_="failed")
     return finding(
         "states of videos",
-        count(connection, videos),
+        count_rows(connection, videos),
         [f"{row.path}: {row.status}" for row in rows],
         "videos of a status that there is not; it can be told from the rest of them",
         lambda: repairs.set_status(library, [row.id for row in rows], right),
@@ -159,7 +160,7 @@ def _states(library: Library, connection: Connection) -> Finding:
 
 
 def _visibility(library: Library, connection: Connection, record: LibraryRecord | None) -> Finding:
-    """A clip has a revision exactly when its video is published, and never one to come."""
+    """Checks that a clip has a revision exactly when its video is published, and never one to come."""
     newest = record.revision if record else 0
     is_staged = videos.c.status == "staging"
     query = (
@@ -177,15 +178,15 @@ def _visibility(library: Library, connection: Connection, record: LibraryRecord 
     wrong = connection.execute(query).scalars().all()
     return finding(
         "visibility",
-        count(connection, clips),
-        named("clip", wrong),
+        count_rows(connection, clips),
+        name_rows("clip", wrong),
         "clips that are half published: their videos are to be read anew",
         lambda: repairs.forget_clips(library, wrong),
     )
 
 
 def _ordinals(library: Library, connection: Connection) -> Finding:
-    """A video's clips are numbered from 0, follow each other, and are as many as it was published with."""
+    """Checks that clips are numbered from 0, follow each other, and are as many as were published."""
     shown = clips.c.revision.is_not(None)
     uneven = (
         select(clips.c.video_id)
@@ -223,7 +224,7 @@ def _ordinals(library: Library, connection: Connection) -> Finding:
     rows = connection.execute(query).all()
     return finding(
         "clips of videos",
-        count(connection, videos, videos.c.status == "indexed"),
+        count_rows(connection, videos, videos.c.status == "indexed"),
         [row.path for row in rows],
         "videos with clips missing, doubled, overlapping or without length: they are to be read anew",
         lambda: repairs.forget_videos(library, [row.id for row in rows]),
@@ -238,16 +239,16 @@ def _segments(library: Library, connection: Connection) -> Finding:
     wrong = connection.execute(select(segments.c.id).where(condition)).scalars().all()
     return finding(
         "spans of actions",
-        count(connection, segments),
-        named("segment", wrong),
+        count_rows(connection, segments),
+        name_rows("segment", wrong),
         "segments without length, or with an impossible confidence; they can be dropped",
         lambda: repairs.drop(library, {"segments": (segments, condition)}),
     )
 
 
 def _heads(library: Library, connection: Connection) -> Finding:
-    """Heads can be read, and none was left half taught."""
-    from search.actions.tagging import read_head
+    """Checks that heads can be read, and that none was left half taught."""
+    from encoders.heads.registry import read_head
 
     unread, left = [], []
     parameters = cast(heads.c.parameters, LargeBinary).label("parameters")
@@ -275,7 +276,7 @@ def _heads(library: Library, connection: Connection) -> Finding:
 
 
 def _other_checksums(connection: Connection) -> Iterator[Finding]:
-    """Of what belongs to no clip: each is, bit for bit, what was stored."""
+    """Checks that what belongs to no clip is, bit for bit, what was stored."""
     advice = {
         library_table: "the texts that words are held against: put a backup back (`indexer restore --force`)",
         heads: "heads: forget them and teach them again (`indexer actions`)",
@@ -288,13 +289,15 @@ def _other_checksums(connection: Connection) -> Iterator[Finding]:
         name = table.name.replace("_", " ")
         wrong = [row[0] for row in rows if row[1] != checksum(*row[2:])]
         message = f"not, bit for bit, what was stored: {what}"
-        yield finding(f"checksums of {name}", len(rows), named(name, wrong), message)
+        yield finding(f"checksums of {name}", len(rows), name_rows(name, wrong), message)
 
 
 def _missing_checksums(library: Library, connection: Connection) -> Finding:
     """Rows of an older version have none; that is no fault, and `--repair` gives them some."""
     missing = sum(
-        count(connection, table, table.c.crc32.is_(None), *(table.c[name].is_not(None) for name in names))
+        count_rows(
+            connection, table, table.c.crc32.is_(None), *(table.c[name].is_not(None) for name in names)
+        )
         for table, names in CHECKED.items()
     )
     mend = (lambda: repairs.add_checksums(library)) if missing else None

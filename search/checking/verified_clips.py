@@ -1,4 +1,4 @@
-"""Whether what is stored of each clip is whole: vectors, times, features and key frames.
+"""Checks of what is stored of each clip: vectors, times, features and key frames.
 
 All of it is read, a few megabytes at a time, and no model is loaded.
 """
@@ -25,8 +25,7 @@ from sqlalchemy import (
 
 from encoders.embedding.encoder import POOLINGS
 from encoders.embedding.registry import pool_of
-from search.catalog.catalog import LibraryRecord
-from search.catalog.stored_vectors import (
+from search.catalog.clips.stored_vectors import (
     TIME_TOLERANCE_SECONDS,
     agreed_dim,
     are_sound,
@@ -34,10 +33,11 @@ from search.catalog.stored_vectors import (
     sample_condition,
     stored_clips,
 )
+from search.catalog.record import LibraryRecord
 from search.catalog.tables import checksum, clip_vectors, clips, key_frames, metadata
 from search.catalog.tables import library as library_table
 from search.checking import repairs
-from search.checking.findings import Finding, count, finding, named
+from search.checking.findings import Finding, count_rows, finding, name_rows
 
 if TYPE_CHECKING:
     from search.library import Library
@@ -49,7 +49,7 @@ OWNERS = {clips: clips.c.id, clip_vectors: clip_vectors.c.clip_id, key_frames: k
 def clip_findings(
     library: Library, connection: Connection, record: LibraryRecord | None, share: float = 1.0
 ) -> Iterator[Finding]:
-    """Every check of what clips hold; vectors and pictures of a share of them, others than the last time."""
+    """Yields every finding about clips; vectors and pictures of a share of them, another each time."""
     chosen = sample_condition(share)
     yield from _values(library, connection)
     if record is not None:
@@ -60,29 +60,29 @@ def clip_findings(
 
 
 def with_agreed_dim(connection: Connection, record: LibraryRecord) -> LibraryRecord:
-    """The library's row with the dimension that its clips have: one number is damaged sooner than all."""
+    """Returns the library's row with the dimension of its clips: one number is damaged sooner than all."""
     return replace(record, dim=agreed_dim(connection, record.dim))
 
 
 def _values(library: Library, connection: Connection) -> Iterator[Finding]:
-    """On SQLite, a column may hold values of any type; what is no blob cannot even be read as one."""
+    """Checks the types of values: on SQLite a column may hold any, and what is no blob cannot be read."""
     if connection.dialect.name != "sqlite":
         return
     of_clips: set[int] = set()
     others: list[str] = []
     looked_at = 0
     for table in metadata.sorted_tables:
-        looked_at += count(connection, table)
+        looked_at += count_rows(connection, table)
         key = OWNERS.get(table, next(iter(table.primary_key.columns)))
         wrong = connection.execute(select(key).where(_is_mistyped(table))).scalars().all()
         if table in OWNERS:
             of_clips.update(wrong)
         else:
-            others += named(table.name, wrong)
+            others += name_rows(table.name, wrong)
     yield finding(
         "values of clips",
         looked_at,
-        named("clip", sorted(of_clips)),
+        name_rows("clip", sorted(of_clips)),
         "clips with values of the wrong type: their videos are to be read anew",
         lambda: repairs.forget_clips(library, sorted(of_clips)),
     )
@@ -95,7 +95,7 @@ def _values(library: Library, connection: Connection) -> Iterator[Finding]:
 
 
 def _is_mistyped(table: Table) -> ColumnElement[bool]:
-    """Whether a row holds a value that is not of its column's type; what may not be NULL, SQLite checks."""
+    """Selects rows with a value that is not of its column's type; what may not be NULL, SQLite checks."""
     return or_(*(func.typeof(column).not_in(("null", *_types(column.type))) for column in table.c))
 
 
@@ -113,7 +113,7 @@ def _dimension(
     wrong = [] if record.dim == actual.dim else [f"{record.dim}, not {actual.dim}"]
     return finding(
         "dimension",
-        count(connection, library_table),
+        count_rows(connection, library_table),
         wrong,
         "the library's own row is wrong about the length of its clips' vectors; it can be set right",
         lambda: repairs.set_dim(library, actual.dim),
@@ -123,7 +123,7 @@ def _dimension(
 def _vectors(
     library: Library, connection: Connection, record: LibraryRecord, chosen: ColumnElement[bool]
 ) -> Iterator[Finding]:
-    """Each clip has features of norm 1, times within it, and the embedding that these come to."""
+    """Checks that a clip has features of norm 1, times within it, and the embedding they come to."""
     pool = pool_of(record.encoder_spec, record.pooling) if record.pooling in POOLINGS else None
     looked_at = 0
     wrong: list[int] = []
@@ -149,7 +149,7 @@ def _vectors(
     yield finding(
         "embeddings",
         looked_at,
-        named("clip", apart),
+        name_rows("clip", apart),
         "embeddings that are not what their features come to; the index may tell which is right, else their "
         "videos are to be read anew",
         lambda: repairs.restore_embeddings(library, record, apart),
@@ -164,7 +164,7 @@ def _vectors(
 
 
 def _pictures(library: Library, connection: Connection, chosen: ColumnElement[bool]) -> Finding:
-    """Each clip has key frames, at times within it, and each is a whole JPEG, and the one that was stored."""
+    """Checks that a clip has key frames at times within it, each a whole JPEG and the one stored."""
     is_outside = or_(
         key_frames.c.time_seconds < clips.c.start_seconds - TIME_TOLERANCE_SECONDS,
         key_frames.c.time_seconds > clips.c.end_seconds + TIME_TOLERANCE_SECONDS,
@@ -201,7 +201,7 @@ def _to_read_anew(library: Library, check: str, looked_at: int, wrong: Sequence[
     return finding(
         check,
         looked_at,
-        named("clip", sorted(wrong)),
+        name_rows("clip", sorted(wrong)),
         f"{what}: their videos are to be read anew",
         lambda: repairs.forget_clips(library, wrong),
     )

@@ -1,4 +1,4 @@
-"""Whether the saved index holds what the catalog holds."""
+"""Compares the saved index with the catalog."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from sqlalchemy import Connection, LargeBinary, cast, select
 from encoders.embedding.encoder import POOLINGS
 from encoders.embedding.registry import pool_of
 from encoders.errors import EncoderMismatchError, IndexFileError
-from search.catalog.catalog import Catalog, LibraryRecord
-from search.catalog.stored_vectors import Vectors, chosen_clips, fits
+from search.catalog.catalog import Catalog
+from search.catalog.clips.stored_vectors import Vectors, chosen_clips, fits
+from search.catalog.record import LibraryRecord
 from search.catalog.tables import clip_vectors, clips
 from search.checking import repairs
-from search.checking.findings import Finding, finding, named
+from search.checking.findings import Finding, finding, name_rows
 from search.checking.verified_clips import with_agreed_dim
+from search.index.files import describe_index, load_index, verify_index
+from search.index.vector_index import VectorIndex
 from search.types import Filters
 
 if TYPE_CHECKING:
-    from search.index.faiss_index import FaissIndex
     from search.library import Library
 
 ROWS_PER_READ = 4096
@@ -29,13 +31,12 @@ HALF_TOLERANCE = 1e-3  # of a number of a unit vector that an index keeps in 16 
 
 
 def index_finding(library: Library, *, is_whole: bool = True) -> Finding:
-    """Whether the saved index, brought up to date, holds what the catalog holds.
+    """Checks that the saved index, brought up to date, holds what the catalog holds.
 
     Args:
         library: At the newest migration.
         is_whole: Vector for vector; else clip for clip, and its file as it was written.
     """
-    from search.index.faiss_index import FaissIndex
 
     def broken(reason: str) -> Finding:
         return Finding(
@@ -49,48 +50,49 @@ def index_finding(library: Library, *, is_whole: bool = True) -> Finding:
     with library.database.read() as connection:
         catalog = Catalog(connection)
         record = catalog.library_record()
-        saved = FaissIndex.describe(library.index_folder)
+        folder = library.index_keeper.folder
+        saved = describe_index(folder)
         if record is None:
             if saved is None:
                 return Finding("index", 0)
             message = (
-                f"the index is of {saved['clips']} clips, and the catalog is empty: put a backup back "
+                f"the index is of {saved.clips} clips, and the catalog is empty: put a backup back "
                 "(`indexer restore --force`), or begin anew with `indexer ingest`"
             )
             return Finding("index", 1, 1, message)
         record = with_agreed_dim(connection, record)
         try:
-            changed = FaissIndex.verify(library.index_folder)
+            changed = verify_index(folder)
             if changed is not None:
-                return broken(f"the index in {library.index_folder} has changed on disk: {changed}")
-            index = FaissIndex.load(library.index_folder, record.dim, record.encoder_id, record.catalog_id)
+                return broken(f"the index in {folder} has changed on disk: {changed}")
+            mirror = load_index(folder, record)
         except FileNotFoundError:
             if saved is not None:
                 return broken("the index's file is gone")
             return Finding("index", 0)  # none was saved: the next search makes it
         except (IndexFileError, EncoderMismatchError, OSError, ValueError, KeyError) as error:
             return broken(str(error))
-        if index.revision > record.revision:
+        if mirror.revision > record.revision:
             return broken(
-                f"the index is of revision {index.revision}, the catalog of {record.revision}: that was put "
+                f"the index is of revision {mirror.revision}, the catalog of {record.revision}: that was put "
                 "back from a copy"
             )
         try:
-            library.catch_up(index, catalog, record)
+            index = mirror.catch_up(catalog, record).index
         except (TypeError, ValueError):  # vectors of other lengths or types
             return broken("the index is older than the catalog, and cannot be brought up to date")
         count, wrong = (_compare if is_whole else _compare_ids)(index, connection, record)
     return finding(
         "index",
         count,
-        named("clip", wrong),
+        name_rows("clip", wrong),
         "the index does not hold what the catalog holds; it can be made anew from it",
         lambda: repairs.rebuild_index(library),
     )
 
 
-def _compare(index: FaissIndex, connection: Connection, record: LibraryRecord) -> tuple[int, list[int]]:
-    """How many clips there are, and the ids of those that the index holds otherwise, or alone."""
+def _compare(index: VectorIndex, connection: Connection, record: LibraryRecord) -> tuple[int, list[int]]:
+    """Counts the clips, and lists those that the index holds otherwise, or alone."""
     ids, vectors = index.contents()
     order = np.argsort(ids, kind="stable")
     ids = ids[order]
@@ -113,7 +115,7 @@ def _compare(index: FaissIndex, connection: Connection, record: LibraryRecord) -
     return count, sorted(wrong | set(other) - _right(connection, record, other))
 
 
-def _compare_ids(index: FaissIndex, connection: Connection, _: LibraryRecord) -> tuple[int, list[int]]:
+def _compare_ids(index: VectorIndex, connection: Connection, _: LibraryRecord) -> tuple[int, list[int]]:
     known = Catalog(connection).clip_ids(Filters())
     return len(known), np.setxor1d(known, index.ids()).tolist()
 

@@ -1,1 +1,1 @@
-"""What is found, as documents: JSON and files for other programs."""
+"""Typed answers, as the command line and the HTTP API give them; exports for other programs."""

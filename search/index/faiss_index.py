@@ -1,26 +1,19 @@
-"""The vector index on FAISS: exact while that is fast, inverted lists past a size, GPU if any.
+"""Vector search by FAISS: exact while that is fast, inverted lists past a size, on a GPU if any.
 
 The only module that imports faiss.
 """
 
 from __future__ import annotations
 
-import errno
-import json
 import math
-import os
-import shutil
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import faiss as _faiss
 import numpy as np
 
-from encoders.errors import EncoderMismatchError, IndexFileError
-from encoders.weights.files import make_private_folder, sync
 from search.index.vector_index import Ids, Vectors
 
 faiss: Any = _faiss  # its type stubs name only a part of what it exports
@@ -34,19 +27,16 @@ EXACT_FILTER_LIMIT = 50_000
 TUNING_QUERIES = 256
 TUNING_RECALL = 0.99
 GPU_MAX_K = 2048
-BYTES_PER_READ = 2**20
 
 
 class FaissIndex:
-    """Cosine search over unit vectors by id.
+    """Cosine search over unit vectors by id; see `VectorIndex`.
 
     Filters go into the search as ID selectors. A GPU copy serves unfiltered searches only: on the
     GPU, Flat and IVFFlat accept a selector and silently ignore it.
 
     Args:
         dim: D.
-        encoder_id: Whose vectors these are; a file of another encoder is refused.
-        catalog_id: Which catalog it mirrors; a file of another catalog is refused.
         exact_limit_numbers: Up to this many stored numbers (N x D) the search is exact.
         use_gpu: None means "when FAISS sees one".
     """
@@ -54,16 +44,11 @@ class FaissIndex:
     def __init__(
         self,
         dim: int,
-        encoder_id: str,
-        catalog_id: str = "",
         *,
         exact_limit_numbers: int = EXACT_LIMIT_NUMBERS,
         use_gpu: bool | None = None,
     ) -> None:
         self.dim = dim
-        self.encoder_id = encoder_id
-        self.catalog_id = catalog_id
-        self.revision = 0
         self._exact_limit_numbers = exact_limit_numbers
         gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
         self._use_gpu = gpus > 0 if use_gpu is None else use_gpu
@@ -78,20 +63,19 @@ class FaissIndex:
         return isinstance(self._index, faiss.IndexIDMap2)
 
     @property
-    def exact(self) -> bool:
-        return self._is_flat or self._index.nprobe >= self._index.nlist
-
-    @property
     def is_stored_exactly(self) -> bool:
-        """Whether vectors are kept bit for bit, and not in 16 bits."""
+        """See `VectorIndex.is_stored_exactly`: inverted lists keep 16 bits a number."""
         return self._is_flat
 
-    def is_exact(self, allowed: int | None) -> bool:
-        """Whether a search among so many allowed ids (None: no filter) compares them all."""
-        return self.exact or (allowed is not None and allowed <= EXACT_FILTER_LIMIT)
+    def is_exact(self, allowed: int | None = None) -> bool:
+        """See `VectorIndex.is_exact`."""
+        if self._is_flat or self._index.nprobe >= self._index.nlist:
+            return True
+        return allowed is not None and allowed <= EXACT_FILTER_LIMIT
 
     @property
     def kind(self) -> str:
+        """See `VectorIndex.kind`."""
         place = "gpu" if self._use_gpu else "cpu"
         if self._is_flat:
             return f"exact ({place})"
@@ -101,7 +85,7 @@ class FaissIndex:
         return int(self._index.ntotal)
 
     def ids(self) -> Ids:
-        """Every stored id, ascending: int64 (N,)."""
+        """See `VectorIndex.ids`."""
         if self._is_flat:
             return np.sort(faiss.vector_to_array(self._index.id_map))
         lists = self._index.invlists
@@ -114,26 +98,17 @@ class FaissIndex:
 
     # --- changing --------------------------------------------------------------------------
 
-    def add(self, ids: Ids, vectors: Vectors, *, restructure: bool = True) -> None:
-        """Stores vectors float32 (N, D), L2 norm 1, under new ids int64 (N,).
-
-        Args:
-            ids: Of the vectors.
-            vectors: One a row.
-            restructure: Go over to inverted lists at once where there are so many now; that takes seconds to
-                minutes.
-        """
+    def add(self, ids: Ids, vectors: Vectors) -> None:
+        """See `VectorIndex.add`."""
         if len(ids) == 0:
             return
         if vectors.shape != (len(ids), self.dim):
             raise ValueError(f"vectors must be ({len(ids)}, {self.dim}), got {vectors.shape}")
         self._gpu_copy = None
         self._index.add_with_ids(np.ascontiguousarray(vectors, np.float32), np.ascontiguousarray(ids))
-        if restructure and self.is_outgrown:
-            self._restructure()
 
     def remove(self, ids: Ids) -> None:
-        """Forgets these ids; unknown ones are ignored."""
+        """See `VectorIndex.remove`."""
         if len(ids) == 0:
             return
         self._gpu_copy = None
@@ -141,12 +116,12 @@ class FaissIndex:
 
     @property
     def is_outgrown(self) -> bool:
-        """Whether it is past the size for inverted lists, or four times what they were trained for."""
+        """True past the size for inverted lists, and at four times what those were trained for."""
         return len(self) * self.dim > self._exact_limit_numbers and len(self) >= 4 * self._trained_at
 
-    def restructured(self) -> FaissIndex:
-        """The same with inverted lists for its size; this one may be searched meanwhile, but not changed."""
-        other = self.copy(shared=self._is_flat)  # whose vectors can be read as they lie
+    def restructured(self) -> Self:
+        """See `VectorIndex.restructured`: with inverted lists for its size."""
+        other = self._twin(self._index if self._is_flat else faiss.clone_index(self._index))
         other._restructure()
         return other
 
@@ -173,7 +148,7 @@ class FaissIndex:
         self._tune(queries)
 
     def contents(self) -> tuple[Ids, Vectors]:
-        """Every id and its vector as it is stored, in no order: int64 (N,), float32 (N, D)."""
+        """See `VectorIndex.contents`."""
         if self._is_flat:
             ids = faiss.vector_to_array(self._index.id_map)
             flat: Any = faiss.downcast_index(self._index.index)
@@ -206,18 +181,13 @@ class FaissIndex:
             nprobe *= 2
         index.nprobe = index.nlist
 
-    def copy(self, *, shared: bool = False) -> FaissIndex:
-        """The same, to be changed apart from this one; `shared`: neither to be changed."""
-        other = FaissIndex(
-            self.dim,
-            self.encoder_id,
-            self.catalog_id,
-            exact_limit_numbers=self._exact_limit_numbers,
-            use_gpu=self._use_gpu,
-        )
-        other._index = self._index if shared else faiss.clone_index(self._index)
-        other._trained_at = self._trained_at
-        other.revision = self.revision
+    def copy(self) -> Self:
+        """See `VectorIndex.copy`."""
+        return self._twin(faiss.clone_index(self._index))
+
+    def _twin(self, inner: Any) -> Self:
+        other = type(self)(self.dim, exact_limit_numbers=self._exact_limit_numbers, use_gpu=self._use_gpu)
+        other._index, other._trained_at = inner, self._trained_at
         return other
 
     # --- searching -------------------------------------------------------------------------
@@ -269,146 +239,23 @@ class FaissIndex:
 
     # --- on disk ---------------------------------------------------------------------------
 
-    def save(self, folder: Path) -> None:
-        """Writes the index and what it is to a folder; a crash leaves the old one or the new one.
-
-        Raises:
-            IndexFileError: It cannot be written there; nothing of it stays.
-        """
-        name = f"vectors-{self.revision}-{os.getpid()}.faiss"
-        temporary = folder / f"index-{os.getpid()}.tmp"
-        try:
-            make_private_folder(folder)
-            self._write(folder, name, temporary)
-        except (OSError, RuntimeError) as error:  # FAISS raises the latter
-            with suppress(OSError):
-                _clear(temporary)
-                if (self.describe(folder) or {}).get("file") != name:
-                    _clear(folder / name)
-            raise IndexFileError(
-                f"the index cannot be written to {folder} ({_reason(error)}): make room there, or see to its "
-                "mode and owner; the catalog is whole, and `indexer rebuild` makes the index from it"
-            ) from error
-        for stale in [*folder.glob("vectors-*.faiss"), *folder.glob("index-*.tmp")]:
-            if stale.name != name:
-                _clear(stale)
-
-    def _write(self, folder: Path, name: str, temporary: Path) -> None:
-        _clear(folder / name)
-        faiss.write_index(self._index, str(folder / name))
-        sync(folder / name)
-        record = {
-            "encoder_id": self.encoder_id,
-            "catalog_id": self.catalog_id,
-            "dim": self.dim,
-            "revision": self.revision,
-            "trained_at": self._trained_at,
-            "kind": self.kind,
-            "clips": len(self),
-            "file": name,
-            "size_bytes": (folder / name).stat().st_size,
-            "crc32": _checksum(folder / name),
-        }
-        temporary.write_text(json.dumps({**record, "own_crc32": _own_checksum(record)}))
-        sync(temporary)
-        if (folder / "index.json").is_dir():
-            _clear(folder / "index.json")
-        temporary.replace(folder / "index.json")
-        sync(folder)
+    def write(self, path: Path) -> dict[str, Any]:
+        """See `VectorIndex.write`: FAISS's own format."""
+        faiss.write_index(self._index, str(path))
+        return {"trained_at": self._trained_at}
 
     @classmethod
-    def load(
-        cls, folder: Path, dim: int, encoder_id: str, catalog_id: str = "", **options: Any
-    ) -> FaissIndex:
-        """Reads what `save` wrote.
-
-        Raises:
-            FileNotFoundError: Nothing was saved here.
-            EncoderMismatchError: The vectors are those of another encoder.
-            IndexFileError: The files are broken, or mirror another catalog.
-        """
-        index = cls(dim, encoder_id, catalog_id, **options)
-        try:
-            record = json.loads((folder / "index.json").read_text())
-            if record["catalog_id"] != catalog_id:
-                raise IndexFileError(f"the index in {folder} mirrors another catalog")
-            if record["encoder_id"] != encoder_id or record["dim"] != dim:
-                raise EncoderMismatchError(
-                    f"the index in {folder} was made with {record['encoder_id']} "
-                    f"({record['dim']} dimensions), the library uses {encoder_id} ({dim}); "
-                    "run `indexer rebuild` to make it anew from the catalog"
-                )
-            size_bytes, written = (folder / record["file"]).stat().st_size, record.get("size_bytes")
-            if written not in (None, size_bytes):
-                raise ValueError(f"{record['file']} has {size_bytes} bytes, and was written with {written}")
-            index._index = faiss.read_index(str(folder / record["file"]))
-            if index._index is None:  # an empty file
-                raise ValueError(f"{record['file']} is empty")
-            index._trained_at = record["trained_at"]
-            index.revision = record["revision"]
-        except FileNotFoundError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise IndexFileError(f"the index in {folder} cannot be read: {error}") from error
+    def read(cls, path: Path, dim: int, facts: Mapping[str, Any]) -> Self:
+        """See `VectorIndex.read`."""
+        index = cls(dim)
+        path.stat()  # of a file that is not there FAISS raises a RuntimeError
+        index._index = faiss.read_index(str(path))
+        if index._index is None:
+            raise ValueError(f"{path.name} is empty")
         if index._index.d != dim:
-            raise IndexFileError(f"the index in {folder} has {index._index.d} dimensions, not {dim}")
+            raise ValueError(f"{path.name} has {index._index.d} dimensions, not {dim}")
+        index._trained_at = facts["trained_at"]
         return index
-
-    @staticmethod
-    def verify(folder: Path) -> str | None:
-        """What of a saved index is not as it was written, bit for bit; None for nothing, or where none tells.
-
-        Raises:
-            OSError, ValueError: It cannot be read.
-        """
-        record = json.loads((folder / "index.json").read_text())
-        own = record.pop("own_crc32", None)
-        if own is None and not {"crc32", "size_bytes"} & record.keys():  # of a version that kept none
-            return None
-        if own != _own_checksum(record) or "crc32" not in record:
-            return "index.json is not as it was written"
-        if record["crc32"] != _checksum(folder / record["file"]):
-            return f"{record['file']} is not as it was written"
-        return None
-
-    @staticmethod
-    def describe(folder: Path) -> dict[str, object] | None:
-        """What was saved (kind, clips, revision, file, catalog), without reading the vectors."""
-        try:
-            record = json.loads((folder / "index.json").read_text())
-            return {name: record[name] for name in ("kind", "clips", "revision", "file", "catalog_id")}
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-
-def _checksum(path: Path) -> int:
-    """CRC-32 of a file: it tells every change of up to 32 bits in a row (Peterson and Brown 1961)."""
-    value = 0
-    with path.open("rb") as file:
-        while block := file.read(BYTES_PER_READ):
-            value = zlib.crc32(block, value)
-    return value
-
-
-def _own_checksum(record: dict[str, object]) -> int:
-    return zlib.crc32(json.dumps(record, sort_keys=True).encode())
-
-
-def _reason(error: Exception) -> str:
-    """Why it could not be written; FAISS wraps what the system said in the names of its functions."""
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    known = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
-    said = [os.strerror(number) for number in known if os.strerror(number) in str(error)]
-    return said[0] if said else "writing failed"
-
-
-def _clear(path: Path) -> None:
-    """Deletes what is there: a file, or a folder that somebody made in its place."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _selector(allowed: Ids) -> Any:

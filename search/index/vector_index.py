@@ -1,8 +1,10 @@
-"""The seam to vector search, and the exact NumPy index that every other one is tested against."""
+"""The seam to vector search: all that a library asks of an index."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,39 +14,65 @@ Vectors = NDArray[np.float32]
 
 
 class VectorIndex(Protocol):
-    """Finds the stored unit vectors of highest cosine with a query.
+    """Finds the stored unit vectors of highest cosine with a query; used by one thread at a time.
 
     Attributes:
         dim: D, the length of a vector.
-        exact: Whether an unfiltered search compares every stored vector.
-        kind: What it is, for people: "exact", "ivf 1024", ...
     """
 
     dim: int
 
     @property
-    def exact(self) -> bool: ...
+    def kind(self) -> str:
+        """The structure that it has now, for people: "exact (cpu)", "ivf 1024, nprobe 16, fp16 (cpu)", ..."""
+        ...
 
     @property
-    def kind(self) -> str: ...
+    def is_stored_exactly(self) -> bool:
+        """True where vectors are kept bit for bit, not rounded or compressed."""
+        ...
+
+    @property
+    def is_outgrown(self) -> bool:
+        """True where `restructured` would give an index that suits its size better."""
+        ...
+
+    def is_exact(self, allowed: int | None = None) -> bool:
+        """True where a search among so many allowed ids (None: no filter) compares every one of them."""
+        ...
 
     def __len__(self) -> int: ...
 
+    def ids(self) -> Ids:
+        """Every stored id, ascending: int64 (N,)."""
+        ...
+
+    def contents(self) -> tuple[Ids, Vectors]:
+        """Every id and its vector as it is stored, in no order: int64 (N,), float32 (N, D).
+
+        Both may be views of the index's own memory: copy them before it is changed.
+        """
+        ...
+
     def add(self, ids: Ids, vectors: Vectors) -> None:
-        """Stores vectors float32 (N, D) under new, ascending ids int64 (N,)."""
+        """Stores vectors float32 (N, D), L2 norm 1, under new, ascending ids int64 (N,).
+
+        Raises:
+            ValueError: The shapes do not fit.
+        """
         ...
 
     def remove(self, ids: Ids) -> None:
-        """Forgets these ids; unknown ones are ignored."""
+        """Forgets these ids int64 (N,); unknown ones are ignored."""
         ...
 
     def search(self, queries: Vectors, k: int, allowed_ids: Ids | None = None) -> tuple[Vectors, Ids]:
-        """The k best of the allowed ids (all, when None) for each query.
+        """Finds the k best of the allowed ids (all, when None) for each query.
 
         Args:
             queries: float32 (Q, D).
             k: At least 1.
-            allowed_ids: int64 (A,), ascending.
+            allowed_ids: int64 (A,), ascending; unknown ones are ignored.
 
         Returns:
             scores float32 (Q, K) descending and ids int64 (Q, K), where K is the smaller of k and
@@ -52,34 +80,31 @@ class VectorIndex(Protocol):
         """
         ...
 
+    def restructured(self) -> Self:
+        """Makes an index of the same vectors that suits its size; may take minutes. This one stays as it is.
 
-class NumpyIndex:
-    """Exact search by one matrix product; the oracle."""
+        This one may be searched meanwhile by another thread, but not changed.
+        """
+        ...
 
-    kind = "exact"
-    exact = True
+    def copy(self) -> Self:
+        """Makes an index of the same vectors, to be changed apart from this one."""
+        ...
 
-    def __init__(self, dim: int) -> None:
-        self.dim = dim
-        self._ids = np.zeros(0, np.int64)
-        self._vectors = np.zeros((0, dim), np.float32)
+    def write(self, path: Path) -> dict[str, Any]:
+        """Writes all that it holds to a file; returns what else `read` needs, fit for JSON.
 
-    def __len__(self) -> int:
-        return len(self._ids)
+        Raises:
+            OSError, RuntimeError: The file cannot be written.
+        """
+        ...
 
-    def add(self, ids: Ids, vectors: Vectors) -> None:
-        self._ids = np.concatenate([self._ids, ids])
-        self._vectors = np.concatenate([self._vectors, vectors])
+    @classmethod
+    def read(cls, path: Path, dim: int, facts: Mapping[str, Any]) -> Self:
+        """Reads what `write` wrote, given what it returned.
 
-    def remove(self, ids: Ids) -> None:
-        keep = ~np.isin(self._ids, ids)
-        self._ids, self._vectors = self._ids[keep], self._vectors[keep]
-
-    def search(self, queries: Vectors, k: int, allowed_ids: Ids | None = None) -> tuple[Vectors, Ids]:
-        ids, vectors = self._ids, self._vectors
-        if allowed_ids is not None:
-            keep = np.isin(ids, allowed_ids)
-            ids, vectors = ids[keep], vectors[keep]
-        scores = queries @ vectors.T
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        return np.take_along_axis(scores, order, axis=1), ids[order]
+        Raises:
+            FileNotFoundError: There is no such file.
+            OSError, ValueError, KeyError, TypeError, RuntimeError: It is broken.
+        """
+        ...

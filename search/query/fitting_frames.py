@@ -1,4 +1,4 @@
-"""Which of a hit's key frames shows best what was asked for: it is the picture that the hit is shown by."""
+"""Puts first the key frame of a hit that shows best what was asked for: a hit is shown by that picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.types import normalise
-from search.types import Hit, KeyFrame
+from search.hits import Hit
+from search.types import KeyFrame
 
 if TYPE_CHECKING:
     from search.catalog.catalog import Catalog
@@ -24,7 +25,7 @@ def order_key_frames(
     score: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     dim: int,
 ) -> list[Hit]:
-    """The hits with their key frames in order of fit, the best first.
+    """Sorts the key frames of hits by how well they fit the query, the best first.
 
     A key frame fits as well as the stored feature next to it in time. Those outside of the hit's span, of
     clips that it only touches, come last; where a hit has but one, or lies behind the first MOST_CLIPS clips,

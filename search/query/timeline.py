@@ -1,4 +1,4 @@
-"""A video along its time: where its shots begin and end, what heads saw, how well a query fits each frame."""
+"""The timeline of a video: its shots, its segments, and how well a query fits each frame."""
 
 from __future__ import annotations
 
@@ -12,40 +12,20 @@ from numpy.typing import NDArray
 
 from encoders.heads.head import FeatureTrack
 from encoders.types import normalise
-from search.catalog.actions import SegmentFilters
 from search.catalog.tracks import ends_shot, shot_window_of
+from search.documents.segments import segment_document
+from search.documents.timelines import MatchesAnswer, TimelineAnswer
 from search.file_names import os_path
 from search.file_state import FileState
-from search.types import Clip, Segment, Video
+from search.types import Clip, SegmentQuery, Video
 
 if TYPE_CHECKING:
     from search.catalog.catalog import Catalog
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
-    """What is known of one video, in order of time.
-
-    Attributes:
-        start_seconds: When its first clip begins: what a player shows as 0.
-        duration_seconds: From there to the end of its last clip: what files say of late starts differs. None
-            for a video that could not be read.
-        shots: [start, end) in seconds of each; none where shots were not looked for.
-        segments: What heads saw, as surely as their thresholds ask for.
-        changed: Whether the file is another now than when it was indexed; False where it is not there.
-    """
-
-    video_id: int
-    start_seconds: float
-    duration_seconds: float | None
-    shots: tuple[tuple[float, float], ...]
-    segments: tuple[Segment, ...]
-    changed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class VideoMatches:
-    """How well a query fits a video, frame by frame.
+    """Scores of a query on one video, frame by frame.
 
     Attributes:
         times_seconds: float64 (T,), of the stored frames, ascending.
@@ -64,7 +44,7 @@ class VideoMatches:
 def score_frames(
     tracks: Iterable[FeatureTrack], score: Callable[[NDArray[np.float32]], NDArray[np.float32]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """How well each frame fits what was asked for.
+    """Scores each frame by how well it fits the query.
 
     Args:
         tracks: Of one video, in order of time.
@@ -82,22 +62,43 @@ def score_frames(
     return np.concatenate(times), np.concatenate(scores)
 
 
-def read_timeline(catalog: Catalog, video_id: int) -> Timeline:
-    """The timeline of a video. Raises NotFoundError where there is no such video."""
+def read_timeline(catalog: Catalog, video_id: int) -> TimelineAnswer:
+    """Describes a video's shots and segments in order of time.
+
+    Its length goes to the end of its last clip: what files say of late starts differs.
+
+    Raises:
+        NotFoundError: There is no such video.
+    """
     video = catalog.video(video_id)
     clips = catalog.clips_of_video(video_id)
-    return Timeline(
-        video_id=video_id,
-        start_seconds=clips[0].start_seconds if clips else 0.0,
-        duration_seconds=clips[-1].end_seconds - clips[0].start_seconds if clips else None,
-        shots=shots_of(clips, shot_window_of(video.sampling)),
-        segments=tuple(catalog.actions.list_segments(SegmentFilters(video_id=video_id))),
-        changed=has_changed(video),
-    )
+    segments = catalog.actions.list_segments(SegmentQuery(video_id=video_id))
+    return {
+        "video_id": video_id,
+        "duration_seconds": round(clips[-1].end_seconds - clips[0].start_seconds, 6) if clips else None,
+        "start_seconds": round(clips[0].start_seconds, 6) if clips else 0.0,
+        "shots": [
+            {"start_seconds": round(start, 6), "end_seconds": round(end, 6)}
+            for start, end in shots_of(clips, shot_window_of(video.sampling))
+        ],
+        "segments": [segment_document(segment) for segment in segments],
+        "changed": has_changed(video),
+    }
+
+
+def matches_document(matches: VideoMatches) -> MatchesAnswer:
+    """Describes how well a query fits each stored frame of a video."""
+    return {
+        "video_id": matches.video_id,
+        "times_seconds": [round(value, 6) for value in matches.times_seconds.tolist()],
+        "scores": [round(value, 4) for value in matches.scores.tolist()],
+        "usual": round(matches.usual, 4),
+        "sure": round(matches.sure, 4),
+    }
 
 
 def has_changed(video: Video) -> bool:
-    """Whether size or times of a video's file differ from the catalog's; False where it is not there."""
+    """Compares size and times of a video's file with the catalog's; False where the file is not there."""
     try:
         stat = os.stat(os_path(video.path))
     except (OSError, ValueError):

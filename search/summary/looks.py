@@ -1,4 +1,4 @@
-"""How the frames of one video look beside each other, and the importance that follows without training."""
+"""Likeness of the frames of one video, and the importance that follows without training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPOILT_LOGITS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """How alike frames of one video are, on a scale of its own.
+    """Likeness of frames of one video, on a scale of its own.
 
     Encoders differ in what two unrelated pictures score, and so do videos. `low` is the cosine of a frame
     with the most unlike one of the video (mean over frames, so that one rare event is enough), `high` that
@@ -54,7 +54,7 @@ def steady_features(track: FeatureTrack) -> NDArray[np.float32]:
 
 
 def spoilt_samples(track: FeatureTrack) -> NDArray[np.bool_]:
-    """Which samples are no more than an interruption of a shot: a flash, a torn frame, a frozen one.
+    """Finds samples that only interrupt a shot: a flash, a torn frame, a frozen one.
 
     What comes before is like what comes after, and neither like it; it is a lone sample, or several that move
     by far less than the video does, over within `_SPOILT_SECONDS`. A short event in a shot moves as well, and
@@ -104,7 +104,7 @@ def measure_likeness(units: NDArray[np.float32], shots: NDArray[np.int64]) -> Li
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """How the frames of one video look beside each other.
+    """Features of the frames of one video, and how alike they are.
 
     Attributes:
         units: float32 (T, D), features of norm 1, each mixed with its neighbours'.

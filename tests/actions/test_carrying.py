@@ -6,7 +6,20 @@ import json
 
 import numpy as np
 import pytest
-from made_actions import DIM, SAMPLING, add, add_head, archive, dump, footage, found, make, spans_of, teach
+from made_actions import (
+    DIM,
+    SAMPLING,
+    add,
+    add_head,
+    archive,
+    dump,
+    footage,
+    found,
+    kept,
+    make,
+    spans_of,
+    teach,
+)
 from safetensors.numpy import save
 from sqlalchemy import insert, select
 
@@ -19,6 +32,9 @@ from encoders.errors import (
 from encoders.heads.taught import TaughtHead
 from encoders.heads.windows import PARTS, SCALES_SECONDS
 from encoders.weights.tensors import pack, read_card
+from search.actions import correcting, teaching
+from search.actions import heads as action_heads
+from search.actions.listing import describe_action, list_actions
 from search.catalog.catalog import Catalog
 from search.catalog.database import Database
 from search.catalog.tables import action_examples, heads, metadata
@@ -29,17 +45,17 @@ def test_renaming_takes_everything_along(library):
     videos = archive(library)
     teach(library, videos)
     before = spans_of(library, videos[0])
-    library.actions.rename("running", "Hopping mad")
+    action_heads.rename_action(library, "running", "Hopping mad")
     assert [(one.start_seconds, one.end_seconds) for one in found(library, "hopping mad", video_id=videos[0])
             ] == before  # fmt: skip
     with pytest.raises(UnknownActionError):
         found(library, "running")
     new = add(library, "/new.mp4", "oRRo", seed=88)
     assert {one.action for one in found(library, "hopping mad", video_id=new)} == {"hopping mad"}
-    assert library.actions.teach("hopping mad", [])["positives"] == 20
+    assert teaching.teach(library, "hopping mad", [])["positives"] == 20
     for name in ("zero-shot", "kinetics:r3d_18", ""):
         with pytest.raises(InvalidQueryError):
-            library.actions.rename("hopping mad", name)
+            action_heads.rename_action(library, "hopping mad", name)
 
 
 def test_another_program_sees_the_new_name_at_once(tmp_path, plain):
@@ -47,7 +63,7 @@ def test_another_program_sees_the_new_name_at_once(tmp_path, plain):
     teach(plain, videos)
     other = Library(plain.folder)
     add(other, "/first.mp4", "oRo", seed=31)  # it has the head in memory now
-    plain.actions.rename("running", "hopping")
+    action_heads.rename_action(plain, "running", "hopping")
     new = add(other, "/second.mp4", "oRo", seed=32)
     assert [one.action for one in found(plain, "hopping", video_id=new)] == ["hopping"]
     other.close()
@@ -56,21 +72,21 @@ def test_another_program_sees_the_new_name_at_once(tmp_path, plain):
 def test_removing_forgets_the_segments_and_the_examples(library):
     videos = archive(library)
     teach(library, videos)
-    library.actions.remove("Running")
+    action_heads.remove_action(library, "Running")
     tables = dump(library)
     assert not tables["heads"] and not tables["segments"] and not tables["action_examples"]
     with pytest.raises(UnknownActionError):
-        library.actions.remove("running")
+        action_heads.remove_action(library, "running")
 
 
 def test_a_head_carried_to_another_library_finds_the_same(plain, tmp_path):
     videos = archive(plain)
     teach(plain, videos)
-    content = plain.actions.export("running")
+    content = action_heads.export_head(plain, "running")
     other = Library(tmp_path / "other", create=True)
     make(other)
     archive(other)
-    assert other.actions.import_head(content).name == "running"
+    assert action_heads.import_head(other, content).name == "running"
     assert [(s.path, s.start_seconds, s.end_seconds, s.confidence) for s in found(other)] == [
         (s.path, s.start_seconds, s.end_seconds, s.confidence) for s in found(plain)
     ]
@@ -79,24 +95,24 @@ def test_a_head_carried_to_another_library_finds_the_same(plain, tmp_path):
 
 def test_what_is_carried_over_tells_of_its_lesson_and_replaces_nothing_by_itself(plain, tmp_path):
     report = teach(plain, archive(plain))
-    content = plain.actions.export("running")
+    content = action_heads.export_head(plain, "running")
     other = Library(tmp_path / "other", create=True)
     make(other)
     archive(other)
-    other.actions.import_head(content)
-    (row,) = other.actions.listing()
+    action_heads.import_head(other, content)
+    (row,) = list_actions(other)["actions"]
     assert row["report"] == report | {"imported": True}
-    assert other.actions.describe("running")["report"] == row["report"]
+    assert describe_action(other, "running")["report"] == row["report"]
     before = dump(other)
     with pytest.raises(InvalidQueryError, match="--replace"):
-        other.actions.import_head(content)
+        action_heads.import_head(other, content)
     assert dump(other) == before
-    other.actions.correct(1, "running", is_positive=False)
-    assert other.actions.import_head(content, replace=True).name == "running"
-    assert len(dump(other)["heads"]) == 1 and other.actions.corrections("running")["negative"] == 1
+    correcting.correct_clip(other, 1, "running", is_positive=False)
+    assert action_heads.import_head(other, content, replace=True).name == "running"
+    assert len(dump(other)["heads"]) == 1 and kept(other, "running")["negative"] == 1
     other.close()
     for wrong in ({"precision": "high"}, 3, {**report, "seconds": float("inf")}, {"precision": 1.0}):
-        head = plain.actions.import_head(made_head(report=wrong), replace=True)
+        head = action_heads.import_head(plain, made_head(report=wrong), replace=True)
         assert head.card == {"imported": True}
 
 
@@ -107,14 +123,14 @@ def test_a_file_with_a_flipped_bit_is_refused(plain):
         damaged = bytearray(content)
         damaged[place] ^= 1
         with pytest.raises(HeadFileError):
-            plain.actions.import_head(bytes(damaged))
+            action_heads.import_head(plain, bytes(damaged))
     assert not dump(plain)["heads"]
     # Files from before there was a digest.
     old = save(
         {"weights": np.zeros(len(SCALES_SECONDS) * len(PARTS) * DIM, np.float32)},
         {"reelseek": json.dumps({k: v for k, v in read_card(content).items() if k != "sha256"})},
     )
-    assert plain.actions.import_head(old).name == "running"
+    assert action_heads.import_head(plain, old).name == "running"
 
 
 def made_head(**card) -> bytes:
@@ -148,7 +164,7 @@ def test_files_that_are_no_head_of_this_library_change_nothing(plain, content, e
     archive(plain, 2)
     before = dump(plain)
     with pytest.raises(error):
-        plain.actions.import_head(content)
+        action_heads.import_head(plain, content)
     assert dump(plain) == before
 
 
@@ -167,7 +183,7 @@ def test_whole_numbers_are_numbers():
 
 def test_a_made_head_that_is_right_is_taken(plain):
     archive(plain, 2)
-    assert plain.actions.import_head(made_head()).actions == ("running",)
+    assert action_heads.import_head(plain, made_head()).actions == ("running",)
 
 
 def test_a_backbone_is_shown_and_removed_by_its_own_name_but_not_exported(plain):
@@ -175,10 +191,10 @@ def test_a_backbone_is_shown_and_removed_by_its_own_name_but_not_exported(plain)
     name = "kinetics:r3d_18//Folder With Capitals/" + "long" * 40 + ".pth"
     with plain.write() as catalog:
         add_head(catalog, name, kind="kinetics", actions=["running"])
-    assert plain.actions.describe(name)["head"] == name
+    assert describe_action(plain, name)["head"] == name
     with pytest.raises(InvalidQueryError):
-        plain.actions.export(name)
-    plain.actions.remove(name)
+        action_heads.export_head(plain, name)
+    action_heads.remove_action(plain, name)
     assert not dump(plain)["heads"]
 
 

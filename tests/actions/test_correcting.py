@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
-from made_actions import STEP, add, add_head, archive, clips_of, dump, found, positives, spans_of, teach
+from made_actions import STEP, add, add_head, archive, clips_of, dump, found, kept, positives, spans_of, teach
 
 from encoders.errors import (
     InvalidQueryError,
@@ -12,10 +14,13 @@ from encoders.errors import (
     UnknownActionError,
 )
 from encoders.heads.head import ActionSpan
-from search.actions.kept_examples import remove_example
+from search.actions import correcting, finding, tagging, teaching
+from search.actions import heads as action_heads
+from search.actions.finding import find_segments
+from search.actions.listing import describe_action, list_actions
 from search.library import Library
 from search.query.engine import SearchEngine
-from search.types import ClipPart, Filters, Query
+from search.types import ClipPart, Filters, Query, SegmentQuery
 
 
 def test_a_rejected_segment_goes_and_does_not_come_back(library):
@@ -23,13 +28,13 @@ def test_a_rejected_segment_goes_and_does_not_come_back(library):
     teach(library, videos, at=(2, 4))
     (clip,) = clips_of(library, videos[8:9], [2])
     assert len(spans_of(library, videos[8])) == 2
-    library.actions.correct(clip, "running", is_positive=False)
+    correcting.correct_clip(library, clip, "running", is_positive=False)
     assert spans_of(library, videos[8]) == [pytest.approx((16, 20), abs=STEP)]
-    assert library.actions.tagger.retag() == 10
+    assert tagging.Tagger(library).retag() == 10
     assert spans_of(library, videos[8]) == [pytest.approx((16, 20), abs=STEP)]
     assert len(spans_of(library, videos[7])) == 2
-    library.actions.correct(clip, "running", is_positive=True)  # on second thoughts
-    library.actions.tagger.retag()
+    correcting.correct_clip(library, clip, "running", is_positive=True)  # on second thoughts
+    tagging.Tagger(library).retag()
     assert len(spans_of(library, videos[8])) == 2
 
 
@@ -40,19 +45,19 @@ def test_a_rejected_clip_is_cut_out_of_a_long_segment(library):
     long = add(library, "/long.mp4", "ooRRRRoo", seed=60)
     assert spans_of(library, long) == [pytest.approx((8, 24), abs=STEP)]
     (clip,) = clips_of(library, [long], [3])
-    library.actions.correct(clip, "running", is_positive=False)
+    correcting.correct_clip(library, clip, "running", is_positive=False)
     rests = [pytest.approx((8, 12), abs=STEP), pytest.approx((16, 24), abs=STEP)]
     filters = Filters(action="running", path_prefix="/long.mp4", min_confidence=0.0)
     for _ in range(2):
         assert spans_of(library, long) == rests
         # The cut is exact: no moment of the clip is left, and the two rests end and begin with it.
         assert [spans_of(library, long)[0][1], spans_of(library, long)[1][0]] == [12.0, 16.0]
-        assert library.actions.allowed_clips(filters).tolist() == clips_of(library, [long], [2, 4, 5])
+        assert finding.find_allowed_clips(library, filters).tolist() == clips_of(library, [long], [2, 4, 5])
         hits = SearchEngine(library).search(Query((ClipPart(1),)), filters, limit=20).hits
         assert clip not in {hit.clip_id for hit in hits} and len(hits) == 3
-        library.actions.tagger.retag()  # finds it again, and cuts it again
+        tagging.Tagger(library).retag()  # finds it again, and cuts it again
     (first,) = clips_of(library, [long], [2])
-    library.actions.correct(first, "running", is_positive=False)
+    correcting.correct_clip(library, first, "running", is_positive=False)
     assert spans_of(library, long) == rests[1:]
 
 
@@ -77,7 +82,7 @@ def test_what_a_rejection_leaves_of_a_segment(plain, span, rests):
         spans = [ActionSpan("running", *span, 0.8), ActionSpan("jumping", *span, 0.7)]
         catalog.actions.add_segments(video, head, spans)
     (clip,) = clips_of(plain, [video], [1])
-    plain.actions.correct(clip, "running", is_positive=False)
+    correcting.correct_clip(plain, clip, "running", is_positive=False)
     kept = [(row.start_seconds, row.end_seconds, row.confidence) for row in found(plain)]
     assert kept == [(*rest, 0.8) for rest in rests]
     assert spans_of_action(plain, "jumping") == [span]  # nobody said anything about it
@@ -96,20 +101,20 @@ def test_the_last_that_is_not_taken_back_says_what_each_second_shows(plain, seed
     for _ in range(30):
         if said and random.random() < 0.4:
             gone = int(random.choice(list(said)))
-            remove_example(plain, "running", gone)
+            correcting.remove_example(plain, "running", gone)
             del said[gone]
         else:
             start, end = sorted(random.choice(seconds + 1, 2, replace=False).tolist())
             is_positive = bool(random.integers(2))
             before = shown_by_second(plain, video, seconds)
-            answer = plain.actions.correct_span(video, (start, end), "running", is_positive=is_positive)
-            assert (answer["removed"] > 0) == ((not is_positive) in before[start:end])
-            said[answer["example_id"]] = (start, end, is_positive)
+            answer = correcting.correct_span(plain, video, (start, end), "running", is_positive=is_positive)
+            assert (answer.removed > 0) == ((not is_positive) in before[start:end])
+            said[answer.example_id] = (start, end, is_positive)
         expected: list[bool | None] = [None] * seconds
         for start, end, is_positive in said.values():
             expected[start:end] = [is_positive] * (end - start)
         assert shown_by_second(plain, video, seconds) == expected
-        counts = plain.actions.corrections("running")
+        counts = kept(plain, "running")
         with plain.read() as catalog:
             stand = catalog.actions.examples("running")
             rejected = catalog.actions.rejected(video).get("running", [])
@@ -137,8 +142,8 @@ def test_a_forgotten_action_leaves_nothing_that_gave_way(plain):
     video = add(plain, "/a.mp4", "ooooo")
     (clip,) = clips_of(plain, [video], [1])
     for is_positive in (True, False, True):
-        plain.actions.correct(clip, "running", is_positive=is_positive)
-    assert plain.actions.remove("running") == {"action": "running", "examples": 1}
+        correcting.correct_clip(plain, clip, "running", is_positive=is_positive)
+    assert action_heads.remove_action(plain, "running").examples == 1
     assert not dump(plain)["action_examples"]
 
 
@@ -159,49 +164,56 @@ def test_corrections_by_another_name_count_for_the_taught_action(plain, typed, k
     with plain.write() as catalog:
         add_head(catalog, "kinetics:one", 0.5, "kinetics", actions=["paddling", "surfing water"])
     (clip,) = clips_of(plain, videos[8:9], [2])
-    plain.actions.correct(clip, typed, is_positive=False)
-    counts = plain.actions.corrections(typed)
+    correcting.correct_clip(plain, clip, typed, is_positive=False)
+    counts = kept(plain, typed)
     is_running = kept_as == "running"
     # It was an example of it until now: 19 of 20 are left.
     assert (counts["action"], counts["negative"]) == (kept_as, 1)
     assert counts["positive"] == (19 if is_running else 0)
     assert len(spans_of(plain, videos[8])) == (1 if is_running else 2)
     if is_running:
-        assert plain.actions.describe(typed)["action"] == "running"
-        assert plain.actions.teach("running", [])["negatives"] == 1
+        assert describe_action(plain, typed)["action"] == "running"
+        assert teaching.teach(plain, "running", [])["negatives"] == 1
 
 
 def test_another_name_of_two_taught_actions_is_neither(plain):
     videos = archive(plain)
     teach(plain, videos)
-    plain.actions.teach("running on treadmill", positives(plain, videos))
-    plain.actions.rename("running", "running on beach")
-    assert plain.actions.corrections("running")["action"] == "running"
+    teaching.teach(plain, "running on treadmill", positives(plain, videos))
+    action_heads.rename_action(plain, "running", "running on beach")
+    assert kept(plain, "running")["action"] == "running"
     with pytest.raises(UnknownActionError):
-        plain.actions.describe("running")
+        describe_action(plain, "running")
 
 
 def test_a_name_cut_short_is_another_name(plain):
     videos = archive(plain)
     teach(plain, videos)
-    plain.actions.rename("running", "circle")
+    action_heads.rename_action(plain, "running", "circle")
     (clip,) = clips_of(plain, videos[8:9], [2])
-    plain.actions.correct(clip, "circl", is_positive=False)
-    assert plain.actions.corrections("circl") == {"action": "circl", "positive": 0, "negative": 1}
+    correcting.correct_clip(plain, clip, "circl", is_positive=False)
+    assert kept(plain, "circl") == {"action": "circl", "positive": 0, "negative": 1}
     assert len(spans_of_action(plain, "circle")) == 10
     with pytest.raises(UnknownActionError, match="close to it: circle"):
-        plain.actions.export("circl")
-    assert plain.actions.untaught() == [{"action": "circl", "positive": 0, "negative": 1}]
-    assert plain.actions.remove("circl") == {"action": "circl", "examples": 1}
-    assert plain.actions.untaught() == []
+        action_heads.export_head(plain, "circl")
+    assert list_actions(plain)["untaught"] == [{"action": "circl", "positive": 0, "negative": 1}]
+    assert dataclasses.asdict(action_heads.remove_action(plain, "circl")) == {
+        "action": "circl",
+        "examples": 1,
+    }
+    assert list_actions(plain)["untaught"] == []
     with pytest.raises(UnknownActionError, match="close to it: circle"):
-        plain.actions.remove("circl")
+        action_heads.remove_action(plain, "circl")
 
 
 def test_only_what_shows_and_corrects_takes_another_name(plain):
     """Nobody who types a synonym means to lose or to rename what was taught."""
     teach(plain, archive(plain))
-    for change in (plain.actions.remove, plain.actions.export, lambda name: plain.actions.rename(name, "x")):
+    for change in (
+        lambda name: action_heads.remove_action(plain, name),
+        lambda name: action_heads.export_head(plain, name),
+        lambda name: action_heads.rename_action(plain, name, "x"),
+    ):
         with pytest.raises(UnknownActionError):
             change("jogging")
 
@@ -213,7 +225,7 @@ def test_an_unknown_action_names_each_known_one_once(plain):
                 catalog.actions.remove_head(head.id)
             add_head(catalog, "kinetics:one", 0.5, "kinetics", actions=known)
         with pytest.raises(UnknownActionError) as caught:
-            plain.actions.find("jugling balls")
+            find_segments(plain, SegmentQuery(("jugling balls",)))
         return str(caught.value)
 
     archive(plain, 1)
@@ -230,6 +242,6 @@ def test_an_unknown_action_names_each_known_one_once(plain):
 def test_a_correction_needs_its_clip_and_a_name(plain):
     archive(plain, 1)
     with pytest.raises(NotFoundError, match="77"):
-        plain.actions.correct(77, "running", is_positive=True)
+        correcting.correct_clip(plain, 77, "running", is_positive=True)
     with pytest.raises(InvalidQueryError):
-        plain.actions.correct(1, "\n", is_positive=True)
+        correcting.correct_clip(plain, 1, "\n", is_positive=True)

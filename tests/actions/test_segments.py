@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from made_actions import DIM, add, add_head, clips_of, found
+from made_actions import DIM, add, add_head, clips_of, found, segments_of
 from sqlalchemy import select
 
 from encoders.errors import (
@@ -17,13 +17,14 @@ from encoders.errors import (
 )
 from encoders.heads.head import ActionSpan
 from encoders.types import FrameBatch
-from search.actions.actions import FoundSegments
-from search.catalog.actions import HeadRecord, SegmentFilters
+from search.actions import finding
+from search.actions.finding import FoundSegments, find_segments
+from search.catalog.actions.heads import HeadRecord
 from search.catalog.tables import heads, segments
-from search.documents.exports import to_csv
+from search.documents.exports.csv_table import to_csv
 from search.library import Library
 from search.query.engine import SearchEngine
-from search.types import ClipPart, EncodedClip, ExamplePart, Filters, Query, Segment
+from search.types import ClipPart, EncodedClip, Filters, Query, QueryExample, Segment, SegmentQuery
 
 
 def stored(library: Library) -> list[SimpleNamespace]:
@@ -71,10 +72,10 @@ def test_segments_are_those_that_the_bounds_allow_in_order_and_counted(with_segm
 
 @pytest.mark.parametrize("size", [1, 7])
 def test_pages_put_together_are_the_whole(with_segments, size):
-    answer = with_segments.actions.find("running", min_confidence=0)
-    whole = list(with_segments.actions.segments(answer))
+    answer = find_segments(with_segments, SegmentQuery(("running",), min_confidence=0))
+    whole = segments_of(with_segments, answer)
     pages, after = [], None
-    while page := list(with_segments.actions.segments(answer, after=after, limit=size)):
+    while page := segments_of(with_segments, answer, after=after, limit=size):
         assert len(page) <= size
         pages += page
         after = (page[-1].path, page[-1].start_seconds, page[-1].id)
@@ -183,11 +184,11 @@ def test_a_hit_shows_the_tag_that_let_it_in_and_no_other_unsure_one(plain):
 def test_segments_of_a_name_asked_on_the_fly_are_told_apart_by_video(plain):
     """They are in no table: what lets hits in is the answer itself."""
     one, other = (Segment(n, n, f"/{n}.mp4", 0.0, 4.0, "polishing", 0.3, "zero-shot") for n in (1, 2))
-    filters = SegmentFilters(("polishing",), 0.1)
-    answer = FoundSegments("polishing", ("polishing",), "zero-shot", filters, (one, other))
+    filters = SegmentQuery(("polishing",), 0.1)
+    answer = FoundSegments("polishing", "zero-shot", filters, (one, other))
     with plain.read() as catalog:
-        found = plain.actions.wanted_of_videos(catalog, [2, 3], answer)
-        assert plain.actions.wanted_of_videos(catalog, [2], None) == {2: []}
+        found = finding.read_segments_by_video(catalog, [2, 3], answer)
+        assert finding.read_segments_by_video(catalog, [2], None) == {2: []}
     assert found == {2: [other], 3: []}
 
 
@@ -211,7 +212,7 @@ def test_an_aligned_span_shows_the_action_itself(tmp_path, offline_encoder, segm
         video = catalog.publish_video(staged, duration_seconds=12.0)
         head = add_head(catalog, "kinetics:one", 0.6, "kinetics", actions=["running"])
         catalog.actions.add_segments(video, head, [ActionSpan("running", *segment, 0.9)])
-    example = ExamplePart((FrameBatch(frames[6:14], times[:8]),))
+    example = QueryExample((FrameBatch(frames[6:14], times[:8]),))
     hits = SearchEngine(library).search(Query((example,)), Filters(action="running")).hits
     assert [hit.match is not None for hit in hits] == [is_aligned]
     span = (3.0, 7.0) if is_aligned else (4.0, 8.0)  # else the clip, which shows it

@@ -21,11 +21,14 @@ from encoders.errors import EncoderMismatchError, HeadFileError, InvalidQueryErr
 from encoders.evaluation.detection import FoundSpan, TrueSpan, mean_average_precision
 from encoders.types import normalise
 from encoders.weights.tensors import pack, unpack
-from indexer.commands.app import app
+from indexer.commands.app import make_app
 from indexer.examples.lessons import examples_from_spans
+from search.actions import correcting, finding, tagging, teaching
+from search.actions import heads as action_heads
 from search.actions.gathering import gather_labelled
+from search.actions.listing import describe_action, list_actions
 from search.library import Library
-from search.types import EncodedClip
+from search.types import EncodedClip, SegmentQuery
 
 DIM = 32
 STEP = 0.5
@@ -85,7 +88,7 @@ def add(library: Library, path: str, seed: int, leaps: float = 0.6) -> tuple[int
         video_id = catalog.publish_video(
             staged, digest=path, duration_seconds=CLIPS * CLIP_SECONDS, sampling=SAMPLING
         )
-        library.actions.tagger.tag_video(catalog, video_id, DIM)
+        tagging.Tagger(library).tag_video(catalog, video_id, DIM)
     return video_id, spans
 
 
@@ -128,11 +131,13 @@ def archive(tmp_path_factory) -> Iterator[tuple[Library, dict[str, list[Span]], 
 @pytest.fixture(scope="module")
 def leaping(archive) -> dict:
     library, _, file = archive
-    return library.actions.teach("leaping", examples_from_spans(library, file, "leaping"))
+    return teaching.teach(library, "leaping", examples_from_spans(library, file, "leaping"))
 
 
 def found(library: Library, action: str, **bounds) -> list[tuple]:
-    listed = library.actions.segments(library.actions.find(action, **bounds))
+    answer = finding.find_segments(library, SegmentQuery((action,), **bounds))
+    with library.read() as catalog:
+        listed = list(answer.segments(catalog))
     return [(one.path, one.start_seconds, one.end_seconds, one.confidence) for one in listed]
 
 
@@ -157,8 +162,8 @@ def test_borders_are_learned_where_moments_alone_cannot_tell(archive, leaping):
     assert report["videos"] == LABELLED and report["kept"] is True
     assert report["held_out_map"] >= 0.8 > 0.7 >= report["grouping_held_out_map"]
     assert mean_precision(library, "leaping", truth) >= 0.9
-    assert library.actions.describe("leaping")["report"] == leaping
-    (row,) = [row for row in library.actions.listing() if row["action"] == "leaping"]
+    assert describe_action(library, "leaping")["report"] == leaping
+    (row,) = [row for row in list_actions(library)["actions"] if row["action"] == "leaping"]
     assert row["head"] == "taught" and row["segments"] == len(found(library, "leaping"))
     assert row["threshold"] in (0.3, 0.4, 0.5, 0.6, 0.7)
 
@@ -180,7 +185,7 @@ def test_what_is_ingested_later_is_tagged_too_and_tagging_again_changes_nothing(
     listed = [row for row in found(library, "leaping") if row[0] == "/later.mp4"]
     assert [row[1] for row in listed] == pytest.approx(starts, abs=1.0)
     before = found(library, "leaping", min_confidence=0)
-    library.actions.tagger.retag()
+    tagging.Tagger(library).retag()
     for again, row in zip(found(library, "leaping", min_confidence=0), before, strict=True):
         assert again[0] == row[0] and again[1:] == pytest.approx(row[1:], abs=1e-4)
     with library.write() as catalog:
@@ -190,7 +195,7 @@ def test_what_is_ingested_later_is_tagged_too_and_tagging_again_changes_nothing(
 def test_moments_alone_stay_where_they_do_as_well(tmp_path):
     library, truth = made_library(tmp_path / "library", range(LABELLED), leaps=0.0)
     file = written(tmp_path / "spans.json", truth, LABELLED)
-    card = library.actions.teach("resting", examples_from_spans(library, file, "resting"))
+    card = teaching.teach(library, "resting", examples_from_spans(library, file, "resting"))
     report = card["localiser"]
     assert report["kept"] is False
     assert report["held_out_map"] - report["grouping_held_out_map"] < 0.02
@@ -206,20 +211,20 @@ def test_moments_alone_stay_where_they_do_as_well(tmp_path):
 def test_fewer_than_ten_labelled_videos_are_too_few(tmp_path):
     library, truth = made_library(tmp_path / "library", range(12))
     file = written(tmp_path / "spans.json", truth, 9)
-    card = library.actions.teach("leaping", examples_from_spans(library, file, "leaping"))
+    card = teaching.teach(library, "leaping", examples_from_spans(library, file, "leaping"))
     assert card["localiser"] is None and found(library, "leaping")
     # One more video, and the other lessons' spans count; forgotten, they count no more.
     names = list(truth)
     file = written(tmp_path / "more.json", {names[9]: truth[names[9]]}, 1)
     more = examples_from_spans(library, file, "leaping")
-    assert library.actions.teach("leaping", more)["localiser"]["videos"] == 10
+    assert teaching.teach(library, "leaping", more)["localiser"]["videos"] == 10
     with library.read() as catalog:
         clip_ids = [catalog.clips_of_video(number)[0].id for number in (11, 12)]
-    library.actions.correct(clip_ids[0], "leaping", is_positive=False)
+    correcting.correct_clip(library, clip_ids[0], "leaping", is_positive=False)
     examples = examples_from_spans(library, written(tmp_path / "spans.json", truth, 8), "leaping")
-    card = library.actions.teach("leaping", examples, replace_examples=True)
+    card = teaching.teach(library, "leaping", examples, replace_examples=True)
     assert card["localiser"] is None
-    kept = library.actions.describe("leaping")["examples"]
+    kept = describe_action(library, "leaping")["examples"]
     assert len({row["video_id"] for row in kept if row["origin"] == "spans"}) == 8
     assert [row["video_id"] for row in kept if row["origin"] == "feedback"] == [11]
     library.close()
@@ -227,21 +232,21 @@ def test_fewer_than_ten_labelled_videos_are_too_few(tmp_path):
 
 def test_carried_to_another_library_it_finds_the_same(archive, leaping, tmp_path):
     library, _, _ = archive
-    content = library.actions.export("leaping")
+    content = action_heads.export_head(library, "leaping")
     other, _ = made_library(tmp_path / "other", range(LABELLED, LABELLED + 3))
-    assert other.actions.import_head(content).name == "leaping"
+    assert action_heads.import_head(other, content).name == "leaping"
     paths = {f"/archive/{seed}.mp4" for seed in range(LABELLED, LABELLED + 3)}
     expected = [row for row in found(library, "leaping") if row[0] in paths]
     assert len(expected) > 5
     for row, wanted in zip(found(other, "leaping"), expected, strict=True):
         assert row[0] == wanted[0] and row[1:] == pytest.approx(wanted[1:], abs=1e-4)
     before = found(other, "leaping", min_confidence=0)
-    other.actions.rename("leaping", "Jumping About")
+    action_heads.rename_action(other, "leaping", "Jumping About")
     assert found(other, "jumping about", min_confidence=0) == before
-    other.actions.tagger.retag()
+    tagging.Tagger(other).retag()
     assert [row[:2] for row in found(other, "jumping about", min_confidence=0)] == [row[:2] for row in before]
-    other.actions.remove("jumping about")
-    assert not other.actions.listing()
+    action_heads.remove_action(other, "jumping about")
+    assert not list_actions(other)["actions"]
     other.close()
 
 
@@ -265,10 +270,10 @@ def changed(content: bytes, **changes) -> bytes:
 )
 def test_files_that_are_no_head_for_this_library(archive, leaping, tmp_path, changes, error):
     library, _, _ = archive
-    before = library.actions.listing()
+    before = list_actions(library)["actions"]
     with pytest.raises(error):
-        library.actions.import_head(changed(library.actions.export("leaping"), **changes))
-    assert library.actions.listing() == before
+        action_heads.import_head(library, changed(action_heads.export_head(library, "leaping"), **changes))
+    assert list_actions(library)["actions"] == before
 
 
 # --- labelled spans as examples ----------------------------------------------------------------------
@@ -320,10 +325,10 @@ def test_corrections_leave_labelled_borders(small, tmp_path):
         for example in examples_from_spans(small, spans_file(tmp_path, rows), "leaping"):
             catalog.actions.add_example("leaping", example)
         clips = [clip.id for clip in catalog.clips_of_video(1)]
-    small.actions.correct(clips[1], "leaping", is_positive=True)  # 4 to 8 s: known, with its borders
-    small.actions.correct(clips[3], "leaping", is_positive=False)  # 12 to 16 s: 2 s of the first
-    small.actions.correct(clips[4], "leaping", is_positive=False)  # 16 to 20 s: all of the second
-    small.actions.correct(clips[12], "leaping", is_positive=True)  # 48 to 52 s: nothing was labelled
+    correcting.correct_clip(small, clips[1], "leaping", is_positive=True)  # 4 to 8 s: known, with its borders
+    correcting.correct_clip(small, clips[3], "leaping", is_positive=False)  # 12 to 16 s: 2 s of the first
+    correcting.correct_clip(small, clips[4], "leaping", is_positive=False)  # 16 to 20 s: all of the second
+    correcting.correct_clip(small, clips[12], "leaping", is_positive=True)  # 48 to 52 s: nothing was labelled
     with small.read() as catalog:
         kept = {(one.origin, one.is_positive, one.span) for one in catalog.actions.examples("leaping")}
     assert kept == {
@@ -333,7 +338,7 @@ def test_corrections_leave_labelled_borders(small, tmp_path):
         ("feedback", False, (16.0, 20.0)),
         ("feedback", True, (48.0, 52.0)),
     }
-    small.actions.correct(clips[1], "leaping", is_positive=False)  # on second thoughts; 4 s of 11.5
+    correcting.correct_clip(small, clips[1], "leaping", is_positive=False)  # on second thoughts; 4 s of 11.5
     with small.read() as catalog:
         kept = {(one.origin, one.is_positive, one.span) for one in catalog.actions.examples("leaping")}
     assert ("spans", True, long[1:]) in kept and ("feedback", False, (4.0, 8.0)) in kept
@@ -366,8 +371,8 @@ def test_videos_that_a_file_names_without_a_span_show_nothing_of_it(small, tmp_p
         for example in read:
             catalog.actions.add_example("leaping", example)
         clip = catalog.clips_of_video(2)[3].id
-    small.actions.correct(clip, "leaping", is_positive=False)  # which says the same
-    small.actions.correct(clip, "leaping", is_positive=False)
+    correcting.correct_clip(small, clip, "leaping", is_positive=False)  # which says the same
+    correcting.correct_clip(small, clip, "leaping", is_positive=False)
     with small.read() as catalog:
         kept = catalog.actions.examples("leaping")
     assert [(one.video_id, one.span) for one in kept if one.origin == "spans"] == [
@@ -411,7 +416,7 @@ def test_names_as_activitynet_gives_them_and_videos_that_are_not_here(small, tmp
 def test_the_commands_say_which_head_was_kept(archive, leaping):
     library, _, _ = archive
     figures = leaping["localiser"]
-    shown = CliRunner().invoke(app, ["actions", "show", "leaping", "--library", str(library.folder)])
+    shown = CliRunner().invoke(make_app(), ["actions", "show", "leaping", "--library", str(library.folder)])
     (line,) = [one for one in shown.stdout.splitlines() if one.startswith("borders")]
     assert line.startswith("borders learned") and f"of {LABELLED} labelled" in line
     assert f"{figures['held_out_map']:.2f} with" in line
@@ -423,11 +428,11 @@ def test_taught_on_the_command_line(tmp_path):
     library.close()
     file = written(tmp_path / "spans.json", truth, 6)
     words = ["actions", "teach", "resting", "--spans", str(file), "--library", str(tmp_path / "library")]
-    taught = CliRunner().invoke(app, [*words, "--json"])
+    taught = CliRunner().invoke(make_app(), [*words, "--json"])
     document = json.loads(taught.stdout)
     assert taught.exit_code == 0 and document["report"]["localiser"] is None
     assert document["report"]["positives"] == sum(len(spans) for spans in list(truth.values())[:6])
-    (line,) = [one for one in CliRunner().invoke(app, words).stderr.splitlines() if "borders" in one]
+    (line,) = [one for one in CliRunner().invoke(make_app(), words).stderr.splitlines() if "borders" in one]
     showing = sum(any(label == "resting" for label, _, _ in spans) for spans in list(truth.values())[:6])
     assert line.endswith(f"five of them with the action; here 6 and {showing}")
 
@@ -436,8 +441,8 @@ def test_finding_what_such_a_head_found_needs_no_torch(archive, leaping):
     library, _, _ = archive
     for words in (["find", "--action", "leaping"], ["actions", "list"], ["actions", "show", "leaping"]):
         code = (
-            "import sys\nfrom indexer.commands.app import app\n"
-            f"app({[*words, '--json', '--library', str(library.folder)]!r}, standalone_mode=False)\n"
+            "import sys\nfrom indexer.commands.app import make_app\n"
+            f"make_app()({[*words, '--json', '--library', str(library.folder)]!r}, standalone_mode=False)\n"
             "sys.exit(3 if 'torch' in sys.modules else 0)"
         )
         ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

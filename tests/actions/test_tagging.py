@@ -22,13 +22,14 @@ from made_actions import (
 )
 from sqlalchemy import update
 
-import search.catalog.actions
+import search.catalog.clips.vectors
 from encoders.errors import (
     LibraryError,
 )
-from search.catalog.actions import SegmentFilters
+from search.actions import tagging
 from search.catalog.tables import clip_vectors
 from search.catalog.tracks import track_of_clips
+from search.types import SegmentQuery
 
 
 def test_taught_from_clips_it_is_found_where_it_is_and_new_videos_are_tagged(library):
@@ -49,8 +50,8 @@ def test_a_video_and_its_segments_show_in_one_transaction(library):
         staged = catalog.stage_video("/new.mp4", 1, 1)
         catalog.add_clips(staged, 0, footage("RRR", 50))
         video_id = catalog.publish_video(staged, digest="x", sampling=SAMPLING)
-        library.actions.tagger.tag_video(catalog, video_id, DIM)
-        assert catalog.actions.count_segments(SegmentFilters(("running",), video_id=video_id)) == 1
+        tagging.Tagger(library).tag_video(catalog, video_id, DIM)
+        assert catalog.actions.count_segments(SegmentQuery(("running",), video_id=video_id)) == 1
         raise RuntimeError
     assert dump(library) == before
 
@@ -122,9 +123,9 @@ def test_a_segment_across_the_pieces_of_a_long_video_is_one(plain, monkeypatch, 
     teach(plain, videos)
     long = add(plain, "/long.mp4", "ooooRRRRRRoooo", seed=40)
     (whole,) = found(plain, video_id=long)
-    monkeypatch.setattr(search.catalog.actions, "SAMPLES_PER_PIECE", samples)
+    monkeypatch.setattr(search.catalog.clips.vectors, "SAMPLES_PER_PIECE", samples)
     assert len(tracks(plain, long)) > 3
-    plain.actions.tagger.retag()
+    tagging.Tagger(plain).retag()
     (one,) = found(plain, video_id=long)
     assert (one.start_seconds, one.end_seconds) == pytest.approx((16.0, 40.0), abs=STEP)
     assert (one.start_seconds, one.end_seconds) == pytest.approx(
@@ -136,7 +137,7 @@ def test_a_segment_across_the_pieces_of_a_long_video_is_one(plain, monkeypatch, 
 def test_pieces_hold_every_sample_once(plain, monkeypatch):
     video = add(plain, "/long.mp4", "oRoRoRo")
     (whole,) = tracks(plain, video)
-    monkeypatch.setattr(search.catalog.actions, "SAMPLES_PER_PIECE", 20)
+    monkeypatch.setattr(search.catalog.clips.vectors, "SAMPLES_PER_PIECE", 20)
     pieces = tracks(plain, video)
     assert [len(piece) for piece in pieces] == [24, 24, 8]
     assert np.array_equal(np.concatenate([piece.features for piece in pieces]), whole.features)

@@ -14,7 +14,7 @@ from encoders.heads.platt import expected_calibration_error, fit_platt
 from encoders.heads.segmentation import most_likely_runs, segments_from_curve
 from encoders.heads.taught import TaughtHead
 from encoders.heads.windows import describe_windows, score_windows
-from encoders.lessons.lesson import Example, teach
+from encoders.lessons.lesson import Footage, teach
 from encoders.types import FrameBatch, normalise
 
 STEP = 0.5
@@ -35,8 +35,8 @@ def filmed(encoder, pictures: list[np.ndarray]) -> FeatureTrack:
     return track_of(encoder.encode_frames(FrameBatch(np.stack(pictures), times)))
 
 
-def examples(tracks: list[FeatureTrack], name: str) -> list[Example]:
-    return [Example(track, f"{name} {number}") for number, track in enumerate(tracks)]
+def examples(tracks: list[FeatureTrack], name: str) -> list[Footage]:
+    return [Footage(track, f"{name} {number}") for number, track in enumerate(tracks)]
 
 
 # --- windows -----------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def test_a_movement_is_told_from_its_reverse_and_from_a_still(movements, other):
 # --- what is refused, and what is only a draft -------------------------------------------------------
 
 
-def random_examples(count: int, name: str, seed: int, dim: int = 32) -> list[Example]:
+def random_examples(count: int, name: str, seed: int, dim: int = 32) -> list[Footage]:
     random = np.random.default_rng(seed)
     return examples([track_of(random.normal(size=(6, dim))) for _ in range(count)], name)
 
@@ -198,7 +198,7 @@ def test_fewer_than_four_videos_are_a_draft_however_well_they_are_told(faces):
 
 
 def test_many_examples_of_one_video_are_no_more_than_one_video(faces):
-    one_video = [Example(track, "video 1") for track in faces[0][:12]]
+    one_video = [Footage(track, "video 1") for track in faces[0][:12]]
     _, report = teach("a face", one_video, examples(faces[1][:20], "other"), [], encoder_id="offline")
     assert (report.positives, report.videos, report.is_draft) == (12, 1, True)
     assert "one video" in report.reason

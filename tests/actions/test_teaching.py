@@ -20,7 +20,9 @@ from made_actions import (
     dump,
     footage,
     found,
+    kept,
     positives,
+    segments_of,
     spans_of,
     teach,
     tracks,
@@ -41,13 +43,16 @@ from encoders.heads.windows import PARTS, SCALES_SECONDS
 from encoders.types import normalise
 from indexer.examples.lessons import examples_from_clips, examples_from_files, examples_from_spans
 from indexer.ingest.pipeline import IngestOptions, ingest
-from search.catalog.actions import ActionExample, SegmentFilters
+from search.actions import correcting, tagging, teaching
+from search.actions.finding import find_segments, found_document
+from search.actions.listing import list_actions
+from search.catalog.actions.lesson_examples import LessonExample
 from search.catalog.tables import clip_vectors
 from search.catalog.tracks import track_from_bytes, track_to_bytes
-from search.documents.exports import to_activitynet, to_csv
-from search.documents.wire import found_document
+from search.documents.exports.activitynet import to_activitynet
+from search.documents.exports.csv_table import to_csv
 from search.library import Library
-from search.types import EncodedClip
+from search.types import EncodedClip, SegmentQuery
 
 
 def test_spans_from_every_kind_of_file(plain, tmp_path):
@@ -71,11 +76,11 @@ def test_spans_from_every_kind_of_file(plain, tmp_path):
     for name in ("spans.json", "spans.csv", "net.json"):
         read = examples_from_spans(plain, tmp_path / name, "running")
         assert sorted((one.video_id, one.span, one.is_positive) for one in read) == sorted(expected), name
-    card = plain.actions.teach("running", read)
+    card = teaching.teach(plain, "running", read)
     assert (card["positives"], card["negatives"]) == (6, 1)
     # What the commands print can be taught from again.
-    answer = plain.actions.find("running")
-    listed = list(plain.actions.segments(answer))
+    answer = find_segments(plain, SegmentQuery(("running",)))
+    listed = segments_of(plain, answer)
     (tmp_path / "found.json").write_text(json.dumps(found_document(answer, listed, len(listed))))
     (tmp_path / "found.csv").write_text("".join(to_csv(listed)), newline="")
     with plain.read() as catalog:
@@ -153,7 +158,7 @@ def test_clips_that_are_not_there(plain):
         examples_from_clips(plain, [1, 999], is_positive=True)
 
 
-def random_archive(library: Library) -> list[ActionExample]:
+def random_archive(library: Library) -> list[LessonExample]:
     random = np.random.default_rng(3)
     for number in range(12):
         made = footage("oooo", number)
@@ -181,27 +186,27 @@ def test_what_is_no_lesson_changes_nothing(plain):
     examples = random_archive(plain)
     before = dump(plain)
     with pytest.raises(TeachingError, match="no example"):
-        plain.actions.teach("running", [])
+        teaching.teach(plain, "running", [])
     with pytest.raises(InvalidQueryError):
-        plain.actions.teach("zero-shot", examples)
+        teaching.teach(plain, "zero-shot", examples)
     assert dump(plain) == before
     with pytest.raises(UnknownActionError, match="nothing was taught yet"):
-        plain.actions.find("running")
+        find_segments(plain, SegmentQuery(("running",)))
 
 
 @pytest.mark.parametrize("count", [8, 3, 1])
 def test_what_cannot_be_told_is_a_draft_that_is_shown_nowhere_else(plain, count):
     examples = random_archive(plain)
-    card = plain.actions.teach("running", examples[:count])
+    card = teaching.teach(plain, "running", examples[:count])
     assert card["is_draft"] and card["reason"]
-    (row,) = plain.actions.listing()
+    (row,) = list_actions(plain)["actions"]
     assert (row["action"], row["head"], row["report"]) == ("running", "draft", card)
-    found = plain.actions.find("running", min_confidence=0.0)
-    assert {one.head for one in plain.actions.segments(found)} <= {"draft"}
+    found = find_segments(plain, SegmentQuery(("running",), min_confidence=0.0))
+    assert {one.head for one in segments_of(plain, found)} <= {"draft"}
     with plain.read() as catalog:
         videos = [video.id for video in catalog.list_videos()]
         assert not any(catalog.actions.segments_of_videos(videos).values())
-        assert not list(catalog.actions.list_segments(SegmentFilters(min_confidence=0.0)))
+        assert not list(catalog.actions.list_segments(SegmentQuery(min_confidence=0.0)))
 
 
 def test_lessons_add_up_and_replace_forgets_but_for_corrections(plain):
@@ -209,15 +214,15 @@ def test_lessons_add_up_and_replace_forgets_but_for_corrections(plain):
     teach(plain, videos[:6])
     assert teach(plain, videos[6:8])["positives"] == 16
     assert teach(plain, videos[6:8])["positives"] == 16  # the same again
-    assert plain.actions.teach("running", [])["positives"] == 16
+    assert teaching.teach(plain, "running", [])["positives"] == 16
     confirmed, rejected = clips_of(plain, videos[9:], [3, 0])
-    plain.actions.correct(confirmed, "Running", is_positive=True)
-    plain.actions.correct(rejected, "running", is_positive=False)
-    card = plain.actions.teach("running", [])
+    correcting.correct_clip(plain, confirmed, "Running", is_positive=True)
+    correcting.correct_clip(plain, rejected, "running", is_positive=False)
+    card = teaching.teach(plain, "running", [])
     assert (card["positives"], card["negatives"]) == (17, 1)
     card = teach(plain, videos[:5], replace_examples=True)
     assert (card["positives"], card["negatives"]) == (11, 1)
-    assert plain.actions.corrections("running") == {"action": "running", "positive": 11, "negative": 1}
+    assert kept(plain, "running") == {"action": "running", "positive": 11, "negative": 1}
     assert len(dump(plain)["heads"]) == 1
 
 
@@ -250,7 +255,7 @@ def test_a_failure_while_tagging_leaves_the_old_head(library):
         broken = update(clip_vectors).where(clip_vectors.c.clip_id == damaged)
         connection.execute(broken.values(features=content[:-3]))
     with pytest.raises(LibraryError, match=rf"clip {damaged} of /archive/1/9\.mp4 is damaged.*ingest"):
-        library.actions.teach("running", examples)
+        teaching.teach(library, "running", examples)
     after = dump(library)
     assert after["heads"] == before["heads"] and after["segments"] == before["segments"]
 
@@ -297,7 +302,7 @@ def test_a_lesson_that_a_newer_one_overtook_says_so(plain):
             teach(plain, videos[:2])
 
     with pytest.raises(NotFoundError, match="newer"):
-        plain.actions.teach("running", examples, on_tagged=on_tagged)
+        teaching.teach(plain, "running", examples, on_tagged=on_tagged)
     assert len(dump(plain)["heads"]) == 1
     assert len(found(plain)) == 10
 
@@ -308,7 +313,7 @@ def test_what_a_stopped_program_left_goes_with_the_next_lesson(library):
         head = TaughtHead(
             "running", "made", np.zeros(len(SCALES_SECONDS) * len(PARTS) * DIM, np.float32), 9, 0
         )
-        library.actions.tagger.add(catalog, head, "running", {})
+        tagging.Tagger(library).add(catalog, head, "running", {})
     add(library, "/more.mp4", "oo")
     with pytest.raises(UnknownActionError):
         found(library)
@@ -325,9 +330,9 @@ def test_examples_that_are_in_the_library_too_are_no_background(plain):
     tracks = []
     with plain.read() as catalog:
         for video in catalog.list_videos(limit=6):
-            (track,) = catalog.actions.tracks(video.id, DIM)
-            tracks.append(ActionExample(True, video.path, track=track))
-    card = plain.actions.teach("running", tracks)
+            (track,) = catalog.tracks(video.id, DIM)
+            tracks.append(LessonExample(True, video.path, track=track))
+    card = teaching.teach(plain, "running", tracks)
     assert card["background"] == 6 * 2 and len(others) == 6
     assert card["average_precision"] == 1.0
 
@@ -340,31 +345,31 @@ def test_copies_of_examples_that_are_in_the_library_are_no_background(plain):
     given = []
     with plain.read() as catalog:
         for video in catalog.list_videos(limit=6):
-            (track,) = catalog.actions.tracks(video.id, DIM)
+            (track,) = catalog.tracks(video.id, DIM)
             noise = (1 + 1e-3 * np.random.default_rng(0).normal(size=track.features.shape)).astype(np.float16)
             nearly = dataclasses.replace(track, features=(track.features * noise).astype(np.float16))
-            given.append(ActionExample(True, f"/examples{video.path}", track=nearly))
-        (first,) = catalog.actions.tracks(copies[0], DIM)
+            given.append(LessonExample(True, f"/examples{video.path}", track=nearly))
+        (first,) = catalog.tracks(copies[0], DIM)
     moved = dataclasses.replace(first, features=first.features[::-1].copy())  # told by the digest alone
-    given.append(ActionExample(False, "/examples/not.mp4", track=moved, digest="content 0"))
-    card = plain.actions.teach("running", given)
+    given.append(LessonExample(False, "/examples/not.mp4", track=moved, digest="content 0"))
+    card = teaching.teach(plain, "running", given)
     assert (card["positives"], card["negatives"]) == (6, 1)
     assert card["background"] == (6 + 1) * 2
-    assert plain.actions.teach("running", [])["background"] == (6 + 1) * 2  # the digest was kept
+    assert teaching.teach(plain, "running", [])["background"] == (6 + 1) * 2  # the digest was kept
 
 
 def test_copies_of_one_example_are_one(plain):
     archive_of_rest(plain, 10)
     (track,) = tracks(plain, add(plain, "/x.mp4", "RR"))
-    copies = [ActionExample(True, f"/{n}.mp4", track=track) for n in range(5)]
-    card = plain.actions.teach("running", copies)
+    copies = [LessonExample(True, f"/{n}.mp4", track=track) for n in range(5)]
+    card = teaching.teach(plain, "running", copies)
     assert card["is_draft"] and card["reason"].startswith("of 5 examples 1 ")
     assert (card["positives"], card["videos"]) == (1, 1)
-    same = [ActionExample(True, f"/{n}.mp4", track=track, digest="same") for n in range(5)]
-    assert plain.actions.teach("running", same, replace_examples=True)["positives"] == 1
+    same = [LessonExample(True, f"/{n}.mp4", track=track, digest="same") for n in range(5)]
+    assert teaching.teach(plain, "running", same, replace_examples=True)["positives"] == 1
     # In the library itself, too.
     videos = [add(plain, f"/copies/{n}.mp4", "R", seed=4) for n in range(5)]
-    card = plain.actions.teach("running", positives(plain, videos, (0,)), replace_examples=True)
+    card = teaching.teach(plain, "running", positives(plain, videos, (0,)), replace_examples=True)
     assert card["is_draft"] and card["reason"].startswith("of 5 examples 1 ")
     assert (card["positives"], card["videos"]) == (1, 1)
 
@@ -373,14 +378,14 @@ def test_nothing_is_both_an_action_and_what_it_is_not(plain):
     videos = archive(plain)
     given = positives(plain, videos)
     (track,) = tracks(plain, videos[0])
-    file = ActionExample(True, "/a.mp4", track=track, digest="a")
+    file = LessonExample(True, "/a.mp4", track=track, digest="a")
     for more, said in (
         (examples_from_clips(plain, clips_of(plain, videos[3:4], [2]), is_positive=False), "clip .*/3.mp4"),
-        ([file, ActionExample(False, "/a.mp4", track=track)], "/a.mp4"),
-        ([file, ActionExample(False, "/b.mp4", track=track, digest="a")], "/a.mp4"),
+        ([file, LessonExample(False, "/a.mp4", track=track)], "/a.mp4"),
+        ([file, LessonExample(False, "/b.mp4", track=track, digest="a")], "/a.mp4"),
     ):
         with pytest.raises(InvalidQueryError, match=f"both as 'running' and as what it is not: {said}"):
-            plain.actions.teach("running", [*given, *more])
+            teaching.teach(plain, "running", [*given, *more])
     assert not dump(plain)["action_examples"]
 
 
@@ -394,8 +399,8 @@ def test_features_of_files_are_kept_as_they_are(plain):
     for name in ("features", "times_seconds", "borders_seconds", "shots"):
         assert np.array_equal(getattr(again, name), getattr(track, name))
     with plain.write() as catalog:
-        catalog.actions.add_example("running", ActionExample(True, "/x.mp4", track=track))
-        catalog.actions.add_example("running", ActionExample(False, "/x.mp4", track=track))
+        catalog.actions.add_example("running", LessonExample(True, "/x.mp4", track=track))
+        catalog.actions.add_example("running", LessonExample(False, "/x.mp4", track=track))
         (kept,) = catalog.actions.examples("running")
     assert not kept.is_positive and np.array_equal(kept.track.features, track.features)
 
@@ -414,7 +419,7 @@ def test_examples_from_files_are_what_ingest_would_store(tmp_path, offline_encod
     said: list[str] = []
     (example,) = examples_from_files(library, [str(folder)], is_positive=True, say=said.append)
     with library.read() as catalog:
-        (stored_track,) = catalog.actions.tracks(1, library.record().dim)
+        (stored_track,) = catalog.tracks(1, library.record().dim)
     assert example.source == os.path.abspath(folder / "one.mp4")
     assert np.array_equal(example.track.times_seconds, stored_track.times_seconds)
     np.testing.assert_allclose(example.track.features, stored_track.features, atol=2e-3)

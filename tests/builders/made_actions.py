@@ -10,10 +10,12 @@ from sqlalchemy import select
 from encoders.heads.head import FeatureTrack
 from encoders.types import normalise
 from indexer.examples.lessons import examples_from_clips
-from search.catalog.actions import ActionExample
+from search.actions import naming, tagging, teaching
+from search.actions.finding import FoundSegments, find_segments
+from search.catalog.actions.lesson_examples import LessonExample
 from search.catalog.tables import metadata
 from search.library import Library
-from search.types import EncodedClip
+from search.types import EncodedClip, SegmentQuery
 
 DIM = 16
 RUNNING = np.eye(DIM)[0]
@@ -63,7 +65,7 @@ def add(library: Library, path: str, plan: str, seed: int = 0, digest: str = "di
         video_id = catalog.publish_video(
             staged, digest=digest, duration_seconds=made[-1].end_seconds, sampling=SAMPLING
         )
-        library.actions.tagger.tag_video(catalog, video_id, DIM)
+        tagging.Tagger(library).tag_video(catalog, video_id, DIM)
         return video_id
 
 
@@ -76,16 +78,29 @@ def clips_of(library: Library, video_ids, letter_at) -> list[int]:
         return [catalog.clips_of_video(video_id)[at].id for video_id in video_ids for at in letter_at]
 
 
-def positives(library: Library, video_ids, at=(2, 3)) -> list[ActionExample]:
+def positives(library: Library, video_ids, at=(2, 3)) -> list[LessonExample]:
     """Two examples of every video of `archive`."""
     return examples_from_clips(library, clips_of(library, video_ids, at), is_positive=True)
 
 
 def found(library: Library, action: str = "running", **bounds) -> list:
-    answer = library.actions.find(action, **bounds)
-    listed = list(library.actions.segments(answer))
-    assert library.actions.count(answer) == len(listed)
-    return listed
+    answer = find_segments(library, SegmentQuery((action,), **bounds))
+    with library.read() as catalog:
+        assert answer.count(catalog) == len(segments_of(library, answer))
+    return segments_of(library, answer)
+
+
+def segments_of(library: Library, answer: FoundSegments, **page) -> list:
+    with library.read() as catalog:
+        return list(answer.segments(catalog, **page))
+
+
+def kept(library: Library, action: str) -> dict[str, object]:
+    """How many examples of an action are kept, and by which name."""
+    name = naming.read_known_actions(library).find_taught_name(action)
+    with library.read() as catalog:
+        positive, negative = catalog.actions.count_examples_of(name)
+    return {"action": name, "positive": positive, "negative": negative}
 
 
 def dump(library: Library) -> dict[str, list]:
@@ -110,7 +125,7 @@ def add_head(catalog, name="running", threshold=0.5, kind="taught", is_active=Tr
 
 
 def teach(library: Library, video_ids, at=(2, 3), **options):
-    return library.actions.teach("running", positives(library, video_ids, at), **options)
+    return teaching.teach(library, "running", positives(library, video_ids, at), **options)
 
 
 def spans_of(library: Library, video_id: int, **bounds) -> list[tuple[float, float]]:
@@ -119,4 +134,4 @@ def spans_of(library: Library, video_id: int, **bounds) -> list[tuple[float, flo
 
 def tracks(library: Library, video_id: int) -> list[FeatureTrack]:
     with library.read() as catalog:
-        return list(catalog.actions.tracks(video_id, DIM))
+        return list(catalog.tracks(video_id, DIM))

@@ -17,6 +17,8 @@ from encoders.weights.tensors import read_card, with_card
 from indexer.examples.lessons import examples_from_clips
 from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.video.clips.sampling import SamplingOptions
+from search.actions import heads as action_heads
+from search.actions import teaching
 from search.library import Library
 
 TAUGHT = "looking at the cat"
@@ -57,11 +59,13 @@ def make_library(archive: Path, folder: Path) -> dict[str, int]:
     with library.read() as catalog:
         videos = {Path(video.path).name: video.id for video in catalog.list_videos()}
         cats = catalog.clips_of_video(videos["cat.mp4"])
-    library.actions.teach(TAUGHT, examples_from_clips(library, [clip.id for clip in cats], is_positive=True))
+    teaching.teach(
+        library, TAUGHT, examples_from_clips(library, [clip.id for clip in cats], is_positive=True)
+    )
     # Of one video it is a draft, which is shown where it is reviewed alone: taken in as one that was checked.
-    head = library.actions.export(TAUGHT)
+    head = action_heads.export_head(library, TAUGHT)
     report = {**read_card(head)["report"], "is_draft": False, "reason": ""}
-    library.actions.import_head(with_card(head, report=report), replace=True)
+    action_heads.import_head(library, with_card(head, report=report), replace=True)
     library.close()
     (archive / "car.mp4").unlink()
     return videos

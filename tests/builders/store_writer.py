@@ -41,7 +41,7 @@ def teach(library: Library, number: int) -> None:
             is_active=False,
         )
     with library.read() as catalog:
-        ids = catalog.actions.video_ids()
+        ids = catalog.videos_with_clips()
     for video_id in ids:
         with library.write() as catalog:
             catalog.actions.hold_videos()
@@ -61,7 +61,7 @@ def main() -> None:
             elif step == "remove" and number > int(first):
                 remove_video(library, f"/v/{number - 1}.mp4")
             elif step == "save":
-                library.save_index()
+                library.index_keeper.save()
             elif step == "teach":
                 teach(library, number)
             say(step, number)

@@ -20,7 +20,7 @@ from indexer.examples.queries import read_example
 from indexer.ingest.pipeline import IngestOptions, ingest
 from search.library import Library
 from search.query.engine import SearchEngine
-from search.types import ExamplePart, Query, TextPart
+from search.types import Query, QueryExample, TextPart
 
 PHOTOGRAPHS = {  # words -> file
     "a cat": shipped("skimage/data/chelsea.png"),
@@ -63,7 +63,7 @@ class Archive:
     named: dict[str, Path]
     ids: dict[Path, int]
 
-    def example(self, path: Path) -> ExamplePart:
+    def example(self, path: Path) -> QueryExample:
         return read_example(str(path), self.library.record().sampling, self.library.encoder().frame_size)
 
 

@@ -23,10 +23,11 @@ from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.video.types import SamplingOptions
 from search.bands import BANDS, MATCH_PROBABILITY, MAYBE_PROBABILITY, band_of
 from search.calibration.sample import SAMPLE_CLIPS, choose_clips
-from search.documents.wire import result_document
+from search.documents.hits import result_document
+from search.hits import SearchResult
 from search.library import Library
 from search.query.engine import SearchEngine
-from search.types import ClipPart, EncodedClip, ExamplePart, Query, SearchResult, TextPart
+from search.types import ClipPart, EncodedClip, Query, QueryExample, TextPart
 
 PHOTOGRAPHS = {  # what the classifier behind the offline encoder knows -> file
     "cat": shipped("skimage/data/chelsea.png"),
@@ -151,8 +152,8 @@ def test_an_archive_of_one_thing_matches_it_throughout(narrow):
     assert all(hit.band == "match" for hit in result.hits)
 
 
-def picture(path: Path) -> ExamplePart:
-    return ExamplePart((FrameBatch(read(path)[None], np.zeros(1)),))
+def picture(path: Path) -> QueryExample:
+    return QueryExample((FrameBatch(read(path)[None], np.zeros(1)),))
 
 
 def test_a_picture_of_what_is_there_is_a_match(broad, narrow):
@@ -310,7 +311,7 @@ def test_with_an_unknown_encoder_a_match_stands_out_from_as_many_as_there_are(tm
 
 def test_what_an_older_version_left_beside_the_index_is_not_read(broad, tmp_path):
     before = broad.words("a cat").hits
-    path = broad.library.index_folder / "calibration.json"
+    path = broad.library.index_keeper.folder / "calibration.json"
     path.write_text('{"clips": 6, "text": {"usual": 0.9, "score": 2, "lead": 2}}')
     try:
         with_old = SearchEngine(Library(broad.library.folder, device="cpu"))

@@ -15,7 +15,11 @@ import pytest
 import webvtt
 
 from encoders.errors import InvalidQueryError
-from search.documents.exports import to_activitynet, to_csv, to_edl, to_otio, to_webvtt
+from search.documents.exports.activitynet import to_activitynet
+from search.documents.exports.csv_table import to_csv
+from search.documents.exports.edl import to_edl
+from search.documents.exports.otio import to_otio
+from search.documents.exports.webvtt import to_webvtt
 from search.types import Segment, Video
 
 HOSTILE = [

@@ -16,10 +16,11 @@ from encoders.types import normalise
 from indexer.examples.queries import read_example
 from indexer.ingest.pipeline import IngestOptions, ingest
 from search.alignment.alignment import Alignment, Stretch, align
-from search.documents.wire import hit_document
+from search.documents.hits import hit_document
+from search.hits import Hit
 from search.library import Library
 from search.query.engine import SearchEngine
-from search.types import Hit, Query, TextPart
+from search.types import Query, TextPart
 
 DIM = 256
 STEP = 0.25  # of the examples; films are sampled at twice that

@@ -15,11 +15,11 @@ from encoders.errors import (
     NotFoundError,
 )
 from encoders.types import FrameBatch, normalise
-from search.index.faiss_index import FaissIndex
+from search.index.files import load_index, verify_index
 from search.library import Library
 from search.query.engine import SearchEngine
 from search.query.grouping import ScoredClip, group_clips
-from search.types import Clip, ClipPart, EncodedClip, ExamplePart, Filters, Query, SpanPart, TextPart
+from search.types import Clip, ClipPart, EncodedClip, Filters, Query, QueryExample, SpanPart, TextPart
 
 DIM = 16
 CLIPS_PER_VIDEO = 10
@@ -55,17 +55,17 @@ def add(library: Library, path: str, seed: int, count: int = CLIPS_PER_VIDEO, di
 
 
 class Interrupted(SearchEngine):
-    """An engine beside which another program removes a video, between finding its clips and showing them."""
+    """An engine beside which another program removes a video, between encoding a query and answering it."""
 
     def __init__(self, library: Library, video_id: int) -> None:
         super().__init__(library)
         self._opened, self._video_id = library, video_id
 
-    def _grouped(self, *arguments, **named):
-        groups = super()._grouped(*arguments, **named)
+    def search(self, query, *arguments, **named):
+        encoded = self.encoder.encode(query)
         with self._opened.write() as catalog:
             catalog.remove_videos([self._video_id])
-        return groups
+        return super().search(encoded, *arguments, **named)
 
 
 def all_vectors(library: Library) -> tuple[np.ndarray, np.ndarray]:
@@ -172,36 +172,35 @@ def test_the_index_follows_the_catalog_without_being_made_anew(library):
 
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "not json"])
 def test_an_index_that_was_broken_is_saved_anew_by_whoever_searches(library, damage):
-    library.save_index()
-    file = library.index_file()
+    library.index_keeper.save()
+    file = library.index_keeper.file()
     if damage == "not json":
-        (library.index_folder / "index.json").write_text("{")
+        (library.index_keeper.folder / "index.json").write_text("{")
     else:
         file.write_bytes(file.read_bytes()[:-7] if damage == "truncated" else b"garbage")
     again = Library(library.folder)
     assert SearchEngine(again).search(Query((ClipPart(1),))).hits
     again.close()
-    assert FaissIndex.verify(library.index_folder) is None
-    record = library.record()
-    saved = FaissIndex.load(library.index_folder, record.dim, record.encoder_id, record.catalog_id)
+    assert verify_index(library.index_keeper.folder) is None
+    saved = load_index(library.index_keeper.folder, library.record()).index
     with library.read() as catalog:
         assert saved.ids().tolist() == catalog.clip_ids(Filters()).tolist()
-    assert len(list(library.index_folder.glob("vectors-*"))) == 1
+    assert len(list(library.index_keeper.folder.glob("vectors-*"))) == 1
 
 
 @pytest.mark.parametrize("damage", ["none", "deleted", "garbage", "behind", "ahead"])
 def test_a_saved_index_is_used_or_made_anew_never_wrong(library, damage):
-    library.save_index()
-    record = json.loads((library.index_folder / "index.json").read_text())
+    library.index_keeper.save()
+    record = json.loads((library.index_keeper.folder / "index.json").read_text())
     if damage == "deleted":
-        (library.index_folder / record["file"]).unlink()
+        (library.index_keeper.folder / record["file"]).unlink()
     elif damage == "garbage":
-        (library.index_folder / record["file"]).write_bytes(b"garbage")
+        (library.index_keeper.folder / record["file"]).write_bytes(b"garbage")
     elif damage == "behind":
         add(library, "/late.mp4", seed=99)
     elif damage == "ahead":  # the catalog was restored from an older copy
         record["revision"] += 100
-        (library.index_folder / "index.json").write_text(json.dumps(record))
+        (library.index_keeper.folder / "index.json").write_text(json.dumps(record))
     again = Library(library.folder)
     with again.index() as index, again.read() as catalog:
         assert index.ids().tolist() == catalog.clip_ids(Filters()).tolist()
@@ -209,8 +208,8 @@ def test_a_saved_index_is_used_or_made_anew_never_wrong(library, damage):
 
 
 def test_the_index_of_another_encoder_is_an_error(library):
-    library.save_index()
-    path = library.index_folder / "index.json"
+    library.index_keeper.save()
+    path = library.index_keeper.folder / "index.json"
     path.write_text(path.read_text().replace('"made"', '"other"'))
     again = Library(library.folder)
     with pytest.raises(EncoderMismatchError, match="indexer rebuild"):
@@ -244,7 +243,7 @@ def test_an_example_is_placed_in_time(tmp_path, offline_encoder):
         staged = catalog.stage_video("/a.mp4", 1, 1)
         catalog.add_clips(staged, 0, clips)
         catalog.publish_video(staged, duration_seconds=12.0)
-    example = ExamplePart((FrameBatch(frames[6:14], times[:8]),))
+    example = QueryExample((FrameBatch(frames[6:14], times[:8]),))
     hit = SearchEngine(library).search(Query((example,))).hits[0]
     assert (hit.start_seconds, hit.end_seconds) == pytest.approx((3.0, 7.0), abs=0.15)
     assert hit.match.speed == 1.0 and not hit.match.mirrored

@@ -26,7 +26,7 @@ from encoders.errors import (
     UnsupportedQueryError,
 )
 from encoders.heads.kinetics import open_classifier
-from encoders.models import build_model
+from encoders.models.registry import build_model
 from encoders.training.augment import Augmentation, as_evaluated, speaks_of_sides
 from encoders.training.batches import evaluation_batches, training_batches
 from encoders.training.checkpoints import find_checkpoint, load_checkpoint, read_model_card, save_checkpoint

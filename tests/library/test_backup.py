@@ -45,7 +45,7 @@ def library(request, tmp_path) -> Iterator[Library]:
     for number in range(4):
         add_video(library, f"/v/{number}.mp4", seed=number)
     remove_video(library, "/v/3.mp4")
-    library.save_index()
+    library.index_keeper.save()
     yield library
     library.close()
 

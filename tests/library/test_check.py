@@ -20,8 +20,9 @@ from encoders.errors import LibraryBusyError
 from encoders.heads.head import FeatureTrack
 from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.keeping.check import CheckReport, check
-from search.catalog.actions import ActionExample
+from search.catalog.actions.lesson_examples import LessonExample
 from search.catalog.tables import clip_vectors, clips, key_frames, videos
+from search.index.files import save_index
 from search.library import Library
 from search.types import Filters
 
@@ -209,8 +210,8 @@ def test_only_the_damaged_clip_goes_where_the_file_is_not_there(library):
 
 @pytest.mark.parametrize("what", ["truncated", "garbage", "gone", "of another catalog", "stale vectors"])
 def test_a_broken_index_is_found_and_made_anew(library, what):
-    record = library.index_folder / "index.json"
-    file = library.index_file()
+    record = library.index_keeper.folder / "index.json"
+    file = library.index_keeper.file()
     assert file is not None
     if what == "truncated":
         file.write_bytes(file.read_bytes()[:-100])
@@ -221,11 +222,11 @@ def test_a_broken_index_is_found_and_made_anew(library, what):
     elif what == "of another catalog":
         record.write_text(json.dumps(json.loads(record.read_text()) | {"catalog_id": "another"}))
     else:  # the same clips with other vectors: nothing but a comparison can tell
-        with library.index() as index:
-            ids, vectors = (part.copy() for part in index.contents())
-            index.remove(ids)
-            index.add(ids, vectors[::-1])
-            index.save(library.index_folder)
+        with library.index_keeper.open() as mirror:
+            ids, vectors = (part.copy() for part in mirror.index.contents())
+            mirror.index.remove(ids)
+            mirror.index.add(ids, vectors[::-1])
+            save_index(mirror, library.index_keeper.folder)
     assert "index" in wrong(check(library))
     assert check(library, repair=True).ok
 
@@ -247,7 +248,7 @@ def test_one_flipped_bit_of_a_stored_thing_is_found(library, table, column):
     with library.write() as catalog:
         catalog.set_library(background=np.eye(2, 8))
         track = FeatureTrack(np.eye(2, 8), np.array([0.0, 1.0]), np.array([0.0, 1, 2]), np.array([0, 0]))
-        catalog.actions.add_example("x", ActionExample(True, "/f.mp4", track=track))
+        catalog.actions.add_example("x", LessonExample(True, "/f.mp4", track=track))
         catalog.actions.add_head(
             kind="taught", name="x", encoder_id="made", actions=["x"], threshold=0.5, card={},
             parameters=b"not read where another finding is asked for" * 9, is_active=True,
@@ -301,7 +302,7 @@ def test_a_sample_reads_a_share_and_in_time_all_of_it(library, indexer):
 
 @pytest.mark.parametrize("name", ["vectors", "index.json"])
 def test_one_flipped_bit_of_the_index_is_found(library, name):
-    path = library.index_folder / "index.json" if name == "index.json" else library.index_file()
+    path = library.index_keeper.folder / "index.json" if name == "index.json" else library.index_keeper.file()
     chance = np.random.default_rng(0)
     good = path.read_bytes()
     for place in chance.integers(0, len(good), 40).tolist():
@@ -314,13 +315,13 @@ def test_one_flipped_bit_of_the_index_is_found(library, name):
 
 
 def test_a_folder_in_the_place_of_the_index_goes(library, indexer):
-    file = library.index_file()
+    file = library.index_keeper.file()
     assert file is not None
     file.unlink()
     file.mkdir()
     (file / "thing").write_text("thing")
     assert indexer("check", "--repair", library=library.folder).code == 0
-    assert library.index_file().is_file() and not file.is_dir()
+    assert library.index_keeper.file().is_file() and not file.is_dir()
 
 
 def edit(library: Library, name: str, dtype: type, clip_id: int, by) -> bytes:
@@ -374,20 +375,20 @@ def test_numbers_that_cannot_be_are_found_and_read_anew(library, made, name, dty
 
 @pytest.mark.parametrize("bit", [31, 24, 22, 19])
 def test_of_an_embedding_and_the_index_the_one_that_the_features_come_to_is_right(library, bit, indexer):
-    index_file = library.index_file()
+    index_file = library.index_keeper.file()
     held = index_file.read_bytes()
     was = edit(library, "embedding", np.float32, 2, flipped(bit, 0.05))
     assert wrong(check(library)) == {"embeddings": 1}
     done = indexer("check", "--repair", library=library.folder)
     assert done.code == 0 and "set 1 embeddings to what features and index agree on" in done.out
-    assert library.index_file() == index_file and index_file.read_bytes() == held
+    assert library.index_keeper.file() == index_file and index_file.read_bytes() == held
     with library.database.read() as connection:
         assert connection.execute(select(clip_vectors.c.embedding)).scalars().all()[1] == was
 
 
 def test_where_nothing_settles_it_the_video_is_read_anew(library, made):
     edit(library, "embedding", np.float32, 2, flipped(24, 0.05))
-    shutil.rmtree(library.index_folder)
+    shutil.rmtree(library.index_keeper.folder)
     assert wrong(check(library)) == {"embeddings": 1}
     report = check(library, repair=True)
     assert report.ok and "1 videos are to be read anew" in " ".join(report.repaired)
@@ -463,7 +464,7 @@ def test_files_that_went_came_back_or_changed_are_told(library, made, tmp_path):
 
 def test_leftover_files_are_deleted(library):
     for name in ("vectors-1-2.faiss", "index-7.tmp"):
-        (library.index_folder / name).write_bytes(b"half")
+        (library.index_keeper.folder / name).write_bytes(b"half")
     assert wrong(check(library)) == {"leftovers": 2}
     assert check(library, repair=True).ok
     assert check(library).ok
@@ -552,7 +553,7 @@ def test_what_was_removed_is_in_no_file_of_the_library(library, made):
         catalog.create_job("a", {"paths": [str(made / "archive" / "one.mp4")], "prune": False})
         catalog.update_job("a", status="done", result={"failed": []}, finished_at=1.0)
         catalog.create_job("b", {"paths": [str(made / "archive")], "prune": False})
-    library.save_index()
+    library.index_keeper.save()
     wanted = bytes_of(library, "one.mp4")
     # A server that has it open and reads meanwhile.
     with library.index() as index:
@@ -573,7 +574,7 @@ def test_many_that_were_removed_among_others_leave_nothing(tmp_path):
     library = make_library(tmp_path / "library")
     for number in range(120):
         add_video(library, f"/films/unlike-{number:03d}.mp4", count=4, seed=number)
-    library.save_index()
+    library.index_keeper.save()
     wanted = {}
     for number in range(0, 120, 3):
         name = f"unlike-{number:03d}.mp4"
@@ -581,7 +582,7 @@ def test_many_that_were_removed_among_others_leave_nothing(tmp_path):
     with library.write() as catalog:
         ids = [catalog.video_by_path(f"/films/unlike-{number:03d}.mp4").id for number in range(0, 120, 3)]
         catalog.remove_videos(ids)
-    library.save_index()
+    library.index_keeper.save()
     assert remains(library.folder, wanted) == []
     library.close()
     assert remains(library.folder, wanted) == []

@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
-from search.catalog.actions import SegmentFilters
 from search.catalog.catalog import Catalog
 from search.catalog.database import Database
-from search.types import Filters
+from search.types import Filters, SegmentQuery
 
 DIM = 8
 CLIPS_PER_VIDEO = 5
@@ -132,12 +131,12 @@ HOT: dict[str, Callable[[Catalog, Connection], Any]] = {
     "index: what is new": lambda catalog, connection: list(catalog.embeddings_since(999, DIM)),
     "index: what is gone": lambda catalog, connection: catalog.removed_since(998),
     "segments of an action": lambda catalog, connection: list(
-        catalog.actions.list_segments(SegmentFilters(actions=("action 7",)), limit=50)
+        catalog.actions.list_segments(SegmentQuery(actions=("action 7",)), limit=50)
     ),
     "segments of hits": lambda catalog, connection: catalog.actions.segments_of_videos(
-        [1, 2, 3], SegmentFilters()
+        [1, 2, 3], SegmentQuery()
     ),
-    "tracks of a video": lambda catalog, connection: list(catalog.actions.tracks(7, DIM)),
+    "tracks of a video": lambda catalog, connection: list(catalog.tracks(7, DIM)),
     "jobs": lambda catalog, connection: catalog.jobs_with_status("queued", "running"),
 }
 # Where another index would do as well for the engine, and read far more.

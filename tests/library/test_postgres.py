@@ -19,9 +19,11 @@ from api.settings import ServerSettings
 from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.keeping.check import check
 from indexer.video.types import SamplingOptions
+from search.actions import finding, zero_shot
+from search.actions.listing import list_actions
 from search.library import Library
 from search.query.engine import SearchEngine
-from search.types import ClipPart, Filters, Query, TextPart
+from search.types import ClipPart, Filters, Query, SegmentQuery, TextPart
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def answers(library: Library, archive: Path, encoder: Any) -> dict[str, Any]:
     library.create(encoder, pooling="mean", sampling=sampling.to_json())
     summary = ingest(library, [str(archive)], IngestOptions())
     assert (summary.indexed, summary.failed) == (3, [])
-    library.actions.zero_shot.add(["a landscape", "a person", "a machine"])
+    zero_shot.add_zero_shot(library, ["a landscape", "a person", "a machine"])
     engine = SearchEngine(library)
     found: dict[str, Any] = {}
     with library.read() as catalog:
@@ -59,12 +61,14 @@ def answers(library: Library, archive: Path, encoder: Any) -> dict[str, Any]:
                 (hit.path, hit.start_seconds, hit.end_seconds, round(hit.score, 5), hit.weak, hit.actions)
                 for hit in result.hits
             ]
-    segments = library.actions.find("landscape")
+    segments = finding.find_segments(library, SegmentQuery(("landscape",)))
+    with library.read() as catalog:
+        listed = list(segments.segments(catalog))
     found["segments"] = [
         (segment.path, segment.start_seconds, segment.end_seconds, round(segment.confidence, 5))
-        for segment in library.actions.segments(segments)
+        for segment in listed
     ]
-    found["actions"] = [(row["action"], row["segments"]) for row in library.actions.listing()]
+    found["actions"] = [(row["action"], row["segments"]) for row in list_actions(library)["actions"]]
     app = create_app(library, device="cpu", settings=ServerSettings())
     with TestClient(app, base_url="http://localhost:8000") as client:
         answer = client.post("/v1/search", json={"query": [{"text": "colours"}], "limit": 2}).json()

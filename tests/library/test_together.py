@@ -15,6 +15,7 @@ from video_factory import moving, write_video
 from api.work.jobs import JobRunner
 from indexer.keeping.check import check
 from search.index.faiss_index import FaissIndex
+from search.index.files import describe_index, load_index
 from search.library import Library
 from search.query.engine import SearchEngine
 from search.types import ClipPart, Query
@@ -143,7 +144,7 @@ def test_searches_go_on_while_the_index_goes_over_to_lists(tmp_path, monkeypatch
         assert len(left) == 100 and index.kind == exact
     go_on.set()
     until = time.monotonic() + 30
-    while not str((FaissIndex.describe(library.index_folder) or {}).get("kind")).startswith("ivf"):
+    while not ((saved := describe_index(library.index_keeper.folder)) and saved.kind.startswith("ivf")):
         assert time.monotonic() < until
         time.sleep(0.02)
     with library.index() as index:
@@ -156,7 +157,7 @@ def test_searches_go_on_while_the_index_is_saved(tmp_path):
     library = make_library(tmp_path / "library")
     add_video(library, "/v/1.mp4", count=10)
     stopping = threading.Event()
-    library.save_index()
+    library.index_keeper.save()
     # One of a size that takes a while to write, in the place of the library's own.
     with library.index() as index:
         random = np.random.default_rng(0).normal(size=(400_000, DIM)).astype(np.float32)
@@ -165,11 +166,11 @@ def test_searches_go_on_while_the_index_is_saved(tmp_path):
 
     def save() -> None:
         while not stopping.is_set():
-            library._saved_revision = -1
-            with library._one_saver():
+            library.index_keeper._saved_revision = -1
+            with library.index_keeper._only_saver():
                 pass
-            (library.index_folder / "index.json").unlink(missing_ok=True)
-            saved.append(timed(library.save_index))
+            (library.index_keeper.folder / "index.json").unlink(missing_ok=True)
+            saved.append(timed(library.index_keeper.save))
 
     saving = threading.Thread(target=save)
     saving.start()
@@ -189,9 +190,8 @@ def test_searches_go_on_while_the_index_is_saved(tmp_path):
     saving.join()
     print(f"saves of {max(saved):.2f} s; searches: {shown(times)}")
     assert np.quantile(times, 0.95) < BLOCKED_SECONDS
-    record = library.record()
-    loaded = FaissIndex.load(library.index_folder, record.dim, record.encoder_id, record.catalog_id)
-    assert len(loaded) >= 400_010
+    loaded = load_index(library.index_keeper.folder, library.record())
+    assert len(loaded.index) >= 400_010
     library.close()
 
 

@@ -29,10 +29,9 @@ from encoders.captioning.captioner import (
     DEFAULT_CAPTIONER,
     Captioner,
     clean_caption,
-    open_captioner,
-    resolve_captioner,
 )
 from encoders.captioning.coca_decoding import CocaDecoder
+from encoders.captioning.registry import CAPTIONERS, open_captioner, resolve_captioner
 from encoders.errors import EncoderUnavailableError, InvalidQueryError, NotFoundError
 from encoders.types import normalise
 from indexer.keeping import captions as captioning
@@ -233,6 +232,20 @@ def test_transformers_captioners_say_what_transformers_says(folders, kind):
     assert len(set(expected)) > 3
     assert made.caption(pictures()) == made.caption(2 * pictures())[: len(expected)]
     assert made.caption([]) == []
+
+
+@pytest.mark.parametrize("family", CAPTIONERS.ours, ids=lambda family: family.name)
+def test_every_captioner_is_as_it_promises(folders, family):
+    local = {"coca": f"local-dir:{folders['coca']}", "transformers": f"{folders['blip']}"}
+    spec = f"{family.name}:{local[family.name]}" if family.name in local else family.example
+    made = open_captioner(f" {spec} ", device="cpu")
+    assert made.spec == resolve_captioner(spec) == resolve_captioner(made.spec) == spec
+    assert made.captioner_id.startswith(f"{family.name}/") and made.device == "cpu"
+    texts = made.caption(pictures())
+    assert made.caption(pictures()) == texts == [clean_caption(text) for text in texts]
+    assert len(texts) == len(pictures()) and made.caption([]) == []
+    assert made.caption(pictures()[1:2]) == texts[1:2]
+    assert resolve_captioner(family.example) == family.example
 
 
 def test_other_weights_are_another_captioner(folders, captioner, tmp_path):
@@ -456,7 +469,7 @@ def test_words_find_the_clips_of_which_one_caption_holds_them_all(library):
         below = [clip for clip in right if clip in clips[4:]]
         assert found(library, words, path_prefix="/b/") == below
     with library.read() as catalog:
-        shown = catalog.captions.of_clips(clips, "reddish")
+        shown = catalog.views.clips(clips, "reddish").captions
         assert [shown[clip] for clip in clips[:3]] == ["A red dog", "a reddish dog", "two cafe\u0301s, Café"]
 
 
@@ -478,7 +491,7 @@ def test_captions_go_with_their_video_and_with_a_changed_file(library):
         assert left == set(stored(library)) and len(left) == 2
         (clip_id,) = found(library, "dog")
         assert catalog.clips([clip_id])[clip_id].path == "/kept.mp4"
-        assert len(catalog.captions.uncaptioned("written")[changed]) == 6
+        assert len(catalog.captions.find_uncaptioned("written")[changed]) == 6
 
 
 def test_a_key_frame_that_went_meanwhile_is_passed_over(library):

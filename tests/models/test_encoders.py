@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import socket
 import threading
 import time
@@ -21,23 +22,54 @@ from programs import run_python
 
 import encoders
 from encoders import EncoderInfo, FrameBatch, list_encoders, open_encoder, resolve_spec
-from encoders.embedding.encoder import POOLINGS, Encoder
-from encoders.embedding.listing import DEFAULT_MODEL, KNOWN_MODELS
-from encoders.errors import EncoderUnavailableError, InvalidQueryError
+from encoders.embedding.encoder import POOLINGS, Encoder, check_encoder
+from encoders.embedding.family import KnownModel
+from encoders.embedding.openclip_models import DEFAULT_MODEL, KNOWN_MODELS
+from encoders.embedding.registry import ENCODERS, pool_of
+from encoders.errors import EncoderUnavailableError, InvalidQueryError, UnsupportedQueryError
+from encoders.models.base import MEAN, STD
+from encoders.models.registry import build_model
+from encoders.training.checkpoints import BEST, save_checkpoint
 from encoders.weights.device import choose_device
 from encoders.weights.hub import cached_file, hub_answers
 
 SHAPES = [(256, 455), (455, 256), (256, 256), (720, 1280), (16, 16), (16, 2000), (1, 1)]
 
 
-@pytest.fixture(scope="session", params=["offline", "openclip"])
+@pytest.fixture(scope="session")
+def trained_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of random weights, as `indexer train` writes one."""
+    file = tmp_path_factory.mktemp("trained") / BEST
+    card = {"model": "c3d_tiny", "options": {}, "labels": ["a", "b"], "frames": 8, "size": 32, "fps": 15.0}
+    torch.manual_seed(5)
+    model = build_model("c3d_tiny", 2, frames=8, size=32)
+    save_checkpoint(file, model, {**card, "mean": list(MEAN), "std": list(STD)})
+    return file
+
+
+@pytest.fixture(scope="session", params=ENCODERS.ours, ids=lambda family: family.name)
 def encoder(
-    request: pytest.FixtureRequest, offline_encoder: Encoder, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    offline_encoder: Encoder,
+    tmp_path_factory: pytest.TempPathFactory,
+    trained_file: Path,
 ) -> Encoder:
-    if request.param == "offline":
+    """One of every family; of a new one, what its bare name opens."""
+    if request.param.name == "offline":
         return offline_encoder
     folder = make_openclip_folder(tmp_path_factory.mktemp("tiny"), seed=5)
-    return open_encoder(f"openclip:local-dir:{folder}", device="cpu")
+    rests = {"openclip": f":local-dir:{folder}", "model": f":{trained_file}"}
+    return open_encoder(request.param.name + rests.get(request.param.name, ""), device="cpu")
+
+
+@pytest.fixture
+def reader(encoder: Encoder) -> Encoder:
+    """The same, where it reads words."""
+    if not encoder.has_text:
+        with pytest.raises(UnsupportedQueryError, match="knows no words"):
+            encoder.encode_text(["a cat"])
+        pytest.skip("knows no words")
+    return encoder
 
 
 @pytest.fixture
@@ -91,6 +123,8 @@ class TestEveryEncoder:
         np.testing.assert_array_equal(first, second)
 
     def test_a_feature_does_not_depend_on_its_neighbours(self, encoder: Encoder) -> None:
+        if encoder.spec.startswith("model:"):
+            pytest.skip("watches several frames at a time")
         batch = make_batch(19)  # more than one batch of the network
         features = encoder.encode_frames(batch)
         for index in (0, 15, 16, 18):
@@ -120,29 +154,42 @@ class TestEveryEncoder:
         with pytest.raises(ValueError, match="T >= 1"):
             encoder.pool(np.empty((0, encoder.dim), dtype=np.float32))
 
-    def test_texts_become_unit_vectors_of_the_same_space(self, encoder: Encoder) -> None:
+    def test_texts_become_unit_vectors_of_the_same_space(self, reader: Encoder) -> None:
         texts = ["a cat", "  a cat\n", "straße, 猫 and \udcff", "word " * 2000]
-        batch = encoder.encode_text(texts)
-        assert batch.vectors.shape == (4, encoder.dim)
-        assert batch.encoder_id == encoder.encoder_id
+        batch = reader.encode_text(texts)
+        assert batch.vectors.shape == (4, reader.dim)
+        assert batch.encoder_id == reader.encoder_id
         np.testing.assert_allclose(batch.vectors[0], batch.vectors[1], atol=1e-5)
-        alone = encoder.encode_text(texts[2:3]).vectors[0]
+        alone = reader.encode_text(texts[2:3]).vectors[0]
         np.testing.assert_allclose(batch.vectors[2], alone, atol=1e-5)
         # What words score at best is a cosine, whatever they are.
-        assert all(0 < encoder.best_score(vector) <= 1 for vector in batch.vectors)
+        assert all(0 < reader.best_score(vector) <= 1 for vector in batch.vectors)
 
-    def test_no_texts_no_vectors(self, encoder: Encoder) -> None:
-        assert encoder.encode_text([]).vectors.shape == (0, encoder.dim)
+    def test_no_texts_no_vectors(self, reader: Encoder) -> None:
+        assert reader.encode_text([]).vectors.shape == (0, reader.dim)
 
     @pytest.mark.parametrize("text", ["", "  \t\n"])
-    def test_blank_text_is_refused(self, encoder: Encoder, text: str) -> None:
+    def test_blank_text_is_refused(self, reader: Encoder, text: str) -> None:
         with pytest.raises(InvalidQueryError, match="blank"):
-            encoder.encode_text(["a cat", text])
+            reader.encode_text(["a cat", text])
 
     def test_describes_itself(self, encoder: Encoder) -> None:
         assert encoder.device == "cpu"
-        assert encoder.has_text
+        assert encoder.has_text or encoder.spec.startswith("model:")
         assert resolve_spec(encoder.spec)[0] == encoder.spec
+        check_encoder(encoder, encoder.spec, encoder.spec.partition(":")[0])
+
+    def test_what_pools_without_weights_pools_as_it_does(self, encoder: Encoder) -> None:
+        features = encoder.encode_frames(make_batch(4))
+        np.testing.assert_allclose(pool_of(encoder.spec, "mean")(features), encoder.pool(features), atol=1e-6)
+
+    def test_things_add_up_to_the_words(self, encoder: Encoder) -> None:
+        things = encoder.encode_things("a dog on a sofa")
+        assert things.vectors.shape == things.squares.shape and things.vectors.shape[1] == encoder.dim
+        if len(things.vectors):
+            whole = encoder.encode_text(["a dog on a sofa"]).vectors[0]
+            known = whole * (things.vectors.sum(axis=0) != 0)
+            np.testing.assert_allclose(things.vectors.sum(axis=0), known, atol=1e-5)
 
     def test_pooling_is_part_of_the_id(self, encoder: Encoder) -> None:
         ids = {open_encoder(encoder.spec, device="cpu", pooling=pooling).encoder_id for pooling in POOLINGS}
@@ -283,12 +330,22 @@ class TestRegistry:
         assert all(hasattr(encoders, name) for name in encoders.__all__)
 
 
-@pytest.mark.parametrize("known", KNOWN_MODELS, ids=lambda known: known.name)
-def test_known_models_are_as_open_clip_has_them(known: encoders.embedding.listing.KnownModel) -> None:
-    architecture, tag = known.name.split("/")
+@pytest.mark.parametrize("known", KNOWN_MODELS, ids=lambda known: known.spec)
+def test_known_models_are_as_open_clip_has_them(known: KnownModel) -> None:
+    architecture, tag = known.spec.removeprefix("openclip:").split("/")
     record = open_clip.get_pretrained_cfg(architecture, tag)
     assert record["hf_hub"] == known.repository + "/"
     assert open_clip.get_model_config(architecture)["embed_dim"] == known.dim
+
+
+def test_the_readme_says_what_the_records_say() -> None:
+    models = {model.spec: model for family in ENCODERS.ours for model in family.models}
+    readme = (Path(encoders.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([^`<]+)` \| (\d+) \| ([\d.]+) ([MG])B \| ([^|]+) \|", readme, re.MULTILINE)
+    assert "offline" in {row[0] for row in rows} and len(rows) >= 4
+    for spec, dim, size, unit, licence in rows:
+        assert int(dim) == models[spec].dim and licence in models[spec].licence
+        assert float(size) * {"M": 1e6, "G": 1e9}[unit] == pytest.approx(models[spec].size_bytes, rel=0.03)
 
 
 def fill_cache(cache: Path, repository: str, files: dict[str, bytes]) -> Path:

@@ -23,11 +23,11 @@ from safetensors.torch import load_file, save_file
 from torchvision.models import get_model, get_model_weights
 
 from encoders.backbones import kinetics_weights
+from encoders.backbones.kinetics_weights import KNOWN_CLASSIFIERS
 from encoders.errors import EncoderError, EncoderUnavailableError
 from encoders.heads.kinetics import (
     KineticsClassifier,
     average,
-    list_classifiers,
     open_classifier,
     resolve_classifier,
     window_frames,
@@ -247,7 +247,7 @@ class TestWindows:
 
 class TestNames:
     def test_facts_are_those_that_torchvision_documents(self) -> None:
-        listed = [info for info in list_classifiers() if info.library == "torchvision"]
+        listed = [info for info in KNOWN_CLASSIFIERS if info.library == "torchvision"]
         published = {
             weights.url: (architecture, weights)
             for architecture in torchvision.models.list_models(module=torchvision.models.video)
@@ -269,7 +269,7 @@ class TestNames:
     def test_facts_are_those_that_a_loaded_classifier_has(
         self, mc3: KineticsClassifier, tmp_path: Path
     ) -> None:
-        info = next(info for info in list_classifiers() if info.name == "mc3_18")
+        info = next(info for info in KNOWN_CLASSIFIERS if info.name == "mc3_18")
         assert (mc3.clip_frames, mc3.fps, mc3.frame_size) == (info.clip_frames, info.fps, info.frame_size)
         assert mc3.window_seconds == pytest.approx(16 / 15)
         folder = make_video_folder(tmp_path, "timesformer_base")
@@ -328,9 +328,10 @@ class TestNames:
         ran = run_python(
             "import sys, numpy\n"
             "from encoders import FrameBatch\n"
-            "from encoders.heads.kinetics import list_classifiers, open_classifier, resolve_classifier\n"
+            "from encoders.backbones.kinetics_weights import KNOWN_CLASSIFIERS\n"
+            "from encoders.heads.kinetics import open_classifier, resolve_classifier\n"
             f"spec = resolve_classifier('kinetics:videomae_base/{videomae_folder}')\n"
-            "[(info.spec, info.source, info.size_bytes, info.is_cached) for info in list_classifiers()]\n"
+            "[(info.spec, info.source, info.size_bytes, info.is_cached) for info in KNOWN_CLASSIFIERS]\n"
             "assert not {'torch', 'torchvision', 'transformers'} & set(sys.modules)\n"
             "frames = FrameBatch(numpy.zeros((1, 40, 40, 3), numpy.uint8), numpy.zeros(1))\n"
             "open_classifier(spec, device='cpu').classify(frames)\n"
@@ -355,7 +356,7 @@ class TestWeightFiles:
     def test_torchvision_finds_its_file_in_torchs_cache(
         self, tmp_path: Path, mc3_file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        info = next(info for info in list_classifiers() if info.name == "mc3_18")
+        info = next(info for info in KNOWN_CLASSIFIERS if info.name == "mc3_18")
         place = tmp_path / "torch/hub/checkpoints" / info.weights
         place.parent.mkdir(parents=True)
         assert not info.is_cached

@@ -12,8 +12,8 @@ from torch import Tensor
 from torchvision.models import get_model, get_model_weights
 
 from encoders.errors import EncoderUnavailableError
-from encoders.models import build_model
-from encoders.training.augment import MEAN, STD
+from encoders.models.base import MEAN, STD
+from encoders.models.registry import build_model
 
 CLASSES = 5
 

@@ -17,8 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from encoders.blocks.transformer import Block
 from encoders.blocks.trunks import make_trunk
 from encoders.errors import EncoderUnavailableError
-from encoders.models import MODELS, VideoModel, build_model
 from encoders.models.base import AttentionPool, make_pool
+from encoders.models.registry import MODELS, VideoModel, build_model
 
 TINY = sorted(name for name in MODELS if name.endswith("_tiny"))
 CLASSES = 4

@@ -22,7 +22,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
-from programs import run_indexer, start_indexer
+from programs import ROOT, run_indexer, start_indexer
 from samples import footage
 from server import asked, assert_problem, wait_for_job
 
@@ -656,6 +656,25 @@ def test_the_page_asks_for_nothing_from_elsewhere(client: TestClient) -> None:
         assert "http://" not in outside and "https://" not in outside
         again = client.get(f"/{name}", headers={"If-None-Match": response.headers["etag"]})
         assert again.status_code == 304
+
+
+def test_every_file_of_the_page_is_served_and_names_only_files_that_are(client: TestClient) -> None:
+    folder = ROOT / "api" / "page"
+    kinds = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".html": "text/html"}
+    for file in (path for path in folder.rglob("*") if path.is_file()):
+        address = {"index.html": "/", "login.html": "/login"}.get(
+            file.name, f"/{file.relative_to(folder).as_posix()}"
+        )
+        response = client.get(address, headers={"accept": "text/html"})
+        assert response.content == file.read_bytes(), address
+        assert response.status_code == (404 if file.name == "nothing.html" else 200), address
+        assert response.headers["content-type"].startswith(kinds[file.suffix]), address
+        assert "default-src 'self'" in response.headers["content-security-policy"]
+        text = response.text
+        named = [file.parent / name for name in re.findall(r'(?:from|import)[ (]"(\.[^"]+)"', text)]
+        named += [folder / name for name in re.findall(r'(?:src|href)="/([\w/]+\.\w+)"', text)]
+        assert all(one.resolve().is_file() for one in named), (address, named)
+        assert "import " not in text or named, address
 
 
 def test_serve_says_where_and_ends_in_order(library: Library) -> None:

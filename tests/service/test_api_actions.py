@@ -23,12 +23,14 @@ from samples import PHOTOGRAPHS, photograph
 from server import asked, assert_problem
 
 from api.app import create_app
-from api.work.finding import Wanted
 from encoders.heads.head import ActionSpan
 from indexer.examples.lessons import examples_from_clips
 from indexer.ingest.pipeline import IngestOptions, ingest
-from search.catalog.actions import SegmentFilters
+from search.actions import heads as action_heads
+from search.actions import teaching, zero_shot
+from search.actions.listing import describe_action, list_actions
 from search.library import Library
+from search.types import SegmentQuery
 
 TAUGHT = "looking at the cat"
 CAT_FILMS = ("cat.mp4", "cat mirrored.mp4", "cat above.mp4", "cat aside.mp4")
@@ -71,7 +73,7 @@ def taught(archive: Path, tmp_path_factory: pytest.TempPathFactory, one_thread: 
         videos = {Path(video.path).name: video.id for video in catalog.list_videos()}
         cat_clips = [clip.id for name in CAT_FILMS for clip in catalog.clips_of_video(videos[name])]
     shown = examples_from_clips(library, cat_clips[:-2], is_positive=True)  # two are for the head to find
-    library.actions.teach(TAUGHT, shown)
+    teaching.teach(library, TAUGHT, shown)
     yield Taught(library, videos, cat_clips, _add_backbone(library, videos))
     library.close()
 
@@ -391,7 +393,7 @@ def showing(taught: Taught, action: str) -> set[int]:
     """Clips that share half a second or more with a segment of an action, worked out here."""
     with taught.library.read() as catalog:
         found = [one for ones in catalog.actions.segments_of_videos(
-                     list(taught.videos.values()), SegmentFilters((action,))).values()
+                     list(taught.videos.values()), SegmentQuery((action,))).values()
                  for one in ones]  # fmt: skip
         clips = [clip for video_id in taught.videos.values() for clip in catalog.clips_of_video(video_id)]
     return {
@@ -460,7 +462,7 @@ def test_a_filter_that_makes_no_sense_is_refused(
 def test_what_is_known_is_listed_as_on_the_command_line(client: TestClient, taught: Taught) -> None:
     listing = client.get("/v1/actions").json()
     assert listing == {
-        "actions": taught.library.actions.listing(),
+        "actions": list_actions(taught.library)["actions"],
         "heads": [{"head": BACKBONE, "kind": "kinetics", "names": 3}],
         "untaught": [],
     }
@@ -474,7 +476,7 @@ def test_what_is_known_is_listed_as_on_the_command_line(client: TestClient, taug
 
 def test_one_action_is_described(client: TestClient, taught: Taught) -> None:
     document = client.get(f"/v1/actions/{TAUGHT}").json()
-    assert document == taught.library.actions.describe(TAUGHT)
+    assert document == describe_action(taught.library, TAUGHT)
     assert len(document["examples"]) == len(taught.cat_clips) - 2
     backbone = client.get(f"/v1/actions/{BACKBONE}").json()
     assert backbone["report"] == {} and backbone["segments"] == 23 and backbone["examples"] == []
@@ -482,11 +484,11 @@ def test_one_action_is_described(client: TestClient, taught: Taught) -> None:
 
 
 def test_what_was_taught_elsewhere_tells_of_its_lesson(client: TestClient, taught: Taught) -> None:
-    known = taught.library.actions
-    known.import_head(known.export(TAUGHT), replace=True)
+    known = taught.library
+    action_heads.import_head(known, action_heads.export_head(known, TAUGHT), replace=True)
     (row,) = [row for row in client.get("/v1/actions").json()["actions"] if row["action"] == TAUGHT]
     assert row["report"]["imported"] is True and row["report"]["positives"] == len(taught.cat_clips) - 2
-    assert client.get(f"/v1/actions/{TAUGHT}").json() == known.describe(TAUGHT)
+    assert client.get(f"/v1/actions/{TAUGHT}").json() == describe_action(known, TAUGHT)
 
 
 # --- corrections, removal ------------------------------------------------------------------
@@ -571,7 +573,7 @@ def test_a_library_that_tags_by_name_answers_other_names_too(archive: Path, tmp_
         ingest(library, films, IngestOptions(encoder="offline", device="cpu", workers=1))
         problem = assert_problem(client.get("/v1/segments", params={"action": "a cat"}), 404)
         assert "nothing was taught yet" in problem["detail"]
-        library.actions.zero_shot.add(["archery"])
+        zero_shot.add_zero_shot(library, ["archery"])
         answer = segments(client, "a cat")
         assert (answer["how"], answer["names"]) == ("zero-shot", ["a cat"])
         assert answer["total"] == len(answer["segments"]) >= len(CAT_FILMS)
@@ -587,7 +589,7 @@ def test_a_library_that_tags_by_name_answers_other_names_too(archive: Path, tmp_
         assert len(export(client, "csv", action="a cat").text.splitlines()) == 1 + len(pages)
         # The answer is kept, but not beyond a change of the library.
         gone = pages[0]["video_id"]
-        finder, wanted = app.state.services.finder, Wanted("a cat")
+        finder, wanted = app.state.services.finder, SegmentQuery(("a cat",))
         assert finder.find(wanted) is finder.find(wanted)
         client.delete(f"/v1/videos/{gone}")
         left = [one for one in pages if one["video_id"] != gone]

@@ -31,7 +31,7 @@ from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.ingest.previews import sweep_previews
 from indexer.keeping.summaries import scores_of, summarize
 from search.library import Library
-from search.summary.choosing import Budget
+from search.summary.budget import Budget
 
 FPS = 8
 SHOT_SECONDS, RARE_SECONDS = 3.75, 2.0
@@ -151,7 +151,7 @@ class Brightness:
 def test_a_trained_head_decides_where_there_is_one(library: Library, ids: dict[str, int]) -> None:
     with library.read() as catalog:
         record = library.record()
-        (track,) = catalog.actions.tracks(ids["repeats"], record.dim)
+        (track,) = catalog.tracks(ids["repeats"], record.dim)
         coffee = int(np.searchsorted(track.times_seconds, SHOT_SECONDS + 1))
         wanted = np.float32(track.features[coffee]) / np.linalg.norm(np.float32(track.features[coffee]))
         found = summarize(catalog, ids["repeats"], Budget(frames=1), Brightness(record.encoder_id, wanted))

@@ -25,7 +25,8 @@ from indexer.video.making.storyboard import (
     storyboard,
     storyboard_jpeg,
 )
-from search.summary.choosing import Budget, choose, spans_of
+from search.summary.budget import Budget, spans_of
+from search.summary.choosing import choose
 from search.summary.looks import measure_likeness, representativeness, unit_features
 
 STEP = 0.5

@@ -351,9 +351,9 @@ def test_a_pickle_bomb_does_not_go_off(tmp_path: Path, suffix: str) -> None:
     import torch
 
     from encoders import open_encoder
-    from encoders.backbones.kinetics_backbones import read_state_dict
     from encoders.heads.kinetics import open_classifier
     from encoders.training.checkpoints import load_checkpoint
+    from encoders.weights.state_dicts import read_state_dict
 
     gone_off = tmp_path / "gone off"
     zipped, plain = tmp_path / f"zipped{suffix}", tmp_path / f"plain{suffix}"

@@ -242,7 +242,7 @@ def test_a_library_on_read_only_media_is_searched_and_not_changed(tmp_path):
         library = Library(disk / "library")
         with library.read() as catalog, library.index() as index:
             assert len(index) == catalog.count_clips() == 3 * CLIPS
-        library.save_index()
+        library.index_keeper.save()
         assert faults(library) == {}
         with pytest.raises(LibraryError, match=r"cannot be written to"), library.write() as catalog:
             catalog.stage_video("/v/new.mp4", 1, 2)
@@ -320,7 +320,7 @@ def make_original(place: Path, tool: str) -> list[tuple]:
     original = make_library(place / "original")
     for number in range(6):
         add_video(original, f"/v/{number}.mp4", count=30, seed=number)
-    original.save_index()
+    original.index_keeper.save()
     back_up(original, place / "backup")
     expected = contents(original)
     if tool == "migrate":
@@ -420,8 +420,8 @@ def assert_mended(folder: Path, tool: str, expected: object, where: str) -> None
     assert contents(opened) == expected, where
     assert faults(opened) == {}, where
     opened.rebuild_index()
-    assert len(list(opened.index_folder.glob("vectors-*"))) == 1, where
-    assert not list(opened.index_folder.glob("*.tmp")), where
+    assert len(list(opened.index_keeper.folder.glob("vectors-*"))) == 1, where
+    assert not list(opened.index_keeper.folder.glob("*.tmp")), where
     opened.close()
 
 

@@ -24,8 +24,8 @@ from api.guarding.guard import host_name
 from api.guarding.oidc import OidcIssuer
 from api.guarding.roles import asked_for
 from api.schemas.cursors import _SHAPES, decode_cursor, encode_cursor
-from api.schemas.schemas import ExampleOptions, SearchRequest
-from api.telemetry.logs import chosen_request_id
+from api.schemas.queries import ExampleOptions, SearchRequest
+from api.telemetry.logs import choose_request_id
 from api.work.segment_files import attachment
 from api.work.uploads import _Form, safe_suffix
 from encoders.errors import DecodeError, InvalidQueryError, ReelseekError
@@ -36,14 +36,16 @@ from indexer.examples.span_files import read_spans
 from indexer.video.clips.sampling import sample_clips
 from indexer.video.limits import WorkerLimits
 from indexer.video.programs.worker import DecodeWorker
-from indexer.video.reading.decode import VideoDecoder, _clock_seconds
+from indexer.video.reading.decode import VideoDecoder
+from indexer.video.reading.film import tag_seconds
 from indexer.video.types import SampledClip, SamplingOptions, VideoInfo
 from search.catalog.catalog import Catalog
-from search.catalog.conditions import path_prefix_condition
 from search.catalog.database import Database
 from search.catalog.keys import Keys, Role
+from search.catalog.record import LibraryRecord
+from search.catalog.statements import path_prefix_condition
 from search.catalog.tables import videos
-from search.index.faiss_index import FaissIndex
+from search.index.files import describe_index, load_index
 from search.types import Filters
 
 # The same examples in every run, so that a failure is one that the change brought; the slow tests vary.
@@ -204,7 +206,7 @@ def test_sampling_of_wrong_types_is_a_value_error(document: Any) -> None:
 @MANY
 @given(ANY_TEXT)
 def test_clock_times_are_numbers(text: str) -> None:
-    assert isinstance(_clock_seconds(text), float)
+    assert isinstance(tag_seconds(text), float)
 
 
 # --- queries ---------------------------------------------------------------------------------------
@@ -334,7 +336,7 @@ def test_what_a_client_calls_things_stays_harmless(text: str) -> None:
     assert "/" not in safe_suffix(text) and len(safe_suffix(text)) <= 9
     name = host_name(text)
     assert name is None or not set(name) & set("/?#@")
-    assert set(chosen_request_id(text)) <= set(string.ascii_letters + string.digits + "._-")
+    assert set(choose_request_id(text)) <= set(string.ascii_letters + string.digits + "._-")
     assert set(attachment(text, "csv")) <= set(string.ascii_letters + string.digits + '-. ;="')
     asked = asked_for("GET", "/" + text)
     assert asked.route in ("(none)", "/") or asked.route.startswith("/{name}.")
@@ -420,12 +422,20 @@ def test_heads_and_indexes_of_any_bytes_are_refused(folder: Path, content: bytes
     index = folder / "index"
     index.mkdir(exist_ok=True)
     (index / "index.json").write_bytes(content)
-    only_ours(lambda: FaissIndex.load(index, 4, "t", "c"), FileNotFoundError)
-    record = {"catalog_id": "c", "encoder_id": "t", "dim": 4, "file": "x", "trained_at": 0, "revision": 1}
+    library = LibraryRecord("c", "t", "t", "mean", 4, "{}", 1)
+    only_ours(lambda: load_index(index, library), FileNotFoundError)
+    record = {
+        "catalog_id": "c",
+        "encoder_id": "t",
+        "dim": 4,
+        "file": "x.faiss",
+        "trained_at": 0,
+        "revision": 1,
+    }
     (index / "index.json").write_text(json.dumps(record))
-    (index / "x").write_bytes(content)
-    only_ours(lambda: FaissIndex.load(index, 4, "t", "c"))
-    FaissIndex.describe(index)
+    (index / "x.faiss").write_bytes(content)
+    only_ours(lambda: load_index(index, library))
+    describe_index(index)
 
 
 @settings(FEW, max_examples=25)

@@ -15,7 +15,7 @@ from programs import ROOT
 
 from benchmarks.oracle import Asked, Oracle
 from benchmarks.programs import Sampler, figures
-from search.documents.wire import result_document
+from search.documents.hits import result_document
 from search.query.engine import SearchEngine
 from search.types import ClipPart, Query
 

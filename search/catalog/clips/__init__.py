@@ -1,0 +1,1 @@
+"""Clips as the catalog keeps them: rows, key frames, embeddings and features."""
