@@ -34,7 +34,7 @@ from encoders.heads.localisation_network import (
     cell_points,
     pad_videos,
 )
-from encoders.heads.localisation_scores import apart, best_threshold, fit_calibration, map_at_half
+from encoders.heads.localisation_scores import best_threshold, drop_overlaps, fit_calibration, map_at_half
 from encoders.heads.taught import LEAST_CONFIDENCE
 from encoders.weights.tensors import pack, unpack
 
@@ -95,14 +95,16 @@ class Localiser:
             )
         check_numbers(self.calibration, self.threshold)
 
-    def judged(self, tracks: Sequence[FeatureTrack], labels: Sequence[Sequence[ActionSpan]]) -> Localiser:
+    def calibrate_on(
+        self, tracks: Sequence[FeatureTrack], labels: Sequence[Sequence[ActionSpan]]
+    ) -> Localiser:
         """The same head, calibrated on videos that it has not seen, with its threshold and its mAP there."""
         raw = self._but(calibration=(1.0, 0.0))
         fitted = raw._but(calibration=fit_calibration([raw.propose(track) for track in tracks], labels))
         found = [fitted.localise(track) for track in tracks]
         return fitted._but(held_out_map=map_at_half(found, labels), threshold=best_threshold(found, labels))
 
-    def as_sure_as(self, judge: Localiser) -> Localiser:
+    def adopt_calibration(self, judge: Localiser) -> Localiser:
         """The same head with the calibration, threshold and mAP of one that was trained on fewer videos."""
         return self._but(
             calibration=judge.calibration, held_out_map=judge.held_out_map, threshold=judge.threshold
@@ -150,7 +152,7 @@ class Localiser:
         Raises:
             EncoderMismatchError: As `propose` does.
         """
-        spans = [span for span in apart(self.propose(track)) if span.confidence >= LEAST_CONFIDENCE]
+        spans = [span for span in drop_overlaps(self.propose(track)) if span.confidence >= LEAST_CONFIDENCE]
         return sorted(spans, key=lambda span: (span.start_seconds, span.end_seconds, span.action))
 
     def to_bytes(self) -> bytes:

@@ -81,11 +81,11 @@ def train_localiser(
 
     judge = None
     if held_out:
-        judge = fitted(rest).judged(
+        judge = fitted(rest).calibrate_on(
             [full[index][0] for index in held_out], [full[index][1] for index in held_out]
         )
     head = fitted(full)
-    return head if judge is None else head.as_sure_as(judge)
+    return head if judge is None else head.adopt_calibration(judge)
 
 
 @one_thread()

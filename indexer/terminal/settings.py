@@ -9,13 +9,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`REELSEEK_LIBRARY`, `_DATABASE_URL`, `_DEVICE` and `_INDEX`; an empty one counts as not set.
+    """`REELSEEK_LIBRARY`, `REELSEEK_DATABASE_URL`, `REELSEEK_DEVICE` and `REELSEEK_INDEX`; empty is not set.
 
     Attributes:
         library: Folder of the library.
         database_url: Of the catalog, where it is no file in that folder.
         device: To encode on.
-        index: Which vector index, by its name.
+        index: The kind of vector index.
     """
 
     library: Path

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-import pytest
 from programs import ROOT
 
 PRODUCT = ("api", "encoders", "indexer", "search")
@@ -76,15 +75,10 @@ def test_no_folder_is_crowded() -> None:
     assert crowded(*product(), ROOT / "tests") == {}
 
 
-being_split = pytest.mark.xfail(strict=True, reason="rooms with longer files are being split")
-
-
-@being_split
 def test_no_file_of_the_product_is_long() -> None:
     assert long_files(*product()) == {}
 
 
-@being_split
 def test_half_of_the_files_of_the_product_are_short() -> None:
     # Without the openings of rooms, which are a line or two and would flatter the rest.
     lines = [count_lines(path) for path in modules_of(*product()) if path.name != "__init__.py"]
