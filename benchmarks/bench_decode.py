@@ -5,7 +5,7 @@
 Without arguments it makes what `bench_ingest` makes, at 640x360, in MP4, Matroska and a transport stream.
 Each reading is a program of its own with one thread; the ways take turns in one order and then in the other.
 Reported are the least processor seconds and their ratios. `--before` names a checkout of another version, to
-be measured too.
+be measured too; its own copy of this module reads there, so that its modules may have other names.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def measure(path: Path, ways: dict[str, Path], rounds: int) -> dict[str, float]:
     for number in range(rounds):
         for way in list(ways)[:: 1 if number % 2 else -1]:
             done = subprocess.run(
-                [sys.executable, __file__, str(path), "--read", way],
+                [sys.executable, "-m", "benchmarks.bench_decode", str(path), "--read", way],
                 cwd=ways[way], env={**os.environ, "PYTHONPATH": str(ways[way])},
                 capture_output=True, text=True, check=True,
             )  # fmt: skip

@@ -22,7 +22,7 @@ import numpy as np
 from encoders.errors import ReelseekError
 from indexer.examples.queries import read_example
 from indexer.ingest.pipeline import IngestOptions, ingest
-from indexer.video.reading.decode import frame_at, probe
+from indexer.video.reading.probing import frame_at, probe
 from search.library import Library
 from search.query.engine import SearchEngine
 from search.types import Filters, Query, Video

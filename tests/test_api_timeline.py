@@ -30,7 +30,7 @@ from api.app import create_app
 from encoders.errors import InvalidQueryError
 from encoders.heads.head import ActionSpan
 from indexer.ingest.pipeline import IngestOptions, ingest
-from indexer.video.reading.recorded import recorded_moment
+from indexer.video.containers.recorded import recorded_moment
 from search.dates import WallTime, recorded_bound
 from search.library import Library
 

@@ -21,8 +21,9 @@ from indexer.video.clips.sampling import sample_clips
 from indexer.video.making.render import render
 from indexer.video.making.renditions import Rendition
 from indexer.video.pictures.frame import DecodedFrame
+from indexer.video.pictures.still import decode_picture
 from indexer.video.pictures.tone import compress, hlg_to_scene, nits_to_pq, pq_to_nits, to_sdr
-from indexer.video.reading.decode import VideoDecoder, decode_picture
+from indexer.video.reading.decode import VideoDecoder
 from indexer.video.types import SamplingOptions
 
 

@@ -26,14 +26,14 @@ from indexer.video.making.renditions import Rendition
 from indexer.video.programs import worker as worker_module
 from indexer.video.programs.confinement import describe_confinement, landlock_version
 from indexer.video.programs.messages import (
-    ANSWERS,
-    REQUESTS,
+    Answer,
     Failure,
     MessageError,
     Picture,
     RenderRequest,
     pack_message,
-    unpack_message,
+    unpack_answer,
+    unpack_request,
 )
 from indexer.video.programs.worker import DecodeWorker
 from indexer.video.types import KeyFrame, SampledClip, SamplingOptions, VideoInfo
@@ -61,12 +61,12 @@ def equal(one: Any, other: Any) -> bool:
     ],
 )
 def test_what_is_sent_arrives(message: Any) -> None:
-    assert equal(unpack_message(pack_message(message), ANSWERS), message)
+    assert equal(unpack_answer(pack_message(message)), message)
 
 
 def test_a_request_arrives() -> None:
     request = RenderRequest("/a/\udcff.mp4", "/b.mp4", Rendition(spans=((0.0, 1.0), (2.0, 3.0)), sound=True))
-    assert unpack_message(pack_message(request), REQUESTS) == request
+    assert unpack_request(pack_message(request)) == request
 
 
 def header_of(content: bytes) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def with_header(content: bytes, header: Any) -> bytes:
 def test_what_is_mistyped_is_refused(change: Any) -> None:
     content = pack_message(CLIP)
     with pytest.raises(MessageError):
-        unpack_message(with_header(content, change(header_of(content))), ANSWERS)
+        unpack_answer(with_header(content, change(header_of(content))))
 
 
 def _deep(header: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
@@ -123,10 +123,10 @@ def test_no_bytes_are_more_than_an_error(noise: bytes, place: int, keeps: bool) 
     whole = pack_message(CLIP)
     content = whole[:place] + noise + whole[place + len(noise) :] if keeps else noise
     try:
-        found = unpack_message(content, ANSWERS)
+        found = unpack_answer(content)
     except MessageError:
         return
-    assert isinstance(found, ANSWERS)
+    assert isinstance(found, Answer)
 
 
 class Bomb:

@@ -35,8 +35,11 @@ from encoders.errors import (
     StillPictureError,
 )
 from indexer.video.clips.sampling import sample_clips
-from indexer.video.pictures.frame import Crop, Orientation
-from indexer.video.reading.decode import VideoDecoder, decode_picture, frame_at, probe
+from indexer.video.pictures.frame import Crop
+from indexer.video.pictures.orientation import Orientation
+from indexer.video.pictures.still import decode_picture
+from indexer.video.reading.decode import VideoDecoder
+from indexer.video.reading.probing import frame_at, probe
 from indexer.video.types import SamplingOptions
 
 CLIPS = Path(os.environ.get("REELSEEK_CLIPS", Path(__file__).parent.parent.parent / "shared" / "clips"))

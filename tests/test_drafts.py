@@ -193,12 +193,12 @@ def test_what_gave_way_to_a_correction_comes_back_and_the_lesson_is_the_same(
 
 
 def test_the_commands_suggest_correct_and_undo(archive: Archive) -> None:
-    from indexer.commands.app import app
+    from indexer.commands.app import make_app
 
     folder = str(archive.library.folder)
 
     def ran(*words: str) -> Any:
-        return CliRunner().invoke(app, ["actions", *words, "-L", folder])
+        return CliRunner().invoke(make_app(), ["actions", *words, "-L", folder])
 
     suggested = json.loads(ran("suggest", ACTION, "-k", "3", "--json").stdout)["suggestions"]
     assert len(suggested) == 3
@@ -208,7 +208,7 @@ def test_the_commands_suggest_correct_and_undo(archive: Archive) -> None:
     listed = ran("list").stdout
     assert "draft" in listed
     named = CliRunner().invoke(
-        app, ["search", "--action", ACTION, "a cat", "-L", folder], env={"COLUMNS": "200"}
+        make_app(), ["search", "--action", ACTION, "a cat", "-L", folder], env={"COLUMNS": "200"}
     )
     assert re.search(rf"{ACTION} \d\.\d\d \(draft\)", named.stdout), named.stdout
     # No figure stands without its interval and what it is from.
@@ -223,7 +223,7 @@ def test_the_commands_suggest_correct_and_undo(archive: Archive) -> None:
     given = len(archive.clips("cat"))
     rejected = json.loads(ran("reject", str(archive.clips("cat")[0]), ACTION, "--json").stdout)
     assert (rejected["positive"], rejected["negative"], rejected["removed"]) == (given - 1, 1, 1)
-    assert CliRunner().invoke(app, ["check", "-L", folder]).exit_code == 0
+    assert CliRunner().invoke(make_app(), ["check", "-L", folder]).exit_code == 0
     undone = json.loads(ran("undo", ACTION, "--json").stdout)
     assert (undone["positive"], undone["negative"]) == (given, 0)
     assert (undone["report"]["positives"], undone["report"]["negatives"]) == (given, 0)

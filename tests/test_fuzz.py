@@ -36,7 +36,8 @@ from indexer.examples.span_files import read_spans
 from indexer.video.clips.sampling import sample_clips
 from indexer.video.limits import WorkerLimits
 from indexer.video.programs.worker import DecodeWorker
-from indexer.video.reading.decode import VideoDecoder, _clock_seconds
+from indexer.video.reading.decode import VideoDecoder
+from indexer.video.reading.film import tag_seconds
 from indexer.video.types import SampledClip, SamplingOptions, VideoInfo
 from search.catalog.catalog import Catalog
 from search.catalog.database import Database
@@ -205,7 +206,7 @@ def test_sampling_of_wrong_types_is_a_value_error(document: Any) -> None:
 @MANY
 @given(ANY_TEXT)
 def test_clock_times_are_numbers(text: str) -> None:
-    assert isinstance(_clock_seconds(text), float)
+    assert isinstance(tag_seconds(text), float)
 
 
 # --- queries ---------------------------------------------------------------------------------------

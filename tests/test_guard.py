@@ -33,8 +33,9 @@ from api.settings import ServerSettings
 from api.telemetry import logs
 from encoders.errors import DecodeError, ReelseekError
 from indexer.ingest.pipeline import IngestOptions, ingest
+from indexer.video.pictures.still import decode_picture
 from indexer.video.programs.confinement import landlock_version
-from indexer.video.reading.decode import VideoDecoder, decode_picture
+from indexer.video.reading.decode import VideoDecoder
 from search.audit import AuditLog
 from search.catalog.keys import Keys, Role
 from search.library import Library

@@ -21,7 +21,7 @@ from encoders.heads.importance import (
     open_importance,
     train_importance,
 )
-from indexer.commands.app import app
+from indexer.commands.app import make_app
 from indexer.datasets.importance_data import SummarySample, piece_borders, to_judge
 from indexer.datasets.types import ImportanceSample
 
@@ -188,19 +188,19 @@ def test_train_and_evaluate_on_tvsum(
     monkeypatch.setenv("REELSEEK_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "run"
     arguments = ["--data", str(tvsum), "--out", str(out), "--encoder", "offline", "--device", "cpu", "--json"]
-    run = CliRunner().invoke(app, ["train", "importance", *arguments])
+    run = CliRunner().invoke(make_app(), ["train", "importance", *arguments])
     assert run.exit_code == 0, run.output
     document = json.loads(run.stdout)
     assert [Path(row["path"]).name for row in document["damaged"]] == ["broken.mp4"]
     assert open_importance(out).encoder_id == offline_encoder.encoder_id
     judged = CliRunner().invoke(
-        app, ["evaluate", str(out), "--data", str(tvsum), "--device", "cpu", "--json"]
+        make_app(), ["evaluate", str(out), "--data", str(tvsum), "--device", "cpu", "--json"]
     )
     assert judged.exit_code == 0, judged.output
     figures = json.loads(judged.stdout)["figures"]
     assert figures["Kendall tau"]["value"] > 0.5 and figures["Spearman rho"]["value"] > 0.5
     untrained = CliRunner().invoke(
-        app,
+        make_app(),
         [
             "evaluate",
             "representativeness",
@@ -215,5 +215,5 @@ def test_train_and_evaluate_on_tvsum(
     assert untrained.exit_code == 0, untrained.output
     # The photographs are rare in each video and unlike the rest of it: representativeness finds them too.
     assert json.loads(untrained.stdout)["figures"]["Kendall tau"]["value"] > 0.3
-    refused = CliRunner().invoke(app, ["train", "c3d_tiny", *arguments[:4], "--encoder", "offline"])
+    refused = CliRunner().invoke(make_app(), ["train", "c3d_tiny", *arguments[:4], "--encoder", "offline"])
     assert "--encoder and --device go with importance" in str(refused.exception)

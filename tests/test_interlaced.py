@@ -16,7 +16,8 @@ from video_factory import read_stamp, scene, stamp, write_video
 from indexer.video.clips.sampling import sample_clips
 from indexer.video.making.render import render
 from indexer.video.making.renditions import Rendition
-from indexer.video.reading.decode import VideoDecoder, frame_at, probe
+from indexer.video.reading.decode import VideoDecoder
+from indexer.video.reading.probing import frame_at, probe
 from indexer.video.types import SamplingOptions
 
 WIDTH, HEIGHT = 320, 240

@@ -22,7 +22,8 @@ from indexer.video.clips.clip_sampling import ClipSampling
 from indexer.video.making.render import frames_between
 from indexer.video.making.renditions import cut
 from indexer.video.programs.worker import DecodeWorker
-from indexer.video.reading.decode import VideoDecoder, frame_at, probe
+from indexer.video.reading.decode import VideoDecoder
+from indexer.video.reading.probing import frame_at, probe
 from indexer.video.types import SamplingOptions
 from search.library import Library
 

@@ -21,7 +21,7 @@ from encoders.errors import EncoderMismatchError, HeadFileError, InvalidQueryErr
 from encoders.evaluation.detection import FoundSpan, TrueSpan, mean_average_precision
 from encoders.types import normalise
 from encoders.weights.tensors import pack, unpack
-from indexer.commands.app import app
+from indexer.commands.app import make_app
 from indexer.examples.lessons import examples_from_spans
 from search.actions import correcting, finding, tagging, teaching
 from search.actions import heads as action_heads
@@ -416,7 +416,7 @@ def test_names_as_activitynet_gives_them_and_videos_that_are_not_here(small, tmp
 def test_the_commands_say_which_head_was_kept(archive, leaping):
     library, _, _ = archive
     figures = leaping["localiser"]
-    shown = CliRunner().invoke(app, ["actions", "show", "leaping", "--library", str(library.folder)])
+    shown = CliRunner().invoke(make_app(), ["actions", "show", "leaping", "--library", str(library.folder)])
     (line,) = [one for one in shown.stdout.splitlines() if one.startswith("borders")]
     assert line.startswith("borders learned") and f"of {LABELLED} labelled" in line
     assert f"{figures['held_out_map']:.2f} with" in line
@@ -428,11 +428,11 @@ def test_taught_on_the_command_line(tmp_path):
     library.close()
     file = written(tmp_path / "spans.json", truth, 6)
     words = ["actions", "teach", "resting", "--spans", str(file), "--library", str(tmp_path / "library")]
-    taught = CliRunner().invoke(app, [*words, "--json"])
+    taught = CliRunner().invoke(make_app(), [*words, "--json"])
     document = json.loads(taught.stdout)
     assert taught.exit_code == 0 and document["report"]["localiser"] is None
     assert document["report"]["positives"] == sum(len(spans) for spans in list(truth.values())[:6])
-    (line,) = [one for one in CliRunner().invoke(app, words).stderr.splitlines() if "borders" in one]
+    (line,) = [one for one in CliRunner().invoke(make_app(), words).stderr.splitlines() if "borders" in one]
     showing = sum(any(label == "resting" for label, _, _ in spans) for spans in list(truth.values())[:6])
     assert line.endswith(f"five of them with the action; here 6 and {showing}")
 
@@ -441,8 +441,8 @@ def test_finding_what_such_a_head_found_needs_no_torch(archive, leaping):
     library, _, _ = archive
     for words in (["find", "--action", "leaping"], ["actions", "list"], ["actions", "show", "leaping"]):
         code = (
-            "import sys\nfrom indexer.commands.app import app\n"
-            f"app({[*words, '--json', '--library', str(library.folder)]!r}, standalone_mode=False)\n"
+            "import sys\nfrom indexer.commands.app import make_app\n"
+            f"make_app()({[*words, '--json', '--library', str(library.folder)]!r}, standalone_mode=False)\n"
             "sys.exit(3 if 'torch' in sys.modules else 0)"
         )
         ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

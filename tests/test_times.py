@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from video_factory import HEIGHT, moving, read_stamp, shift_times, write_video
 
 from indexer.video.making.render import frames_between
-from indexer.video.reading.decode import VideoDecoder, frame_at, probe
+from indexer.video.reading.decode import VideoDecoder
+from indexer.video.reading.probing import frame_at, probe
 
 NTSC, FILM = Fraction(30000, 1001), Fraction(24000, 1001)
 RATES = [Fraction(25), NTSC, FILM, Fraction(24), Fraction(30), Fraction(50), Fraction(60000, 1001)]

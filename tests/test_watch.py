@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 from video_factory import moving, write_video
 
-from indexer.ingest.open_files import open_for_writing
-from indexer.ingest.pipeline import Change, IngestOptions
-from indexer.ingest.watch import Watcher, WatchOptions, file_system_of
+from indexer.ingest.types import Change, IngestOptions
 from indexer.keeping.check import check
 from indexer.video.types import SamplingOptions
+from indexer.watching.notices import file_system_of
+from indexer.watching.open_files import find_open_for_writing
+from indexer.watching.watcher import Watcher, WatchOptions
 from search.file_names import stored_path
 from search.library import Library
 
@@ -258,8 +259,8 @@ def test_what_is_open_for_writing_is_seen(tmp_path):
     written, read = tmp_path / "written", tmp_path / "read"
     read.touch()
     with written.open("wb"), read.open("rb"):
-        assert open_for_writing([str(written), str(read)]) == {str(written)}
-    assert open_for_writing([str(written), str(read)]) == set()
+        assert find_open_for_writing([str(written), str(read)]) == {str(written)}
+    assert find_open_for_writing([str(written), str(read)]) == set()
 
 
 def test_the_kind_of_a_file_system_is_told():

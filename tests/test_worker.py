@@ -26,7 +26,8 @@ from encoders.errors import (
 )
 from indexer.video.clips.sampling import sample_clips
 from indexer.video.programs.worker import DecodeWorker
-from indexer.video.reading.decode import VideoDecoder, probe
+from indexer.video.reading.decode import VideoDecoder
+from indexer.video.reading.probing import probe
 from indexer.video.types import Progress, SampledClip, SamplingOptions, VideoInfo
 
 ROOT = Path(__file__).resolve().parent.parent

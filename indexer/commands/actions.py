@@ -11,8 +11,8 @@ import typer
 
 from encoders.errors import InvalidQueryError
 from encoders.heads.action_names import normalise_action
-from indexer.commands.options import DeviceOption, JsonOption, LibraryOption, open_library, print_json
 from indexer.terminal import show
+from indexer.terminal.options import DeviceOption, JsonOption, LibraryOption, open_library, print_json
 
 if TYPE_CHECKING:
     from search.catalog.actions.lesson_examples import LessonExample
@@ -90,7 +90,9 @@ def teach(
     if as_json:
         print_json(document)
     else:
-        show.lesson(document)
+        from indexer.terminal.show_actions import show_lesson
+
+        show_lesson(document)
         _show_comparison(card)
     if borders:
         show.note(borders)
@@ -173,7 +175,9 @@ def list_actions(library: LibraryOption = None, as_json: JsonOption = False) -> 
     if as_json:
         print_json(document)
     else:
-        show.actions(document)
+        from indexer.terminal.show_actions import show_actions
+
+        show_actions(document)
 
 
 @actions_app.command("show")
@@ -187,7 +191,9 @@ def show_action(name: NameArgument, library: LibraryOption = None, as_json: Json
     if as_json:
         print_json(document)
     else:
-        show.action(document)
+        from indexer.terminal.show_actions import show_action
+
+        show_action(document)
         _show_comparison(document["report"] or {})
 
 
@@ -339,7 +345,9 @@ def suggest(
     if as_json:
         print_json(document)
     else:
-        show.suggestions(document)
+        from indexer.terminal.show_actions import show_suggestions
+
+        show_suggestions(document)
 
 
 def _correct(library: Path | None, clip_id: int, name: str, *, is_positive: bool, as_json: bool) -> None:
@@ -379,7 +387,9 @@ def _learn_again(library: Library, action: str) -> dict[str, Any] | None:
     if card is None:
         show.note(f'not learned again by itself; `indexer actions teach "{action}"` does')
     else:
+        from indexer.terminal.show_actions import describe_figures
+
         what = "a draft, learned again" if card["is_draft"] else "learned again"
         segments = show.counted(count_found(library, action), "segment")
-        show.note(f"{what} in {card['seconds']:.1f} s: {show.figures(card)}; {segments}")
+        show.note(f"{what} in {card['seconds']:.1f} s: {describe_figures(card)}; {segments}")
     return card

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from indexer.commands.options import JsonOption, LibraryOption, open_library, print_json, settings
 from indexer.terminal import show
+from indexer.terminal.options import JsonOption, LibraryOption, open_library, print_json
+from indexer.terminal.settings import read_settings
 
 
 def backup(
@@ -36,7 +37,7 @@ def restore(
     """Put a backup in the place of the library, after checking that it is whole."""
     from indexer.keeping.backup import restore as run_restore
 
-    found = settings()
+    found = read_settings()
     with show.status("checking and copying the catalog"):
         record = run_restore(
             folder,

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from encoders.captioning.captioner import DEFAULT_CAPTIONER
-from indexer.commands.options import (
+from indexer.terminal import show
+from indexer.terminal.options import (
     DeviceOption,
     JsonOption,
     LibraryOption,
@@ -16,7 +17,6 @@ from indexer.commands.options import (
     open_library,
     print_json,
 )
-from indexer.terminal import show
 
 
 def caption(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.commands.options import JsonOption, LibraryOption, open_library, print_json
 from indexer.terminal import show
+from indexer.terminal.options import JsonOption, LibraryOption, open_library, print_json
 
 if TYPE_CHECKING:
     from indexer.keeping.check import CheckReport

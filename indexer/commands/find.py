@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from encoders.errors import InvalidQueryError
-from indexer.commands.options import (
+from indexer.terminal import show
+from indexer.terminal.options import (
     AfterOption,
     BeforeOption,
     DeviceOption,
@@ -21,7 +22,6 @@ from indexer.commands.options import (
     open_library,
     print_json,
 )
-from indexer.terminal import show
 
 if TYPE_CHECKING:
     from search.actions.finding import FoundSegments
@@ -65,6 +65,7 @@ def find(
 
     Exit status: 0 also when there is none of a known action, 2 when nothing knows the action.
     """
+    from indexer.terminal.show_hits import show_mapping, show_segments
     from search.actions.finding import find_segments, found_document
     from search.dates import recorded_bound
     from search.types import SegmentQuery
@@ -85,7 +86,7 @@ def find(
             recorded_before=recorded_bound(before, is_end=True),
         )
         found = find_segments(opened, query)
-        show.mapping(found.action, found.names, found.how)
+        show_mapping(found.action, found.names, found.how)
         with opened.read() as catalog:
             total = found.count(catalog)
             if export is not None:
@@ -100,7 +101,7 @@ def find(
                 _write(to_csv(found.segments(catalog)))
             elif export is None:
                 is_narrowed = query != SegmentQuery(query.actions)
-                show.segments(found.segments(catalog), total, is_narrowed=is_narrowed)
+                show_segments(found.segments(catalog), total, is_narrowed=is_narrowed)
                 is_stored = min_confidence is None and found.on_the_fly is None
                 surely = replace(found.query, min_confidence=0.0)
                 if is_stored and (more := catalog.actions.count_segments(surely) - total):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer.commands.options import JsonOption, LibraryOption, open_library, print_json
 from indexer.terminal import show
+from indexer.terminal.options import JsonOption, LibraryOption, open_library, print_json
 
 if TYPE_CHECKING:
     from search.catalog.keys import Key

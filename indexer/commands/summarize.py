@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from encoders.errors import InvalidQueryError, NotFoundError
-from indexer.commands.options import JsonOption, LibraryOption, absolute, open_library, print_json
 from indexer.terminal import show
+from indexer.terminal.options import JsonOption, LibraryOption, absolute, open_library, print_json
 from indexer.terminal.targets import refuse_footage, whole_file
 
 if TYPE_CHECKING:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.commands.options import DeviceOption, LibraryOption, absolute, open_library, settings
 from indexer.terminal import show
+from indexer.terminal.options import DeviceOption, LibraryOption, absolute, open_library
+from indexer.terminal.settings import read_settings
 from indexer.terminal.stopping import stop_on_signal
 
 if TYPE_CHECKING:
-    from indexer.ingest.pipeline import Change
+    from indexer.ingest.types import Change
 
 
 def watch(
@@ -48,14 +49,14 @@ def watch(
     A file is read once it is complete: unchanged for a while, and open for writing nowhere on this
     machine. A folder that goes away is waited for. Ends in order on Ctrl-C and SIGTERM.
     """
-    from indexer.ingest.pipeline import IngestOptions
-    from indexer.ingest.watch import Watcher, WatchOptions
+    from indexer.ingest.types import IngestOptions
+    from indexer.watching.watcher import Watcher, WatchOptions
 
     options = WatchOptions(
         settle_seconds=settle_seconds,
         poll_seconds=poll_seconds if poll else None,
         ingest=IngestOptions(
-            encoder=encoder, device=device or settings().device, prune=prune, workers=workers
+            encoder=encoder, device=device or read_settings().device, prune=prune, workers=workers
         ),
     )
     with open_library(library, device, create=True) as opened, stop_on_signal() as stopping:

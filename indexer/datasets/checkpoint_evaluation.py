@@ -1,4 +1,4 @@
-"""How good a trained checkpoint is on a data set."""
+"""The evaluation of a trained checkpoint on a data set."""
 
 from __future__ import annotations
 

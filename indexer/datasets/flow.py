@@ -18,7 +18,7 @@ _VERSION = 1  # of what `optical_flow` returns; older entries of a cache are not
 def cached_flow(
     frames: NDArray[np.uint8], cache: ArrayCache | None, preset: FlowPreset = "medium"
 ) -> NDArray[np.float32]:
-    """As `optical_flow`, but what was computed once for these very pixels is read from the cache.
+    """Computes optical flow, or reads from the cache what was computed once for these very pixels.
 
     It is kept as float16, whose steps are 1/128 pixel up to 16 pixels; the first answer is rounded the same
     way, so that it does not matter which one comes from the cache.

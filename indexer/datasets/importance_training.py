@@ -1,4 +1,4 @@
-"""What `indexer train importance` and `indexer evaluate` do with importance heads."""
+"""Training and evaluation of importance heads."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Counting = Callable[[str], Any]  # a context that gives (done, total) -> None
 
 @dataclass(frozen=True, slots=True)
 class TrainedImportance:
-    """How a run ended: the head, and the videos that could not be read (path and reason)."""
+    """The outcome of a run: the head, and the videos that could not be read (path and reason)."""
 
     report: ImportanceReport
     damaged: dict[str, str]

@@ -68,7 +68,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _has_video(folder: Path) -> bool:
-    """Whether a video is in the folder or below; stops at the first."""
+    """Returns whether a video is in the folder or below; stops at the first."""
     return any(looks_like_video(name) for _, _, names in os.walk(folder, followlinks=True) for name in names)
 
 
@@ -79,7 +79,7 @@ def _split_folders(folder: Path) -> dict[Path, Split]:
 
 
 def has_class_folders(folder: Path) -> bool:
-    """Whether videos lie in folders named after classes."""
+    """Returns whether videos lie in folders named after classes."""
     return any(_has_video(sub) for root in _split_folders(folder) or [folder] for sub in _subfolders(root))
 
 

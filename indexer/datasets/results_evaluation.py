@@ -164,7 +164,7 @@ def _importance(
 
 def _case(name: str, given: Any, sample: ImportanceSample) -> Any:
     from encoders.evaluation.spans import SummaryCase
-    from indexer.video.reading.decode import probe
+    from indexer.video.reading.probing import probe
 
     users = np.asarray(sample.scores)
     parts = users.shape[1]
@@ -219,7 +219,7 @@ def _numbers(value: Any, what: str) -> NDArray[np.float64]:
 
 
 def _kind(value: Any) -> str:
-    """What JSON calls a value."""
+    """The name that JSON has for the type of a value."""
     if isinstance(value, bool) or value is None:
         return "null" if value is None else "true or false"
     if isinstance(value, int | float):

@@ -163,7 +163,7 @@ def _plain(error: Exception) -> str:
 
 
 def _content_key(path: str) -> str:
-    """What changes when a file is written anew; empty where there is none, which reading it will say."""
+    """The state of a file, which writing it anew changes; empty where there is none."""
     try:
         status = os.stat(os_path(path))
     except (OSError, ValueError):

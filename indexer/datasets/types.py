@@ -1,4 +1,4 @@
-"""What every layout of a data set is read into: samples with a label, a span and a split."""
+"""Samples with a label, a span and a split: every layout of a data set is read into them."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def split_off(samples: Sequence[Sample], target: Split, share: float, seed: int)
 
 
 def group_of(sample: Sample) -> str:
-    """What must stay in one split: the named group, else the file."""
+    """The samples that must stay in one split: the named group, else the file."""
     return sample.group or os.path.basename(os.path.dirname(sample.path)) + "/" + os.path.basename(
         sample.path
     )

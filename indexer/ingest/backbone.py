@@ -1,18 +1,22 @@
-"""A Kinetics classifier beside the encoder, in the same decode pass: dense frames in, segments out."""
+"""Backbones that name actions beside the encoder, in the same decode pass: dense frames in, segments out."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from encoders.errors import InvalidQueryError
 from encoders.heads.action_names import normalise_action
 from encoders.heads.head import ActionSpan
 from encoders.heads.segmentation import segments_from_curve
 from indexer.video.types import SampledClip, SamplingOptions
 from search.catalog.tracks import shot_window_of, track_of_clips
+from search.library import Library
 
 if TYPE_CHECKING:
     from encoders.heads.kinetics import KineticsClassifier
@@ -23,7 +27,7 @@ KEPT_FROM = 0.2
 
 
 def window_hint(classifier: KineticsClassifier, sampling: SamplingOptions) -> str | None:
-    """What to say to people whose clips are shorter than what the network watches at a time."""
+    """A hint for people whose clips are shorter than what the network watches at a time; else None."""
     if sampling.clip_seconds >= classifier.window_seconds:
         return None
     share = 1 - sampling.clip_seconds / classifier.window_seconds
@@ -35,7 +39,7 @@ def window_hint(classifier: KineticsClassifier, sampling: SamplingOptions) -> st
 
 
 class BackboneWatch:
-    """What a classifier sees in one video, clip by clip.
+    """Watches one video with a classifier, clip by clip.
 
     Args:
         classifier: Shared by all videos of an ingest.
@@ -75,3 +79,78 @@ class BackboneWatch:
                     name = normalise_action(self._classifier.actions[number])
                     found.append(ActionSpan(name, start, end, min(confidence, 1.0)))
         return sorted(found, key=lambda span: span.start_seconds)
+
+
+def prepare_backbone(
+    library: Library,
+    sampling: SamplingOptions,
+    device: str,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[SamplingOptions, KineticsClassifier]:
+    """Loads the classifier that the sampling names, and enters it as a head of the library.
+
+    The sampling that comes back names its weights. Videos that others have looked at are sampled
+    otherwise, so an ingest reads them again; what other weights of this name said is gone at once.
+
+    Args:
+        library: With a record.
+        sampling: That names a classifier.
+        device: As for `open_classifier`.
+        say: Told that the weights are others than before.
+
+    Raises:
+        EncoderUnavailableError: It cannot be had here.
+    """
+    from encoders.heads.kinetics import open_classifier
+
+    assert sampling.actions is not None
+    classifier = open_classifier(sampling.actions, device=device)
+    try:
+        sampling = replace(
+            sampling,
+            actions=classifier.spec,
+            classifier_id=classifier.classifier_id,
+            dense_fps=float(classifier.fps),
+            dense_size=classifier.frame_size,
+        )
+    except ValueError as error:  # clips too long to hold that many frames of
+        raise InvalidQueryError(f"{classifier.spec} cannot watch clips like these: {error}") from error
+    with library.write() as catalog:
+        catalog.set_library(sampling=sampling.to_json())
+        known = {head.name: head for head in catalog.actions.heads()}.get(classifier.spec)
+        if known is not None and known.encoder_id != classifier.classifier_id:
+            catalog.actions.remove_head(known.id)  # other weights: what it said no longer holds
+            say(f"{classifier.spec} has other weights than before: what those said is forgotten")
+            known = None
+        if known is None:
+            catalog.actions.add_head(
+                kind=classifier.kind,
+                name=classifier.spec,
+                encoder_id=classifier.classifier_id,
+                actions=[normalise_action(name) for name in classifier.actions],
+                threshold=THRESHOLD,
+                card={},
+                parameters=None,
+                is_active=True,
+            )
+    return sampling, classifier
+
+
+def forget_empty_backbones(library: Library, sampling: SamplingOptions, say: Callable[[str], None]) -> None:
+    """Forgets backbones of which nothing is left; says how many videos this one has not looked at."""
+    with library.write() as catalog:
+        catalog.actions.remove_empty_backbones(but=sampling.actions or "")
+        counts = catalog.count_by_sampling()
+    others = 0
+    for text, count in counts.items():
+        try:
+            stored = SamplingOptions.from_json(text)
+        except ValueError:  # damaged: `indexer check` says so
+            continue
+        if (stored.actions, stored.classifier_id) != (sampling.actions, sampling.classifier_id):
+            others += count
+    if others:
+        say(
+            f"{others} videos of this library were not looked at by {sampling.actions}: they are not in the "
+            "paths given here. Ingest them as well, and they will be"
+        )

@@ -49,7 +49,7 @@ class FoundFile:
 
     @property
     def state(self) -> FileState:
-        """As it was found."""
+        """The state of the file when it was found."""
         return FileState(self.size_bytes, self.mtime_ns, self.ctime_ns)
 
 
@@ -86,7 +86,7 @@ def find_files(
 
 
 def is_below(path: str, folders: Sequence[str]) -> bool:
-    """Whether a path, with every link in it resolved, is one of the resolved folders or below one."""
+    """Returns whether a path, with every link in it resolved, is one of the resolved folders or below one."""
     try:
         resolved = os.path.realpath(os_path(path))
     except (OSError, ValueError):
@@ -95,7 +95,7 @@ def is_below(path: str, folders: Sequence[str]) -> bool:
 
 
 def looks_like_video(path: str) -> bool:
-    """Whether the name ends like a video's."""
+    """Returns whether the name ends like a video's."""
     return os.path.splitext(path)[1].lower() in _VIDEO_SUFFIXES
 
 

@@ -96,7 +96,7 @@ def _clear_leftovers(folder: Path) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What `back_up` wrote beside a copy, the copy checked against it.
+    """Reads the record that `back_up` wrote beside a copy, and checks the copy against it.
 
     Raises:
         BackupError: There is none, or the copy is not what was written then.

@@ -20,7 +20,7 @@ FRAMES_PER_COMMIT = 64
 
 @dataclass(frozen=True, slots=True)
 class CaptionSummary:
-    """What a run came to.
+    """The outcome of a run.
 
     Attributes:
         model: The captioner's id.

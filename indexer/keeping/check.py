@@ -27,7 +27,7 @@ VIDEOS_PER_READ = 1000
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a check came to.
+    """The outcome of a check.
 
     Attributes:
         findings: One for each check, as the library is now: after the repairs, where there were any.
@@ -41,7 +41,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong (any more)."""
+        """Returns whether nothing is wrong (any more)."""
         return not any(one.wrong for one in self.findings)
 
     def as_json(self) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def _findings(
 
 
 def _options(library: Library) -> Iterator[Finding]:
-    """How the library, and each video, was sampled and pooled can be read, and makes sense."""
+    """Checks that what is stored of sampling and pooling can be read, and makes sense."""
     with library.read() as catalog:
         record = catalog.library_record()
         samplings = catalog.count_by_sampling()
@@ -249,7 +249,7 @@ def _files(library: Library, say: Callable[[str], None] | None, share: float) ->
 
 
 def _has_changed(video: Video, now: FileState) -> bool:
-    """Whether a file is another: where only its inode changed (a new name, a new mode), its content says."""
+    """Returns whether a file is another; where only its inode changed (a new name or mode), by content."""
     if now.is_same(video.file_state):
         return False
     return not now.is_same(replace(video.file_state, ctime_ns=None)) or _differs(video)

@@ -44,7 +44,7 @@ class SummaryFrame:
 
 @dataclass(frozen=True, slots=True)
 class VideoSummary:
-    """What a summary shows of a video, in order of time.
+    """A summary of a video, in order of time.
 
     Attributes:
         by: What decided on importance: "representativeness", or a head's name.
@@ -61,13 +61,13 @@ class VideoSummary:
 
     @property
     def shown_seconds(self) -> float:
-        """How long the chosen pieces last together."""
+        """The length of all chosen pieces."""
         return sum(frame.end_seconds - frame.start_seconds for frame in self.frames)
 
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """What the catalog holds of a video, or of a long one an even selection.
+    """The stored frames of a video, or of a long one an even selection.
 
     Attributes:
         key_frames: C of them, in order of time.
@@ -165,7 +165,7 @@ def _name(scorer: ImportanceScorer | None) -> str:
 
 
 def scores_of(catalog: Catalog, track: FeatureTrack, scorer: ImportanceScorer) -> NDArray[np.float32]:
-    """What a head says of a whole video: float32 (T,), 0..1. Raises EncoderMismatchError."""
+    """Judges a whole video by a head: float32 (T,), 0..1. Raises EncoderMismatchError."""
     record = open_record(catalog)
     if scorer.encoder_id != record.encoder_id:
         raise EncoderMismatchError(

@@ -1,1 +1,1 @@
-"""What commands show to people, where they write, and how they are stopped."""
+"""The terminal side of commands: options, settings, what people are shown, files, stopping."""

@@ -1,4 +1,4 @@
-"""What `indexer train`, `evaluate`, `predict` and `models` show on a terminal."""
+"""Training, evaluation and prediction on a terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST_NAMED = 10
 
 
 @contextmanager
-def training() -> Iterator[Callable[[State], None]]:
+def show_training() -> Iterator[Callable[[State], None]]:
     """A bar for each epoch on a terminal; a line after each epoch everywhere, on stderr."""
     console = Console(stderr=True, highlight=False)
 
@@ -70,8 +70,8 @@ def training() -> Iterator[Callable[[State], None]]:
         yield on_progress
 
 
-def trained(document: dict[str, Any]) -> None:
-    """How a run ended."""
+def show_trained(document: dict[str, Any]) -> None:
+    """Prints the outcome of a run."""
     console = Console(highlight=False)
     console.print(
         f"top-1 [bold]{document['top1']:.1%}[/] on the validation clips, "
@@ -86,8 +86,8 @@ def trained(document: dict[str, Any]) -> None:
     )
 
 
-def trained_importance(document: dict[str, Any]) -> None:
-    """How the run of an importance head ended."""
+def show_trained_importance(document: dict[str, Any]) -> None:
+    """Prints the outcome of a run for an importance head."""
     console = Console(highlight=False)
     console.print(
         f"{document['figure']} [bold]{document['value']:.3f}[/] on the validation videos, after epoch "
@@ -102,7 +102,7 @@ def trained_importance(document: dict[str, Any]) -> None:
     )
 
 
-def evaluation(report: EvaluationReport) -> None:
+def show_evaluation(report: EvaluationReport) -> None:
     """Figures with their intervals, then the classes, the weakest first."""
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False)
@@ -123,7 +123,7 @@ def evaluation(report: EvaluationReport) -> None:
     _damaged([{"path": name, "reason": why} for name, why in report.skipped.items()])
 
 
-def predictions(document: dict[str, Any]) -> None:
+def show_predictions(document: dict[str, Any]) -> None:
     """A model's classes for one video."""
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False)
@@ -134,8 +134,8 @@ def predictions(document: dict[str, Any]) -> None:
     console.print(table)
 
 
-def models(rows: list[dict[str, Any]]) -> None:
-    """What can be trained."""
+def show_models(rows: list[dict[str, Any]]) -> None:
+    """Prints the models that can be trained."""
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False)
     for name in ("model", "clip", "stride", "flow", "paper"):

@@ -1,4 +1,4 @@
-"""What a decoding program may take when it reads a stranger's file: memory, time, and no files of its own."""
+"""Limits of a decoding program that reads strangers' files: memory, time, and no files of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPARE_FILES = 16  # descriptors beyond those that the program starts with
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """Of one decoding program and the file that it reads.
+    """Limits of one decoding program and the file that it reads.
 
     Attributes:
         memory_bytes: Beyond what the program takes once it has started.

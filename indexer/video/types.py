@@ -1,4 +1,4 @@
-"""What decoding hands on: light values that need neither FFmpeg nor a codec to import."""
+"""Values that decoding hands on: light ones, that need neither FFmpeg nor a codec to import."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_DENSE_FRAMES = 1024  # of one clip: they are held in memory all at once
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a file says about its video.
+    """The description of a video by its file.
 
     Attributes:
         duration_seconds: Of the video stream, else of the file; None where neither says.
@@ -48,7 +48,7 @@ class VideoInfo:
 
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:
-    """What to take from a video.
+    """The sampling of a video: what is taken from it.
 
     Attributes:
         clip_seconds: Length of a window, > 0.
@@ -189,21 +189,21 @@ class SampledClip:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What was lost of a file that could be read all the same, or left out; said after its last clip."""
+    """A note of what was lost of a file that could be read all the same, or left out; after its last clip."""
 
     note: str
 
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How long the video proved to be, whatever its header says; said after its last clip."""
+    """The length that the video proved to have, whatever its header says; after its last clip."""
 
     duration_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the decoder has come, also when no clip is finished yet.
+    """The progress of the decoder, also when no clip is finished yet.
 
     Attributes:
         time_seconds: Time of the last decoded frame.

@@ -89,7 +89,7 @@ class ArrayCache:
         return True
 
     def has_room(self, need_bytes: int) -> bool:
-        """Whether so many bytes fit; makes room by what this run has not used."""
+        """Returns whether so many bytes fit; makes room by what this run has not used."""
         if need_bytes > self._limit_bytes:
             return False
         if self._held_bytes is None or self._written >= _RECOUNT_AFTER:

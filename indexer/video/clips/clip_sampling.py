@@ -37,7 +37,7 @@ Pictures = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class ClipSampling:
-    """Which frames make a clip.
+    """The choice of the frames of a clip.
 
     Attributes:
         frames: T, how many.

@@ -137,7 +137,7 @@ class ShotDetector:
         )
 
     def _is_flash(self, index: int) -> bool:
-        """Whether the picture soon returns to what it was, or has just done so."""
+        """Returns whether the picture soon returns to what it was, or has just done so."""
         frame, before = self._seen[index], self._seen[index - 1]
         limit = 0.5 * frame.difference
         for place in range(index + 1, len(self._seen)):

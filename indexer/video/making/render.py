@@ -12,8 +12,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from encoders.errors import DecodeError, NotFoundError
-from indexer.video.making.encode import Mp4Writer, SoundReader
+from indexer.video.making.encode import Mp4Writer
 from indexer.video.making.renditions import Rendition, Spans
+from indexer.video.making.sound import SoundReader
 from indexer.video.pictures.frame import DecodedFrame
 from indexer.video.reading.decode import VideoDecoder
 

@@ -21,7 +21,7 @@ CUT_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """What to make of a video.
+    """A file to make of a video.
 
     Attributes:
         kind: "mp4" (H.264, with AAC where `sound`) or "gif" (an endless loop).
@@ -54,7 +54,7 @@ class Rendition:
 
     @property
     def seconds(self) -> float:
-        """How long it lasts, where the video shows something all the while."""
+        """The length, where the video shows something all the while."""
         return sum(end - start for start, end in self.spans)
 
 

@@ -73,7 +73,7 @@ def storyboard(stills: Sequence[StillPicture], *, columns: int = 4, origin_secon
 def storyboard_jpeg(
     stills: Sequence[StillPicture], *, columns: int = 4, origin_seconds: float = 0.0
 ) -> bytes:
-    """As `storyboard`, as JPEG."""
+    """Draws a storyboard as JPEG."""
     return _jpeg(storyboard(stills, columns=columns, origin_seconds=origin_seconds))
 
 
@@ -196,7 +196,7 @@ def sprite_cues(cells: Sequence[SpriteCell], size: tuple[int, int], picture: str
 
 
 def player_time(seconds: float) -> str:
-    """As players show it, to the second: 0:07, 12:34, 1:02:03."""
+    """A time as players show it, to the second: 0:07, 12:34, 1:02:03."""
     whole = max(0, math.floor(seconds + 1e-6))
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
@@ -209,7 +209,7 @@ def _cue_time(seconds: float) -> str:
 
 
 def _tile_size(jpeg: bytes) -> tuple[int, int]:
-    """Of a tile for pictures of this shape; very long ones are given one that is not."""
+    """The size of a tile for pictures of this shape; very long ones are given one that is not."""
     from PIL import Image
 
     with Image.open(io.BytesIO(jpeg)) as picture:

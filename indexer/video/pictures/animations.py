@@ -6,14 +6,18 @@ FFmpeg's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encoders.errors import DamagedVideoError, DecodeError, StillPictureError
-from indexer.video.containers import STILL_PICTURE
+from indexer.video.containers.refusal import STILL_PICTURE
+from indexer.video.engine import create_file, make_picture
 from search.file_names import os_path
 
 _HEAD_BYTES = 1 << 16
@@ -38,7 +42,7 @@ class Moment:
 
 
 def animation_in(path: str) -> str | None:
-    """What a readable file holds that is for Pillow, "webp" or "avif"; None for any other."""
+    """The format of a readable file that is for Pillow, "webp" or "avif"; None for any other."""
     with open(os_path(path), "rb") as file:
         head = file.read(_HEAD_BYTES)
     if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X":
@@ -83,3 +87,26 @@ def moments(path: str, most_pixels: int, *, least_frames: int = 2) -> Iterator[M
                 end_ms += lasts
     except (OSError, ValueError, EOFError, SyntaxError, Image.DecompressionBombError) as error:
         raise DamagedVideoError(f"the animation is broken ({error}): copy the file again") from None
+
+
+def as_video(moments: Iterable[Moment]) -> io.BytesIO:
+    """The frames of an animation, of one size, as a Matroska file in memory, without loss."""
+    file = io.BytesIO()
+    tick = Fraction(1, 1000)
+    with create_file(file, "matroska") as output:
+        stream: Any = None
+        for moment in moments:
+            if stream is None:
+                stream = output.add_stream("ffv1", rate=Fraction(1000, moment.duration_ms))
+                stream.height, stream.width = moment.rgba.shape[:2]
+                stream.pix_fmt = "bgra"
+                stream.codec_context.time_base = tick
+            picture = make_picture(moment.rgba, "rgba").reformat(format="bgra")
+            picture.pts, picture.time_base, picture.duration = moment.start_ms, tick, moment.duration_ms
+            for packet in stream.encode(picture):
+                packet.duration = moment.duration_ms
+                output.mux(packet)
+        if stream is not None:
+            output.mux(stream.encode(None))
+    file.seek(0)
+    return file

@@ -37,7 +37,7 @@ class BorderFinder:
                 np.maximum(kept, new, out=kept)
 
     def crop(self) -> Crop | None:
-        """What to cut off every frame of the clip, None where there are no bars."""
+        """The edges to cut off every frame of the clip, None where there are no bars."""
         if self._rows is None or self._columns is None:
             return None
         if float(self._rows[0].max()) < _DARK_CLIP_MEAN:

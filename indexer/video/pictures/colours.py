@@ -33,7 +33,7 @@ def matrix_of(picture: Any) -> int:
 
 
 def unmixer_of(picture: Any) -> Unmix | None:
-    """What makes R'G'B' of its samples where the scaler cannot; None for all usual pictures."""
+    """The matrix that makes R'G'B' of its samples where the scaler cannot; None for all usual pictures."""
     matrix = int(picture.colorspace)
     if matrix in _MATRICES_OF_THE_SCALER or picture.format.is_rgb or picture.format.has_palette:
         return None
@@ -46,7 +46,7 @@ def transfer_of(picture: Any) -> int:
 
 
 def is_full_range(picture: Any) -> bool:
-    """Whether luma runs from 0 to 255 rather than from 16 to 235."""
+    """Returns whether luma runs from 0 to 255 rather than from 16 to 235."""
     tagged, pixel_format = int(picture.color_range), picture.format
     if pixel_format.is_rgb or pixel_format.has_palette or pixel_format.name.startswith("yuvj"):
         return True
@@ -54,7 +54,7 @@ def is_full_range(picture: Any) -> bool:
 
 
 def is_plain(picture: Any) -> bool:
-    """Whether the samples are what is to be seen: opaque, of standard range and gamut."""
+    """Returns whether the samples are what is to be seen: opaque, of standard range and gamut."""
     return not (_has_alpha(picture.format) or _is_mapped(picture) or unmixer_of(picture))
 
 
@@ -140,7 +140,7 @@ def over_black(picture: Any, matte: Any, reformatter: Any) -> Any:
 
 
 def is_planar_yuv(pixel_format: Any) -> bool:
-    """Whether plane 0 is luma by itself, in 8 to 16 little-endian bits."""
+    """Returns whether plane 0 is luma by itself, in 8 to 16 little-endian bits."""
     name = pixel_format.name
     if name.startswith("gray"):
         return "f" not in name and not pixel_format.is_big_endian

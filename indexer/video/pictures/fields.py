@@ -1,4 +1,4 @@
-"""Which frames are two moments woven into one: told from the picture where no flag tells it.
+"""Detection of interlaced frames, two moments woven into one, from the picture where no flag tells.
 
 An interlaced frame holds the even lines of one moment and the odd lines of another, half a frame later or
 earlier. Each half is then nearer in time to one neighbouring frame than to the other, and differs less from
@@ -35,7 +35,7 @@ _MOST = 6  # votes that are remembered
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """What one frame says.
+    """The verdict of one frame.
 
     Attributes:
         order: Of its fields, None for a progressive frame.
@@ -47,7 +47,7 @@ class Vote:
 
 
 def vote(previous: Any, picture: Any, following: Any) -> Vote | None:
-    """Whether a frame is woven of two fields; None where it has no combs, or too little moves to say.
+    """Returns whether a frame is woven of two fields; None where it has no combs, or too little moves to say.
 
     Args:
         previous, picture, following: Three successive pictures of the engine, of one size and format.
@@ -151,7 +151,7 @@ def _columns(picture: Any) -> NDArray[np.uint8]:
 
 
 def _roughness(around: Any, lines: Any, moved: Any) -> tuple[float, float]:
-    """How rough the picture is where lines lie between their neighbours: odd lines, then even ones.
+    """The roughness of a picture where lines lie between their neighbours: odd lines, then even ones.
 
     Args:
         around: uint8 (h - 2, w), the mean of the lines above and below each inner one.

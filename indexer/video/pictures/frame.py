@@ -1,12 +1,11 @@
 """One decoded frame: its time, and cheap or upright pixels of it.
 
-Nothing here imports `av`: frames and reformatters are made by `indexer.video.reading.decode` and used
-by their attributes, so that the engine stays behind one file.
+Nothing here imports `av`: frames and reformatters come from `indexer.video.engine` and are used by their
+attributes, so that the engine stays behind one file.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,46 +29,14 @@ from indexer.video.pictures.colours import (
     matrix_of,
     pixels,
 )
+from indexer.video.pictures.orientation import Orientation
 
 _THUMBNAIL_SIDE = 96
 
 
 @dataclass(frozen=True, slots=True)
-class Orientation:
-    """What turns a stored picture upright: a transpose, then mirrorings."""
-
-    transpose: bool = False
-    flip_x: bool = False
-    flip_y: bool = False
-
-    @classmethod
-    def from_display_matrix(cls, matrix: bytes) -> Orientation:
-        """Reads FFmpeg's 3x3 display matrix (nine native int32), at the nearest right angle."""
-        a, b, _, c, d = struct.unpack_from("=5i", matrix)
-        if abs(a) + abs(d) >= abs(b) + abs(c):
-            return cls(False, a < 0, d < 0)
-        return cls(True, c < 0, b < 0)
-
-    @classmethod
-    def from_rotation(cls, degrees: float) -> Orientation:
-        """From FFmpeg's counter-clockwise angle, at the nearest right angle."""
-        quarters = round(degrees / 90) % 4
-        return cls(quarters % 2 == 1, quarters in (2, 3), quarters in (1, 2))
-
-    def apply(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The picture (H, W, ...) turned upright, contiguous."""
-        if self.transpose:
-            picture = picture.swapaxes(0, 1)
-        if self.flip_x:
-            picture = picture[:, ::-1]
-        if self.flip_y:
-            picture = picture[::-1]
-        return np.ascontiguousarray(picture)
-
-
-@dataclass(frozen=True, slots=True)
 class Crop:
-    """What to cut off an upright picture, as fractions of its width and height (0..1)."""
+    """The edges to cut off an upright picture, as fractions of its width and height (0..1)."""
 
     left: float = 0.0
     top: float = 0.0
@@ -95,7 +62,7 @@ class Thumbnail:
 
 @dataclass(frozen=True, slots=True)
 class PictureGeometry:
-    """How the stored pictures of one stream become upright pictures of square pixels.
+    """The geometry by which stored pictures of one stream become upright ones of square pixels.
 
     Attributes:
         pixel_aspect: Width of a stored pixel over its height.
@@ -122,7 +89,7 @@ class PictureGeometry:
 
 
 class Fields:
-    """What it takes to make a progressive picture of a frame, where it is not one.
+    """The neighbours of a picture, and what deinterlaces it where it is interlaced.
 
     The pictures after it are decoded ahead of their turn only where they are asked for too soon.
 
@@ -146,7 +113,7 @@ class Fields:
 
     @property
     def are_known(self) -> bool:
-        """Whether there is enough around the picture to tell whether it is interlaced."""
+        """Returns whether there is enough around the picture to tell whether it is interlaced."""
         self.settle()
         return len(self._before) + len(self._after) > 1
 
@@ -190,7 +157,7 @@ class DecodedFrame:
 
     @property
     def is_full_range(self) -> bool:
-        """Whether luma runs from 0 to 255 rather than from 16 to 235."""
+        """Returns whether luma runs from 0 to 255 rather than from 16 to 235."""
         return is_full_range(self.picture)
 
     def progressive(self) -> DecodedFrame:

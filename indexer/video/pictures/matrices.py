@@ -21,7 +21,7 @@ Unmix = Callable[[Planes], Planes]
 
 
 def unmixer(matrix: int, transfer: int) -> Unmix | None:
-    """What makes R'G'B' (0..1) of luma (0..1) and colour differences (-0.5..0.5), each float64 (H, W, 3).
+    """The function from luma (0..1) and colour differences (-0.5..0.5) to R'G'B' (0..1), float64 (H, W, 3).
 
     Args:
         matrix: By H.273.

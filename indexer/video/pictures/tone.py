@@ -36,12 +36,12 @@ Light = NDArray[np.float32]
 
 
 def is_hdr(transfer: int) -> bool:
-    """Whether a transfer characteristic (H.273) is one of high dynamic range."""
+    """Returns whether a transfer characteristic (H.273) is one of high dynamic range."""
     return transfer in (PQ, HLG)
 
 
 def needs_mapping(transfer: int, primaries: int) -> bool:
-    """Whether pictures with these tags (H.273) look wrong when they are taken for BT.709."""
+    """Returns whether pictures with these tags (H.273) look wrong when they are taken for BT.709."""
     return is_hdr(transfer) or primaries in _WIDE
 
 

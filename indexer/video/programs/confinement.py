@@ -1,4 +1,4 @@
-"""What a decoding program may not do: the kernel keeps it from files, sockets and other programs.
+"""Confinement of decoding programs: the kernel keeps them from files, sockets and other programs.
 
 Codecs are large and old, and read what strangers send; somebody may take the program over by a hole in one.
 Two mechanisms of Linux then leave little to take: Landlock (kernel 5.13 and later,
@@ -65,7 +65,7 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What one decoding program is held to.
+    """The rules for one decoding program.
 
     Attributes:
         limits: Of strangers' files; None for one's own.
@@ -103,7 +103,7 @@ def confine(rules: Rules) -> None:
 
 
 def describe_confinement() -> str:
-    """What holds decoding programs here, in words: "Landlock 7 and seccomp"."""
+    """Names what confines decoding programs here: "Landlock 7 and seccomp"."""
     version = landlock_version()
     found = ([f"Landlock {version}"] if version else []) + (["seccomp"] if _has_seccomp() else [])
     return " and ".join(found) or "nothing: this system has neither Landlock nor seccomp"

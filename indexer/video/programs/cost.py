@@ -1,4 +1,4 @@
-"""How much processor time the decoding of a file may take, against its size, its length and what others took.
+"""Limits of processor time for decoding a file, by its size, its length and what others took.
 
 A few hundred kilobytes can hold hours of decoding (20,000 frames of 4000 x 4000 pixels of one colour), and
 make progress all the while. Footage that is dear for good reason is large, or long, or like the other files.
@@ -21,7 +21,7 @@ LEAST_FOOTAGE_SECONDS = 2.0  # of a file that tells what is usual
 
 
 class Patience:
-    """What files may cost; safe to share between the threads that read them.
+    """The allowance of files; safe to share between the threads that read them.
 
     Args:
         factor: Of the usual allowance, above 0.

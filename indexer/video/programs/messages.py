@@ -1,4 +1,4 @@
-"""What passes between a decoding program and whoever started it, as plain bytes.
+"""Messages between a decoding program and whoever started it, as plain bytes.
 
 The program reads strangers' files, and may have been taken over by one: nothing that comes from it may become
 code here, as unpickling would make it. A message is JSON with its arrays and pictures behind it, and is
@@ -32,7 +32,7 @@ _DTYPES = ("uint8", "float64")
 
 
 class MessageError(ValueError):
-    """What came is no message of the kinds that may come."""
+    """Bytes that are no message of the kinds that may come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class PictureRequest:
 
 @dataclass(frozen=True, slots=True)
 class ProbeRequest:
-    """What a file says about its video."""
+    """Describe the video in a file."""
 
     path: str
 
@@ -110,13 +110,12 @@ class End:
 
 
 Request = DecodeRequest | FrameRequest | PictureRequest | ProbeRequest | RenderRequest | StopRequest
-Answer = VideoInfo | Progress | SampledClip | Damage | Length | Jpeg | Picture | Failure | End
-REQUESTS: tuple[type, ...] = typing.get_args(Request)
-ANSWERS: tuple[type, ...] = typing.get_args(Answer)
+Decoded = VideoInfo | Progress | SampledClip | Damage | Length
+Answer = Decoded | Jpeg | Picture | Failure | End
 
 
 def pack_message(message: Request | Answer) -> bytes:
-    """A message as bytes."""
+    """Packs a message into bytes."""
     buffers: list[bytes] = []
     value = _plain(message, buffers)
     header = json.dumps(
@@ -125,12 +124,19 @@ def pack_message(message: Request | Answer) -> bytes:
     return b"".join([_LENGTH.pack(len(header)), header, *buffers])
 
 
-def unpack_message(content: bytes, kinds: tuple[type, ...]) -> Any:
-    """A message of one of the kinds out of bytes.
+def unpack_request(content: bytes) -> Request:
+    """Unpacks a request. Raises MessageError where it is none, whatever is wrong with it."""
+    request: Request = _unpack(content, typing.get_args(Request))
+    return request
 
-    Raises:
-        MessageError: It is none, whatever is wrong with it.
-    """
+
+def unpack_answer(content: bytes) -> Answer:
+    """Unpacks an answer. Raises MessageError where it is none, whatever is wrong with it."""
+    answer: Answer = _unpack(content, typing.get_args(Answer))
+    return answer
+
+
+def _unpack(content: bytes, kinds: tuple[type, ...]) -> Any:
     try:
         (length,) = _LENGTH.unpack_from(content)
         if length > MAX_HEADER_BYTES:

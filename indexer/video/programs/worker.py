@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Generator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,7 +30,8 @@ from encoders.errors import DecodeError, DecoderDiedError, ReelseekError
 from indexer.video.limits import WorkerLimits
 from indexer.video.programs.confinement import Rules
 from indexer.video.programs.messages import (
-    ANSWERS,
+    Answer,
+    Decoded,
     DecodeRequest,
     End,
     Failure,
@@ -44,9 +45,9 @@ from indexer.video.programs.messages import (
     Request,
     StopRequest,
     pack_message,
-    unpack_message,
+    unpack_answer,
 )
-from indexer.video.types import Damage, Length, Progress, SampledClip, SamplingOptions, VideoInfo
+from indexer.video.types import Progress, SamplingOptions, VideoInfo
 
 if TYPE_CHECKING:
     from indexer.video.making.renditions import Rendition
@@ -121,17 +122,17 @@ class DecodeWorker:
 
     @property
     def _most_bytes(self) -> int:
-        """Of one message: no program can send more than it may hold."""
+        """The most bytes of one message: no program can send more than it may hold."""
         return _MAX_MESSAGE_BYTES if self._limits is None else self._limits.memory_bytes
 
     @property
     def pid(self) -> int | None:
-        """Of the running program, None while there is none."""
+        """The process id of the running program, None while there is none."""
         return self._program.pid if self._program is not None else None
 
     def decode(
         self, path: str, options: SamplingOptions, limit_seconds: float | None = None
-    ) -> Generator[VideoInfo | Progress | SampledClip | Length | Damage]:
+    ) -> Generator[Decoded]:
         """Decodes a file to clips; closing the iterator early stops the program's work.
 
         Args:
@@ -149,7 +150,11 @@ class DecodeWorker:
             DecoderDiedError: The program crashed, hung or ran out of memory or time.
             DecodeError: Any other failure.
         """
-        return self._request(DecodeRequest(path, options, self._threads), limit_seconds)
+        request = DecodeRequest(path, options, self._threads)
+        with closing(self._request(request, limit_seconds)) as items:
+            for item in items:
+                if isinstance(item, Decoded):
+                    yield item
 
     def frame(self, path: str, time_seconds: float, size: int, limit_seconds: float | None = None) -> bytes:
         """The frame shown at a time, upright, as JPEG of short side `size` pixels or less.
@@ -188,7 +193,7 @@ class DecodeWorker:
         return next(item.pixels for item in items if isinstance(item, Picture))
 
     def probe(self, path: str) -> VideoInfo:
-        """What the file says about its video; errors as `decode`."""
+        """Describes the video in a file; errors as `decode`."""
         items = list(self._request(ProbeRequest(path), None))
         return next(item for item in items if isinstance(item, VideoInfo))
 
@@ -246,7 +251,7 @@ class DecodeWorker:
         self._connection = Connection(ours.detach())
         return self._connection
 
-    def _request(self, request: Request, limit_seconds: float | None) -> Generator[Any]:
+    def _request(self, request: Request, limit_seconds: float | None) -> Generator[Decoded | Jpeg | Picture]:
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("a DecodeWorker serves one request at a time; make another one")
         finished = False
@@ -283,12 +288,12 @@ class DecodeWorker:
         stall_seconds: float,
         left_seconds: float | None,
         limit_seconds: float | None,
-    ) -> Any:
+    ) -> Answer:
         """The next message, or an error when the program dies, stalls, takes too long or talks nonsense."""
         wait = stall_seconds if left_seconds is None else min(stall_seconds, max(0.0, left_seconds))
         try:
             if (left_seconds is None or left_seconds > 0) and connection.poll(wait):
-                return unpack_message(connection.recv_bytes(self._most_bytes), ANSWERS)
+                return unpack_answer(connection.recv_bytes(self._most_bytes))
         except MessageError as error:
             self.close()
             raise DecoderDiedError(f"the decoder was stopped, for what it sent: {error}") from None
@@ -344,9 +349,7 @@ class DecodeWorker:
             connection.send_bytes(pack_message(StopRequest()))
             deadline = time.monotonic() + _STOP_SECONDS
             while connection.poll(max(0.0, deadline - time.monotonic())):
-                if isinstance(
-                    unpack_message(connection.recv_bytes(self._most_bytes), ANSWERS), Failure | End
-                ):
+                if isinstance(unpack_answer(connection.recv_bytes(self._most_bytes)), Failure | End):
                     return
         except (EOFError, OSError, MessageError):
             pass
@@ -354,7 +357,7 @@ class DecodeWorker:
 
 
 def usual_memory_bytes() -> int:
-    """What one decoder may take: half of the memory, at least 2 GiB; 8K video takes some 3."""
+    """The memory that one decoder may take: half of all, at least 2 GiB; 8K video takes some 3."""
     try:
         return max(2 * 2**30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
     except (OSError, ValueError):

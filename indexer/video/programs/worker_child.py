@@ -17,7 +17,6 @@ from encoders.errors import DecodeError, DecoderDiedError, ReelseekError
 from indexer.video.limits import WorkerLimits
 from indexer.video.programs.confinement import Rules, confine
 from indexer.video.programs.messages import (
-    REQUESTS,
     Answer,
     DecodeRequest,
     End,
@@ -31,7 +30,7 @@ from indexer.video.programs.messages import (
     Request,
     StopRequest,
     pack_message,
-    unpack_message,
+    unpack_request,
 )
 from indexer.video.types import Damage, Length, Progress
 
@@ -62,7 +61,7 @@ class _Link:
                 while not self._connection.poll(_PARENT_CHECK_SECONDS):
                     if os.getppid() != self._parent_pid:
                         os._exit(0)
-                request = unpack_message(self._connection.recv_bytes(), REQUESTS)
+                request = unpack_request(self._connection.recv_bytes())
                 if isinstance(request, StopRequest):
                     self.stop_wanted.set()
                 else:
@@ -123,7 +122,8 @@ def _decode(link: _Link, request: DecodeRequest) -> None:
 
 def _answer(link: _Link, request: Request) -> None:
     from indexer.video.clips.sampling import encode_jpeg
-    from indexer.video.reading.decode import decode_picture, frame_at, probe
+    from indexer.video.pictures.still import decode_picture
+    from indexer.video.reading.probing import frame_at, probe
 
     match request:
         case DecodeRequest():
@@ -139,17 +139,17 @@ def _answer(link: _Link, request: Request) -> None:
             render(request.path, request.target, request.rendition, _Heartbeat(link))
         case ProbeRequest():
             link.put(probe(request.path))
-        case _:
-            raise ValueError(f"unknown request {type(request).__name__}")
+        case StopRequest():  # there is nothing to stop any more
+            pass
 
 
-def _hold_to(limits: WorkerLimits) -> None:
+def _limit(limits: WorkerLimits) -> None:
     """Limits this program, once everything that it needs is loaded."""
     import indexer.video.clips.sampling  # noqa: F401 (with it scenedetect and Pillow)
-    from indexer.video.reading import decode
+    from indexer.video.bounds import limit_files
 
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then writing to a file is an error like others
-    decode.hold_to(limits)
+    limit_files(limits)
     limits.apply()
 
 
@@ -161,15 +161,15 @@ def serve(descriptor: int, parent_pid: int, rules: str) -> None:
         parent_pid: The program at the other end; without it this one ends.
         rules: JSON of the `Rules` that this program is held to.
     """
-    held_to = Rules.from_json(rules)
-    confine(held_to)  # before there is a thread that it would not hold for
+    allowed = Rules.from_json(rules)
+    confine(allowed)  # before there is a thread that it would not hold for
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; ours decides
     link = _Link(Connection(descriptor), parent_pid)
     import cv2
 
     cv2.setNumThreads(1)
-    if held_to.limits is not None:
-        _hold_to(held_to.limits)
+    if allowed.limits is not None:
+        _limit(allowed.limits)
     while True:
         request = link.requests.get()
         link.stop_wanted.clear()

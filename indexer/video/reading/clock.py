@@ -42,8 +42,13 @@ class FrameClock:
         self._latest: dict[str, float] = {"pts": -math.inf, "dts": -math.inf}
 
     @property
+    def has_begun(self) -> bool:
+        """Returns whether a frame was accepted since the beginning, or since a seek."""
+        return self.last_seconds > -math.inf
+
+    @property
     def offset_seconds(self) -> float:
-        """What is subtracted from times."""
+        """The seconds that are subtracted from times."""
         return self._offset_seconds
 
     def restart(self) -> None:

@@ -1,4 +1,4 @@
-"""Which video stream of a file is the film, as a viewer would say, and which others are left out.
+"""The choice of the video stream of a file that a viewer would call the film.
 
 FFmpeg's own choice goes by the default flag first, which files with a cover or a short preview often give to
 those. Here pictures are told from films by how many frames they have, and a short or small film from the film
@@ -50,7 +50,7 @@ class FilmStream:
     is_known: bool
 
     def is_still(self, longest_seconds: float) -> bool:
-        """Whether it is one picture, going by the longest stream of the file."""
+        """Returns whether it is one picture, going by the longest stream of the file."""
         if self.frames is not None and self.frames > 0:
             return self.frames == 1
         if self.seconds is None or not self.is_picture_codec:

@@ -63,7 +63,7 @@ def _look_ahead(ahead: deque[Any], source: Iterator[Any]) -> None:
 
 
 def _is_of_the_next(packet: Any, ahead: Iterable[Any], expected: int, step_ticks: int) -> bool:
-    """Whether a stamp that is not the expected one is at odds with the next, too, which is."""
+    """Returns whether a stamp that is not the expected one is at odds with the next, too, which is."""
     lasts = packet.duration or step_ticks
     is_alone = True
     for following in ahead:

@@ -1,4 +1,4 @@
-"""Which whole files a joined one consists of, by the structure of its container.
+"""Files that were joined end to end: where each begins, by the structure of its container.
 
 Of Matroska, NUT and MP4 in fragments, files that were written end to end make one in which FFmpeg reads on
 into the second as if it were still the first, with the wrong tables: each is read by itself instead.
@@ -8,16 +8,14 @@ first alone.)
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from dataclasses import dataclass
+from typing import BinaryIO
 
 from encoders.errors import DecodeError
-from indexer.video.reading.clock_map import ClockMap
 from search.file_names import os_path
 
 _EBML, _MATROSKA_SEGMENT, _VOID = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\xec"
@@ -27,12 +25,18 @@ _MATROSKA_OPENING = re.compile(  # up to the name of the kind; not past another 
 _NUT_OPENING = re.compile(  # file_id_string, main_startcode
     re.escape(b"nut/multimedia container\0NM\x7a\x56\x1f\x5f\x04\xad")
 )
+# How files begin of which FFmpeg reads the first alone where several were joined end to end.
+_OPENINGS = {
+    "mov": re.compile(rb"\0\0[\0-\x0f].ftyp[ -~]{4}", re.DOTALL),
+    "flv": re.compile(rb"FLV\x01[\0-\x05]\0\0\0\x09\0\0\0\0"),
+    "asf": re.compile(re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))),
+    "wtv": re.compile(re.escape(bytes.fromhex("b7d800203749da11a64e0007e95ead8d"))),
+    "apng": re.compile(re.escape(b"\x89PNG\r\n\x1a\n")),
+}
 _LONGEST_OPENING = 96
 _PIECE_BYTES = 1 << 20
 _MOST_PARTS = 10_000
 _MOST_BOXES = 2_000_000  # looked at in one file
-_SAME_TICK = 1e-9
-_PARTS_NAMED = 5  # of those of which the same is to be said
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def find_parts(path: str, container: str) -> tuple[Part, ...]:
 
 
 def has_open_segment(path: str) -> bool:
-    """Whether a Matroska file does not say where it ends; those that browsers record do not."""
+    """Returns whether a Matroska file does not say where it ends; those that browsers record do not."""
     with open(os_path(path), "rb") as file:
         if file.read(4) != _EBML:
             return False
@@ -95,76 +99,24 @@ def find_openings(file: BinaryIO, opening: re.Pattern[bytes], from_byte: int) ->
         file.seek(after)
 
 
+def next_opening(path: str, container: str, from_byte: int) -> int | None:
+    """Where another file begins that was joined on to one of a format of which FFmpeg reads but the first.
+
+    Args:
+        path: Of the file.
+        container: FFmpeg's name of the format.
+        from_byte: Where to look from on.
+    """
+    opening = _OPENINGS.get(container.split(",")[0])
+    if opening is None:
+        return None
+    with open(os_path(path), "rb") as file:
+        return next(find_openings(file, opening, from_byte), None)
+
+
 def part_at(parts: Sequence[Part], byte: int) -> int:
     """The number of the part that a place in the file belongs to; the first for one before it."""
     return max(0, bisect_right(parts, byte, key=lambda part: part.begin) - 1)
-
-
-def parts_shown(
-    parts: Sequence[Part], known: ClockMap, tick_seconds: float, span_seconds: tuple[float, float]
-) -> list[tuple[int, float, float]]:
-    """The parts that a span of the one timeline is of.
-
-    Returns:
-        Of each its number, what is added to its times, and when the next one begins, in seconds.
-    """
-    begins = [-math.inf, *(stretch.begin_ticks * tick_seconds for stretch in known.stretches[1:])]
-    return [
-        (part_at(parts, stretch.first_byte), stretch.shift_ticks * tick_seconds, end)
-        for stretch, begin, end in zip(known.stretches, begins, [*begins[1:], math.inf], strict=True)
-        if begin < span_seconds[1] and end > span_seconds[0]
-    ]
-
-
-@dataclass(slots=True)
-class PartsLeftOut:
-    """What is not read of a joined file.
-
-    Attributes:
-        passed_over: How many parts lie before the first one with a film, from which the others count.
-        unread: The numbers of later ones that hold none, or cannot be read.
-        rich: The numbers of later ones that hold other films, too.
-    """
-
-    passed_over: int = 0
-    unread: set[int] = field(default_factory=set)
-    rich: set[int] = field(default_factory=set)
-
-    def named(self, count: int) -> list[str]:
-        """A sentence of each kind, however many there are, for people, who count all parts from 1 on.
-
-        Args:
-            count: How many parts there are from the first one with a film on.
-        """
-        total = self.passed_over + count
-        first = self.passed_over + 1
-        unread = [*range(1, first), *(first + number for number in sorted(self.unread))]
-        rich = [first + number for number in sorted(self.rich)]
-        what = ("cannot be read and is not indexed", "cannot be read and are not indexed")
-        more = ("holds another film, which is not indexed", "hold other films, which are not indexed")
-        return [*_sentence(unread, total, *what), *_sentence(rich, total, *more)]
-
-
-def _sentence(numbers: Sequence[int], total: int, one: str, several: str) -> list[str]:
-    if not numbers:
-        return []
-    named = ", ".join(map(str, numbers[:_PARTS_NAMED]))
-    if len(numbers) == 1:
-        return [f"joined part {named} of {total} {one}"]
-    others = f" and {len(numbers) - _PARTS_NAMED} more" if len(numbers) > _PARTS_NAMED else ""
-    return [f"joined parts {named}{others} of {total} {several}"]
-
-
-def rescaled(packets: Iterator[Any], tick_seconds: float) -> Iterator[Any]:
-    """Packets with their stamps in other ticks."""
-    for packet in packets:
-        if packet is not None and packet.size:
-            ratio = float(packet.time_base) / tick_seconds
-            if abs(ratio - 1.0) > _SAME_TICK:
-                packet.pts = None if packet.pts is None else round(packet.pts * ratio)
-                packet.dts = None if packet.dts is None else round(packet.dts * ratio)
-                packet.duration = round((packet.duration or 0) * ratio)
-        yield packet
 
 
 def _matroska_parts(file: BinaryIO) -> list[int]:

@@ -1,4 +1,4 @@
-"""What a container says is to be cut off its pictures: Matroska's PixelCrop, MP4's and MOV's `clap`.
+"""Cropping by the container: Matroska's PixelCrop, MP4's and MOV's `clap`.
 
 FFmpeg's command line applies both; its library hands them over beside the pictures, where our binding does
 not reach. A few header bytes are read here instead, within bounds, whatever the file claims of itself.
@@ -28,7 +28,7 @@ _SAMPLE_ENTRY_BYTES = 86  # of a video's, before its own boxes
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """What to cut off a stored picture, in pixels."""
+    """The edges to cut off a stored picture, in pixels."""
 
     left: int = 0
     top: int = 0
@@ -40,7 +40,7 @@ class Edges:
 
 
 def read_crop(path: str, container: str, index: int, begin: int = 0) -> Edges | None:
-    """What to cut off the pictures of a video stream; None where the file says nothing.
+    """Reads the edges to cut off the pictures of a video stream; None where the file says nothing.
 
     Args:
         path: A readable file.
@@ -172,7 +172,7 @@ def _read_mov(file: BinaryIO, first: int) -> list[Edges]:
 
 
 def _clean_aperture(file: BinaryIO, media: tuple[int, int]) -> Edges:
-    """Of a video track's first sample description (ISO/IEC 14496-12, 12.1.4)."""
+    """Reads a video track's first sample description (ISO/IEC 14496-12, 12.1.4)."""
     place: tuple[int, int] | None = media
     for kind in (b"minf", b"stbl", b"stsd"):
         place = _inside(file, *place, kind) if place else None
@@ -191,7 +191,7 @@ def _clean_aperture(file: BinaryIO, media: tuple[int, int]) -> Edges:
 
 
 def _edges(aperture: tuple[int, ...], width: int, height: int) -> Edges:
-    """Of sizes and offsets of centres, each a numerator and a denominator."""
+    """The edges by sizes and offsets of centres, each a numerator and a denominator."""
     wide, high, right, down = (Fraction(*aperture[place : place + 2]) for place in (0, 2, 4, 6))
     if not (0 < wide <= width and 0 < high <= height):
         return Edges()

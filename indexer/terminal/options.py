@@ -1,4 +1,4 @@
-"""What the commands share: options, opening the library, paths, JSON."""
+"""Options that commands share, opening the library, paths, JSON."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from indexer.terminal.settings import read_settings
 from search.file_names import stored_path
 
 if TYPE_CHECKING:
-    from indexer.commands.settings import Settings
     from search.library import Library
 
 LibraryOption = Annotated[
@@ -46,13 +46,6 @@ BeforeOption = Annotated[
 ]
 
 
-def settings() -> Settings:
-    """Out of the environment."""
-    from indexer.commands.settings import Settings
-
-    return Settings()
-
-
 @contextmanager
 def open_library(
     folder: Path | None, device: str | None = None, *, create: bool = False, migrate: bool = True
@@ -60,7 +53,7 @@ def open_library(
     """The library, closed at the end of the block."""
     from search.library import Library
 
-    found = settings()
+    found = read_settings()
     library = Library(
         folder or found.library,
         database_url=found.database_url,

@@ -1,4 +1,4 @@
-"""Which files some program on this machine is still writing to, where /proc tells."""
+"""Files that some program on this machine is still writing to, where /proc tells."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from search.file_names import os_path
 
 
-def open_for_writing(paths: Iterable[str]) -> set[str]:
-    """Those of the paths that a program has open for writing; one of another user's may not be seen.
+def find_open_for_writing(paths: Iterable[str]) -> set[str]:
+    """Finds the paths that a program has open for writing; one of another user's may not be seen.
 
     Where there is no /proc, none.
     """

@@ -1,0 +1,1 @@
+"""Commands about models: what there is, training, evaluation, prediction."""

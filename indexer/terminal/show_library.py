@@ -1,0 +1,79 @@
+"""A library on a terminal: its counts and its videos; and the encoders that there are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from indexer.terminal.show import WIDE, clock, printable, printable_path
+
+if TYPE_CHECKING:
+    from encoders import EncoderInfo
+    from search.documents.videos import StatusAnswer
+    from search.types import Video
+
+SHOWN_FAILURES = 50
+
+
+def show_status(document: StatusAnswer, failed: Sequence[Video]) -> None:
+    """Prints the library's counts, and what failed and why."""
+    # Nothing is cut where no terminal has a width of its own.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    videos, index = document["videos"], document["index"]
+    rows = [
+        ("library", document["library"]),
+        ("catalog", document["database"]),
+        ("encoder", document["encoder"] or "none yet: chosen by the first ingest"),
+        ("videos", ", ".join(f"{count} {name}" for name, count in videos.items())),
+        ("clips", str(document["clips"])),
+        ("index", f"{index['kind'] or 'none'}{'' if index['up_to_date'] else ', behind the catalog'}"),
+        ("decoders", f"confined by {document['confinement']}"),
+    ]
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(f"[bold]{name}", escape(printable(str(value))))
+    console.print(table)
+    for video in failed[:SHOWN_FAILURES]:
+        console.print(
+            f"[red]failed[/] {escape(printable_path(video.path))}: {escape(printable(video.error or ''))}",
+            soft_wrap=True,
+        )
+
+
+def show_videos(found: Sequence[Video]) -> None:
+    """One line a video, in columns that `cut` and `awk` take apart; the reason of a failed one follows."""
+    console = Console(highlight=False)
+    console.print("     id  status     duration  path", style="dim", soft_wrap=True)
+    for video in found:
+        lasting = clock(video.duration_seconds) if video.duration_seconds is not None else "-"
+        why = f"  [red]{escape(printable(video.error))}[/]" if video.error else ""
+        console.print(
+            f"{video.id:7d}  {video.status:8s}  {lasting:>9}  {escape(printable_path(video.path))}{why}",
+            soft_wrap=True,
+        )
+
+
+def show_encoders(found: Sequence[EncoderInfo]) -> None:
+    """Prints the list of encoders."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    table = Table(box=None, pad_edge=False)
+    for name in ("encoder", "dim", "size", "licence", "here", "weights", "paper"):
+        table.add_column(name, justify="right" if name in ("dim", "size") else "left", overflow="fold")
+    for info in found:
+        table.add_row(
+            info.spec,
+            str(info.dim),
+            f"{info.size_bytes / 1e6:.0f} MB",
+            info.licence,
+            "[green]yes[/]" if info.available else f"[dim]no: {escape(info.reason)}[/]",
+            escape(info.weights),
+            escape(info.paper),
+        )
+    console.print(table)
