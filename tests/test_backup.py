@@ -272,8 +272,8 @@ def killed(step: str, call: str) -> None:
     code = f"""
         import os, signal
         from pathlib import Path
-        from indexer import backup
-        from search import copies
+        from indexer.keeping import backup
+        from search.catalog import copies
         from search.library import Library
         {step} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         {call}
@@ -455,7 +455,7 @@ def test_a_backup_that_finds_no_room_leaves_nothing(tmp_path):
         import resource, signal
         from pathlib import Path
         from encoders.errors import LibraryError
-        from indexer.backup import back_up
+        from indexer.keeping.backup import back_up
         from search.library import Library
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         library = Library(Path({str(tmp_path / "library")!r}))

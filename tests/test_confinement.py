@@ -170,7 +170,7 @@ TRIES = """
 import os, socket, subprocess, sys, json
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from indexer.confinement import Rules, confine
+from indexer.video.programs.confinement import Rules, confine
 allowed, secret, folder, port, parent = sys.argv[2:7]
 confine(Rules(None, (allowed,), ()))
 def outcome(work):

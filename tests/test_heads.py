@@ -10,11 +10,11 @@ import pytest
 
 from encoders.errors import HeadFileError
 from encoders.heads.head import ActionSpan, FeatureTrack, Head, HeadFamily
-from encoders.heads.localisation import train_localiser
 from encoders.heads.registry import HEADS, check_found, read_head
 from encoders.heads.taught import TaughtHead
 from encoders.heads.windows import PARTS, SCALES_SECONDS
 from encoders.heads.zero_shot import ZeroShotHead
+from encoders.lessons.borders import train_localiser
 from encoders.types import normalise
 from encoders.weights.tensors import pack, read_card, unpack
 

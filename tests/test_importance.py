@@ -14,11 +14,10 @@ from video_factory import scene, stamp, write_video
 from encoders.embedding.encoder import Encoder
 from encoders.errors import EncoderMismatchError, EncoderUnavailableError, HeadFileError, InvalidQueryError
 from encoders.heads.head import FeatureTrack
-from encoders.heads.importance import (
+from encoders.heads.importance import is_importance, open_importance
+from encoders.lessons.importance import (
     ImportanceOptions,
     ImportanceVideo,
-    is_importance,
-    open_importance,
     train_importance,
 )
 from indexer.commands.app import make_app

@@ -61,7 +61,7 @@ def build(kind: str, stored) -> VectorIndex:
         index.add(ids[start : start + 3000], vectors[start : start + 3000])
         if index.is_outgrown:
             index = index.restructured()
-    assert index.kind.startswith("ivf" if kind == LISTS else "exact")
+    assert index.kind.startswith({LISTS: "ivf", "faiss": "exact"}.get(kind, ""))
     return index
 
 

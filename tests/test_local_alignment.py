@@ -15,7 +15,7 @@ from encoders.types import normalise
 from indexer.examples.queries import read_example
 from indexer.ingest.pipeline import IngestOptions, ingest
 from indexer.video.types import SamplingOptions
-from search.alignment.alignment import Alignment, Stretch, align
+from search.alignment.alignment import SECOND_STANDARD, Alignment, Stretch, align
 from search.documents.hits import hit_document
 from search.hits import Hit
 from search.library import Library
@@ -176,6 +176,145 @@ def test_a_film_that_goes_on_after_an_inserted_second_is_where_it_was():
     assert_spans(align(made, film.stretch()), [(11, 14, 0, 3), (15, 18, 4, 7)])
 
 
+class StillFilm:
+    """One shot of which frames half a second apart have a cosine of about 0.99, as of a slow zoom."""
+
+    def __init__(self, seed: int, seconds: float = 15.0) -> None:
+        random = np.random.default_rng(seed)
+        self.seconds = seconds
+        self.picture, self.one, self.other = normalise(random.normal(size=(3, DIM)))
+        self._random = random
+
+    def at(self, times: np.ndarray) -> np.ndarray:
+        angles = 0.4 * times[:, None]
+        moved = np.sin(angles) * self.one + np.cos(angles) * self.other
+        noise = self._random.normal(size=(len(times), DIM)) * 0.1 / np.sqrt(DIM)  # of decoding and encoding
+        return normalise(self.picture + 0.5 * moved + noise).astype(np.float32)
+
+    def stretch(self) -> Stretch:
+        times = np.arange(0.25, self.seconds, 0.5)
+        return Stretch(self.at(times), times, (0.0, self.seconds))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("captioned", [False, True])
+def test_pieces_of_footage_that_hardly_moves_are_told_apart(seed, captioned):
+    film = StillFilm(seed)
+    stretch = film.stretch()
+    assert 0.98 < float((stretch.features[1:] * stretch.features[:-1]).sum(axis=1).mean()) < 0.995
+    made = example(played(film, 11, 13), played(film, 2, 4), played(film, 5.5, 7.5))
+    if captioned:  # something constant is added to all frames
+        caption = 0.4 * normalise(np.random.default_rng(seed + 50).normal(size=DIM))
+        made = Stretch(
+            normalise(made.features + caption).astype(np.float32), made.times_seconds, made.span_seconds
+        )
+    assert_spans(align(made, stretch), [(11, 13, 0, 2), (2, 4, 2, 4), (5.5, 7.5, 4, 6)])
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("speed", [0.5, 2.0, -1.0])
+def test_the_speed_of_footage_that_hardly_moves_is_found(seed, speed):
+    film = StillFilm(seed)
+    start, length = 6.0, 3.0 if speed < 1 else 6.0
+    found = align(example(played(film, start, start + length, speed)), film.stretch())
+    assert len(found) == 1 and found[0].reversed == (speed < 0)
+    assert (found[0].start_seconds, found[0].end_seconds) == pytest.approx((start, start + length), abs=0.75)
+
+
+def poor(features: np.ndarray, seed: int) -> np.ndarray:
+    """A copy of which half is lost, the same of every frame: cosines of about 0.67 with what it shows."""
+    lost = normalise(np.random.default_rng(seed + 60).normal(size=DIM))
+    return normalise(features + 1.1 * lost).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_poor_copy_is_found_by_how_it_changes_and_by_the_second_standard_alone(seed):
+    film, other = Film(seed), Film(seed + 100)
+    made = example(poor(played(film, 11, 14.5), seed))
+    assert align(made, film.stretch()) == ()
+    assert_spans(align(made, film.stretch(), standard=SECOND_STANDARD), [(11, 14.5, 0, 3.5)])
+    assert align(made, other.stretch(), standard=SECOND_STANDARD) == ()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_resembles_a_film_as_much_and_changes_otherwise_is_no_poor_copy(seed):
+    """The same shot, made poor alike, but its frames in no order."""
+    film = Film(seed)
+    mixed = np.random.default_rng(seed).permutation(14)
+    made = example(poor(played(film, 11, 14.5)[mixed], seed))
+    assert align(made, film.stretch(), standard=SECOND_STANDARD) == ()
+
+
+class HeldShot:
+    """One picture, and what encoding adds: steps from one group of pictures to the next, and noise."""
+
+    def __init__(self, seed: int, step: float, noise: float) -> None:
+        self._random = np.random.default_rng(seed)
+        self.picture = normalise(self._random.normal(size=DIM))
+        self.groups = self._random.normal(size=(120, DIM)) * np.sqrt(step / DIM)
+        self.group_seconds = self._random.uniform(0.4, 1.2)
+        self.noise = noise
+
+    def at(self, times: np.ndarray) -> np.ndarray:
+        noise = self._random.normal(size=(len(times), DIM)) * np.sqrt(self.noise / DIM)
+        group = self.groups[(times / self.group_seconds).astype(int)]
+        return normalise(self.picture + group + noise).astype(np.float32)
+
+
+def sampled(at, start: float, end: float, step: float) -> Stretch:
+    times = np.arange(step / 2, end - start, step)
+    return Stretch(at(start + times), times, (0.0, end - start))
+
+
+def assert_plain(pieces: tuple[Alignment, ...], seconds: float) -> None:
+    """One piece, of the whole example, as it is."""
+    assert len(pieces) == 1, spans(pieces)
+    assert pieces[0].speed == pytest.approx(1, abs=0.06) and not pieces[0].reversed
+    assert pieces[0].query_seconds == pytest.approx(seconds, abs=0.25)
+    assert pieces[0].end_seconds - pieces[0].start_seconds == pytest.approx(seconds, abs=0.5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("step", "noise"), [(0.0, 0.0), (0.002, 0.0), (0.005, 0.0), (0.0, 0.001), (0.005, 0.001)]
+)
+@pytest.mark.parametrize(("film_step", "example_step"), [(0.5, 0.25), (0.1, 1 / 15)])
+def test_a_still_film_is_found_whole_and_as_it_is(seed, step, noise, film_step, example_step):
+    """Encoded once more, so that its steps are others than those of the film."""
+    film, copy = HeldShot(seed, step, noise), HeldShot(seed, step, noise)
+    copy.groups = copy.groups[::-1]
+    for seconds in (2.0, 6.0):
+        video = sampled(film.at, 0, seconds, film_step)
+        assert_plain(align(sampled(copy.at, 0, seconds, example_step), video), seconds)
+        assert_plain(align(sampled(film.at, 0, seconds, example_step), video), seconds)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("noise", [0.0, 0.001])
+def test_a_part_of_a_still_film_is_as_long_there(seed, noise):
+    film, copy = HeldShot(seed, 0.005, noise), HeldShot(seed, 0.005, noise)
+    copy.groups = copy.groups[::-1]
+    assert_plain(align(sampled(copy.at, 3, 6, STEP), sampled(film.at, 0, 10, 0.5)), 3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_still_shot_of_a_film_that_moves_is_found_there(seed):
+    film, held, copy = Film(seed), HeldShot(seed, 0.005, 0.001), HeldShot(seed, 0.005, 0.001)
+    copy.groups = copy.groups[::-1]
+
+    def at(shot: HeldShot, times: np.ndarray) -> np.ndarray:
+        still = (times >= 10) & (times < 15)
+        return np.where(still[:, None], shot.at(times), film.at(times))
+
+    video = sampled(lambda times: at(held, times), 0, 40, 0.5)
+    found = align(sampled(lambda times: at(copy, times), 11, 14, STEP), video)
+    assert_plain(found, 3)
+    assert found[0].start_seconds >= 9.5 and found[0].end_seconds <= 15.5
+    found = align(sampled(lambda times: at(copy, times), 8, 17, STEP), video)
+    assert_spans(found, [(8, 17, 0, 9)])
+    assert found[0].speed == pytest.approx(1, abs=0.06) and not found[0].reversed
+
+
 # --- decoded footage, through the search -------------------------------------------------------------
 
 
@@ -279,3 +418,17 @@ def test_a_film_within_a_picture_is_found(library, films, tmp_path):
 def test_what_is_not_in_the_library_is_not_aligned(library, tmp_path):
     hit = search(library, write_video(tmp_path / "foreign.mp4", moving(75, seed=9), fps=25))
     assert hit.match is None and hit.matches == () and hit_document(hit)["matches"] == []
+
+
+def test_a_still_film_that_looks_the_same_both_ways_is_not_called_mirrored(offline_encoder, tmp_path):
+    picture = scene(5, 320, 180)
+    picture = ((picture.astype(np.uint16) + picture[:, ::-1]) // 2).astype(np.uint8)
+    path = write_video(tmp_path / "still.mp4", [picture] * 60, fps=15)
+    library = Library(tmp_path / "library", create=True, device="cpu")
+    sampling = SamplingOptions().with_frame_size(offline_encoder.frame_size)
+    library.create(offline_encoder, pooling="mean", sampling=sampling.to_json())
+    assert not ingest(library, [str(path)], IngestOptions()).failed
+    hit = search(library, path)
+    assert (hit.start_seconds, hit.end_seconds) == pytest.approx((0, 4), abs=0.5)
+    assert not hit.match.mirrored and not hit.match.reversed and hit.match.speed == pytest.approx(1, abs=0.06)
+    assert hit.score > 0.99

@@ -12,8 +12,9 @@ import torch
 from encoders.errors import EncoderMismatchError, HeadFileError, TeachingError
 from encoders.evaluation.detection import FoundSpan, TrueSpan, mean_average_precision, temporal_iou
 from encoders.heads.head import ActionSpan, FeatureTrack
-from encoders.heads.localisation import Localiser, train_localiser
+from encoders.heads.localisation import Localiser
 from encoders.heads.localisation_network import pad_videos
+from encoders.lessons.borders import train_localiser
 from encoders.weights.tensors import pack, unpack
 
 ACTIONS = ("open", "close", "swim", "throw")

@@ -15,7 +15,8 @@ import encoders
 from encoders import FrameBatch, open_encoder
 from encoders.embedding.encoder import POOLINGS, Encoder
 from encoders.embedding.lite0 import Lite0
-from encoders.embedding.offline import LITE0_SHA256, VISUAL_DIM, read_checked
+from encoders.embedding.offline import VISUAL_DIM
+from encoders.embedding.offline_weights import LITE0_SHA256, read_checked
 from encoders.embedding.preprocessing import squash
 from encoders.errors import EncoderUnavailableError
 from encoders.words.class_names import cache_path, class_embeddings, class_names

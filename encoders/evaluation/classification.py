@@ -132,7 +132,7 @@ def average_precisions(scores: ArrayLike, relevant: ArrayLike) -> NDArray[np.flo
     Raises:
         ValueError: There are no answers, the shapes differ, or a score is not a number.
     """
-    table, right = checked_rankings(scores, relevant)
+    table, right = check_rankings(scores, relevant)
     order = np.argsort(-table, axis=1, kind="stable")
     ranked = np.take_along_axis(table, order, axis=1)
     hit = np.take_along_axis(right, order, axis=1)
@@ -168,9 +168,7 @@ def mean_of_known(values: ArrayLike) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
-def checked_rankings(
-    scores: ArrayLike, relevant: ArrayLike
-) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+def check_rankings(scores: ArrayLike, relevant: ArrayLike) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
     """Scores (M, N) and right answers (M, N), or a ValueError that says what is wrong with them."""
     table, right = np.asarray(scores), np.asarray(relevant)
     if table.ndim != 2 or table.shape != right.shape:

@@ -213,7 +213,7 @@ def evaluate_multilabel(
     Raises:
         ValueError: There are no samples, or a shape or label is wrong.
     """
-    table, right = metrics.checked_rankings(scores, targets)
+    table, right = metrics.check_rankings(scores, targets)
     _check_labels(labels, table.shape[1])
 
     def measured(table: NDArray[np.floating], right: NDArray[np.bool_]) -> NDArray[np.float64]:

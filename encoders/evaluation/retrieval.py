@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from encoders.evaluation.classification import average_precisions, checked_rankings, mean_of_known
+from encoders.evaluation.classification import average_precisions, check_rankings, mean_of_known
 
 
 def first_ranks(similarity: ArrayLike, relevant: ArrayLike) -> NDArray[np.int64]:
@@ -71,7 +71,7 @@ def retrieval_average_precision(similarity: ArrayLike, relevant: ArrayLike) -> f
 
 
 def _checked(similarity: ArrayLike, relevant: ArrayLike) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-    table, right = checked_rankings(similarity, relevant)
+    table, right = check_rankings(similarity, relevant)
     lost = int((~(right & (table > -np.inf)).any(axis=1)).sum())
     if lost:
         raise ValueError(f"{lost} of {len(right)} queries have no right answer among the {right.shape[1]}")

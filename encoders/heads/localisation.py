@@ -15,7 +15,7 @@ The borders are regressed in fractions of a sample, so they may fall between two
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoders.errors import EncoderMismatchError, HeadFileError, TeachingError
+from encoders.errors import EncoderMismatchError, HeadFileError
 from encoders.evaluation.detection import soft_nms
 from encoders.heads.head import ActionSpan, FeatureTrack, check_numbers
 from encoders.heads.localisation_network import (
@@ -31,22 +31,15 @@ from encoders.heads.localisation_network import (
     STRIDES,
     Network,
     Reduction,
-    TrainingVideo,
     cell_points,
-    fit_network,
-    one_thread,
     pad_videos,
-    step_count,
 )
-from encoders.heads.localisation_scores import apart, best_threshold, fit_calibration, map_at_half
+from encoders.heads.localisation_scores import best_threshold, drop_overlaps, fit_calibration, map_at_half
 from encoders.heads.taught import LEAST_CONFIDENCE
 from encoders.weights.tensors import pack, unpack
 
 KIND = "localiser"
-CALIBRATION_VIDEOS = 10
 MIN_SCORE = 0.02  # of a proposal
-
-Progress = Callable[[int, int], None]
 
 
 class Localiser:
@@ -102,14 +95,16 @@ class Localiser:
             )
         check_numbers(self.calibration, self.threshold)
 
-    def judged(self, tracks: Sequence[FeatureTrack], labels: Sequence[Sequence[ActionSpan]]) -> Localiser:
+    def calibrate_on(
+        self, tracks: Sequence[FeatureTrack], labels: Sequence[Sequence[ActionSpan]]
+    ) -> Localiser:
         """The same head, calibrated on videos that it has not seen, with its threshold and its mAP there."""
         raw = self._but(calibration=(1.0, 0.0))
         fitted = raw._but(calibration=fit_calibration([raw.propose(track) for track in tracks], labels))
         found = [fitted.localise(track) for track in tracks]
         return fitted._but(held_out_map=map_at_half(found, labels), threshold=best_threshold(found, labels))
 
-    def as_sure_as(self, judge: Localiser) -> Localiser:
+    def adopt_calibration(self, judge: Localiser) -> Localiser:
         """The same head with the calibration, threshold and mAP of one that was trained on fewer videos."""
         return self._but(
             calibration=judge.calibration, held_out_map=judge.held_out_map, threshold=judge.threshold
@@ -157,7 +152,7 @@ class Localiser:
         Raises:
             EncoderMismatchError: As `propose` does.
         """
-        spans = [span for span in apart(self.propose(track)) if span.confidence >= LEAST_CONFIDENCE]
+        spans = [span for span in drop_overlaps(self.propose(track)) if span.confidence >= LEAST_CONFIDENCE]
         return sorted(spans, key=lambda span: (span.start_seconds, span.end_seconds, span.action))
 
     def to_bytes(self) -> bytes:
@@ -223,111 +218,3 @@ def _thinned(
         for index, score in zip(kept, lowered, strict=True):
             start, end = spans[first + index].tolist()
             yield (start, end), min(float(score), 1 - 1e-6)
-
-
-@one_thread()
-def train_localiser(
-    tracks: Sequence[FeatureTrack],
-    labels: Sequence[Sequence[ActionSpan]],
-    actions: tuple[str, ...],
-    *,
-    encoder_id: str,
-    seed: int = 0,
-    on_progress: Progress | None = None,
-) -> Localiser:
-    """Learns where in time actions happen.
-
-    From ten videos on, a first network is trained on four fifths of them; on the last fifth its
-    confidences are calibrated and its mAP taken. The network that is kept is then trained on all.
-
-    Args:
-        tracks: Features of whole videos: what is not labelled counts as showing none of the actions.
-        labels: The labelled spans of each; their confidence is not looked at.
-        actions: The names to learn.
-        encoder_id: Whose features these are.
-        seed: The same seed and videos give the same head (on the same machine).
-        on_progress: Called with steps done and steps in all.
-
-    Raises:
-        ValueError: Tracks, labels and actions do not fit each other.
-        TeachingError: An action has no labelled span inside a track.
-    """
-    _check_training(tracks, labels, actions)
-    full = [(track, spans) for track, spans in zip(tracks, labels, strict=True) if len(track)]
-    order = torch.randperm(len(full), generator=torch.Generator().manual_seed(seed)).tolist()
-    held_out = order[: len(order) // 5] if len(order) >= CALIBRATION_VIDEOS else []
-    rest = [full[index] for index in order[len(held_out) :]]
-    total = step_count(len(full)) + (step_count(len(rest)) if held_out else 0)
-    done = 0
-
-    def on_step() -> None:
-        nonlocal done
-        done += 1
-        if on_progress:
-            on_progress(done, total)
-
-    def fitted(videos: Sequence[tuple[FeatureTrack, Sequence[ActionSpan]]]) -> Localiser:
-        shown, wanted = [track for track, _ in videos], [spans for _, spans in videos]
-        return fit_localiser(shown, wanted, actions, encoder_id=encoder_id, seed=seed, on_step=on_step)
-
-    judge = None
-    if held_out:
-        judge = fitted(rest).judged(
-            [full[index][0] for index in held_out], [full[index][1] for index in held_out]
-        )
-    head = fitted(full)
-    return head if judge is None else head.as_sure_as(judge)
-
-
-@one_thread()
-def fit_localiser(
-    tracks: Sequence[FeatureTrack],
-    labels: Sequence[Sequence[ActionSpan]],
-    actions: tuple[str, ...],
-    *,
-    encoder_id: str,
-    seed: int = 0,
-    on_step: Callable[[], None] = lambda: None,
-) -> Localiser:
-    """Trains as `train_localiser` does, but on all videos: nothing is held out, nothing is calibrated.
-
-    Tracks must hold a sample or more each.
-    """
-    reduction = Reduction.fit(tracks, torch.Generator().manual_seed(seed))
-    videos = [_video(track, spans, actions, reduction) for track, spans in zip(tracks, labels, strict=True)]
-    return Localiser(fit_network(videos, len(actions), seed, on_step), reduction, actions, encoder_id)
-
-
-def _check_training(
-    tracks: Sequence[FeatureTrack], labels: Sequence[Sequence[ActionSpan]], actions: tuple[str, ...]
-) -> None:
-    if len(tracks) != len(labels):
-        raise ValueError(f"expected the labels of {len(tracks)} tracks, got those of {len(labels)}")
-    widths = {track.features.shape[1] for track in tracks}
-    if len(widths) > 1:
-        raise ValueError(f"all tracks must be of one encoder, got features of {sorted(widths)} dimensions")
-    unknown = {span.action for spans in labels for span in spans} - set(actions)
-    if unknown or len(set(actions)) != len(actions):
-        raise ValueError(f"labels name {sorted(unknown)}, which are not among the actions {actions}")
-    shown = {
-        span.action
-        for track, spans in zip(tracks, labels, strict=True)
-        for span in spans
-        if len(track)
-        and span.start_seconds < track.borders_seconds[-1]
-        and track.borders_seconds[0] < span.end_seconds
-    }
-    if missing := [action for action in actions if action not in shown]:
-        raise TeachingError(f"no labelled span shows {', '.join(missing)}; label at least one of each action")
-    if not actions:
-        raise TeachingError("there is no action to learn; label at least one span")
-
-
-def _video(
-    track: FeatureTrack, spans: Sequence[ActionSpan], actions: tuple[str, ...], reduction: Reduction
-) -> TrainingVideo:
-    bounds = np.array([(span.start_seconds, span.end_seconds) for span in spans]).reshape(-1, 2)
-    places = np.interp(bounds, track.borders_seconds, np.arange(len(track) + 1))
-    inside = places[:, 0] < places[:, 1]
-    indices = np.array([actions.index(span.action) for span in spans], dtype=np.int64)
-    return TrainingVideo(reduction(track.features), places[inside], indices[inside])

@@ -1,11 +1,8 @@
-"""The network of the localisation head: what it computes, what it should say, how it is trained.
-
-See `encoders/heads/localisation.py` for what it is for.
-"""
+"""The network of the localisation head, see `encoders/heads/localisation.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,15 +18,7 @@ CHANNELS = 128
 COMPONENTS = 64
 CHANGES = (1, 4)  # samples to either side over which change is taken
 STRIDES = (1, 2, 4, 8)
-# Samples from a point to the farther border that each level is for; they overlap so that none is lost.
-REACHES = ((0.0, 12.0), (6.0, 24.0), (12.0, 48.0), (24.0, float("inf")))
-CENTRE_RADIUS = 1.5  # in strides
 GAP = 2  # cells to either side that a convolution reaches
-WINDOW = 256  # samples of one video in a training step, at most
-BATCH = 8
-LEARNING_RATE = 4e-3
-FEWEST_STEPS, EPOCHS = 120, 30
-DROPPED = 0.3  # of the inputs, in a training step
 REDUCTION_SAMPLES = 20_000  # of all videos together, evenly, that the reduction is fitted on
 
 
@@ -169,63 +158,6 @@ def cell_points(samples: int) -> tuple[NDArray[np.float64], NDArray[np.float64],
     return (np.concatenate([np.arange(count) for count in counts]) + 0.5) * strides, strides, levels
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingVideo:
-    """One training video: reduced features (T, width), spans (N, 2) in samples, their actions (N,)."""
-
-    features: Tensor
-    spans: NDArray[np.float64]
-    actions: NDArray[np.int64]
-
-    def window(self, start: int) -> TrainingVideo:
-        end = min(start + WINDOW, len(self.features))
-        spans = (self.spans - start).clip(0, end - start)
-        # What is cut to less than half would teach borders that are none.
-        whole = np.diff(spans)[:, 0] >= 0.5 * np.diff(self.spans)[:, 0]
-        return TrainingVideo(self.features[start:end], spans[whole], self.actions[whole])
-
-
-def _targets(
-    video: TrainingVideo, samples: int, actions: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Training targets of the points: classes (P, A), and borders (P, 2) in samples, NaN where none is asked.
-
-    Only points near a span's middle speak for it (centre sampling), of the levels that its length is for.
-    """
-    points, strides, levels = cell_points(samples)
-    classes = np.zeros((len(points), actions), dtype=np.float32)
-    borders = np.full((len(points), 2), np.nan, dtype=np.float32)
-    reach = np.array(REACHES)[levels]
-    for index in np.argsort(-np.diff(video.spans)[:, 0], kind="stable"):  # the shortest has the last word
-        start, end = video.spans[index]
-        far = np.maximum(points - start, end - points)
-        off_centre = np.abs(points - (start + end) / 2)
-        inside = (points >= start) & (points < end) & (off_centre <= CENTRE_RADIUS * strides)
-        inside |= (levels == 0) & (off_centre <= 0.5)  # a span that lies between two points has one too
-        mine = inside & (far >= reach[:, 0]) & (far <= reach[:, 1])
-        classes[mine, video.actions[index]] = 1.0
-        borders[mine] = (start, end)
-    return classes, borders
-
-
-def _focal_loss(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Lin et al. 2017, arXiv:1708.02002, gamma 2, alpha 0.25 of the positives; summed."""
-    cross_entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    chance = torch.sigmoid(logits)
-    missed = wanted * (1 - chance) + (1 - wanted) * chance
-    return ((0.25 * wanted + 0.75 * (1 - wanted)) * missed.square() * cross_entropy).sum()
-
-
-def _distance_iou_loss(found: Tensor, wanted: Tensor) -> Tensor:
-    """Zheng et al. 2019, arXiv:1911.08287, in one dimension: (N, 2) starts and ends; summed."""
-    shared = torch.minimum(found[:, 1], wanted[:, 1]) - torch.maximum(found[:, 0], wanted[:, 0])
-    hull = torch.maximum(found[:, 1], wanted[:, 1]) - torch.minimum(found[:, 0], wanted[:, 0])
-    shared, hull = shared.clamp(min=0), hull.clamp(min=1e-6)
-    union = (found[:, 1] - found[:, 0] + wanted[:, 1] - wanted[:, 0] - shared).clamp(min=1e-6)
-    apart = (found.mean(dim=1) - wanted.mean(dim=1)) / hull
-    return (1 - shared / union + apart.square()).sum()
-
-
 def pad_videos(videos: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Videos (T_i, width) as one (B, T, width), T a multiple of the widest stride, and their lengths."""
     lengths = torch.tensor([len(video) for video in videos])
@@ -234,62 +166,6 @@ def pad_videos(videos: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     for row, video in zip(batch, videos, strict=True):
         row[: len(video)] = video
     return batch, lengths
-
-
-def _loss(network: Network, videos: Sequence[TrainingVideo], generator: torch.Generator) -> Tensor:
-    batch, lengths = pad_videos([video.features for video in videos])
-    kept = torch.rand(len(videos), 1, batch.shape[2], generator=generator) > DROPPED
-    logits, distances, mask = network(batch * kept, lengths)
-    targets = [_targets(video, batch.shape[1], logits.shape[2]) for video in videos]
-    classes = torch.from_numpy(np.stack([classes for classes, _ in targets]))
-    borders = torch.from_numpy(np.stack([borders for _, borders in targets]))
-    asked = mask & ~borders[..., 0].isnan()
-    points = torch.from_numpy(cell_points(batch.shape[1])[0]).float().expand(len(videos), -1)[asked]
-    offsets = distances[asked] * torch.tensor([-1.0, 1.0])
-    regression = _distance_iou_loss(points[:, None] + offsets, borders[asked])
-    return (_focal_loss(logits[mask], classes[mask]) + regression) / max(1, int(asked.sum()))
-
-
-def fit_network(
-    videos: Sequence[TrainingVideo], actions: int, seed: int, on_step: Callable[[], None] = lambda: None
-) -> Network:
-    """Trains a network; the same videos and seed give the same one."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = Network(videos[0].features.shape[1], actions)
-    steps = step_count(len(videos))
-    optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.1, cycle_momentum=False
-    )
-    for _, batch in zip(range(steps), _batches(videos, generator), strict=False):
-        optimiser.zero_grad()
-        _loss(network, batch, generator).backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        on_step()
-    return network.eval().requires_grad_(False)
-
-
-def step_count(videos: int) -> int:
-    """Steps of training for so many videos."""
-    return max(FEWEST_STEPS, EPOCHS * videos // BATCH)
-
-
-def _batches(videos: Sequence[TrainingVideo], generator: torch.Generator) -> Iterator[list[TrainingVideo]]:
-    """A window of each video, eight videos at a time, in a new order each time round; without end."""
-    queue: list[int] = []
-    while True:
-        while len(queue) < min(BATCH, len(videos)):
-            queue += torch.randperm(len(videos), generator=generator).tolist()
-        batch = []
-        for index in queue[:BATCH]:
-            last = max(0, len(videos[index].features) - WINDOW)
-            batch.append(videos[index].window(int(torch.randint(last + 1, (), generator=generator))))
-        del queue[:BATCH]
-        yield batch
 
 
 @contextmanager

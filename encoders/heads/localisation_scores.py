@@ -20,7 +20,7 @@ CLEARLY_BETTER = 0.02  # in F1, for a threshold that is further down
 Spans = Sequence[Sequence[ActionSpan]]  # by video
 
 
-def apart(spans: Sequence[ActionSpan]) -> list[ActionSpan]:
+def drop_overlaps(spans: Sequence[ActionSpan]) -> list[ActionSpan]:
     """Spans of one action made disjoint, the surest first: what is left of one after a cut, if half is."""
     kept: dict[str, list[ActionSpan]] = {}
     for span in spans:
@@ -45,7 +45,7 @@ def fit_calibration(proposals: Spans, labels: Spans) -> tuple[float, float]:
     """
     scores, right = [], []
     for found, wanted in zip(proposals, labels, strict=True):
-        disjoint = apart(found)
+        disjoint = drop_overlaps(found)
         scores += [span.confidence for span in disjoint]
         right += [bool(best >= RIGHT_OVERLAP) for best in _best_overlaps(disjoint, wanted)]
     chances, flags = np.array(scores), np.array(right, dtype=bool)

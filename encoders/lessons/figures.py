@@ -132,16 +132,14 @@ def _share(value: float, scenes: NDArray[np.int64]) -> Share:
     return Share(value, low, high, videos)
 
 
-def why_draft(
-    videos: int, others: int, precision: Share | None, recall: Share | None, told_apart: float
-) -> str:
+def why_draft(videos: int, others: int, precision: Share | None, recall: Share | None, area: float) -> str:
     """Why a lesson is only a draft, as a clause; "" where it is none.
 
     Args:
         videos: That show the action, and look unlike each other.
         others: That it was told from.
         precision, recall: On what was held out; None where nothing could be.
-        told_apart: How often an example scored higher than other footage, 0..1.
+        area: How often an example scored higher than other footage, 0..1.
     """
     if videos < MIN_VIDEOS or precision is None or recall is None:
         seen = "one video or scene" if videos == 1 else f"{videos} videos"
@@ -151,9 +149,9 @@ def why_draft(
             f"it was told from other things in {others} video{'' if others == 1 else 's'} only, and "
             f"{MIN_VIDEOS} or more are needed to check what was learned"
         )
-    if told_apart < LEAST_TOLD_APART:
+    if area < LEAST_TOLD_APART:
         return (
-            f"held out, an example scored higher than other footage in {told_apart:.0%} of the comparisons "
+            f"held out, an example scored higher than other footage in {area:.0%} of the comparisons "
             "(guessing: 50 %)"
         )
     if not recall.is_enough:

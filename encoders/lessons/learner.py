@@ -244,7 +244,7 @@ class Learner:
 
     average_precision = _figure
 
-    def told_apart(self, scores: NDArray[np.float64]) -> float:
+    def area_under_roc(self, scores: NDArray[np.float64]) -> float:
         """The area under the ROC curve: how often an example scores higher than what judges beside it."""
         from sklearn.metrics import roc_auc_score
 
@@ -307,7 +307,7 @@ class Learner:
         Latinne and Decaestecker 2002). Only where what was learned tells well.
         """
         unlabelled = self._is_background & ~self.judges
-        if unlabelled.sum() < MIN_BACKGROUND or self.told_apart(scores) < SURELY_TOLD_APART:
+        if unlabelled.sum() < MIN_BACKGROUND or self.area_under_roc(scores) < SURELY_TOLD_APART:
             return 0.0
         logits = slope * scores[unlabelled] + offset
         usual = math.log(PRIOR / (1 - PRIOR))

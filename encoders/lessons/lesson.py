@@ -142,7 +142,7 @@ def teach(
         way = learner.choose()
         scores = learner.scores(way)
         # Before any background is set aside: without what it was most wrong about, anything looks learned.
-        told_apart = learner.told_apart(scores)
+        area = learner.area_under_roc(scores)
         scores = learner.leave_out_alike(way, scores)
         slope, offset, error = learner.calibrate(scores)
         learned = learner.learn(way)
@@ -153,7 +153,7 @@ def teach(
     videos = len(np.unique(scenes[learner.labels]))
     precision, recall = figures if learner.is_checked else (None, None)
     others = len(np.unique(scenes[counted & ~learner.labels]))
-    reason = why_draft(videos, others, precision, recall, told_apart)
+    reason = why_draft(videos, others, precision, recall, area)
     rarer = float(sigmoid(math.log(threshold / (1 - threshold)) + more_common))
     head = TaughtHead(
         action,

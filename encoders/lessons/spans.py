@@ -101,7 +101,7 @@ def learn_borders(
     showing = sum(any(spans for _, spans in video.pieces()) for video in videos)
     if len(videos) < MIN_VIDEOS or showing < MIN_SHOWING:
         return None, None
-    from encoders.heads.localisation import fit_localiser
+    from encoders.lessons.borders import fit_localiser
 
     held_out = _held_out(videos)
     unseen = _pieces([videos[index] for index in held_out])
@@ -115,7 +115,7 @@ def learn_borders(
         partial(teach, encoder_id=encoder_id, concepts=concepts, name=name),
     )
     on_progress("learning where it begins and ends")
-    judge = fit_localiser(*_columns(seen), (action,), encoder_id=encoder_id).judged(*_columns(unseen))
+    judge = fit_localiser(*_columns(seen), (action,), encoder_id=encoder_id).calibrate_on(*_columns(unseen))
     kept = (
         judge.held_out_map is not None
         and grouping is not None
@@ -125,7 +125,7 @@ def learn_borders(
     if not kept:
         return None, report
     final = fit_localiser(*_columns(_pieces(videos)), (action,), encoder_id=encoder_id)
-    return final.as_sure_as(judge), report
+    return final.adopt_calibration(judge), report
 
 
 def _held_out(videos: Sequence[LabelledVideo]) -> set[int]:

@@ -99,7 +99,7 @@ class Augmentation:
         return moved
 
 
-def as_evaluated(
+def prepare_evaluation_clips(
     frames: NDArray[np.uint8], flow: NDArray[np.float32] | None, size: int, crops: int = 1
 ) -> list[tuple[Tensor, Tensor | None]]:
     """One clip as it is evaluated, its centre or its start, centre and end; shapes as of `Augmentation`."""

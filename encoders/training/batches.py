@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from encoders.errors import ReelseekError
-from encoders.training.augment import Augmentation, as_evaluated
+from encoders.training.augment import Augmentation, prepare_evaluation_clips
 
 Frames = NDArray[np.uint8]
 Flow = NDArray[np.float32]
@@ -116,7 +116,7 @@ class ReadClips(Dataset[Batch]):
 
     def _prepared(self, frames: Frames, flow: Flow | None, index: int) -> list[tuple[Tensor, Tensor | None]]:
         if self._augmentation is None:
-            return as_evaluated(frames, flow, self._size, self._crops)
+            return prepare_evaluation_clips(frames, flow, self._size, self._crops)
         generator = torch.Generator().manual_seed(mixed(self._seed, self._epoch, index))
         return [self._augmentation(frames, flow, generator)]
 

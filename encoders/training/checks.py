@@ -28,10 +28,10 @@ def check_model(options: TrainingOptions) -> None:
     if options.pretrained is not None or "pretrained" in extra:
         extra["pretrained"] = None
     with torch.device("meta"):
-        build_asked(options, 2, extra)
+        build_chosen(options, 2, extra)
 
 
-def build_asked(options: TrainingOptions, classes: int, extra: Mapping[str, Any]) -> VideoModel:
+def build_chosen(options: TrainingOptions, classes: int, extra: Mapping[str, Any]) -> VideoModel:
     """The model that a run asks for, with further options of its constructor.
 
     Raises:

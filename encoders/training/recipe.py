@@ -40,7 +40,7 @@ def class_weights(clips: ClipSource) -> Tensor:
     return torch.tensor(weights, dtype=torch.float32)
 
 
-def mixed_up(
+def mix_clips(
     clips: Tensor, flow: Tensor | None, targets: Tensor, classes: int, options: TrainingOptions, number: int
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """Each clip with a share of another (Zhang et al. 2018, arXiv:1710.09412); targets float (B, C)."""

@@ -33,10 +33,10 @@ from encoders.training.batches import (
     training_batches,
 )
 from encoders.training.checkpoints import BEST, LAST, save_checkpoint
-from encoders.training.checks import build_asked, unseen_classes
+from encoders.training.checks import build_chosen, unseen_classes
 from encoders.training.losses import make_loss
 from encoders.training.options import TrainingOptions
-from encoders.training.recipe import class_weights, learning_rate, make_optimiser, mixed_up, precision
+from encoders.training.recipe import class_weights, learning_rate, make_optimiser, mix_clips, precision
 from encoders.training.run_folder import run_lock
 from encoders.training.state import Events, read_state, same_run, write_state
 
@@ -148,7 +148,7 @@ class _Run:
         extra = dict(options.model_options)
         if options.pretrained is not None:
             extra["pretrained"] = options.pretrained
-        self._model = build_asked(options, len(clips.labels), extra)
+        self._model = build_chosen(options, len(clips.labels), extra)
         info = MODELS[options.model]
         self._frames = options.frames or info.frames
         self._size = options.size or info.size
@@ -250,7 +250,7 @@ class _Run:
         flow = None if batch.flow is None else batch.flow.to(device)
         goal: Tensor = targets
         if options.mixup:
-            clips, flow, goal = mixed_up(clips, flow, targets, len(self._clips.labels), options, number)
+            clips, flow, goal = mix_clips(clips, flow, targets, len(self._clips.labels), options, number)
         with self._accelerator.autocast():
             logits = self._network(clips, flow)
             loss = self._loss(logits.float(), goal)

@@ -37,50 +37,63 @@ class Pooling(StrEnum):
     attention = "attention"
 
 
+PathsArgument = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")]
+ClipSecondsOption = Annotated[
+    float | None,
+    typer.Option(min=0.5, max=3600, help="Longest clip; default 4, then what was used before."),
+]
+FpsOption = Annotated[
+    float | None,
+    typer.Option(min=0.01, max=240, help="Frames encoded per second; default 2, then as before."),
+]
+SamplingOption = Annotated[
+    Sampling | None,
+    typer.Option(help="keyframes decodes key frames only: faster, coarser times and no cuts."),
+]
+EncoderOption = Annotated[
+    str | None,
+    typer.Option(metavar="SPEC", help="See `indexer encoders`. Fixed by the first ingest."),
+]
+ActionsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="HEAD",
+        help="Name actions too: kinetics:<model>, zero-shot, zero-shot:<file of names>; or none.",
+    ),
+]
+PoolingOption = Annotated[Pooling | None, typer.Option(help="Frames to clip; fixed by the first.")]
+PruneOption = Annotated[bool, typer.Option("--prune", help="Remove videos whose file vanished.")]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, max=256, help="Decoding programs; default: cores / 2.")
+]
+StallOption = Annotated[
+    float, typer.Option(min=1, max=86400, help="Give a file up when its decoder makes no progress.")
+]
+PatienceOption = Annotated[
+    float,
+    typer.Option(
+        min=0.1,
+        max=1e6,
+        metavar="TIMES",
+        help="Give a file so many times the usual processor time before it is left out.",
+    ),
+]
+
+
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
+    paths: PathsArgument,
     library: LibraryOption = None,
-    clip_seconds: Annotated[
-        float | None,
-        typer.Option(min=0.5, max=3600, help="Longest clip; default 4, then what was used before."),
-    ] = None,
-    fps: Annotated[
-        float | None,
-        typer.Option(min=0.01, max=240, help="Frames encoded per second; default 2, then as before."),
-    ] = None,
-    sampling: Annotated[
-        Sampling | None,
-        typer.Option(help="keyframes decodes key frames only: faster, coarser times and no cuts."),
-    ] = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="See `indexer encoders`. Fixed by the first ingest."),
-    ] = None,
-    actions: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="HEAD",
-            help="Name actions too: kinetics:<model>, zero-shot, zero-shot:<file of names>; or none.",
-        ),
-    ] = None,
-    pooling: Annotated[Pooling | None, typer.Option(help="Frames to clip; fixed by the first.")] = None,
+    clip_seconds: ClipSecondsOption = None,
+    fps: FpsOption = None,
+    sampling: SamplingOption = None,
+    encoder: EncoderOption = None,
+    actions: ActionsOption = None,
+    pooling: PoolingOption = None,
     device: DeviceOption = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Remove videos whose file vanished.")] = False,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Decoding programs; default: cores / 2.")
-    ] = None,
-    stall_seconds: Annotated[
-        float, typer.Option(min=1, max=86400, help="Give a file up when its decoder makes no progress.")
-    ] = 60.0,
-    patience: Annotated[
-        float,
-        typer.Option(
-            min=0.1,
-            max=1e6,
-            metavar="TIMES",
-            help="Give a file so many times the usual processor time before it is left out.",
-        ),
-    ] = 1.0,
+    prune: PruneOption = False,
+    workers: WorkersOption = None,
+    stall_seconds: StallOption = 60.0,
+    patience: PatienceOption = 1.0,
     as_json: JsonOption = False,
 ) -> None:
     """Index files and folders, or bring them up to date.

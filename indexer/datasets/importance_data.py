@@ -15,7 +15,7 @@ from encoders.embedding.encoder import Encoder
 from encoders.errors import DecodeError, HeadFileError, InvalidQueryError
 from encoders.evaluation.spans import SummaryCase
 from encoders.heads.head import FeatureTrack
-from encoders.heads.importance import ImportanceVideo
+from encoders.lessons.importance import ImportanceVideo
 from indexer.datasets.layouts import IMPORTANCE_LAYOUTS, detect_layout, read_dataset, read_importance
 from indexer.datasets.types import ImportanceSample, Split, missing_note
 from indexer.examples.lessons import encoded_track
@@ -130,7 +130,7 @@ def _encoded(
 
 
 def to_learn(sample: SummarySample, track: FeatureTrack) -> ImportanceVideo:
-    """One video as `encoders.heads.importance` learns from it."""
+    """One video as `encoders.lessons.importance` learns from it."""
     scores = None
     if sample.people is not None:
         first, last = float(track.borders_seconds[0]), float(track.borders_seconds[-1])

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from encoders.embedding.registry import open_encoder
 from encoders.errors import EncoderMismatchError, InvalidQueryError
 from encoders.evaluation.spans import evaluate_summaries
-from encoders.heads.importance import (
+from encoders.heads.importance import open_importance
+from encoders.lessons.importance import (
     ImportanceOptions,
     ImportanceReport,
     ImportanceVideo,
-    open_importance,
     train_importance,
 )
 from encoders.training.run_folder import run_lock

@@ -76,6 +76,7 @@ class VideoWriter:
         report: IngestReport,
     ) -> None:
         self._library = library
+        self._tagger = Tagger(library)
         self._encoder = encoder
         self._classifier = classifier
         self._sampling = sampling
@@ -141,7 +142,7 @@ class VideoWriter:
             seen = {}
             if self._classifier is not None and video.watch is not None:
                 seen[self._classifier.spec] = video.watch.spans()
-            Tagger(self._library).tag_video(catalog, video_id, self._encoder.dim, seen)
+            self._tagger.tag_video(catalog, video_id, self._encoder.dim, seen)
         summary.indexed += 1
         summary.clips += video.clips_written
         if video.damage is not None:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`REELSEEK_LIBRARY`, `REELSEEK_DATABASE_URL`, `REELSEEK_DEVICE`, `REELSEEK_INDEX`; empty: unset.
+    """`REELSEEK_LIBRARY`, `REELSEEK_DATABASE_URL`, `REELSEEK_DEVICE` and `REELSEEK_INDEX`; empty is not set.
 
     Attributes:
         library: Folder of the library.
         database_url: Of the catalog, where it is no file in that folder.
         device: To encode on.
-        index: Kind of the vector index.
+        index: The kind of vector index.
     """
 
     library: Path

@@ -68,10 +68,10 @@ def show_encoders(found: Sequence[EncoderInfo]) -> None:
         table.add_column(name, justify="right" if name in ("dim", "size") else "left", overflow="fold")
     for info in found:
         table.add_row(
-            info.spec,
+            escape(info.spec),
             str(info.dim),
             f"{info.size_bytes / 1e6:.0f} MB",
-            info.licence,
+            escape(info.licence),
             "[green]yes[/]" if info.available else f"[dim]no: {escape(info.reason)}[/]",
             escape(info.weights),
             escape(info.paper),

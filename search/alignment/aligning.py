@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from encoders import Encoder, encode_together
 from encoders.budget import check_budget
 from encoders.types import FrameBatch
-from search.alignment.alignment import Alignment, Stretch, align
+from search.alignment.alignment import (
+    SECOND_STANDARD,
+    USUAL_STANDARD,
+    Alignment,
+    Standard,
+    Stretch,
+    align,
+)
 from search.calibration.probabilities import Level
 from search.catalog.actions.spans import overlaps_enough
 from search.catalog.catalog import Catalog
@@ -35,6 +42,7 @@ FLAT_LEVELS = 4.0  # deviation of a picture's brightness, of 255, below which it
 LEAST_BACKGROUND_VIDEOS = 5
 # Pieces of an example that are as near to each other in the video are one span of it.
 NEAR_SECONDS = 1.0
+READING_COST = 0.005  # of its worth, for an example that is mirrored or cut out
 # Of spans that were laid over a film frame by frame so many were the same footage at least (docs/answers.md).
 ALIGNED_PROBABILITY = 0.9
 
@@ -152,13 +160,16 @@ def match_videos(
     """
     dim = examples[0].features.shape[1]
     usual = _usual_scores(catalog, examples, sample_ids, dim)
-    found = []
-    for clips in leads:
-        check_budget()
-        pieces = _pieces_of_video(catalog, examples, usual, clips, dim)
-        if pieces:
-            hit = _hit(catalog, clips[0], pieces, dim, level, pool)
-            found.append((sum(one.worth for one in pieces), hit))
+    found: list[tuple[float, Hit]] = []
+    for standard in (USUAL_STANDARD, SECOND_STANDARD):
+        for clips in leads:
+            check_budget()
+            pieces = _pieces_of_video(catalog, examples, usual, clips, dim, standard)
+            if pieces:
+                hit = _hit(catalog, clips[0], pieces, dim, level, pool)
+                found.append((sum(one.worth for one in pieces), hit))
+        if found:
+            break
     return [hit for _, hit in sorted(found, key=lambda entry: -entry[0])]
 
 
@@ -199,6 +210,7 @@ def _pieces_of_video(
     usual: Sequence[NDArray[np.float32] | None],
     clips: Sequence[Clip],
     dim: int,
+    standard: Standard,
 ) -> list[_Piece]:
     """The pieces of an example in the stretches of a video around some clips, in order of the example."""
     found: list[_Piece] = []
@@ -214,11 +226,12 @@ def _pieces_of_video(
         stretch = Stretch(features, times, span)
         for example, level in zip(examples, usual, strict=True):
             check_budget()
-            found += [_Piece(piece, example) for piece in align(example.stretch, stretch, level)]
-    # As it is, mirrored or cut out, whichever explains most of it; of the others, what that leaves over.
+            found += [_Piece(piece, example) for piece in align(example.stretch, stretch, level, standard)]
+    # As it is, mirrored or cut out, whichever explains most of it; of the others, what that leaves over. What
+    # looks the same both ways is as it is: noise alone would tell which.
     worth = {id(example): 0.0 for example in examples}
     for one in found:
-        worth[id(one.example)] += one.worth
+        worth[id(one.example)] += one.worth * (1.0 if one.example is examples[0] else 1 - READING_COST)
     kept: list[_Piece] = []
     for one in sorted(found, key=lambda one: (-worth[id(one.example)], -one.worth)):
         if not any(_overlap_in_example(one.piece, other.piece) for other in kept):

@@ -10,9 +10,9 @@ such lines and into what is foreign, all at once and optimally, by dynamic progr
 "Scalable detection of partial near-duplicate videos by visual-temporal consistency", ACM MM 2009, look for
 paths through the same plane).
 
-Each piece is then placed exactly, by two measures at once: the mean cosine along the line, which says *what*
-is shown, and the correlation of how both change over time, which says *when*, and does not mind a constant
-change such as a caption, a border or less light.
+Frames of footage that hardly moves are all alike to a hundredth. What a frame earns on a line is therefore
+less by how many times farther it lies from what it fits best in the video, on a logarithmic scale; what
+matches at all is decided without that. Each piece is then placed exactly (`search.alignment.placing`).
 """
 
 from __future__ import annotations
@@ -25,25 +25,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.alignment.lines import Line, along, find_lines, step_of
-from search.alignment.placing import fit_of, place, speed_cost
+from search.alignment.placing import burden_of, change_of, fit_of, place, speed_cost
 
-# A frame's excess is its cosine less what unrelated frames have, of all that is left up to 1.
-LEAST_EXCESS = 0.42  # of one frame, for it to belong to a piece
-PIECE_EXCESS = 0.58  # of a piece in the mean, for it to be the same footage
-MOST_WORSE = 0.25  # than an example's best piece
+MOST_WORSE = 0.25  # of excess, than an example's best piece
 FULL_STEP_SECONDS = 0.25
 PIECE_COST = 0.2  # in frames' worth of excess: what one more piece must earn
 USUAL = 0.3  # of unrelated frames, where nothing is known
 MOST_USUAL = 0.6  # a library of one thing must not hide that thing's own copies
 CROSSING_LOSS = 0.006  # of the excess, for pieces that meet to be one
 MOST_CHANGE = 1.5  # of the speed, between such
-JOINING_LOSS = 0.03  # of the fit, for each piece that one line saves
+SAME_SPEED = 1.05  # up to this factor, as it is placed
+JOINING_LOSS = 0.02  # of the fit, for each piece that one line saves
+# What a frame earns is less by this for each factor of e that it is farther than what fits it best; distances
+# are counted from a floor, the noise of encoding and what a video changes by in half a step.
+SHARPNESS, SHARPNESS_FLOOR = 0.1, 0.01
 # The speeds that lines are looked for at, below 0 backwards and 0 for a held frame. What lies between two
 # of them is found in parts, and joined.
 LINE_SPEEDS = (1.0, 1.25, 0.8, 1.5, 0.667, 2.0, 0.5, 3.0, 0.333, 4.0, 0.25)
 LINE_COSTS = {
     speed: 0.2 * speed_cost(speed) for speed in (*LINE_SPEEDS, *(-speed for speed in LINE_SPEEDS), 0.0)
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """What is taken for the same footage.
+
+    A frame's excess is its cosine less what unrelated frames have, of all that is left up to 1.
+
+    Attributes:
+        frame_excess: The least of one frame, for it to belong to a piece.
+        piece_excess: The least of a piece in the mean.
+        change: What a piece may lack of that, for each part of how alike the two change over time.
+        least_excess, least_change, least_frames, least_seconds: Of a piece that lacks something.
+        slowest: How slow such a piece may be: as few frames of a video change, much changes by chance.
+    """
+
+    frame_excess: float
+    piece_excess: float
+    change: float = 0.0
+    least_excess: float = 0.0
+    least_change: float = 0.0
+    least_frames: int = 0
+    least_seconds: float = 0.0
+    slowest: float = 0.0
+
+
+USUAL_STANDARD = Standard(0.42, 0.58)
+# For poor copies, where nothing meets the usual one: what lacks likeness must change as the footage does.
+SECOND_STANDARD = Standard(
+    0.32,
+    0.58,
+    change=0.45,
+    least_excess=0.44,
+    least_change=0.2,
+    least_frames=12,
+    least_seconds=2.0,
+    slowest=0.45,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +136,19 @@ class Stretch:
         return np.concatenate([self.span_seconds[:1], middles, self.span_seconds[1:]])
 
 
-def align(query: Stretch, video: Stretch, usual: NDArray[np.float32] | None = None) -> tuple[Alignment, ...]:
+def align(
+    query: Stretch,
+    video: Stretch,
+    usual: NDArray[np.float32] | None = None,
+    standard: Standard = USUAL_STANDARD,
+) -> tuple[Alignment, ...]:
     """Finds the pieces of an example that a video, or a stretch of it, shows.
 
     Args:
         query: The example.
         video: What it is laid over.
         usual: float32 (T,), the cosine that each frame of the example has with unrelated frames.
+        standard: What is taken for the same footage.
 
     Returns:
         The pieces in order of the example, where they do not overlap; none where nothing matches.
@@ -112,20 +157,33 @@ def align(query: Stretch, video: Stretch, usual: NDArray[np.float32] | None = No
     if not count or not len(video.times_seconds):
         return ()
     level = np.full(count, USUAL, np.float32) if usual is None else np.minimum(usual, MOST_USUAL)
-    excess = (query.features @ video.features.T - level[:, None]) / (1 - level[:, None])
-    if float(excess.max()) < LEAST_EXCESS:
+    cosines = query.features @ video.features.T
+    excess = (cosines - level[:, None]) / (1 - level[:, None])
+    if float(excess.max()) < standard.frame_excess:
         return ()
-    gains = excess - LEAST_EXCESS
+    gains = excess - standard.frame_excess
     if query.is_flat is not None:  # a fade belongs to what is around it, and is nothing by itself
         gains[query.is_flat] = np.minimum(gains[query.is_flat], 0.0)
-    plane = _Plane(query, video, gains, level)
+    plane = _Plane(query, video, gains, level, standard)
     # Frames closer to each other than half the usual step of a video say less than one each.
     weight = min(1.0, step_of(query.times_seconds) / FULL_STEP_SECONDS)
-    lines = find_lines(gains, query.times_seconds, video.times_seconds, LINE_COSTS, PIECE_COST / weight)
-    pieces = [plane.piece(line) for line in plane.joined(lines)]
+    earned = gains - SHARPNESS * _times_farther(cosines, video.features)
+    lines = find_lines(earned, query.times_seconds, video.times_seconds, LINE_COSTS, PIECE_COST / weight)
+    pieces = [(line, plane.piece(line)) for line in plane.joined(lines)]
     # What was done to an example was done to all of it: what fits far worse than the rest only resembles.
-    best = max((piece.excess for piece in pieces), default=0.0)
-    return tuple(piece for piece in pieces if piece.excess >= max(PIECE_EXCESS, best - MOST_WORSE))
+    best = max((piece.excess for _, piece in pieces), default=0.0)
+    return tuple(
+        piece for line, piece in pieces if piece.excess >= best - MOST_WORSE and plane.passes(line, piece)
+    )
+
+
+def _times_farther(cosines: NDArray[np.float32], video: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How many times farther each frame is than the one that fits best: logarithms (n, m), from 0."""
+    changes = np.square(np.diff(video, axis=0)).sum(axis=1)
+    floor = SHARPNESS_FLOOR + (float(np.median(changes)) / 4 if len(changes) else 0.0)
+    distances = np.log(np.maximum(1 - cosines, 0.0) + np.float32(floor))
+    distances -= distances.min(axis=1, keepdims=True)
+    return distances
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +194,7 @@ class _Plane:
     video: Stretch
     gains: NDArray[np.float32]
     level: NDArray[np.float32]
+    standard: Standard
 
     def placed(self, line: Line) -> tuple[Line, float]:
         """A line that was found, placed exactly, and how well it fits."""
@@ -181,30 +240,54 @@ class _Plane:
         query, video = self.query, self.video
         apart = fit_of(query.features, query.times_seconds, video.features, video.times_seconds, lines)
         best = max(candidates, key=lambda one: one[1])
-        if best[1] >= apart - JOINING_LOSS * (len(placed) - 1):
+        loss = JOINING_LOSS * burden_of(query.features[first : last + 1]) * (len(placed) - 1)
+        if best[1] >= apart - loss:
+            return best
+        # What a video jumps over between two of its frames cannot be told from what runs on.
+        if all(self._meet(one, other, SAME_SPEED, 0.5) for one, other in pairwise(lines)):
             return best
         # A cut between two frames of the video costs a line that crosses it some fit, and no gain.
         gained = sum(float(self._values(line).sum()) for line in lines)
         lost = gained - float(self._values(best[0]).sum())
-        meet = all(self._meet(one, other) for one, other in pairwise(lines))
+        meet = all(self._meet(one, other, MOST_CHANGE, 1.0) for one, other in pairwise(lines))
         return best if meet and lost <= CROSSING_LOSS * (last - first + 1) else None
 
-    def _meet(self, one: Line, other: Line) -> bool:
-        """Whether one line goes on about where another ends, in the same direction and about as fast."""
-        if one.speed * other.speed <= 0 or not 1 / MOST_CHANGE <= one.speed / other.speed <= MOST_CHANGE:
+    def _meet(self, one: Line, other: Line, most_change: float, steps: float) -> bool:
+        """Whether a line goes on where another ends, to so many steps, in its direction and as fast."""
+        if one.speed * other.speed <= 0 or not 1 / most_change <= one.speed / other.speed <= most_change:
             return False
         border = (self.query.times_seconds[[one.last]] + self.query.times_seconds[[other.first]]) / 2
-        return abs(float((one.at(border) - other.at(border))[0])) <= step_of(self.video.times_seconds)
+        apart = abs(float((one.at(border) - other.at(border))[0]))
+        return apart <= steps * step_of(self.video.times_seconds)
 
     def _values(self, line: Line) -> NDArray[np.float32]:
         rows = np.arange(line.first, line.last + 1)
         return along(self.gains, rows, self.video.times_seconds, line.at(self.query.times_seconds[rows]))
 
+    def passes(self, line: Line, piece: Alignment) -> bool:
+        """Whether what was found on a line is the same footage."""
+        standard, query, video = self.standard, self.query, self.video
+        lacking = standard.piece_excess - piece.excess
+        if lacking <= 0 or not standard.change:
+            return lacking <= 0
+        if (
+            piece.excess < standard.least_excess
+            or piece.query_seconds < standard.least_seconds
+            or line.last - line.first + 1 < standard.least_frames
+            or abs(line.speed) < standard.slowest
+        ):
+            return False
+        change = change_of(query.features, query.times_seconds, video.features, video.times_seconds, line)
+        return change >= max(standard.least_change, lacking / standard.change)
+
     def piece(self, line: Line) -> Alignment:
         """What lies on a line: without the frames at its ends that do not fit where it was placed."""
         values = self._values(line)
         low, high = _highest_sum(values)
-        rows, values = np.arange(line.first + low, line.first + high), values[low:high] + LEAST_EXCESS
+        rows, values = (
+            np.arange(line.first + low, line.first + high),
+            values[low:high] + self.standard.frame_excess,
+        )
         borders, level = self.query.borders(), self.level[rows]
         query_start, query_end = float(borders[rows[0]]), float(borders[rows[-1] + 1])
         first, last = self.video.span_seconds

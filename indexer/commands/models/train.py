@@ -133,7 +133,7 @@ def _train_importance(
     as_json: bool,
 ) -> None:
     with show.status("loading PyTorch"):
-        from encoders.heads.importance import ImportanceOptions
+        from encoders.lessons.importance import ImportanceOptions
         from indexer.datasets.importance_training import train_on_folder
 
     run = train_on_folder(

@@ -36,6 +36,8 @@ class PictureStream:
     Attributes:
         film: That is read now, of several that were joined.
         codec: Of that.
+        first: The first picture of the film.
+        geometry: Of the picture that came out last.
         skip: The frames that are left out.
         last_byte: Where what was read ends in the file.
     """
