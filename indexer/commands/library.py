@@ -98,7 +98,7 @@ def rebuild(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Make the vector index anew from the catalog."""
     with open_library(library) as opened:
         with show.status("reading vectors"):
-            opened.index_keeper.rebuild()
+            opened.rebuild_index()
         document = _status_of(opened)
     if as_json:
         print_json(document)

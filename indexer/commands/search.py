@@ -22,7 +22,6 @@ from indexer.terminal.options import (
     print_json,
 )
 from indexer.terminal.targets import refuse_footage, whole_file
-from search.actions.naming import read_known_actions
 
 if TYPE_CHECKING:
     from search.hits import SearchResult
@@ -175,6 +174,7 @@ def _filters(
 
 def _show_mapping(library: Library, action: str) -> None:
     from indexer.terminal.show_hits import show_mapping
+    from search.actions.naming import read_known_actions
 
     match = read_known_actions(library).match(action)
     show_mapping(action, match.names, match.how)
