@@ -12,8 +12,10 @@ from encoders.errors import InvalidQueryError
 from indexer.terminal import show
 from indexer.terminal.options import (
     DeviceOption,
+    EncoderOption,
     JsonOption,
     LibraryOption,
+    WorkersOption,
     absolute,
     open_library,
     print_json,
@@ -50,10 +52,6 @@ SamplingOption = Annotated[
     Sampling | None,
     typer.Option(help="keyframes decodes key frames only: faster, coarser times and no cuts."),
 ]
-EncoderOption = Annotated[
-    str | None,
-    typer.Option(metavar="SPEC", help="See `indexer encoders`. Fixed by the first ingest."),
-]
 ActionsOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -63,9 +61,6 @@ ActionsOption = Annotated[
 ]
 PoolingOption = Annotated[Pooling | None, typer.Option(help="Frames to clip; fixed by the first.")]
 PruneOption = Annotated[bool, typer.Option("--prune", help="Remove videos whose file vanished.")]
-WorkersOption = Annotated[
-    int | None, typer.Option(min=1, max=256, help="Decoding programs; default: cores / 2.")
-]
 StallOption = Annotated[
     float, typer.Option(min=1, max=86400, help="Give a file up when its decoder makes no progress.")
 ]

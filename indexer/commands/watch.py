@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.terminal import show
-from indexer.terminal.options import DeviceOption, LibraryOption, absolute, open_library
+from indexer.terminal.options import (
+    DeviceOption,
+    EncoderOption,
+    LibraryOption,
+    WorkersOption,
+    absolute,
+    open_library,
+)
 from indexer.terminal.settings import read_settings
 from indexer.terminal.stopping import stop_on_signal
 
@@ -32,14 +39,9 @@ def watch(
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove videos whose file vanished, not only mark them.")
     ] = False,
-    encoder: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="See `indexer encoders`. Fixed by the first ingest."),
-    ] = None,
+    encoder: EncoderOption = None,
     device: DeviceOption = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Decoding programs; default: cores / 2.")
-    ] = None,
+    workers: WorkersOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document a line; all else goes to stderr.")
     ] = False,

@@ -36,6 +36,13 @@ DeviceOption = Annotated[
     typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1 or mps. Default: the best there is."),
 ]
 
+EncoderOption = Annotated[
+    str | None,
+    typer.Option(metavar="SPEC", help="See `indexer encoders`. Fixed by the first ingest."),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, max=256, help="Decoding programs; default: cores / 2.")
+]
 AfterOption = Annotated[
     str | None,
     typer.Option("--after", metavar="DATE", help="Only videos recorded then or later: 2024-05-31[T18:00]."),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`REELSEEK_LIBRARY`, `REELSEEK_DATABASE_URL`, `REELSEEK_DEVICE` and `REELSEEK_INDEX`; empty is not set.
+    """`REELSEEK_LIBRARY`, `_DATABASE_URL`, `_DEVICE` and `_INDEX`; an empty one counts as not set.
 
     Attributes:
         library: Folder of the library.
