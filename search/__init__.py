@@ -1,1 +1,1 @@
-"""What is stored and how it is found: catalog, vector index, query, ranking, grouping."""
+"""The library, and how things are found in it: catalog, vector index, query, ranking, grouping."""

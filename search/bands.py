@@ -1,4 +1,4 @@
-"""How surely a hit shows what was asked for: three bands of a probability, defined here once."""
+"""Bands of the probability that a hit shows what was asked for, defined here once."""
 
 from __future__ import annotations
 

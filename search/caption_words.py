@@ -1,4 +1,4 @@
-"""Which words a text holds: of captions when they are stored, of filters when they are asked."""
+"""Splits a text into words: of captions when they are stored, of filters when they are asked."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What is seen of a file without reading it.
+    """The size, times and identity of a file, as seen without reading it.
 
     Copying programs set the modification time back, and another file of the same size may take the place of
     one in its very inode; the time of the inode's own last change is set by the system alone.
@@ -35,7 +35,7 @@ class FileState:
         return "-".join(f"{number:x}" for number in known if number is not None)
 
     def is_same(self, other: FileState) -> bool:
-        """Whether nothing that both know tells them apart."""
+        """True where nothing that both know tells them apart."""
         unknown = None in (self.ctime_ns, other.ctime_ns)
         return (
             self.size_bytes == other.size_bytes
@@ -44,5 +44,5 @@ class FileState:
         )
 
     def is_named(self, key: str) -> bool:
-        """Whether a key is that of the same state."""
+        """True where a key is that of the same state."""
         return key == self.key or (self.ctime_ns is None and key.startswith(f"{self.key}-"))

@@ -163,7 +163,7 @@ def _of_video(
 
 @router.get("/actions", response_model=ActionsAnswer)
 def actions(services: ServicesOf) -> ActionsAnswer:
-    """What is known here: which actions, who taught them, how often they were found."""
+    """List the known actions: who taught them, how often they were found."""
     return list_actions(services.library)
 
 

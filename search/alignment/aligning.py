@@ -200,7 +200,7 @@ class _Piece:
 
     @property
     def worth(self) -> float:
-        """How much it says: so many seconds that fit so well."""
+        """The seconds that it covers, weighted by how well they fit."""
         return self.piece.query_seconds * self.piece.excess
 
 
@@ -337,7 +337,7 @@ def _match(one: _Piece) -> Match:
 
 
 def passes(hit: Hit, allowed: NDArray[np.int64] | None, filters: Filters, letting_in: list[Segment]) -> bool:
-    """Whether an aligned hit itself is what the filters want, and in a clip that passes them."""
+    """True where an aligned hit itself is what the filters want, and in a clip that passes them."""
     if allowed is None:
         return True
     length = hit.end_seconds - hit.start_seconds

@@ -49,7 +49,7 @@ LINE_COSTS = {
 
 @dataclass(frozen=True, slots=True)
 class Standard:
-    """What is taken for the same footage.
+    """A standard for taking two pieces for the same footage.
 
     A frame's excess is its cosine less what unrelated frames have, of all that is left up to 1.
 
@@ -110,7 +110,7 @@ class Alignment:
 
     @property
     def query_seconds(self) -> float:
-        """How much of the example it is."""
+        """The length of its part of the example."""
         return self.query_end_seconds - self.query_start_seconds
 
 
@@ -265,7 +265,7 @@ class _Plane:
         return along(self.gains, rows, self.video.times_seconds, line.at(self.query.times_seconds[rows]))
 
     def passes(self, line: Line, piece: Alignment) -> bool:
-        """Whether what was found on a line is the same footage."""
+        """True where what was found on a line is the same footage."""
         standard, query, video = self.standard, self.query, self.video
         lacking = standard.piece_excess - piece.excess
         if lacking <= 0 or not standard.change:
@@ -281,7 +281,7 @@ class _Plane:
         return change >= max(standard.least_change, lacking / standard.change)
 
     def piece(self, line: Line) -> Alignment:
-        """What lies on a line: without the frames at its ends that do not fit where it was placed."""
+        """Returns what lies on a line, without the frames at its ends that do not fit where it was placed."""
         values = self._values(line)
         low, high = _highest_sum(values)
         rows, values = (

@@ -31,7 +31,7 @@ class Inset:
     right: float
 
     def cut(self, clip: FrameBatch) -> FrameBatch:
-        """What lies in it."""
+        """Returns the part of each picture that lies in it."""
         height, width = clip.frames.shape[1:3]
         rows = slice(round(self.top * height), round(self.bottom * height))
         columns = slice(round(self.left * width), round(self.right * width))

@@ -50,7 +50,7 @@ BRIDGE_SHARE = 0.5  # of a bridge's distance, that the correlation of changes is
 
 
 def speed_cost(speed: float) -> float:
-    """What a speed, below 0 for backwards, must earn before it is believed."""
+    """Returns the cost of a speed (below 0: backwards), which its fit must earn before it is believed."""
     if speed == 0:
         return SPEED_COST * math.log(8)
     changed = CHANGED_COST if abs(speed) != 1 else 0.0
@@ -58,7 +58,7 @@ def speed_cost(speed: float) -> float:
 
 
 def burden_of(features: NDArray[np.float32]) -> float:
-    """How many times more than usual any but the plainest reading of frames (n, D) must earn: from 1.
+    """Returns the factor on the costs of any but the plainest reading of frames (n, D); at least 1.
 
     The plainest is one piece, at unchanged speed, forwards, within the video. Where frames hardly differ, as
     of a still film, the noise of encoding would else decide how fast and which way round they run.
@@ -128,7 +128,7 @@ def fit_of(
     video_times: NDArray[np.float64],
     lines: Sequence[Line],
 ) -> float:
-    """How well frames that follow each other fit on lines of their own, by the measure of one line.
+    """Measures how well frames that follow each other fit on lines of their own, by the measure of one line.
 
     Args:
         query, query_times, video, video_times: As for `place`.
@@ -154,7 +154,7 @@ def change_of(
     video_times: NDArray[np.float64],
     line: Line,
 ) -> float:
-    """How alike an example and a video change along a line: a correlation, -1..1.
+    """Correlates the changes of an example with those of a video along a line; -1..1.
 
     Args:
         query, query_times, video, video_times, line: As for `place`.

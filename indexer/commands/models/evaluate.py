@@ -43,7 +43,7 @@ def evaluate(
     cache_gb: CacheOption = 4.0,
     as_json: JsonOption = False,
 ) -> None:
-    """How good a trained model is: top-1, top-5, each class, who is taken for whom; or retrieval.
+    """Judge a trained model: top-1, top-5, each class, who is taken for whom; or retrieval.
 
     A file of results is judged too: localised actions against ActivityNet's or THUMOS' annotations (mAP
     at temporal overlaps), importance against SumMe's or TVSum's (F1, Kendall, Spearman). Every figure

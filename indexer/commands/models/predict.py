@@ -24,7 +24,7 @@ def predict(
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What a model says of one video: its classes, the surest first."""
+    """Name what a video shows by a trained model: classes, the surest first."""
     from indexer.datasets.prediction import predict_video
 
     if crops not in (1, 3):
