@@ -1,4 +1,4 @@
-"""The first check of every request: who asks, for what, how often; and a record of changes."""
+"""The first check of every request: who asks, for what, how often, how many at once; a record of changes."""
 
 from __future__ import annotations
 

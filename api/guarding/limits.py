@@ -1,4 +1,4 @@
-"""Limits on a client's requests: in a time, by a token bucket each, and at once."""
+"""Counters that hold a client to limits, in a time and at once; `access` and the settings have the numbers."""
 
 from __future__ import annotations
 

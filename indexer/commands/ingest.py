@@ -22,6 +22,7 @@ from indexer.terminal.options import (
 )
 from indexer.terminal.settings import read_settings
 from indexer.terminal.stopping import Interrupted, stop_on_signal
+from indexer.video.limits import STALL_SECONDS
 
 if TYPE_CHECKING:
     from indexer.video.types import SamplingOptions
@@ -87,7 +88,7 @@ def ingest(
     device: DeviceOption = None,
     prune: PruneOption = False,
     workers: WorkersOption = None,
-    stall_seconds: StallOption = 60.0,
+    stall_seconds: StallOption = STALL_SECONDS,
     patience: PatienceOption = 1.0,
     as_json: JsonOption = False,
 ) -> None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SHARE = "15%"
 SLIDE_SECONDS = 0.8
-STALL_SECONDS = 60.0
 
 
 def summarize(
@@ -186,7 +185,7 @@ def _render(source: str, target: Path, rendition: Rendition) -> None:
 
     with (
         whole_file(target) as part,
-        DecodeWorker(stall_seconds=STALL_SECONDS) as worker,
+        DecodeWorker() as worker,
     ):
         worker.render(source, str(part), rendition)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from indexer.video.limits import STALL_SECONDS
 from indexer.video.types import SamplingOptions
 
 
@@ -36,7 +37,7 @@ class IngestOptions:
     device: str = "auto"
     prune: bool = False
     workers: int | None = None
-    stall_seconds: float = 60.0
+    stall_seconds: float = STALL_SECONDS
     patience: float = 1.0
     roots: tuple[str, ...] | None = None
     says_ignored: bool = True

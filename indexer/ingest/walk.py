@@ -1,4 +1,4 @@
-"""Files and folders to a list of files, and what tells one file's content from another's."""
+"""Files and folders to a list of files; names that are left out; what tells one content from another's."""
 
 from __future__ import annotations
 

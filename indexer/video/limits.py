@@ -1,4 +1,4 @@
-"""Limits of a decoding program that reads strangers' files: memory, time, and no files of its own."""
+"""Limits of a decoding program: how long it may stall; for strangers' files memory, time, no files of its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Self
 
+STALL_SECONDS = 60.0  # without progress, after which it is stopped; callers may say otherwise
 SPARE_FILES = 16  # descriptors beyond those that the program starts with
 
 

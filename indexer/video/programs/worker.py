@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from encoders import errors
 from encoders.errors import DecodeError, DecoderDiedError, ReelseekError
-from indexer.video.limits import WorkerLimits
+from indexer.video.limits import STALL_SECONDS, WorkerLimits
 from indexer.video.programs.confinement import Rules
 from indexer.video.programs.messages import (
     Answer,
@@ -84,7 +84,7 @@ class DecodeWorker:
 
     def __init__(
         self,
-        stall_seconds: float = 60.0,
+        stall_seconds: float = STALL_SECONDS,
         *,
         threads: int | None = None,
         limits: WorkerLimits | None = None,
