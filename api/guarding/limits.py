@@ -1,4 +1,4 @@
-"""Counters that hold a client to limits, in a time and at once; `access` and the settings have the numbers."""
+"""Counters that hold a client to limits, in a time and at once; `access` and the settings have numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits of a decoding program: how long it may stall; for strangers' files memory, time, no files of its own."""
+"""Limits of a decoding program: for how long it may stall; for strangers' files memory, time, no files."""
 
 from __future__ import annotations
 
