@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.video_factory import write_video
+from video_factory import write_video
 
 from benchmarks.made_motion import (
     DIRECTIONS,
