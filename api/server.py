@@ -17,6 +17,7 @@ from typing import Any
 
 import h11
 import uvicorn
+from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -26,7 +27,7 @@ from api.guarding.oidc import OidcIssuer
 from api.schemas.problems import kind_of_status, problem_response
 from api.settings import ServerSettings
 from api.telemetry import logs
-from encoders.errors import ReelseekError
+from encoders.errors import InvalidQueryError, ReelseekError
 from indexer.video.programs.confinement import describe_confinement
 from search.catalog.keys import Keys
 from search.library import Library
@@ -61,8 +62,16 @@ def run(
         ReelseekError: The address cannot be listened on, or other machines reach it and nothing would tell
             who may do what.
         LibraryError: The library cannot be opened.
+        InvalidQueryError: A setting has no value that it may have.
     """
-    settings = ServerSettings(**changes)
+    try:
+        settings = ServerSettings(**changes)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"REELSEEK_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}, got {one['input']!r}"
+            for one in error.errors()
+        )
+        raise InvalidQueryError(f"the server's settings cannot be used: {wrong}") from None
     # NumPy's products are small here: two threads would mostly wait for each other, by spinning.
     threadpool_limits(1, user_api="blas")
     library = Library(folder, database_url=database_url, device=device, index=index, create=True)

@@ -22,7 +22,7 @@ from search.catalog.database import INGEST_LOCK, JOBS_LOCK, Database
 from search.catalog.record import LibraryRecord, open_record
 from search.index.files import describe_index
 from search.index.keeper import IndexKeeper
-from search.index.registry import DEFAULT_INDEX
+from search.index.registry import DEFAULT_INDEX, INDEXES
 from search.index.vector_index import VectorIndex
 from search.locks import hold_lock
 from search.types import Filters
@@ -62,6 +62,7 @@ class Library:
         create: bool = False,
         migrate: bool = True,
     ) -> None:
+        INDEXES.find(index)  # before anything is made or changed
         self.folder = Path(folder).expanduser().absolute()
         catalog_path = self.folder / "catalog.sqlite3"
         if not create and database_url is None and not catalog_path.exists():

@@ -152,7 +152,7 @@ def encode_together(encoder: Encoder, clips: Sequence[FrameBatch]) -> list[NDArr
     Neighbours with frames of one size share a batch; borders may be cropped in some of them only.
 
     Raises:
-        EncoderError: The encoder's features are not of the shape and type that it promises.
+        EncoderError: The encoder's features are not of the shape and type that it promises, or not finite.
     """
     features: list[NDArray[np.float32]] = []
     for _, neighbours in groupby(clips, key=lambda clip: clip.frames.shape[1:]):
@@ -167,6 +167,10 @@ def encode_together(encoder: Encoder, clips: Sequence[FrameBatch]) -> list[NDArr
             raise EncoderError(
                 f"the encoder {encoder.spec} gave features {found.dtype} {found.shape} for {len(frames)} "
                 f"frames, expected float32 ({len(frames)}, {encoder.dim}): choose another encoder"
+            )
+        if not np.isfinite(found).all():
+            raise EncoderError(
+                f"the encoder {encoder.spec} gave features that are no finite numbers: choose another encoder"
             )
         features.extend(np.split(found, ends[:-1]))
     return features

@@ -21,7 +21,7 @@ from indexer.terminal.options import (
     open_library,
     print_json,
 )
-from indexer.terminal.targets import refuse_footage, whole_file
+from indexer.terminal.targets import PICTURE_ENDINGS, check_target, refuse_footage, whole_file
 
 if TYPE_CHECKING:
     from search.hits import SearchResult
@@ -105,6 +105,7 @@ def search(
         _refuse_filters_alone(action, caption)
     with open_library(library, device) as opened:
         if contact_sheet is not None:
+            check_target(contact_sheet, PICTURE_ENDINGS)
             with opened.read() as catalog:
                 refuse_footage(catalog, [contact_sheet])
         with show.status("loading the encoder"):

@@ -12,7 +12,7 @@ import typer
 from encoders.errors import InvalidQueryError, NotFoundError
 from indexer.terminal import show
 from indexer.terminal.options import JsonOption, LibraryOption, absolute, open_library, print_json
-from indexer.terminal.targets import refuse_footage, whole_file
+from indexer.terminal.targets import PICTURE_ENDINGS, check_target, refuse_footage, whole_file
 
 if TYPE_CHECKING:
     from indexer.keeping.summaries import VideoSummary
@@ -69,8 +69,8 @@ def summarize(
     from indexer.keeping.summaries import summarize as choose_frames
 
     wanted = read_budget(budget, frames, threshold, per_shot)
-    for path, endings in ((storyboard, (".jpg", ".jpeg", ".png")), (gif, (".gif",)), (video_file, (".mp4",))):
-        _check_target(path, endings)
+    for path, endings in ((storyboard, PICTURE_ENDINGS), (gif, (".gif",)), (video_file, (".mp4",))):
+        check_target(path, endings)
     with open_library(library) as opened, opened.read() as catalog:
         shown = _video(catalog, video)
         refuse_footage(catalog, [path for path in (storyboard, gif, video_file) if path is not None])
@@ -126,15 +126,6 @@ def _video(catalog: Catalog, name: str) -> Video:
         "`indexer videos` lists what is"
     )  # fmt: skip
     raise NotFoundError(f"{name} is not in this library; {hint}")
-
-
-def _check_target(path: Path | None, endings: tuple[str, ...]) -> None:
-    if path is None:
-        return
-    if path.suffix.lower() not in endings:
-        raise InvalidQueryError(f"{path} should end in {' or '.join(endings)}")
-    if not path.expanduser().absolute().parent.is_dir():
-        raise InvalidQueryError(f"{path} cannot be written: there is no folder {path.parent}")
 
 
 def _stills(catalog: Catalog, found: VideoSummary) -> list[StillPicture]:

@@ -77,6 +77,7 @@ class VideoWriter:
     ) -> None:
         self._library = library
         self._tagger = Tagger(library)
+        self._tagger.prepare()
         self._encoder = encoder
         self._classifier = classifier
         self._sampling = sampling

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from encoders.heads.action_names import normalise_action
-from indexer.terminal.show import clock, counted, note, printable, printable_path, short_path
+from indexer.terminal.show import WIDE, clock, counted, note, printable, printable_path, short_path
 
 if TYPE_CHECKING:
     from encoders.types import TextReading
@@ -22,7 +23,8 @@ SHOWN_NAMES = 8
 
 def show_hits(result: SearchResult) -> None:
     """Hits as a table on stdout: score, band, time, place, key-frame times (best first), path."""
-    console = Console(highlight=False)
+    # Nothing is cut where no terminal has a width of its own.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     for reading in result.understood:
         console.print(f"[dim]{escape(printable(_describe_reading(reading)))}[/]", soft_wrap=True)
     if not result.hits:
@@ -33,10 +35,10 @@ def show_hits(result: SearchResult) -> None:
     elif result.best_band == "maybe":
         console.print("[yellow]no sure match[/]; closest results:")
     table = Table(box=None, pad_edge=False)
-    table.add_column("score", justify="right")
+    table.add_column("score", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("time", no_wrap=True)
-    table.add_column("clip", justify="right")
+    table.add_column("clip", justify="right", no_wrap=True)
     table.add_column("key frames at", no_wrap=True)
     with_actions = any(hit.actions for hit in result.hits)
     if with_actions:

@@ -15,6 +15,8 @@ from search.file_names import os_path
 if TYPE_CHECKING:
     from search.catalog.catalog import Catalog
 
+PICTURE_ENDINGS = (".jpg", ".jpeg", ".png")
+
 
 def refuse_footage(catalog: Catalog, targets: list[Path]) -> None:
     """Refuses to write onto a catalogued file, by whatever name: relative, a symbolic or a hard link.
@@ -40,6 +42,16 @@ def _is_same(one: str, other: str) -> bool:
         return os.path.samefile(one, other)
     except OSError:  # one of them is not there
         return False
+
+
+def check_target(path: Path | None, endings: tuple[str, ...]) -> None:
+    """Refuses a file whose name ends otherwise or whose folder is not there. Raises InvalidQueryError."""
+    if path is None:
+        return
+    if path.suffix.lower() not in endings:
+        raise InvalidQueryError(f"{path} should end in {' or '.join(endings)}")
+    if not path.expanduser().absolute().parent.is_dir():
+        raise InvalidQueryError(f"{path} cannot be written: there is no folder {path.parent}")
 
 
 @contextmanager

@@ -41,8 +41,18 @@ class KnownActions:
         # A backbone's name may hold a path, which is spelled as it is.
         found = heads.get(action.strip()) or heads.get(normalise_action(action))
         if found is None:
-            raise self.unknown_error(action)
+            raise self._whole_head_error(action) or self.unknown_error(action)
         return found
+
+    def _whole_head_error(self, action: str) -> UnknownActionError | None:
+        name = normalise_action(action)
+        for head in self.heads:
+            if name in head.actions and len(head.actions) > 1:
+                return UnknownActionError(
+                    f"{name!r} is one of {len(head.actions)} names of the head {head.name!r} and has none "
+                    f'of its own: name that (`indexer actions remove "{head.name}"`)'
+                )
+        return None
 
     def find_head_meant(self, action: str) -> HeadRecord:
         """Finds a head as `find_head` does, or by another name of the only taught action that it means."""

@@ -160,6 +160,17 @@ class Tagger:
                 catalog.actions.remove_head(head_id)
             raise
 
+    def prepare(self) -> None:
+        """Reads every head that tags videos, before anything is decoded for it.
+
+        Raises:
+            HeadFileError: One cannot be used here, as where the plug-in that it is of is not installed.
+        """
+        with self._library.read() as catalog:
+            self.load(
+                [record for record in catalog.actions.heads(active=None) if record.reads_features], catalog
+            )
+
     def load(self, records: Sequence[HeadRecord], catalog: Catalog | None = None) -> dict[int, Head]:
         """Reads heads by id, with the names that the records have for their actions; each is read once."""
         with self._lock:
@@ -170,7 +181,10 @@ class Tagger:
                     try:
                         head = read_head(reader.actions.head_parameters(record.id) or b"")
                     except HeadFileError as error:
-                        raise HeadFileError(f"the head {record.name!r} cannot be used: {error}") from error
+                        raise HeadFileError(
+                            f"the head {record.name!r} cannot be used: {error}, or remove it with `indexer "
+                            f'actions remove "{record.name}"`'
+                        ) from error
                     with self._lock:
                         self._heads[record.id] = head
         with self._lock:

@@ -384,6 +384,9 @@ def test_an_ingest_and_a_search_by_the_command_line_use_the_index_that_is_set(
     monkeypatch.setenv("REELSEEK_INDEX", "doll")
     ran = indexer("search", "--like", "1", library=folder)
     assert ran.code == 1 and "there is no index 'doll': choose one of faiss, numpy, toy" in ran.err
+    # Before anything is decoded, made or changed.
+    made = indexer("ingest", tmp_path, library=tmp_path / "new")
+    assert made.code == 1 and "there is no index 'doll'" in made.err and not (tmp_path / "new").exists()
 
 
 def test_plug_ins_that_are_broken_or_clash_are_named(packages):

@@ -187,6 +187,8 @@ def test_each_is_one_file_and_one_record(
     ]  # fmt: skip
     assert {one["head"] for one in found} == {"taught"}
     assert ran("find", "--action", "turning green")["segments"][0]["head"] == "head:strong-colour"
+    part = indexer("actions", "remove", "turning green", library=library)
+    assert part.code != 0 and 'indexer actions remove "head:strong-colour"' in part.err
     listed = ran("actions", "list")
     assert {"head": "head:strong-colour", "kind": "strong-colour", "names": 2} in listed["heads"]
     assert indexer("actions", "rename", "showing red", "reddening", library=library).code == 0
@@ -211,6 +213,7 @@ def test_each_is_one_file_and_one_record(
     )
     assert "no encoder is called 'colours:loud'" in gone.stdout, gone.stderr
     assert "'strong-colour'" in gone.stdout and "install that first" in gone.stdout
+    assert 'indexer actions remove "head:strong-colour"' in gone.stdout
 
 
 def test_an_encoder_of_a_plug_in_is_listed_with_its_facts(
@@ -345,6 +348,17 @@ def test_features_of_another_shape_are_refused(
     done = indexer("ingest", videos, "--encoder", "thin", library=tmp_path / "library")
     assert done.code == 1 and "expected float32" in done.err
     assert pool_of("thin", "mean")(np.eye(4)[:1]).shape == (4,)
+
+
+def test_features_that_are_no_numbers_are_refused(
+    site: Path, videos: Path, tmp_path: Path, indexer: Callable
+) -> None:
+    source = ENCODER.replace("colours", "hollow").replace(
+        "return normalise(np.concatenate", "return np.float32('nan') * normalise(np.concatenate"
+    )
+    install(site, "hollow-encoder", "reelseek.encoders", "hollow", source)
+    done = indexer("ingest", videos, "--encoder", "hollow", library=tmp_path / "library")
+    assert done.code == 1 and "no finite numbers" in done.err
 
 
 def test_a_head_that_fails_or_finds_what_it_does_not_know_is_named(
