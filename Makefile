@@ -21,7 +21,7 @@ help:
 	@echo "make install     create $(VENV) with everything in requirements.lock; leaves $(BIN)/indexer"
 	@echo "make demo        ingest sample clips and search them; ARCHIVE=/path for your own folder"
 	@echo "make serve       serve the demo's library at http://127.0.0.1:8000"
-	@echo "make test        the tests, under 15 minutes on two cores"
+	@echo "make test        the tests, under 12 minutes on two cores"
 	@echo "make test-slow   the longer tests that make test leaves out"
 	@echo "make check       format, lint, types, layers and the tests that take seconds"
 	@echo "make bench       side-by-side measurements, written to benchmarks/results/"
