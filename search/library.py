@@ -50,6 +50,7 @@ class Library:
     Raises:
         LibraryNotFoundError: There is no library and `create` is false.
         SchemaError: The catalog is from a newer Reelseek.
+        LibraryError: No index has that name, or the plug-in that offers it is broken.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Library:
         create: bool = False,
         migrate: bool = True,
     ) -> None:
-        INDEXES.find(index)  # before anything is made or changed
+        family = INDEXES.find(index)  # before anything is made or changed
         self.folder = Path(folder).expanduser().absolute()
         catalog_path = self.folder / "catalog.sqlite3"
         if not create and database_url is None and not catalog_path.exists():
@@ -82,7 +83,7 @@ class Library:
         self.device = device
         self._encoder: Encoder | None = None
         self._encoder_lock = threading.Lock()
-        self.index_keeper = IndexKeeper(self.folder / "index", self.read, index)
+        self.index_keeper = IndexKeeper(self.folder / "index", self.read, family)
         self._traces_left = False
         self._sample: Sample | None = None
 

@@ -16,11 +16,12 @@ from api.schemas.fields import ActionName, Confidence, Id, Length, PathPrefix, R
 from api.schemas.lessons import FeedbackRequest, TeachRequest
 from api.schemas.problems import TOO_FEW_EXAMPLES, problem_response
 from api.work.finding import digest_query
-from api.work.segment_files import FILE_KINDS, ExportFormat, attachment, read_chunks, write_segments
+from api.work.segment_files import FILE_KINDS, attachment, read_chunks, write_segments
 from api.work.services import Services, ServicesOf, reads_much
 from api.work.teaching import read_examples
 from encoders.errors import InvalidQueryError
 from search.actions.correcting import correct_clip, correct_span, remove_example
+from search.actions.exporting import ExportFormat
 from search.actions.finding import FoundSegments, found_document
 from search.actions.heads import remove_action
 from search.actions.listing import describe_action, list_actions

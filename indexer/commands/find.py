@@ -24,12 +24,15 @@ from indexer.terminal.options import (
 )
 
 if TYPE_CHECKING:
+    from search.actions.exporting import ExportFormat
     from search.actions.finding import FoundSegments
     from search.catalog.catalog import Catalog
-    from search.types import Segment
+    from search.types import Video
 
 LOOK_LOWER = 0.15  # the least that heads keep
-EXPORTS = (".csv", ".json", ".vtt", ".otio", ".edl")
+EXPORTS: dict[str, ExportFormat] = {
+    ".csv": "csv", ".json": "activitynet", ".vtt": "vtt", ".otio": "otio", ".edl": "edl",
+}  # fmt: skip
 
 
 def find(
@@ -114,27 +117,9 @@ def _write(lines: Iterable[str]) -> None:
 
 
 def _export(catalog: Catalog, found: FoundSegments, path: Path) -> None:
-    from search.documents.exports.activitynet import to_activitynet
-    from search.documents.exports.csv_table import to_csv
-    from search.documents.exports.edl import to_edl
-    from search.documents.exports.otio import to_otio
+    from search.actions.exporting import export_segments
 
-    kind = path.suffix.lower()
-    segments = list(found.segments(catalog))
-    ids = sorted({segment.video_id for segment in segments})
-    videos = [catalog.video(video_id) for video_id in ids]
-    origins = {video_id: start for video_id, (start, _) in catalog.extents(ids).items()}
-    text: Iterable[str]
-    if kind == ".csv":
-        text = to_csv(segments)
-    elif kind == ".json":
-        text = to_activitynet(segments, videos)
-    elif kind == ".otio":
-        text = to_otio(segments, videos, name=found.action, origins=origins)
-    elif kind == ".edl":
-        text = [to_edl(segments, videos, name=found.action, origins=origins)]
-    else:
-        text = [_subtitles(segments, origins)]
+    text = export_segments(catalog, found, EXPORTS[path.suffix.lower()], _narrow)
     # As one piece at the end, so that a full disk leaves no half of a file that opens.
     part = path.with_name(path.name + ".part")
     try:
@@ -146,14 +131,5 @@ def _export(catalog: Catalog, found: FoundSegments, path: Path) -> None:
         raise InvalidQueryError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def _subtitles(segments: list[Segment], origins: dict[int, float]) -> str:
-    from search.documents.exports.webvtt import to_webvtt
-
-    paths = sorted({segment.path for segment in segments})
-    if len(paths) > 1:
-        raise InvalidQueryError(
-            f"WebVTT describes one video, and these are segments of {len(paths)}: narrow it with "
-            f"--path-prefix, for example to {paths[0]}"
-        )
-    origin = origins[segments[0].video_id] if segments else 0.0
-    return to_webvtt(segments, origin_seconds=origin)
+def _narrow(videos: list[Video]) -> str:
+    return f"--path-prefix, for example to {min(video.path for video in videos)}"

@@ -195,7 +195,7 @@ def show_summary(found: VideoSummary) -> None:
         bar = "▪" * round(10 * frame.importance)
         table.add_row(
             show.clock(frame.key_frame.time_seconds),
-            f"{show.clock(frame.start_seconds)}-{show.clock(frame.end_seconds)}",
+            show.clock_span(frame.start_seconds, frame.end_seconds),
             f"{frame.importance:.2f} [cyan]{bar}[/]",
             str(frame.key_frame.id),
         )

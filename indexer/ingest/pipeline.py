@@ -82,6 +82,7 @@ def ingest(
         run = _Run(library, settler, writer, report, should_stop)
         pending = run.find(paths, options.roots)
         if pending:
+            writer.prepare()
             given = set()
             if options.says_ignored:
                 given = {stored_path(os.path.abspath(os_path(os.fspath(path)))) for path in paths}

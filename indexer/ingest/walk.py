@@ -114,6 +114,11 @@ def content_digest(path: str) -> str:
     return digest.hexdigest()
 
 
+def is_hidden(name: str) -> bool:
+    """Checks that a name in a folder is left out: it begins with a dot."""
+    return name.startswith(".")
+
+
 def _walk(
     root: str,
     seen: set[tuple[int, int]],
@@ -147,7 +152,7 @@ def _walk(
             except OSError as error:
                 yield _failure(path, _reason(error))
                 continue
-            shown = [entry for entry in entries if not entry.name.startswith(".")]
+            shown = [entry for entry in entries if not is_hidden(entry.name)]
             links += [entry.path for entry in shown if entry.is_symlink()]
             pending += [entry.path for entry in reversed(shown) if not entry.is_symlink()]
         elif stat.S_ISREG(status.st_mode):

@@ -77,12 +77,15 @@ class VideoWriter:
     ) -> None:
         self._library = library
         self._tagger = Tagger(library)
-        self._tagger.prepare()
         self._encoder = encoder
         self._classifier = classifier
         self._sampling = sampling
         self._report = report
         self._frames_per_batch = 1 if encoder.device.startswith("cpu") else _GPU_FRAMES_PER_BATCH
+
+    def prepare(self) -> None:
+        """Reads the heads that tag videos: one that cannot be used is told before anything is decoded."""
+        self._tagger.prepare()
 
     def add_clip(self, video: OpenVideo, clip: SampledClip) -> None:
         """Takes the next clip of a video, to be encoded with others or at once."""

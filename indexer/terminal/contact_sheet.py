@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from indexer.terminal.show import clock, printable
+from indexer.terminal.show import clock_span, printable
 from search.hits import Hit
 
 TILE_WIDTH, TILE_HEIGHT, LABEL_HEIGHT, GAP = 320, 180, 28, 8
@@ -34,7 +34,7 @@ def write_contact_sheet(path: Path, hits: Sequence[Hit], jpeg_of: Callable[[int]
     for row, hit in enumerate(shown):
         top = GAP + row * row_height
         name = printable(hit.path.rsplit("/", 1)[-1])
-        label = f"{hit.score:.3f}  {hit.band}  {clock(hit.start_seconds)}-{clock(hit.end_seconds)}  {name}"
+        label = f"{hit.score:.3f}  {hit.band}  {clock_span(hit.start_seconds, hit.end_seconds)}  {name}"
         while label and draw.textlength(label, font=font) > width - 2 * GAP:
             label = label[:-2].rstrip("…") + "…"
         draw.text((GAP, top + 4), label, fill="#e8e8e8", font=font)

@@ -6,6 +6,7 @@ Rich is imported where something is shown: a command that prints JSON does witho
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,13 +16,20 @@ from search.file_names import shown_path
 if TYPE_CHECKING:
     from rich.console import Console
 
-WIDE = 10_000
+WIDE = 10_000  # columns
 
 
 def _stderr() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
+
+
+def uncut_console(width: int = WIDE) -> Console:
+    """Stdout as wide as its terminal, or as a width where there is none, so that nothing is cut in a pipe."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else width)
 
 
 def printable(text: str) -> str:
@@ -66,6 +74,11 @@ def clock(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     tail = f"{rest // 10:02d}.{rest % 10}"
     return f"{hours}:{minutes:02d}:{tail}" if hours else f"{minutes}:{tail}"
+
+
+def clock_span(start_seconds: float, end_seconds: float) -> str:
+    """A span of time as people read it: 0:01.2-0:10.0."""
+    return f"{clock(start_seconds)}-{clock(end_seconds)}"
 
 
 def counted(number: int, what: str) -> str:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from indexer.terminal.show import clock, counted, printable, printable_path, short_path
+from indexer.terminal.show import clock, clock_span, counted, printable, printable_path, short_path
 
 if TYPE_CHECKING:
     from search.documents.actions import ActionDescriptionAnswer, ActionsAnswer, SuggestionsAnswer
@@ -73,7 +73,7 @@ def show_suggestions(document: SuggestionsAnswer) -> None:
         table.add_row(
             str(row["clip_id"]),
             f"{row['confidence']:.2f}",
-            f"{clock(row['start_seconds'])}-{clock(row['end_seconds'])}",
+            clock_span(row["start_seconds"], row["end_seconds"]),
             escape(printable_path(short_path(row["path"]))),
         )
     console.print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from encoders.heads.action_names import normalise_action
-from indexer.terminal.show import WIDE, clock, counted, note, printable, printable_path, short_path
+from indexer.terminal.show import (
+    clock,
+    clock_span,
+    counted,
+    note,
+    printable,
+    printable_path,
+    short_path,
+    uncut_console,
+)
 
 if TYPE_CHECKING:
     from encoders.types import TextReading
@@ -23,8 +31,7 @@ SHOWN_NAMES = 8
 
 def show_hits(result: SearchResult) -> None:
     """Hits as a table on stdout: score, band, time, place, key-frame times (best first), path."""
-    # Nothing is cut where no terminal has a width of its own.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    console = uncut_console()
     for reading in result.understood:
         console.print(f"[dim]{escape(printable(_describe_reading(reading)))}[/]", soft_wrap=True)
     if not result.hits:
@@ -55,7 +62,7 @@ def show_hits(result: SearchResult) -> None:
         table.add_row(
             f"{hit.score:.3f}",
             hit.band,
-            f"{clock(hit.start_seconds)}-{clock(hit.end_seconds)}",
+            clock_span(hit.start_seconds, hit.end_seconds),
             str(hit.clip_id),
             _key_frame_times(hit.key_frames),
             *([_action_names(hit)] if with_actions else []),
@@ -92,7 +99,7 @@ def _pieces(hit: Hit) -> str:
     match = hit.match
     if match is None:
         return ""
-    shown = f"{clock(match.query_start_seconds)}-{clock(match.query_end_seconds)}"
+    shown = clock_span(match.query_start_seconds, match.query_end_seconds)
     if abs(match.speed - 1) > 0.1:
         shown += f" {match.speed:.2f}x"
     shown += " mirrored" * match.mirrored + " backwards" * match.reversed
@@ -151,7 +158,7 @@ def show_segments(found: Iterable[Segment], total: int, *, is_narrowed: bool = F
     for segment in found:
         table.add_row(
             f"{segment.confidence:.2f}",
-            f"{clock(segment.start_seconds)}-{clock(segment.end_seconds)}",
+            clock_span(segment.start_seconds, segment.end_seconds),
             escape(printable(segment.action)),
             escape(segment.head),
             escape(printable_path(short_path(segment.path))),

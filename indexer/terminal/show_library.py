@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from indexer.terminal.show import WIDE, clock, printable, printable_path
+from indexer.terminal.show import clock, printable, printable_path, uncut_console
 
 if TYPE_CHECKING:
     from encoders import EncoderInfo
@@ -23,7 +22,7 @@ SHOWN_FAILURES = 50
 def show_status(document: StatusAnswer, failed: Sequence[Video]) -> None:
     """Prints the library's counts, and what failed and why."""
     # Nothing is cut where no terminal has a width of its own.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    console = uncut_console()
     videos, index = document["videos"], document["index"]
     rows = [
         ("library", document["library"]),
@@ -62,7 +61,7 @@ def show_videos(found: Sequence[Video]) -> None:
 
 def show_encoders(found: Sequence[EncoderInfo]) -> None:
     """Prints the list of encoders."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console = uncut_console(160)
     table = Table(box=None, pad_edge=False)
     for name in ("encoder", "dim", "size", "licence", "here", "weights", "paper"):
         table.add_column(name, justify="right" if name in ("dim", "size") else "left", overflow="fold")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from encoders.errors import LibraryError
 from indexer.ingest.pipeline import ingest
 from indexer.ingest.types import Change, IngestOptions
-from indexer.ingest.walk import FoundFile, find_files
+from indexer.ingest.walk import FoundFile, find_files, is_hidden
 from indexer.watching.notices import Notices
 from indexer.watching.roots import FILE, Root, is_below, is_below_any
 from indexer.watching.waiting import Stamp, WaitingFiles, stamp_of
@@ -225,7 +225,7 @@ class Watcher:
         for root in self._roots:
             if is_below(path, root.path):
                 below = path[len(root.path) :].strip("/")
-                return any(part.startswith(".") for part in below.split("/"))
+                return any(map(is_hidden, below.split("/")))
         return True
 
     # What to do

@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
 from pathlib import Path
 
 from encoders.errors import IndexFileError
@@ -16,7 +15,7 @@ from search.catalog.catalog import Catalog
 from search.catalog.record import LibraryRecord, open_record
 from search.index.files import describe_index, load_index, save_index
 from search.index.mirror import Mirror
-from search.index.registry import INDEXES, IndexFamily
+from search.index.registry import IndexFamily
 from search.index.vector_index import VectorIndex
 
 logger = logging.getLogger(__name__)
@@ -28,30 +27,25 @@ class IndexKeeper:
     Args:
         folder: Where the index is saved.
         read: Opens the catalog at one moment.
-        family: The name of the `IndexFamily` that indexes are made of; a saved one of another family is
-            made anew.
+        family: Of the indexes that are made; a saved one of another family is made anew.
 
     Attributes:
         lock: Held by whoever uses the index, or brings it up to date.
     """
 
     def __init__(
-        self, folder: Path, read: Callable[[], AbstractContextManager[Catalog]], family: str
+        self, folder: Path, read: Callable[[], AbstractContextManager[Catalog]], family: IndexFamily
     ) -> None:
         self.folder = folder
         self.lock = threading.RLock()
         self._read = read
-        self._family_name = family
+        self._family = family
         self._mirror: Mirror | None = None
         self._saved_revision = -1
         self._is_saved_broken = False  # what was found on disk: it is written anew, whatever its revision
         self._being_saved: VectorIndex | None = None  # by another thread: it must not change meanwhile
         self._save_lock = threading.Lock()
         self._mending: threading.Thread | None = None
-
-    @cached_property
-    def _family(self) -> IndexFamily:
-        return INDEXES.find(self._family_name)
 
     @contextmanager
     def open(self) -> Iterator[Mirror]:
@@ -68,7 +62,6 @@ class IndexKeeper:
 
         Raises:
             EncoderMismatchError: The saved index is of another encoder.
-            LibraryError: The family of indexes cannot be had.
         """
         is_loaded_now = self._mirror is None
         mirror = self._load(record) if self._mirror is None else self._mirror
