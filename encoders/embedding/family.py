@@ -64,6 +64,9 @@ class EncoderFamily:
             EncoderUnavailableError.
         pool: What the encoder's `pool` does for a pooling, without weights.
         models: Those to list, the best first.
+        probabilities: [start, stop) of the entries of an embedding whose squares are the probabilities of
+            classes, times one number, most of them small: where words are scored by these, and what stands
+            behind them is 0 in all that is stored. None for none such.
 
     Raises:
         ValueError: A form, or the spec of a model, does not begin with the name.
@@ -75,6 +78,7 @@ class EncoderFamily:
     resolve: Callable[[str], str] = str
     pool: Callable[[NDArray[np.floating], Pooling], NDArray[np.float32]] = pool_features
     models: tuple[KnownModel, ...] = ()
+    probabilities: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         check_forms(self.name, self.forms)

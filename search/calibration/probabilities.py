@@ -22,6 +22,7 @@ argument (see DEFAULT).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -139,20 +140,29 @@ class AskedFor:
     things: Things | None = None
     against: tuple[tuple[Things, float], ...] = ()
 
-    def score(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores N embeddings, float32 (N, D), by how well they fit: float32 (N,).
+    def score(self, embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Scores N embeddings, float (N, D), by how well they fit: float32 (N,).
 
         The highest cosine with any of the vectors; of things, what `score_together` makes of their parts, on
         a scale of its own: `best_score` for what clearly shows all, and nothing of what it clearly must not.
         """
         if self.things is not None:
-            scores = score_together(self.things.parts(embeddings))
-            for things, weight in self.against:
-                shown = score_together(things.parts(embeddings)) / best_together(things)
-                scores *= 1.0 - weight * np.clip(shown, 0.0, 1.0)
-            return scores
+            return self.score_by(lambda things: things.parts(embeddings))
         cosines: NDArray[np.float32] = (embeddings @ self.vectors.T).max(axis=1, initial=-1.0)
         return cosines
+
+    def score_by(self, parts: Callable[[Things], NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Scores N embeddings of which only each thing's part is known: as `score`, where there are things.
+
+        Args:
+            parts: As `Things.parts` gives them, of any things: float32 (C, N).
+        """
+        assert self.things is not None
+        scores = score_together(parts(self.things))
+        for things, weight in self.against:
+            shown = score_together(parts(things)) / best_together(things)
+            scores *= 1.0 - weight * np.clip(shown, 0.0, 1.0)
+        return scores
 
 
 @dataclass(frozen=True, slots=True)

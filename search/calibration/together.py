@@ -29,7 +29,9 @@ def score_together(parts: NDArray[np.floating]) -> NDArray[np.float32]:
     Returns:
         float32 (N,).
     """
-    means = np.exp(np.log(np.maximum(parts, LEAST_PART)).mean(axis=0))
+    if len(parts) == 1:
+        return parts[0].astype(np.float32)
+    means = np.maximum(parts, LEAST_PART).prod(axis=0) ** (1 / len(parts))
     sums = parts.sum(axis=0)
     together = np.minimum(len(parts) * means, sums)
     return ((1 - SHARE_OF_SUM) * together + SHARE_OF_SUM * sums).astype(np.float32)

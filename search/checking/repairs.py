@@ -116,7 +116,7 @@ def restore_embeddings(library: Library, record: LibraryRecord, clip_ids: Sequen
         record: Its row.
         clip_ids: Of sound features and embeddings that contradict each other.
     """
-    held, is_exact = _held(library, record)
+    held, is_exact = _held(library, record, clip_ids)
     pool = pool_of(record.encoder_spec, record.pooling)
     right: dict[int, Vectors] = {}
     with library.database.read() as connection:
@@ -132,14 +132,16 @@ def restore_embeddings(library: Library, record: LibraryRecord, clip_ids: Sequen
     return f"{said}; {forget_clips(library, rest)}" if rest else said
 
 
-def _held(library: Library, record: LibraryRecord) -> tuple[dict[int, Vectors], bool]:
-    """Reads what the saved index holds by clip, and whether bit for bit; nothing where it cannot be read."""
+def _held(
+    library: Library, record: LibraryRecord, clip_ids: Sequence[int]
+) -> tuple[dict[int, Vectors], bool]:
+    """Reads what the saved index holds of clips, and whether bit for bit; nothing where it cannot be read."""
     try:
         index = load_index(library.index_keeper.folder, record).index
     except (FileNotFoundError, IndexFileError, EncoderMismatchError):
         return {}, False
-    ids, vectors = index.contents()
-    return dict(zip(ids.tolist(), np.array(vectors), strict=True)), index.is_stored_exactly
+    ids = np.intersect1d(index.ids(), np.array(clip_ids, np.int64))
+    return dict(zip(ids.tolist(), index.vectors_of(ids), strict=True)), index.is_stored_exactly
 
 
 def add_checksums(library: Library) -> str:

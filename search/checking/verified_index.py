@@ -62,7 +62,7 @@ def index_finding(library: Library, *, is_whole: bool = True) -> Finding:
             return Finding("index", 1, 1, message)
         record = with_agreed_dim(connection, record)
         try:
-            changed = verify_index(folder)
+            changed = verify_index(folder, record)
             if changed is not None:
                 return broken(f"the index in {folder} has changed on disk: {changed}")
             mirror = load_index(folder, record)

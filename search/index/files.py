@@ -1,4 +1,4 @@
-"""Vector indexes on disk: a file of vectors, and `index.json` beside it, which says what they are of."""
+"""Vector indexes on disk: a file or folder of vectors, and beside it `index.json`, which says of what."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from encoders.errors import EncoderMismatchError, IndexFileError, LibraryError
 from encoders.weights.files import make_private_folder, sync
 from search.catalog.record import LibraryRecord
-from search.index.mirror import Mirror
+from search.index.mirror import Mirror, space_of
 from search.index.registry import INDEXES
 
 RECORD_NAME = "index.json"
@@ -31,7 +31,7 @@ class SavedIndex:
         kind: As `VectorIndex.kind`.
         clips: How many vectors it holds.
         catalog_id, revision: The state of which catalog it mirrors.
-        file: Where its vectors are; they may be gone.
+        file: Where its vectors are, a file or a folder; they may be gone.
     """
 
     family: str
@@ -59,10 +59,13 @@ def save_index(mirror: Mirror, folder: Path) -> None:
     Raises:
         IndexFileError: It cannot be written there; nothing of it stays.
     """
-    name = f"vectors-{mirror.revision}-{os.getpid()}.{mirror.family.name}"
+    home = _home_of(mirror, folder)
+    name = home or f"vectors-{mirror.revision}-{os.getpid()}.{mirror.family.name}"
     temporary = folder / f"index-{os.getpid()}.tmp"
     try:
         make_private_folder(folder)
+        if home is None:
+            _clear(folder / name)
         _write(mirror, folder, name, temporary)
     except (OSError, RuntimeError) as error:  # FAISS raises the latter
         with suppress(OSError):
@@ -79,10 +82,21 @@ def save_index(mirror: Mirror, folder: Path) -> None:
             _clear(stale)
 
 
+def _home_of(mirror: Mirror, folder: Path) -> str | None:
+    """The name by which an index is saved already, but for what has changed since; else None."""
+    try:
+        facts = json.loads((folder / RECORD_NAME).read_text())
+        home, name = mirror.index.home(facts), str(facts["file"])
+        return name if home is not None and home == folder / name and home.exists() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _write(mirror: Mirror, folder: Path, name: str, temporary: Path) -> None:
-    _clear(folder / name)
     facts = mirror.index.write(folder / name)
     sync(folder / name)
+    if (folder / name).is_file():
+        facts |= {"size_bytes": (folder / name).stat().st_size, "crc32": _checksum(folder / name)}
     record = {
         "encoder_id": mirror.encoder_id,
         "catalog_id": mirror.catalog_id,
@@ -92,8 +106,6 @@ def _write(mirror: Mirror, folder: Path, name: str, temporary: Path) -> None:
         "kind": mirror.index.kind,
         "clips": len(mirror.index),
         "file": name,
-        "size_bytes": (folder / name).stat().st_size,
-        "crc32": _checksum(folder / name),
     }
     temporary.write_text(json.dumps({**record, "own_crc32": _own_checksum(record)}))
     sync(temporary)
@@ -130,7 +142,7 @@ def load_index(folder: Path, library: LibraryRecord) -> Mirror:
         if written not in (None, size_bytes):
             raise ValueError(f"{path.name} has {size_bytes} bytes, and was written with {written}")
         family = INDEXES.find(_family_of(path.name))
-        index = family.read(path, library.dim, record)
+        index = family.read(path, space_of(library), record)
         return Mirror(family, index, library.encoder_id, library.catalog_id, record["revision"])
     except (FileNotFoundError, IndexFileError, EncoderMismatchError):
         raise
@@ -138,7 +150,7 @@ def load_index(folder: Path, library: LibraryRecord) -> Mirror:
         raise IndexFileError(f"the index in {folder} cannot be read: {error}") from error
 
 
-def verify_index(folder: Path) -> str | None:
+def verify_index(folder: Path, library: LibraryRecord) -> str | None:
     """Compares a saved index with its checksums, bit for bit; None where it is as written, or has none.
 
     Returns:
@@ -146,14 +158,18 @@ def verify_index(folder: Path) -> str | None:
 
     Raises:
         OSError, ValueError: It cannot be read.
+        IndexFileError, EncoderMismatchError: As `load_index`.
     """
     record = json.loads((folder / RECORD_NAME).read_text())
     own = record.pop("own_crc32", None)
     if own is None and not {"crc32", "size_bytes"} & record.keys():  # of a version that kept none
         return None
-    if own != _own_checksum(record) or "crc32" not in record:
+    if own != _own_checksum(record):
         return f"{RECORD_NAME} is not as it was written"
-    if record["crc32"] != _checksum(folder / record["file"]):
+    path = folder / record["file"]
+    if path.is_dir():
+        return load_index(folder, library).index.find_changes(record)
+    if record.get("crc32") != _checksum(path):
         return f"{record['file']} is not as it was written"
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -72,10 +73,13 @@ class IndexKeeper:
             if mirror.index is self._being_saved:
                 mirror = mirror.copy()
             self._mirror = None  # half of an update must not be taken for the whole
-            mirror = mirror.catch_up(catalog, record, restructure=is_loaded_now or not len(mirror.index))
+            mirror = mirror.catch_up(
+                catalog, record, restructure=is_loaded_now or not len(mirror.index), folder=self._writable()
+            )
             # A catalog that was put back by hand and went on by itself; counting takes a while.
             if is_loaded_now and len(mirror.index) != catalog.count_clips():
-                mirror = Mirror.make(self._family, record).catch_up(catalog, record)
+                mirror = Mirror.make(self._family, record)
+                mirror = mirror.catch_up(catalog, record, folder=self._writable())
         self._mirror = mirror
         if is_loaded_now and self._is_saved_broken:
             self._mending = threading.Thread(target=self.save, name="index")
@@ -103,6 +107,14 @@ class IndexKeeper:
             return Mirror.make(self._family, record)
         self._saved_revision = mirror.revision
         return mirror
+
+    def _writable(self) -> Path | None:
+        """The folder, where files can be made in it."""
+        try:
+            make_private_folder(self.folder)
+        except OSError:
+            return None
+        return self.folder if os.access(self.folder, os.W_OK) else None
 
     def state(self) -> tuple[int, int] | None:
         """Number of clips and revision of the index in memory; None where none is loaded. Never waits."""
@@ -165,7 +177,7 @@ class IndexKeeper:
 
     def _restructure(self, mirror: Mirror) -> Mirror:
         """Puts an index of another structure in the place of one; the next who wants it catches it up."""
-        grown = mirror.restructured()
+        grown = mirror.restructured(self.folder)
         with self.lock:
             self._being_saved, self._mirror = grown.index, grown
         return grown

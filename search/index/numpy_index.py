@@ -8,21 +8,21 @@ from typing import Any, Self
 
 import numpy as np
 
-from search.index.vector_index import Ids, Vectors
+from search.index.vector_index import Ids, VectorIndex, Vectors, VectorSpace
 
 
-class NumpyIndex:
+class NumpyIndex(VectorIndex):
     """Compares a query with every stored vector; see `VectorIndex`."""
 
     kind = "exact (numpy)"
     is_stored_exactly = True
     is_outgrown = False
 
-    def __init__(self, dim: int) -> None:
-        self.dim = dim
+    def __init__(self, space: VectorSpace) -> None:
+        self.space, self.dim = space, space.dim
         # Replaced, never written into: copies share them.
         self._ids = np.zeros(0, np.int64)
-        self._vectors = np.zeros((0, dim), np.float32)
+        self._vectors = np.zeros((0, self.dim), np.float32)
 
     def is_exact(self, allowed: int | None = None) -> bool:
         """See `VectorIndex.is_exact`."""
@@ -61,13 +61,13 @@ class NumpyIndex:
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(scores, order, axis=1), ids[order]
 
-    def restructured(self) -> Self:
+    def restructured(self, folder: Path | None = None) -> Self:
         """See `VectorIndex.restructured`: one structure suits every size."""
         return self.copy()
 
     def copy(self) -> Self:
         """See `VectorIndex.copy`."""
-        other = type(self)(self.dim)
+        other = type(self)(self.space)
         other._ids, other._vectors = self._ids, self._vectors
         return other
 
@@ -79,15 +79,15 @@ class NumpyIndex:
         return {}
 
     @classmethod
-    def read(cls, path: Path, dim: int, facts: Mapping[str, Any]) -> Self:
+    def read(cls, path: Path, space: VectorSpace, facts: Mapping[str, Any]) -> Self:
         """See `VectorIndex.read`."""
-        index = cls(dim)
+        index = cls(space)
         with path.open("rb") as file:
             ids, vectors = np.load(file, allow_pickle=False), np.load(file, allow_pickle=False)
-        if (ids.dtype, vectors.dtype, vectors.shape) != (np.int64, np.float32, (len(ids), dim)):
+        if (ids.dtype, vectors.dtype, vectors.shape) != (np.int64, np.float32, (len(ids), space.dim)):
             raise ValueError(
                 f"{path.name} holds {vectors.dtype} {vectors.shape} under {ids.dtype} {ids.shape}, expected "
-                f"float32 (N, {dim}) under int64 (N,)"
+                f"float32 (N, {space.dim}) under int64 (N,)"
             )
         index._ids, index._vectors = ids, vectors
         return index

@@ -6,22 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.budget import check_budget
-from encoders.types import normalise
-from encoders.words.things import Things
 from search.catalog.catalog import Catalog
-from search.index.vector_index import VectorIndex
 from search.query.encoding import EncodedQuery
 from search.query.grouping import Group, ScoredClip, group_clips
 from search.types import GroupBy
 from search.view import View
 
 CANDIDATES_PER_EXAMPLE_CLIP = 100
-# Where an index does not compare all clips: in how many that it finds by words the things are looked for.
-CANDIDATES_BY_WORDS = 1000
-CLIPS_AT_ONCE = 1024  # whose embeddings are held in memory
 
 Ids = NDArray[np.int64]
-Scores = NDArray[np.float32]
 
 
 def find_groups(
@@ -44,11 +37,8 @@ def find_groups(
         depth = max(4 * depth, 64)
     while True:
         check_budget()
-        things = query.asked.things
-        if things is None:
-            scored, is_all = _find_by_vectors(view, query, allowed, depth)
-        else:
-            scored, is_all = _find_by_things(view, query, things, allowed, depth)
+        find = _find_by_vectors if query.asked.things is None else _find_by_things
+        scored, is_all = find(view, query, allowed, depth)
         groups = group_clips(scored, group_by, background)
         if len(groups) >= limit or is_all:
             return groups
@@ -69,45 +59,13 @@ def _find_by_vectors(
 
 
 def _find_by_things(
-    view: View, query: EncodedQuery, things: Things, allowed: Ids | None, depth: int
+    view: View, query: EncodedQuery, allowed: Ids | None, depth: int
 ) -> tuple[list[ScoredClip], bool]:
-    """Clips that show all things: among all clips, or what an index in lists finds by the words."""
-    at_least = max(depth, CANDIDATES_BY_WORDS // len(things))
-    sought = query.vectors
-    if len(things) > 1:
-        sought = np.concatenate([sought, normalise(things.vectors)])
+    """The `depth` clips that show best what words ask for, thing by thing, and whether there are no more."""
     with view.index() as index:
-        every = _score_all(index, query, allowed) if index.is_stored_exactly else None
-        if every is None:
-            _, found = index.search(sought, at_least, allowed)
-    if every is not None:
-        return _best_of(view.catalog, *every, depth)
-    ids = np.array(list(view.catalog.clips(np.unique(found).tolist())), np.int64)
-    scores = [np.zeros(0, np.float32)]
-    for start in range(0, len(ids), CLIPS_AT_ONCE):
-        few = ids[start : start + CLIPS_AT_ONCE].tolist()
-        scores.append(query.asked.score(view.catalog.embeddings(few, view.record.dim)))
-    scored, are_all = _best_of(view.catalog, ids, np.concatenate(scores), depth)
-    return scored, are_all and found.shape[1] < at_least
-
-
-def _score_all(index: VectorIndex, query: EncodedQuery, allowed: Ids | None) -> tuple[Ids, Scores]:
-    """Every allowed clip of an index that stores vectors exactly, and its score."""
-    ids, vectors = index.contents()
-    may = np.ones(len(ids), np.bool_) if allowed is None else np.isin(ids, allowed)
-    scores = [np.zeros(0, np.float32)]
-    for start in range(0, len(ids), CLIPS_AT_ONCE):
-        rows = slice(start, start + CLIPS_AT_ONCE)
-        few = vectors[rows] if may[rows].all() else vectors[rows][may[rows]]
-        scores.append(query.asked.score(few))
-    return ids[may], np.concatenate(scores)
-
-
-def _best_of(catalog: Catalog, ids: Ids, scores: Scores, depth: int) -> tuple[list[ScoredClip], bool]:
-    """The `depth` best of clips, and whether that is all of them."""
-    order = np.lexsort((ids, -scores))[:depth]
-    best = dict(zip(ids[order].tolist(), scores[order].tolist(), strict=True))
-    return _in_order(catalog, best), len(ids) <= depth
+        scores, ids = index.search_by(query.asked, depth, allowed)
+    best = dict(zip(ids.tolist(), scores.tolist(), strict=True))
+    return _in_order(view.catalog, best), len(ids) < depth
 
 
 def _in_order(catalog: Catalog, scores: dict[int, float]) -> list[ScoredClip]:

@@ -1,0 +1,428 @@
+"""Vector search of many clips: compact codes find some hundred, vectors in half precision rank them.
+
+Codes in inverted lists (`inverted_lists`) and the large probabilities of classes (`probability_columns`)
+stay in memory, some 400 bytes a clip with the encoder `offline`; vectors lie in mapped files (`row_store`).
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+import weakref
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.types import normalise
+from encoders.weights.files import sync
+from search.index.inverted_lists import (
+    MOST_DIRECTIONS,
+    POINTS_PER_LIST,
+    InvertedLists,
+    find_directions,
+    padded,
+    rank_halves,
+    suitable_lists,
+)
+from search.index.probability_columns import (
+    Postings,
+    ProbabilityColumns,
+    Spread,
+    find_postings,
+    join_postings,
+    measure_spread,
+)
+from search.index.row_store import REMOVED, ROWS_AT_ONCE, Rows, RowStore
+from search.index.vector_index import Ids, Scorer, VectorIndex, Vectors, VectorSource, VectorSpace
+
+EXACT_ROWS = 1024  # up to so many allowed clips are all compared by their vectors
+RANKED_PER_HIT = 10  # of what codes find, so many times as many as are wanted are ranked by their vectors
+LEAST_RANKED = 1000
+LEAST_RANKED_BY_WORDS = 2000
+DIRECTION_VECTORS = 16_384  # from which directions and spread are learned
+GROWTH = 4  # times the size that it was made for
+LEAST_GROWTH = 8192  # fewer removed rows are not worth another structure
+LEAST_LISTS = 8  # that are read
+TUNING_QUERIES = 64
+TUNING_RECALL = 0.99  # of the hundred best by their codes, those in the lists that are read
+TUNING_DEPTH = 100
+TUNING_SHARE = 0.7
+STRUCTURE = "structure.npz"
+ROWS_AT_A_TIME = 2048  # that are ranked: some 20 MB
+
+_SAMPLING = 16
+
+RowNumbers = NDArray[np.intp]
+
+
+class CompactIndex(VectorIndex):
+    """Cosine search over unit vectors by id; see `VectorIndex`, and the module's docstring.
+
+    Made by `build` or `read`.
+    """
+
+    is_stored_exactly = False
+
+    def __init__(
+        self,
+        space: VectorSpace,
+        lists: InvertedLists,
+        columns: ProbabilityColumns | None,
+        store: RowStore,
+        trained_at: int,
+    ) -> None:
+        self.space, self.dim = space, space.dim
+        self._lists, self._columns, self._store = lists, columns, store
+        self._trained_at = trained_at
+        self._ids = np.zeros(0, np.int64)  # by row
+        self._row_of = np.zeros(0, np.int32)  # by id; REMOVED where there is none
+        self._count = 0
+        self._is_live: NDArray[np.bool_] | None = None  # by row, once one was removed
+        self._is_temporary = False
+
+    # --- making ----------------------------------------------------------------------------
+
+    @classmethod
+    def build(cls, source: VectorSource, space: VectorSpace, folder: Path | None = None) -> Self:
+        """Makes an index of many vectors, reading them twice at most and holding few of them in memory.
+
+        Args:
+            source: Of the vectors, some hundred at least.
+            space: They are of.
+            folder: Where its files may be put, for `write` to take them over; None for a place of their own,
+                which goes with the program.
+        """
+        ids = source.ids()
+        count = len(ids)
+        lists = suitable_lists(count)
+        random = np.random.default_rng(0)
+        chosen = random.permutation(count)[: max(DIRECTION_VECTORS, POINTS_PER_LIST * lists)]
+        first = source.vectors_of(ids[np.sort(chosen[:DIRECTION_VECTORS])])
+        directions = find_directions(first, min(MOST_DIRECTIONS, space.dim))
+        columns = None
+        if space.probabilities is not None:
+            span = slice(*space.probabilities)
+            columns = ProbabilityColumns(space.probabilities, measure_spread(first[:, span]))
+        projected = [first @ directions]
+        del first
+        rest = np.sort(chosen[DIRECTION_VECTORS:])
+        for start in range(0, len(rest), ROWS_AT_ONCE):
+            projected.append(source.vectors_of(ids[rest[start : start + ROWS_AT_ONCE]]) @ directions)
+        inverted = InvertedLists.train(directions, np.concatenate(projected), lists)
+        place = Path(tempfile.mkdtemp(prefix="index-", suffix=".tmp", dir=folder))
+        index = cls(space, inverted, columns, RowStore(place, padded(space.dim), inverted.code_bytes), count)
+        index._is_temporary = True
+        weakref.finalize(index, shutil.rmtree, place, ignore_errors=True)  # where it still is there
+        try:
+            for some, vectors in source.batches():
+                index._store.append(index._encode(some, vectors))
+                index._store.flush(is_last=False)
+            index._save_structure()
+            index._take_in(index._store.runs())
+            index._tune(random)
+        except BaseException:
+            index._store.discard()
+            raise
+        return index
+
+    def _encode(self, ids: Ids, vectors: Vectors) -> Rows:
+        """The rows of vectors."""
+        lists, codes = self._lists.encode(vectors)
+        none = np.zeros(0, np.uint16)
+        postings = Postings(np.zeros(len(ids), np.uint16), none, none.astype(np.float16))
+        if self._columns is not None:
+            postings = find_postings(vectors[:, slice(*self._columns.span)], self._columns.spread)
+        halves = np.zeros((len(ids), padded(self.dim)), np.float16)
+        halves[:, : self.dim] = vectors
+        return Rows(np.array(ids, np.int64), halves, lists, codes, postings)
+
+    def _take_in(self, runs: Iterator[Rows]) -> None:
+        """Puts rows that follow those that are there into memory."""
+        found = [(rows.ids, rows.lists, rows.codes, rows.postings) for rows in runs]
+        if not found:
+            return
+        ids, lists, codes = (np.concatenate([one[place] for one in found]) for place in range(3))
+        first = len(self._ids)
+        live = np.flatnonzero(ids != REMOVED)
+        self._lists.add(lists[live], codes[live], (first + live).astype(np.int64))
+        if self._columns is not None:
+            self._columns.add(join_postings([one[3] for one in found]))
+        self._ids = np.concatenate([self._ids, ids])
+        top = int(ids.max(initial=-1)) + 1
+        if top > len(self._row_of):
+            grown = np.full(top, REMOVED, np.int32)
+            grown[: len(self._row_of)] = self._row_of
+            self._row_of = grown
+        self._row_of[ids[live]] = first + live
+        self._count += len(live)
+        if self._is_live is not None or len(live) < len(ids):
+            self._is_live = self._ids != REMOVED
+
+    def _tune(self, random: np.random.Generator) -> None:
+        """Sets the fewest lists to read in which nearly all of what all lists would find is found."""
+        # Half-way between what is stored, as pictures that nobody has stored are.
+        chosen = random.integers(len(self._ids), size=(2, TUNING_QUERIES))
+        one, other = (self._store.read(rows)[:, : self.dim].astype(np.float32) for rows in chosen)
+        queries = normalise(TUNING_SHARE * one + (1 - TUNING_SHARE) * other)
+        depth = min(TUNING_DEPTH, self._count)
+        truth = self._lists.search(queries, depth, len(self._lists))
+        probed = min(LEAST_LISTS, len(self._lists))
+        while probed < len(self._lists):
+            found = self._lists.search(queries, depth, probed)
+            shared = sum(len(np.intersect1d(a, b)) for a, b in zip(truth, found, strict=True))
+            if shared >= TUNING_RECALL * truth.size:
+                break
+            probed *= 2
+        self._lists.probed = min(probed, len(self._lists))
+
+    # --- what it is ------------------------------------------------------------------------
+
+    @property
+    def kind(self) -> str:
+        """See `VectorIndex.kind`."""
+        lists, size = self._lists, self._lists.code_bytes
+        return f"compact, {size} bytes in {len(lists)} lists, {lists.probed} read, ranked in fp16 (cpu)"
+
+    def home(self, facts: Mapping[str, Any]) -> Path | None:
+        """See `VectorIndex.home`."""
+        is_as_written = facts.get("rows") == self._store.saved and not self._is_temporary
+        return self._store.folder if is_as_written else None
+
+    def is_exact(self, allowed: int | None = None) -> bool:
+        """See `VectorIndex.is_exact`."""
+        return min(self._count, self._count if allowed is None else allowed) <= EXACT_ROWS
+
+    @property
+    def is_outgrown(self) -> bool:
+        """True at four times the size that it was made for, and where a quarter of its rows are removed."""
+        removed = len(self._ids) - self._count
+        return self._count >= GROWTH * self._trained_at or removed > max(LEAST_GROWTH, self._count // GROWTH)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def ids(self) -> Ids:
+        """See `VectorIndex.ids`."""
+        return np.sort(self._ids[self._ids != REMOVED])
+
+    def contents(self) -> tuple[Ids, Vectors]:
+        """See `VectorIndex.contents`: a copy, of all vectors."""
+        ids = self.ids()
+        return ids, self.vectors_of(ids)
+
+    def vectors_of(self, ids: Ids) -> Vectors:
+        """See `VectorIndex.vectors_of`."""
+        return self._store.read(self._row_of[ids].astype(np.intp))[:, : self.dim].astype(np.float32)
+
+    def batches(self) -> Iterator[tuple[Ids, Vectors]]:
+        """See `VectorIndex.batches`."""
+        for rows in self._store.runs():
+            live = rows.ids != REMOVED
+            if live.any():
+                yield rows.ids[live], rows.vectors[live, : self.dim].astype(np.float32)
+
+    # --- changing --------------------------------------------------------------------------
+
+    def add(self, ids: Ids, vectors: Vectors) -> None:
+        """See `VectorIndex.add`."""
+        if vectors.shape != (len(ids), self.dim):
+            raise ValueError(f"vectors must be ({len(ids)}, {self.dim}), got {vectors.shape}")
+        if len(ids):
+            rows = self._encode(ids, vectors)
+            self._store.append(rows)
+            self._take_in(iter([rows]))
+
+    def remove(self, ids: Ids) -> None:
+        """See `VectorIndex.remove`."""
+        rows = self._rows_of(ids)
+        if not len(rows):
+            return
+        self._store.erase(rows)
+        self._row_of[self._ids[rows]] = REMOVED
+        self._ids[rows] = REMOVED
+        self._count -= len(rows)
+        self._is_live = self._ids != REMOVED
+
+    def _rows_of(self, ids: Ids) -> RowNumbers:
+        """The rows of those ids that are there."""
+        known = ids[(ids >= 0) & (ids < len(self._row_of))]
+        rows = self._row_of[known]
+        return rows[rows != REMOVED].astype(np.intp)
+
+    def restructured(self, folder: Path | None = None) -> Self:
+        """See `VectorIndex.restructured`."""
+        return type(self).build(self, self.space, folder)
+
+    def copy(self) -> Self:
+        """See `VectorIndex.copy`: both read the same files."""
+        columns = None if self._columns is None else self._columns.copy()
+        other = type(self)(self.space, self._lists.copy(), columns, self._store.copy(), self._trained_at)
+        other._ids, other._row_of, other._count = self._ids.copy(), self._row_of.copy(), self._count
+        other._is_live, other._is_temporary = self._is_live, self._is_temporary
+        return other
+
+    # --- searching -------------------------------------------------------------------------
+
+    def search(self, queries: Vectors, k: int, allowed_ids: Ids | None = None) -> tuple[Vectors, Ids]:
+        """See `VectorIndex.search`."""
+        queries = np.ascontiguousarray(queries, np.float32)
+        rows = None if allowed_ids is None else self._rows_of(allowed_ids)
+        available = self._count if rows is None else len(rows)
+        k = min(k, available)
+        if k <= 0:
+            return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
+        if available <= EXACT_ROWS:
+            every = np.flatnonzero(self._ids != REMOVED) if rows is None else rows
+            found = [every] * len(queries)
+        else:
+            depth = min(max(RANKED_PER_HIT * k, LEAST_RANKED), available)
+            found = self._find(queries, depth, k, rows)
+        ranked = [self._rank(rows, k, query) for rows, query in zip(found, queries, strict=True)]
+        return np.stack([scores for scores, _ in ranked]), np.stack([ids for _, ids in ranked])
+
+    def _find(self, queries: Vectors, depth: int, k: int, rows: RowNumbers | None) -> list[RowNumbers]:
+        """For each query the rows that are likely the best, k or more."""
+        found: dict[int, RowNumbers] = {}
+        by_lists = []
+        for number, query in enumerate(queries):
+            if self._columns is not None and not _has_more_than(query, self._columns.span):
+                few = max(depth, min(LEAST_RANKED_BY_WORDS, self._count if rows is None else len(rows)))
+                found[number] = self._best(self._columns.dot(query), few, rows)
+            else:
+                by_lists.append(number)
+        if by_lists:
+            among, probed = self._is_live, self._lists.probed
+            if rows is not None:
+                among = np.zeros(len(self._ids), np.bool_)
+                among[rows] = True
+                probed = math.ceil(probed * self._count / len(rows))
+            candidates = self._lists.search(queries[by_lists], depth, probed, among)
+            if (candidates[:, k - 1] < 0).any():  # the lists that were read held fewer
+                candidates = self._lists.search(queries[by_lists], depth, len(self._lists), among)
+            found |= {number: one[one >= 0] for number, one in zip(by_lists, candidates, strict=True)}
+        return [found[number] for number in range(len(queries))]
+
+    def search_by(self, scorer: Scorer, k: int, allowed_ids: Ids | None = None) -> tuple[Vectors, Ids]:
+        """See `VectorIndex.search_by`."""
+        rows = None if allowed_ids is None else self._rows_of(allowed_ids)
+        available = self._count if rows is None else len(rows)
+        if available <= EXACT_ROWS:
+            rows = np.flatnonzero(self._ids != REMOVED) if rows is None else rows
+        elif self._columns is not None:
+            few = min(max(2 * k, LEAST_RANKED_BY_WORDS), available)
+            rows = self._best(scorer.score_by(self._columns.parts), few, rows)
+        else:
+            few = min(max(2 * k, LEAST_RANKED_BY_WORDS), available)
+            found = self._find(scorer.vectors, few, min(k, available), rows)
+            rows = np.unique(np.concatenate(found))
+        rows = np.sort(rows)  # as they lie on the disk
+        parts = (rows[start : start + ROWS_AT_A_TIME] for start in range(0, len(rows), ROWS_AT_A_TIME))
+        scores = [scorer.score(self._store.read(part)[:, : self.dim]) for part in parts]
+        return self._in_order(np.concatenate([np.zeros(0, np.float32), *scores]), rows, k)
+
+    def _best(self, scores: Vectors, count: int, rows: RowNumbers | None) -> RowNumbers:
+        """The rows of the highest scores (R,), among some, or all that are there."""
+        if rows is not None:
+            return rows[_highest(scores[rows], count)]
+        if self._is_live is not None:
+            scores = np.where(self._is_live, scores, -np.inf)
+        return _highest(scores, count)
+
+    def _rank(self, rows: RowNumbers, k: int, query: Vectors) -> tuple[Vectors, Ids]:
+        """The k best of rows by the dot products of their vectors and a query (D,): scores and ids."""
+        rows = np.sort(rows)  # as they lie on the disk
+        scores, places = rank_halves(self._store.read(rows), query, k)
+        return self._in_order(scores, rows[places], k)
+
+    def _in_order(self, scores: Vectors, rows: RowNumbers, k: int) -> tuple[Vectors, Ids]:
+        """The k highest scores of rows, equal ones by id, and the ids."""
+        ids = self._ids[rows]
+        order = np.lexsort((ids, -scores))[:k]
+        return scores[order], ids[order]
+
+    # --- on disk ---------------------------------------------------------------------------
+
+    def write(self, path: Path) -> dict[str, Any]:
+        """See `VectorIndex.write`: a folder. Where that is its home, only what has changed is written."""
+        if path != self._store.folder or not path.exists():
+            before = self._store
+            if self._is_temporary and before.folder.exists() and _are_on_one_disk(before.folder, path.parent):
+                before.move(path)
+            else:
+                self._store = before.copy_to(path)
+                self._save_structure()
+            self._store.sync()
+            self._is_temporary = False
+        self._store.flush()
+        return {
+            "rows": self._store.saved,
+            "entries": self._store.entries,
+            "trained_at": self._trained_at,
+            "lists_read": self._lists.probed,
+            "structure_crc32": zlib.crc32((path / STRUCTURE).read_bytes()),
+        }
+
+    def _save_structure(self) -> None:
+        parts = {name: getattr(self._lists, name) for name in ("directions", "centres", "ranges")}
+        if self._columns is not None:
+            spread = self._columns.spread
+            parts |= {"scale": np.float64(spread.scale), "squares": spread.squares, "roots": spread.roots}
+        path = self._store.folder / STRUCTURE
+        with path.open("wb") as file:
+            np.savez(file, **parts)
+        sync(path)
+
+    @classmethod
+    def read(cls, path: Path, space: VectorSpace, facts: Mapping[str, Any]) -> Self:
+        """See `VectorIndex.read`."""
+        with np.load(path / STRUCTURE, allow_pickle=False) as parts:
+            held = {name: parts[name] for name in parts.files}
+        lists = InvertedLists(held["directions"], held["centres"], held["ranges"], int(facts["lists_read"]))
+        if lists.directions.shape[0] != space.dim:
+            raise ValueError(f"{path.name} has {lists.directions.shape[0]} dimensions, not {space.dim}")
+        columns = None
+        if space.probabilities is not None:
+            spread = Spread(float(held["scale"]), held["squares"], held["roots"])
+            columns = ProbabilityColumns(space.probabilities, spread)
+        store = RowStore(path, padded(space.dim), lists.code_bytes, int(facts["rows"]), int(facts["entries"]))
+        index = cls(space, lists, columns, store, int(facts["trained_at"]))
+        index._take_in(store.runs())
+        return index
+
+    def find_changes(self, facts: Mapping[str, Any]) -> str | None:
+        """Compares the files with their checksums, bit for bit; None where they are as they were written."""
+        if zlib.crc32((self._store.folder / STRUCTURE).read_bytes()) != facts["structure_crc32"]:
+            return f"{STRUCTURE} is not as it was written"
+        changed = self._store.count_changed()
+        return f"{changed} of its {self._store.saved} rows are not as they were written" if changed else None
+
+
+def _has_more_than(vector: Vectors, span: tuple[int, int]) -> bool:
+    """True where a vector (D,) has anything before a span, as pictures do and words do not."""
+    return bool(vector[: span[0]].any())
+
+
+def _highest(scores: Vectors, count: int) -> RowNumbers:
+    """The places of the `count` highest scores (N,), in no order."""
+    if count >= len(scores):
+        return np.arange(len(scores))
+    places: RowNumbers | None = None
+    if len(scores) > _SAMPLING * 16 and count < len(scores) // 16:
+        # What a sample says is nearly high enough leaves few to choose from.
+        sample = scores[::_SAMPLING]
+        rank = min(len(sample), 2 * count // _SAMPLING + _SAMPLING)
+        places = np.flatnonzero(scores >= np.partition(sample, len(sample) - rank)[len(sample) - rank])
+        if len(places) < count:
+            places = None
+    among = scores if places is None else scores[places]
+    chosen = np.argpartition(among, len(among) - count)[len(among) - count :]
+    return chosen if places is None else places[chosen]
+
+
+def _are_on_one_disk(path: Path, other: Path) -> bool:
+    return path.stat().st_dev == other.stat().st_dev
