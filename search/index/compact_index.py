@@ -12,6 +12,7 @@ import tempfile
 import weakref
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,32 +20,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.types import normalise
-from encoders.weights.files import sync
 from search.index.inverted_lists import (
-    MOST_DIRECTIONS,
-    POINTS_PER_LIST,
     InvertedLists,
-    find_directions,
     padded,
     rank_halves,
-    suitable_lists,
 )
 from search.index.probability_columns import (
     Postings,
     ProbabilityColumns,
-    Spread,
     find_postings,
     join_postings,
-    measure_spread,
 )
-from search.index.row_store import REMOVED, ROWS_AT_ONCE, Rows, RowStore
-from search.index.vector_index import Ids, Scorer, VectorIndex, Vectors, VectorSource, VectorSpace
+from search.index.row_store import REMOVED, Rows, RowStore
+from search.index.structure import STRUCTURE, learn_structure, load_structure, save_structure
+from search.index.vector_index import Effort, Ids, Scorer, VectorIndex, Vectors, VectorSource, VectorSpace
 
 EXACT_ROWS = 1024  # up to so many allowed clips are all compared by their vectors
-RANKED_PER_HIT = 10  # of what codes find, so many times as many as are wanted are ranked by their vectors
+RANKED_PER_HIT = 20  # of what codes find, so many times as many as are wanted are ranked by their vectors
 LEAST_RANKED = 1000
 LEAST_RANKED_BY_WORDS = 2000
-DIRECTION_VECTORS = 16_384  # from which directions and spread are learned
 GROWTH = 4  # times the size that it was made for
 LEAST_GROWTH = 8192  # fewer removed rows are not worth another structure
 LEAST_LISTS = 8  # that are read
@@ -52,7 +46,6 @@ TUNING_QUERIES = 64
 TUNING_RECALL = 0.99  # of the hundred best by their codes, those in the lists that are read
 TUNING_DEPTH = 100
 TUNING_SHARE = 0.7
-STRUCTURE = "structure.npz"
 ROWS_AT_A_TIME = 2048  # that are ranked: some 20 MB
 
 _SAMPLING = 16
@@ -66,6 +59,7 @@ class CompactIndex(VectorIndex):
     Made by `build` or `read`.
     """
 
+    effort: Effort
     is_stored_exactly = False
 
     def __init__(
@@ -84,6 +78,7 @@ class CompactIndex(VectorIndex):
         self._count = 0
         self._is_live: NDArray[np.bool_] | None = None  # by row, once one was removed
         self._is_temporary = False
+        self.effort = Effort(min(LEAST_LISTS, len(lists)), RANKED_PER_HIT, LEAST_RANKED_BY_WORDS)
 
     # --- making ----------------------------------------------------------------------------
 
@@ -97,32 +92,17 @@ class CompactIndex(VectorIndex):
             folder: Where its files may be put, for `write` to take them over; None for a place of their own,
                 which goes with the program.
         """
-        ids = source.ids()
-        count = len(ids)
-        lists = suitable_lists(count)
         random = np.random.default_rng(0)
-        chosen = random.permutation(count)[: max(DIRECTION_VECTORS, POINTS_PER_LIST * lists)]
-        first = source.vectors_of(ids[np.sort(chosen[:DIRECTION_VECTORS])])
-        directions = find_directions(first, min(MOST_DIRECTIONS, space.dim))
-        columns = None
-        if space.probabilities is not None:
-            span = slice(*space.probabilities)
-            columns = ProbabilityColumns(space.probabilities, measure_spread(first[:, span]))
-        projected = [first @ directions]
-        del first
-        rest = np.sort(chosen[DIRECTION_VECTORS:])
-        for start in range(0, len(rest), ROWS_AT_ONCE):
-            projected.append(source.vectors_of(ids[rest[start : start + ROWS_AT_ONCE]]) @ directions)
-        inverted = InvertedLists.train(directions, np.concatenate(projected), lists)
+        lists, columns, count = learn_structure(source, space, random)
         place = Path(tempfile.mkdtemp(prefix="index-", suffix=".tmp", dir=folder))
-        index = cls(space, inverted, columns, RowStore(place, padded(space.dim), inverted.code_bytes), count)
+        index = cls(space, lists, columns, RowStore(place, padded(space.dim), lists.code_bytes), count)
         index._is_temporary = True
         weakref.finalize(index, shutil.rmtree, place, ignore_errors=True)  # where it still is there
         try:
             for some, vectors in source.batches():
                 index._store.append(index._encode(some, vectors))
                 index._store.flush(is_last=False)
-            index._save_structure()
+            save_structure(place / STRUCTURE, lists, columns)
             index._take_in(index._store.runs())
             index._tune(random)
         except BaseException:
@@ -171,22 +151,23 @@ class CompactIndex(VectorIndex):
         queries = normalise(TUNING_SHARE * one + (1 - TUNING_SHARE) * other)
         depth = min(TUNING_DEPTH, self._count)
         truth = self._lists.search(queries, depth, len(self._lists))
-        probed = min(LEAST_LISTS, len(self._lists))
-        while probed < len(self._lists):
-            found = self._lists.search(queries, depth, probed)
+        lists = min(LEAST_LISTS, len(self._lists))
+        while lists < len(self._lists):
+            found = self._lists.search(queries, depth, lists)
             shared = sum(len(np.intersect1d(a, b)) for a, b in zip(truth, found, strict=True))
             if shared >= TUNING_RECALL * truth.size:
                 break
-            probed *= 2
-        self._lists.probed = min(probed, len(self._lists))
+            lists *= 2
+        self.effort = replace(self.effort, lists=min(lists, len(self._lists)))
 
     # --- what it is ------------------------------------------------------------------------
 
     @property
     def kind(self) -> str:
         """See `VectorIndex.kind`."""
-        lists, size = self._lists, self._lists.code_bytes
-        return f"compact, {size} bytes in {len(lists)} lists, {lists.probed} read, ranked in fp16 (cpu)"
+        size, lists, effort = self._lists.code_bytes, len(self._lists), self.effort
+        measured = f", {effort.measured}" if effort.measured else ""
+        return f"compact, {size} bytes in {lists} lists, {effort.lists} read, ranked in fp16{measured} (cpu)"
 
     def home(self, facts: Mapping[str, Any]) -> Path | None:
         """See `VectorIndex.home`."""
@@ -264,6 +245,7 @@ class CompactIndex(VectorIndex):
         other = type(self)(self.space, self._lists.copy(), columns, self._store.copy(), self._trained_at)
         other._ids, other._row_of, other._count = self._ids.copy(), self._row_of.copy(), self._count
         other._is_live, other._is_temporary = self._is_live, self._is_temporary
+        other.effort = self.effort
         return other
 
     # --- searching -------------------------------------------------------------------------
@@ -280,7 +262,7 @@ class CompactIndex(VectorIndex):
             every = np.flatnonzero(self._ids != REMOVED) if rows is None else rows
             found = [every] * len(queries)
         else:
-            depth = min(max(RANKED_PER_HIT * k, LEAST_RANKED), available)
+            depth = min(max(self.effort.ranked * k, LEAST_RANKED), available)
             found = self._find(queries, depth, k, rows)
         ranked = [self._rank(rows, k, query) for rows, query in zip(found, queries, strict=True)]
         return np.stack([scores for scores, _ in ranked]), np.stack([ids for _, ids in ranked])
@@ -291,17 +273,18 @@ class CompactIndex(VectorIndex):
         by_lists = []
         for number, query in enumerate(queries):
             if self._columns is not None and not _has_more_than(query, self._columns.span):
-                few = max(depth, min(LEAST_RANKED_BY_WORDS, self._count if rows is None else len(rows)))
+                available = self._count if rows is None else len(rows)
+                few = max(depth, min(self.effort.ranked_by_words, available))
                 found[number] = self._best(self._columns.dot(query), few, rows)
             else:
                 by_lists.append(number)
         if by_lists:
-            among, probed = self._is_live, self._lists.probed
+            among, lists = self._is_live, self.effort.lists
             if rows is not None:
                 among = np.zeros(len(self._ids), np.bool_)
                 among[rows] = True
-                probed = math.ceil(probed * self._count / len(rows))
-            candidates = self._lists.search(queries[by_lists], depth, probed, among)
+                lists = math.ceil(lists * self._count / len(rows))
+            candidates = self._lists.search(queries[by_lists], depth, lists, among)
             if (candidates[:, k - 1] < 0).any():  # the lists that were read held fewer
                 candidates = self._lists.search(queries[by_lists], depth, len(self._lists), among)
             found |= {number: one[one >= 0] for number, one in zip(by_lists, candidates, strict=True)}
@@ -314,10 +297,10 @@ class CompactIndex(VectorIndex):
         if available <= EXACT_ROWS:
             rows = np.flatnonzero(self._ids != REMOVED) if rows is None else rows
         elif self._columns is not None:
-            few = min(max(2 * k, LEAST_RANKED_BY_WORDS), available)
+            few = min(max(2 * k, self.effort.ranked_by_words), available)
             rows = self._best(scorer.score_by(self._columns.parts), few, rows)
         else:
-            few = min(max(2 * k, LEAST_RANKED_BY_WORDS), available)
+            few = min(max(2 * k, self.effort.ranked_by_words), available)
             found = self._find(scorer.vectors, few, min(k, available), rows)
             rows = np.unique(np.concatenate(found))
         rows = np.sort(rows)  # as they lie on the disk
@@ -355,7 +338,7 @@ class CompactIndex(VectorIndex):
                 before.move(path)
             else:
                 self._store = before.copy_to(path)
-                self._save_structure()
+                save_structure(path / STRUCTURE, self._lists, self._columns)
             self._store.sync()
             self._is_temporary = False
         self._store.flush()
@@ -363,35 +346,18 @@ class CompactIndex(VectorIndex):
             "rows": self._store.saved,
             "entries": self._store.entries,
             "trained_at": self._trained_at,
-            "lists_read": self._lists.probed,
+            "effort": asdict(self.effort),
             "structure_crc32": zlib.crc32((path / STRUCTURE).read_bytes()),
         }
-
-    def _save_structure(self) -> None:
-        parts = {name: getattr(self._lists, name) for name in ("directions", "centres", "ranges")}
-        if self._columns is not None:
-            spread = self._columns.spread
-            parts |= {"scale": np.float64(spread.scale), "squares": spread.squares, "roots": spread.roots}
-        path = self._store.folder / STRUCTURE
-        with path.open("wb") as file:
-            np.savez(file, **parts)
-        sync(path)
 
     @classmethod
     def read(cls, path: Path, space: VectorSpace, facts: Mapping[str, Any]) -> Self:
         """See `VectorIndex.read`."""
-        with np.load(path / STRUCTURE, allow_pickle=False) as parts:
-            held = {name: parts[name] for name in parts.files}
-        lists = InvertedLists(held["directions"], held["centres"], held["ranges"], int(facts["lists_read"]))
-        if lists.directions.shape[0] != space.dim:
-            raise ValueError(f"{path.name} has {lists.directions.shape[0]} dimensions, not {space.dim}")
-        columns = None
-        if space.probabilities is not None:
-            spread = Spread(float(held["scale"]), held["squares"], held["roots"])
-            columns = ProbabilityColumns(space.probabilities, spread)
+        lists, columns = load_structure(path / STRUCTURE, space)
         store = RowStore(path, padded(space.dim), lists.code_bytes, int(facts["rows"]), int(facts["entries"]))
         index = cls(space, lists, columns, store, int(facts["trained_at"]))
         index._take_in(store.runs())
+        index.effort = Effort(**facts["effort"])
         return index
 
     def find_changes(self, facts: Mapping[str, Any]) -> str | None:

@@ -61,12 +61,10 @@ class InvertedLists:
         directions: float32 (D, d), orthonormal.
         centres: float32 (L, d), of the lists.
         ranges: float32 (2 d,), from where and how far each number is rounded.
-        probed: How many lists a search reads.
     """
 
-    def __init__(self, directions: Vectors, centres: Vectors, ranges: Vectors, probed: int) -> None:
+    def __init__(self, directions: Vectors, centres: Vectors, ranges: Vectors) -> None:
         self.directions, self.centres, self.ranges = directions, centres, ranges
-        self.probed = probed
         self._index = _make_index(centres.shape[1], len(centres))
         self._index.quantizer.add(centres)
         faiss.copy_array_to_vector(ranges, self._index.sq.trained)
@@ -79,7 +77,7 @@ class InvertedLists:
         index.cp.niter, index.cp.max_points_per_centroid = MOST_ROUNDS, POINTS_PER_LIST
         index.train(projected)
         centres = index.quantizer.reconstruct_n(0, lists)
-        return cls(directions, centres, faiss.vector_to_array(index.sq.trained), probed=lists)
+        return cls(directions, centres, faiss.vector_to_array(index.sq.trained))
 
     def __len__(self) -> int:
         return len(self.centres)
@@ -105,25 +103,22 @@ class InvertedLists:
             )
         self._index.ntotal += len(rows)
 
-    def search(
-        self, queries: Vectors, k: int, probed: int | None = None, among: NDArray[np.bool_] | None = None
-    ) -> Ids:
+    def search(self, queries: Vectors, k: int, probed: int, among: NDArray[np.bool_] | None = None) -> Ids:
         """Rows of the codes that fit queries best: float32 (Q, D) -> int64 (Q, k), -1 where there are no
         more.
 
         Args:
             queries: Not yet projected.
             k: At least 1.
-            probed: How many lists are read; None as tuned.
+            probed: How many lists are read, those nearest to the query.
             among: bool (R,), by row, whether it may be found; None for all.
         """
-        chosen = self.probed if probed is None else min(probed, len(self))
         selector = None
         if among is not None:
             packed = np.packbits(among, bitorder="little")
             selector = faiss.IDSelectorBitmap(len(packed), faiss.swig_ptr(packed))
             selector.packed = packed  # FAISS keeps a bare pointer: the bytes must live as long
-        params = faiss.SearchParametersIVF(nprobe=max(chosen, 1), sel=selector)
+        params = faiss.SearchParametersIVF(nprobe=max(1, min(probed, len(self))), sel=selector)
         projected = queries @ self.directions
         with _threads(1 if len(queries) < _FEW_QUERIES else None):
             _, rows = self._index.search(projected, k, params=params)
@@ -132,7 +127,7 @@ class InvertedLists:
 
     def copy(self) -> Self:
         """Copies it, to be added to apart from this one."""
-        other = type(self)(self.directions, self.centres, self.ranges, self.probed)
+        other = type(self)(self.directions, self.centres, self.ranges)
         other._index = faiss.clone_index(self._index)
         return other
 

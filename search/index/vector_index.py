@@ -31,6 +31,23 @@ class VectorSpace:
     probabilities: tuple[int, int] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much an index reads for a search that does not compare all.
+
+    Attributes:
+        lists: Inverted lists that are read.
+        ranked: Of what these hold, vectors that are ranked for each result that is wanted.
+        ranked_by_words: Vectors that are ranked for words, at least.
+        measured: What `indexer tune` measured with it on the library's own clips, in words; empty before.
+    """
+
+    lists: int
+    ranked: int
+    ranked_by_words: int
+    measured: str = ""
+
+
 class VectorSource(Protocol):
     """Something that vectors are read from, to make an index of them."""
 
@@ -73,9 +90,11 @@ class VectorIndex(Protocol):
 
     Attributes:
         dim: D, the length of a vector.
+        effort: Of its searches, to be set; None where they all compare all.
     """
 
     dim: int
+    effort: Effort | None = None
 
     @property
     def kind(self) -> str:

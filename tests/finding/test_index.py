@@ -21,22 +21,23 @@ from search.index.files import describe_index, load_index, save_index, verify_in
 from search.index.mirror import Mirror
 from search.index.numpy_index import NumpyIndex
 from search.index.registry import INDEXES, IndexFamily
-from search.index.vector_index import VectorIndex
+from search.index.vector_index import VectorIndex, VectorSpace
 from search.library import Library
 from search.query.engine import SearchEngine
 from search.types import ClipPart, Filters, Query
 
 DIM, COUNT = 32, 20_000
+SPACE = VectorSpace(DIM)
 LIBRARY = LibraryRecord("catalog", "made", "encoder", "mean", DIM, "{}", 8)
 
 
-def make_lists(dim: int) -> FaissIndex:
-    """FAISS at a size that has inverted lists."""
-    return FaissIndex(dim, exact_limit_numbers=1000 * DIM, use_gpu=False)
+def make_lists(space: VectorSpace) -> FaissIndex:
+    """FAISS at a size that has compact codes in inverted lists."""
+    return FaissIndex(space, exact_limit_numbers=1000 * DIM, use_gpu=False)
 
 
-LISTS = "faiss, in lists"
-MAKERS: dict[str, Callable[[int], VectorIndex]] = {
+LISTS = "faiss, compact"
+MAKERS: dict[str, Callable[[VectorSpace], VectorIndex]] = {
     **{family.name: family.make for family in INDEXES.list_all()},
     LISTS: make_lists,
 }
@@ -55,13 +56,13 @@ def stored():
 
 
 def build(kind: str, stored) -> VectorIndex:
-    index = MAKERS[kind](DIM)
+    index = MAKERS[kind](SPACE)
     ids, vectors = stored
     for start in range(0, COUNT, 3000):
         index.add(ids[start : start + 3000], vectors[start : start + 3000])
         if index.is_outgrown:
             index = index.restructured()
-    assert index.kind.startswith({LISTS: "ivf", "faiss": "exact"}.get(kind, ""))
+    assert index.kind.startswith({LISTS: "compact", "faiss": "exact"}.get(kind, ""))
     return index
 
 
@@ -76,7 +77,7 @@ def index(request, stored):
 
 @pytest.fixture(scope="module")
 def oracle(stored):
-    oracle = NumpyIndex(DIM)
+    oracle = NumpyIndex(SPACE)
     oracle.add(*stored)
     return oracle
 
@@ -134,7 +135,7 @@ def test_what_is_stored_can_be_read(index, stored):
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_an_empty_index_finds_nothing(kind, queries):
-    index = MAKERS[kind](DIM)
+    index = MAKERS[kind](SPACE)
     assert len(index) == 0 and index.ids().tolist() == [] and not index.is_outgrown
     assert index.search(queries, 3)[1].shape == (50, 0)
     index.remove(np.array([1, 2], np.int64))
@@ -176,10 +177,10 @@ def test_a_saved_index_answers_as_before(kind, stored, queries, tmp_path):
         save_index(Mirror(family_of(kind), index, "encoder", "catalog", revision), tmp_path)
     loaded = load_index(tmp_path, LIBRARY)
     assert loaded.revision == 8 and loaded.family is family_of(kind)
-    assert len(list(tmp_path.glob("vectors-*"))) == 1 and verify_index(tmp_path) is None
+    assert len(list(tmp_path.glob("vectors-*"))) == 1 and verify_index(tmp_path, LIBRARY) is None
     described = describe_index(tmp_path)
     assert (described.clips, described.revision, described.catalog_id) == (COUNT, 8, "catalog")
-    assert described.kind == index.kind and described.file.is_file()
+    assert described.kind == index.kind and described.file.exists()
     assert np.array_equal(loaded.index.search(queries, 10)[1], index.search(queries, 10)[1])
     loaded.index.remove(stored[0][:5])
     assert len(loaded.index) == COUNT - 5
@@ -189,7 +190,7 @@ def test_a_saved_index_answers_as_before(kind, stored, queries, tmp_path):
 def saved(request, stored, tmp_path) -> Path:
     """A folder with a small index of each family."""
     family = INDEXES.find(request.param)
-    index = family.make(DIM)
+    index = family.make(SPACE)
     index.add(stored[0][:1000], stored[1][:1000])
     save_index(Mirror(family, index, "encoder", "catalog"), tmp_path)
     return tmp_path
@@ -232,7 +233,7 @@ def test_a_broken_file_is_an_error_of_ours(saved, damage):
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_wrong_dimensions_are_refused(kind):
-    index = MAKERS[kind](DIM)
+    index = MAKERS[kind](SPACE)
     with pytest.raises(ValueError, match=r"\(2, 32\)"):
         index.add(np.array([1, 2]), np.zeros((2, 31), np.float32))
 
@@ -245,13 +246,14 @@ TOY = '''
     import numpy as np
 
     from search.index.registry import IndexFamily
+    from search.index.vector_index import VectorIndex
 
 
-    class ToyIndex:
+    class ToyIndex(VectorIndex):
         kind, is_stored_exactly, is_outgrown = "exact (toy)", True, False
 
-        def __init__(self, dim, held=()):
-            self.dim, self.held = dim, dict(held)
+        def __init__(self, space, held=()):
+            self.space, self.dim, self.held = space, space.dim, dict(held)
 
         def is_exact(self, allowed=None):
             return True
@@ -279,20 +281,20 @@ TOY = '''
             order = np.argsort(-scores, axis=1)[:, :k]
             return np.take_along_axis(scores, order, axis=1), ids[keep][order]
 
-        def restructured(self):
+        def restructured(self, folder=None):
             return self.copy()
 
         def copy(self):
-            return ToyIndex(self.dim, self.held)
+            return ToyIndex(self.space, self.held)
 
         def write(self, path):
             path.write_text("".join(f"{one} {' '.join(map(str, row))}\\n" for one, row in self.held.items()))
             return {"toys": len(self.held)}
 
         @classmethod
-        def read(cls, path, dim, facts):
+        def read(cls, path, space, facts):
             rows = [line.split() for line in path.read_text().splitlines()]
-            index = cls(dim, {int(row[0]): np.array(row[1:], np.float32) for row in rows})
+            index = cls(space, {int(row[0]): np.array(row[1:], np.float32) for row in rows})
             if len(index) != facts["toys"]:
                 raise ValueError("a toy is missing")
             return index
@@ -413,6 +415,6 @@ def test_a_plug_in_of_our_own_name_is_named(packages):
 def test_every_family_says_what_it_is():
     for family in INDEXES.list_all():
         assert family.purpose and family.licence
-        assert family.make(3).dim == 3
+        assert family.make(VectorSpace(3)).dim == 3
     with pytest.raises(ValueError, match="letters"):
         IndexFamily("a/b", NumpyIndex, NumpyIndex.read, purpose="none", licence="MIT")

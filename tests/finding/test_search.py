@@ -181,7 +181,7 @@ def test_an_index_that_was_broken_is_saved_anew_by_whoever_searches(library, dam
     again = Library(library.folder)
     assert SearchEngine(again).search(Query((ClipPart(1),))).hits
     again.close()
-    assert verify_index(library.index_keeper.folder) is None
+    assert verify_index(library.index_keeper.folder, library.record()) is None
     saved = load_index(library.index_keeper.folder, library.record()).index
     with library.read() as catalog:
         assert saved.ids().tolist() == catalog.clip_ids(Filters()).tolist()

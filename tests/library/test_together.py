@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from api.work.jobs import JobRunner
 from indexer.keeping.check import check
 from search.index.faiss_index import FaissIndex
 from search.index.files import describe_index, load_index
+from search.index.vector_index import VectorIndex
 from search.library import Library
 from search.query.engine import SearchEngine
 from search.types import ClipPart, Query
@@ -122,16 +124,16 @@ def test_searches_go_on_while_the_index_goes_over_to_lists(tmp_path, monkeypatch
     for number in range(3):
         add_video(library, f"/v/{number}.mp4", count=20, seed=number)
     training, go_on = threading.Event(), threading.Event()
-    restructure = FaissIndex._restructure
+    restructured = FaissIndex.restructured
 
-    def slow(index: FaissIndex) -> None:
+    def slow(index: FaissIndex, folder: Path) -> VectorIndex:
         training.set()
         assert go_on.wait(30)
-        restructure(index)
+        return restructured(index, folder)
 
     with library.index() as index:
         exact, query = index.kind, index.contents()[1][:1].copy()
-    monkeypatch.setattr(FaissIndex, "_restructure", slow)
+    monkeypatch.setattr(FaissIndex, "restructured", slow)
     index._exact_limit_numbers = 60 * DIM - 1  # one clip more than it takes
     for number in range(3, 6):  # found and forgotten while the lists are made
         add_video(library, f"/v/{number}.mp4", count=20, seed=number)
@@ -144,11 +146,11 @@ def test_searches_go_on_while_the_index_goes_over_to_lists(tmp_path, monkeypatch
         assert len(left) == 100 and index.kind == exact
     go_on.set()
     until = time.monotonic() + 30
-    while not ((saved := describe_index(library.index_keeper.folder)) and saved.kind.startswith("ivf")):
+    while not ((saved := describe_index(library.index_keeper.folder)) and saved.kind.startswith("compact")):
         assert time.monotonic() < until
         time.sleep(0.02)
     with library.index() as index:
-        assert index.kind.startswith("ivf")
+        assert index.kind.startswith("compact")
         assert sorted(index.ids().tolist()) == sorted(left), "what came and went meanwhile was caught up with"
     library.close()
 

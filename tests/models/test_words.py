@@ -443,8 +443,9 @@ class TestSumsOfProbabilities:
         library = made_library(offline_encoder, tmp_path / "library", shown)
         with library.index() as index:
             index._exact_limit_numbers = 1  # type: ignore[attr-defined]
-            index._restructure()  # type: ignore[attr-defined]
-            assert index.kind.startswith("ivf")
+        library.index_keeper.save()
+        with library.index() as index:
+            assert index.kind.startswith("compact")
         found = SearchEngine(library).search(query, limit=20)
         library.close()
         assert [hit.path for hit in found.hits] == [hit.path for hit in exact.hits]
