@@ -200,7 +200,7 @@ class RowStore:
         if len(erased):
             opened = self._open("r+")
             opened.erase(erased)
-            checksums: NDArray[np.uint32] = np.memmap(self.folder / "crc32", np.uint32, "r+")
+            checksums = np.memmap(self.folder / "crc32", np.uint32, "r+", shape=(self.saved,))
             checksums[erased] = opened.checksums(erased)
             self.sync()
             self._erased.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +65,11 @@ def load_structure(path: Path, space: VectorSpace) -> tuple[InvertedLists, Proba
     Raises:
         OSError, ValueError, KeyError: The file is not there, broken, or of another space.
     """
-    with np.load(path, allow_pickle=False) as parts:
-        held = {name: parts[name] for name in parts.files}
+    try:
+        with np.load(path, allow_pickle=False) as parts:
+            held = {name: parts[name] for name in parts.files}
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path.name} is damaged: {error}") from error
     lists = InvertedLists(held["directions"], held["centres"], held["ranges"])
     if lists.directions.shape[0] != space.dim:
         raise ValueError(f"{path.name} is of {lists.directions.shape[0]} dimensions, not {space.dim}")
