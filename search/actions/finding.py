@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from encoders.heads.action_names import normalise_action
 from search.actions.naming import ZERO_SHOT, KnownActions
 from search.actions.zero_shot import find_by_name
-from search.catalog.actions.spans import overlaps_enough
 from search.documents.segments import FoundAnswer, FoundBy, segment_document
 from search.types import Filters, Segment, SegmentQuery
 
 if TYPE_CHECKING:
     from search.catalog.catalog import Catalog
     from search.library import Library
+    from search.view import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +58,9 @@ class FoundSegments:
         rest = (s for s in self.on_the_fly if after is None or (s.path, s.start_seconds, s.id) > after)
         return islice(rest, limit)
 
-    def clip_ids(self, catalog: Catalog, filters: Filters) -> NDArray[np.int64]:
+    def allowed(self, view: View, filters: Filters) -> NDArray[np.int64]:
         """Returns ids of the clips that pass filters and show one of the segments: int64 (N,), ascending."""
-        if self.on_the_fly is None:
-            return catalog.clip_ids(filters, self.query)
-        by_video = read_segments_by_video(catalog, {one.video_id for one in self.on_the_fly}, self)
-        showing = [
-            clip.id
-            for video_id, segments in by_video.items()
-            for clip in catalog.clips_of_video(video_id)
-            if any(overlaps_enough(clip.start_seconds, clip.end_seconds, one) for one in segments)
-        ]
-        return np.intersect1d(catalog.clip_ids(filters), np.array(showing, np.int64))
+        return view.allowed(filters, self.query if self.on_the_fly is None else self.on_the_fly)
 
 
 def find_segments(library: Library, query: SegmentQuery) -> FoundSegments:
@@ -118,24 +109,17 @@ def read_segments_by_video(
     return by_video
 
 
-def find_allowed_clips(
-    library: Library, filters: Filters, found: FoundSegments | None = None
-) -> NDArray[np.int64] | None:
+def find_allowed_clips(view: View, filters: Filters, found: FoundSegments | None) -> NDArray[np.int64] | None:
     """Returns ids of the clips that pass filters, ascending; None where every clip does.
 
     Args:
-        library: To look in.
+        view: To look in.
         filters: What every clip must satisfy.
-        found: What `find_filtering` gave for them, if it was asked already.
-
-    Raises:
-        UnknownActionError: The filters name an action that nothing knows.
+        found: What `find_filtering` gave for them.
     """
     if filters.is_empty:
         return None
-    found = found or find_filtering(library, filters)
-    with library.read() as catalog:
-        return catalog.clip_ids(filters) if found is None else found.clip_ids(catalog, filters)
+    return view.allowed(filters) if found is None else found.allowed(view, filters)
 
 
 def found_document(found: FoundSegments, segments: Iterable[Segment], total: int) -> FoundAnswer:

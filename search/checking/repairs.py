@@ -60,6 +60,7 @@ def drop(library: Library, wanted: Mapping[str, tuple[Table, ColumnElement[bool]
                 ids = connection.execute(select(clips.c.id).where(condition)).scalars().all()
                 count = Catalog(connection).remove_clips(ids)
             else:
+                Catalog(connection).change_filters()
                 count = connection.execute(delete(table).where(condition)).rowcount
             dropped.append(f"{count} {name}")
     return "dropped " + ", ".join(dropped)

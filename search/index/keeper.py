@@ -6,7 +6,8 @@ import fcntl
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.errors import IndexFileError
@@ -16,9 +17,27 @@ from search.catalog.record import LibraryRecord, open_record
 from search.index.files import describe_index, load_index, save_index
 from search.index.mirror import Mirror
 from search.index.registry import IndexFamily
+from search.index.shared_lock import SharedLock
 from search.index.vector_index import VectorIndex
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A catalog and its index at one state.
+
+    Attributes:
+        catalog: In one transaction.
+        record: Its library row.
+        mirror: Of that revision, and not changed while `holding` is open.
+        holding: What keeps others from changing the index; may be closed early.
+    """
+
+    catalog: Catalog
+    record: LibraryRecord
+    mirror: Mirror
+    holding: ExitStack
 
 
 class IndexKeeper:
@@ -30,14 +49,14 @@ class IndexKeeper:
         family: Of the indexes that are made; a saved one of another family is made anew.
 
     Attributes:
-        lock: Held by whoever uses the index, or brings it up to date.
+        lock: Held by whoever uses the index, alone by who brings it up to date.
     """
 
     def __init__(
         self, folder: Path, read: Callable[[], AbstractContextManager[Catalog]], family: IndexFamily
     ) -> None:
         self.folder = folder
-        self.lock = threading.RLock()
+        self.lock = SharedLock()
         self._read = read
         self._family = family
         self._mirror: Mirror | None = None
@@ -48,13 +67,24 @@ class IndexKeeper:
         self._mending: threading.Thread | None = None
 
     @contextmanager
-    def open(self) -> Iterator[Mirror]:
-        """Opens the index for one thread, brought up to the catalog's last revision."""
-        with self.lock, self._read() as catalog:
-            yield self.bring_up(catalog, open_record(catalog))
+    def open(self) -> Iterator[Opened]:
+        """Opens catalog and index at the catalog's last revision; others may search the index meanwhile."""
+        with ExitStack() as reading, ExitStack() as holding:
+            holding.enter_context(self.lock.shared())
+            catalog = reading.enter_context(self._read())
+            record, mirror = open_record(catalog), self._mirror
+            if mirror is None or (mirror.catalog_id, mirror.revision) != (record.catalog_id, record.revision):
+                reading.close()
+                holding.close()
+                share = holding.enter_context(self.lock.exclusive())
+                catalog = reading.enter_context(self._read())
+                record = open_record(catalog)
+                mirror = self.bring_up(catalog, record)
+                share()
+            yield Opened(catalog, record, mirror, holding)
 
     def bring_up(self, catalog: Catalog, record: LibraryRecord) -> Mirror:
-        """Brings the index to the state of a catalog; the lock must be held since before that was read.
+        """Brings the index to the state of a catalog; the lock must be held alone since before that was read.
 
         Args:
             catalog: At one moment.
@@ -116,7 +146,7 @@ class IndexKeeper:
 
     def rebuild(self) -> None:
         """Throws the saved index away and makes it anew from the catalog."""
-        with self.lock, self._read() as catalog:
+        with self.lock.exclusive(), self._read() as catalog:
             record = open_record(catalog)
             self._mirror = Mirror.make(self._family, record)
             mirror = self.bring_up(catalog, record)
@@ -136,9 +166,10 @@ class IndexKeeper:
         with self._save_lock:
             if not bring_up and self._is_saved():
                 return
-            with self.open() as mirror:
+            with self.open() as opened:
                 if self._is_saved():
                     return
+                mirror = opened.mirror
                 self._being_saved = mirror.index
             is_outgrown = mirror.index.is_outgrown
             try:
@@ -166,7 +197,7 @@ class IndexKeeper:
     def _restructure(self, mirror: Mirror) -> Mirror:
         """Puts an index of another structure in the place of one; the next who wants it catches it up."""
         grown = mirror.restructured()
-        with self.lock:
+        with self.lock.exclusive():
             self._being_saved, self._mirror = grown.index, grown
         return grown
 

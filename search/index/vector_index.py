@@ -14,7 +14,9 @@ Vectors = NDArray[np.float32]
 
 
 class VectorIndex(Protocol):
-    """Finds the stored unit vectors of highest cosine with a query; used by one thread at a time.
+    """Finds the stored unit vectors of highest cosine with a query.
+
+    Several threads may search it and read its ids and contents at once; who adds or removes does it alone.
 
     Attributes:
         dim: D, the length of a vector.

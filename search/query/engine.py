@@ -68,8 +68,8 @@ class SearchEngine:
         started = time.perf_counter()
         encoded = query if isinstance(query, EncodedQuery) else self.encoder.encode(query)
         wanted = find_filtering(self._library, filters)
-        allowed = find_allowed_clips(self._library, filters, wanted)
         with self._library.view() as view:
+            allowed = find_allowed_clips(view, filters, wanted)
             hits = self._answer(view, encoded, filters, allowed, wanted, limit, group_by)
             is_exact = view.is_exact(allowed)
         return SearchResult(

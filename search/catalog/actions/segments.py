@@ -32,6 +32,7 @@ class SegmentCatalog(Statements):
             for span in spans
         ]
         if rows:
+            self.change_filters()
             self._connection.execute(insert(segments), rows)
 
     def clear_segments(self, video_id: int, head_ids: Sequence[int] | None = None) -> None:
@@ -39,6 +40,7 @@ class SegmentCatalog(Statements):
         condition = segments.c.video_id == video_id
         if head_ids is not None:
             condition = and_(condition, segments.c.head_id.in_(head_ids))
+        self.change_filters()
         self._connection.execute(delete(segments).where(condition))
 
     def count_segments(self, filters: SegmentQuery) -> int:
@@ -114,6 +116,16 @@ def clips_with_action(filters: SegmentQuery) -> Select[Any]:
             enough,
             *_segment_conditions(filters, with_videos=False),
         )
+    )
+
+
+def spans_of_actions(filters: SegmentQuery) -> Select[Any]:
+    """Selects video, start and end of the segments that pass, out of their index alone."""
+    return (
+        select(segments.c.video_id, segments.c.start_seconds, segments.c.end_seconds)
+        .select_from(segments)
+        .join(heads, heads.c.id == segments.c.head_id)
+        .where(*_segment_conditions(filters, with_videos=False))
     )
 
 

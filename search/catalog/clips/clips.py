@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Select, func, select
 
-from encoders.errors import InvalidQueryError, NotFoundError
+from encoders.errors import NotFoundError
 from search.catalog.actions.segments import clips_with_action
 from search.catalog.captions import CaptionCatalog, clips_with_words
+from search.catalog.clips.filtered import check_video_ids
 from search.catalog.statements import split_into_chunks, video_conditions
 from search.catalog.tables import clips, key_frames, videos
 from search.catalog.videos import VideoCatalog
@@ -157,8 +158,7 @@ def _filter_conditions(filters: Filters) -> list[ColumnElement[bool]]:
         passing = select(videos.c.id).where(*of_videos, videos.c.status != "staging")
         conditions.append(clips.c.video_id.in_(passing))
     if filters.video_ids is not None:
-        if len(filters.video_ids) > 10_000:
-            raise InvalidQueryError(f"a filter may name at most 10000 videos, got {len(filters.video_ids)}")
+        check_video_ids(filters.video_ids)
         conditions.append(clips.c.video_id.in_(filters.video_ids))
     if filters.caption is not None:
         conditions.append(clips.c.id.in_(clips_with_words(filters.caption)))
