@@ -196,7 +196,8 @@ class PublishingCatalog(RecordCatalog):
             condition, clips.c.revision.is_not(None)
         )
         noted = insert(removed_clips).from_select(["clip_id", "revision"], gone)
-        self._count(-self._connection.execute(noted).rowcount)
+        noting = noted.execution_options(preserve_rowcount=True)  # SQLAlchemy forgets it of an insert
+        self._count(-self._connection.execute(noting).rowcount)
         return self._connection.execute(delete(clips).where(condition)).rowcount
 
     def remove_clips(self, clip_ids: Iterable[int]) -> int:

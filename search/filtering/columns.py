@@ -95,6 +95,8 @@ class ClipColumns:
         Args:
             video_ids, starts, ends: int64 (S,), float64 (S,) in seconds: the spans.
         """
+        in_turn = np.lexsort((starts, video_ids))  # neighbours are looked for where the last one was found
+        video_ids, starts, ends = video_ids[in_turn], starts[in_turn], ends[in_turn]
         order, clip_starts, clip_ends = self._by_time
         # In a video, from the first clip that may end behind the span's start to the last one that
         # starts before its end.

@@ -70,18 +70,25 @@ class IndexKeeper:
     def open(self) -> Iterator[Opened]:
         """Opens catalog and index at the catalog's last revision; others may search the index meanwhile."""
         with ExitStack() as reading, ExitStack() as holding:
-            holding.enter_context(self.lock.shared())
-            catalog = reading.enter_context(self._read())
-            record, mirror = open_record(catalog), self._mirror
-            if mirror is None or (mirror.catalog_id, mirror.revision) != (record.catalog_id, record.revision):
+            opened = None if self._mirror is None else self._look(reading, holding)
+            if opened is None:
                 reading.close()
                 holding.close()
                 share = holding.enter_context(self.lock.exclusive())
                 catalog = reading.enter_context(self._read())
                 record = open_record(catalog)
-                mirror = self.bring_up(catalog, record)
+                opened = Opened(catalog, record, self.bring_up(catalog, record), holding)
                 share()
-            yield Opened(catalog, record, mirror, holding)
+            yield opened
+
+    def _look(self, reading: ExitStack, holding: ExitStack) -> Opened | None:
+        """Opens catalog and index as they are; None where the index is of another state."""
+        holding.enter_context(self.lock.shared())
+        catalog = reading.enter_context(self._read())
+        record, mirror = open_record(catalog), self._mirror
+        if mirror is None or (mirror.catalog_id, mirror.revision) != (record.catalog_id, record.revision):
+            return None
+        return Opened(catalog, record, mirror, holding)
 
     def bring_up(self, catalog: Catalog, record: LibraryRecord) -> Mirror:
         """Brings the index to the state of a catalog; the lock must be held alone since before that was read.
