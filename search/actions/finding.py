@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from encoders.heads.action_names import normalise_action
 from search.actions.naming import ZERO_SHOT, KnownActions
 from search.actions.zero_shot import find_by_name
+from search.catalog.actions.spans import Span
 from search.documents.segments import FoundAnswer, FoundBy, segment_document
 from search.types import Filters, Segment, SegmentQuery
 
@@ -96,13 +97,16 @@ def find_filtering(library: Library, filters: Filters) -> FoundSegments | None:
     return None if filters.action is None else find_segments(library, filters.segments)
 
 
-def read_segments_by_video(
-    catalog: Catalog, video_ids: Iterable[int], found: FoundSegments | None
+def read_segments_touching(
+    catalog: Catalog, spans: Mapping[int, Sequence[Span]], found: FoundSegments | None
 ) -> dict[int, list[Segment]]:
-    """Returns an answer's segments that lie in some videos, by video; none where nothing was asked for."""
+    """Returns an answer's segments of some videos, at least those that lie in some spans of them, by video.
+
+    None where nothing was asked for.
+    """
     if found is not None and found.on_the_fly is None:
-        return catalog.actions.segments_of_videos(video_ids, found.query)
-    by_video: dict[int, list[Segment]] = {video_id: [] for video_id in video_ids}
+        return catalog.actions.segments_touching(spans, found.query)
+    by_video: dict[int, list[Segment]] = {video_id: [] for video_id in spans}
     for segment in (found.on_the_fly or ()) if found is not None else ():
         if segment.video_id in by_video:
             by_video[segment.video_id].append(segment)
