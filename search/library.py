@@ -88,7 +88,7 @@ class Library:
         self._traces_left = False
         self._sample: Sample | None = None
         self._sample_lock = threading.Lock()
-        self._allowed = AllowedSets()
+        self._allowed = AllowedSets(self.folder / "index" / "columns.npz")
 
     # --- catalog ---------------------------------------------------------------------------
 

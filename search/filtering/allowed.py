@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from cachetools import LRUCache
@@ -14,22 +15,30 @@ from search.catalog.catalog import Catalog
 from search.catalog.clips.filtered import check_video_ids
 from search.catalog.record import LibraryRecord
 from search.filtering.columns import ClipColumns
+from search.filtering.saved import load_columns, save_columns
 from search.types import Filters, Segment, SegmentQuery
 
 KEPT_BYTES = 64 * 2**20
+LEAST_SAVED = 50_000  # clips; fewer are read from the catalog in 50 ms
 
 Ids = NDArray[np.int64]
 
 
 class AllowedSets:
-    """Finds the clips that pass filters; safe to share between threads."""
+    """Finds the clips that pass filters; safe to share between threads.
 
-    def __init__(self) -> None:
+    Args:
+        path: Where the columns of a large catalog are kept for the next program; None for nowhere.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
         self._lock = threading.Lock()
         self._kept: LRUCache[object, Ids] = LRUCache(KEPT_BYTES, getsizeof=lambda ids: ids.nbytes + 1024)
         self._columns: ClipColumns | None = None
         self._catalog_id = ""
         self._revision = 0
+        self._count_saved = 0  # of clips, in the file
 
     def find(
         self,
@@ -78,16 +87,25 @@ class AllowedSets:
     def _columns_of(self, catalog: Catalog, record: LibraryRecord) -> ClipColumns:
         """The columns at the state of a catalog."""
         with self._lock:
-            columns = self._columns
-            if record.catalog_id != self._catalog_id or record.revision < self._revision:
+            columns, revision, catalog_id = self._columns, self._revision, self._catalog_id
+            if columns is None and self._path is not None:
+                saved = load_columns(self._path, record.catalog_id)
+                columns, revision = saved or (None, 0)
+                catalog_id, self._count_saved = record.catalog_id, 0 if columns is None else len(columns)
+            if record.catalog_id != catalog_id or record.revision < revision:
                 columns = None  # another catalog, or one that was put back from a copy
-            if columns is not None and self._revision < record.revision:
-                columns = columns.caught_up(catalog, self._revision)
-                if len(columns) != record.clip_count:  # put back, and gone on by itself since
-                    columns = None
+            if columns is not None and revision < record.revision:
+                columns = columns.caught_up(catalog, revision)
+            # Put back from a copy, and gone on by itself since.
+            if columns is not None and len(columns) != record.clip_count and columns is not self._columns:
+                columns = None
             if columns is None:
                 columns = ClipColumns.read(catalog)
             self._columns, self._catalog_id, self._revision = columns, record.catalog_id, record.revision
+            has_grown = len(columns) - self._count_saved > max(LEAST_SAVED, self._count_saved // 8)
+            if self._path is not None and has_grown:
+                save_columns(columns, self._path, record.catalog_id, record.revision)
+                self._count_saved = len(columns)
             return columns
 
 

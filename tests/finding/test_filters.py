@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event, text
 
-from encoders.errors import InvalidQueryError
+from encoders.errors import InvalidQueryError, LibraryError
 from encoders.heads.head import ActionSpan
 from search.catalog.catalog import Catalog
 from search.catalog.database import Database
 from search.dates import WallTime
+from search.filtering import allowed
 from search.filtering.allowed import AllowedSets
 from search.types import EncodedClip, Filters, SegmentQuery
 
@@ -239,3 +242,113 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @given(history=st.lists(changes, max_size=8), asked=st.lists(filters(), min_size=1, max_size=4))
 def test_columns_let_through_what_statements_do_after_every_change(database, history, asked):
     check_any_history(database, history, asked)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Database]:
+    """A catalog of three videos."""
+    opened = Database(f"sqlite:///{tmp_path / 'catalog.sqlite3'}")
+    opened.migrate()
+    with opened.write() as connection:
+        catalog = Catalog(connection)
+        catalog.create_library(encoder_spec="m", encoder_id="made", pooling="mean", dim=DIM, sampling="{}")
+        for number in range(3):
+            add_video(catalog, f"/a/{number}.mp4", [4.0, 1.0, 4.0])
+    yield opened
+    opened.close()
+
+
+def found_in(database: Database, sets: AllowedSets, asked: Filters) -> list[int]:
+    with database.read() as connection:
+        catalog = Catalog(connection)
+        found = by_columns(sets, catalog, asked, None)
+        assert found == by_statement(catalog, asked, None)
+    return found
+
+
+def test_columns_on_disk_are_caught_up_and_never_believed_where_they_are_not_of_this_catalog(
+    small, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(allowed, "LEAST_SAVED", 0)
+    path = tmp_path / "index" / "columns.npz"
+    long = Filters(min_duration_seconds=2.0)
+    assert found_in(small, AllowedSets(path), long) == [1, 3, 4, 6, 7, 9]
+    assert path.stat().st_mode & 0o777 == 0o600
+    before = path.read_bytes()
+    with small.write() as connection:
+        catalog = Catalog(connection)
+        catalog.remove_videos([2])
+        add_video(catalog, "/b/9.mp4", [5.0])
+    assert path.read_bytes() == before
+    assert found_in(small, AllowedSets(path), long) == [1, 3, 7, 9, 10]  # from the file, and what is new
+    for broken in (b"", b"PK\x03\x04 nothing", before[: len(before) // 2], before.replace(b"\x01", b"\x02")):
+        path.write_bytes(broken)
+        assert found_in(small, AllowedSets(path), long) == [1, 3, 7, 9, 10]
+    path.write_bytes(before)
+    with small.write() as connection:  # as one put back from a copy: it has gone on otherwise since
+        connection.execute(text("UPDATE library SET revision = 1"))
+    assert found_in(small, AllowedSets(path), long) == [1, 3, 7, 9, 10]
+    path.write_bytes(before)
+    with small.write() as connection:
+        connection.execute(text("UPDATE library SET catalog_id = 'another', revision = 9"))
+    assert found_in(small, AllowedSets(path), long) == [1, 3, 7, 9, 10]
+
+
+def test_columns_that_cannot_be_written_are_no_harm(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(allowed, "LEAST_SAVED", 0)
+    (tmp_path / "index").write_text("a file where the folder should be")
+    sets = AllowedSets(tmp_path / "index" / "columns.npz")
+    assert found_in(small, sets, Filters(path_prefix="/a/1.mp4")) == [4, 5, 6]
+
+
+def test_a_set_is_kept_until_something_changes_that_it_goes_by(small):
+    """The same answer is the same array, without a statement; a change of other things leaves it alone."""
+    sets, asked = AllowedSets(), Filters(path_prefix="/a/1.mp4")
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    def find() -> np.ndarray:
+        with small.read() as connection:
+            catalog = Catalog(connection)
+            record = catalog.library_record()
+            statements.clear()
+            return sets.find(catalog, record, asked)
+
+    event.listen(small.engine, "before_cursor_execute", note)
+    first = find()
+    assert statements and find() is first and not statements
+    with pytest.raises(ValueError, match="read-only"):
+        first[0] = 7
+    with small.write() as connection:
+        Catalog(connection).update_video(1, status="missing", mtime_ns=5)
+    assert find() is first and not statements
+    with small.write() as connection:
+        Catalog(connection).update_video(1, path="/elsewhere.mp4")
+    assert find() is not first and find().tolist() == [4, 5, 6]
+    with small.write() as connection:
+        Catalog(connection).update_video(2, path="/elsewhere/2.mp4")
+    assert find().tolist() == []
+    event.remove(small.engine, "before_cursor_execute", note)
+
+
+def test_a_link_to_a_folder_is_followed_as_it_is_now(small, tmp_path):
+    """What the catalog does not know is asked of the disk each time: nothing of that is kept."""
+    folder, link = tmp_path / "films", tmp_path / "link"
+    folder.mkdir()
+    with small.write() as connection:
+        Catalog(connection).update_video(1, path=f"{folder}/1.mp4")
+    sets, asked = AllowedSets(), Filters(path_prefix=str(link))
+    assert found_in(small, sets, asked) == []
+    link.symlink_to(folder)
+    assert found_in(small, sets, asked) == [1, 2, 3]
+    link.unlink()
+    assert found_in(small, sets, asked) == []
+
+
+def test_a_value_that_is_no_number_is_said_and_not_guessed(small):
+    with small.write() as connection:
+        connection.execute(text("UPDATE clips SET start_seconds = 'soon' WHERE id = 5"))
+    with small.read() as connection, pytest.raises(LibraryError, match="indexer check"):
+        by_columns(AllowedSets(), Catalog(connection), Filters(video_ids=(1,)), None)
