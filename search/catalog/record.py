@@ -89,6 +89,10 @@ class RecordCatalog(Statements):
         """Reads the revision of the last transaction that showed or hid clips."""
         return self._connection.execute(select(library.c.revision)).scalar_one()
 
+    def visible_clips(self) -> int:
+        """Reads how many clips are visible; 0 before the first ingest."""
+        return self._connection.execute(select(library.c.clip_count)).scalar() or 0
+
     def _next_revision(self) -> int:
         # Locks the row until commit, so revisions become visible in their own order.
         self._connection.execute(update(library).values(revision=library.c.revision + 1))
