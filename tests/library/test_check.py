@@ -73,6 +73,7 @@ def test_a_sound_library_passes_with_every_thing_looked_at(library):
 
 # Statements that damage a sound library, and which check must find how many faults.
 DAMAGE = {
+    "a wrong number of clips": (["UPDATE library SET clip_count = 7"], {"number of clips": 1}),
     "orphaned key frame": (
         ["INSERT INTO key_frames (clip_id, time_seconds, jpeg) VALUES (999, 0, x'ffd8ffd9')"],
         {"key frames": 1},
