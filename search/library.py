@@ -6,7 +6,8 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,12 @@ from search.calibration.sample import Sample
 from search.catalog.catalog import Catalog
 from search.catalog.database import INGEST_LOCK, JOBS_LOCK, Database
 from search.catalog.record import LibraryRecord, open_record
+from search.filtering.allowed import AllowedSets
 from search.index.files import describe_index
 from search.index.keeper import IndexKeeper
 from search.index.registry import DEFAULT_INDEX, INDEXES
 from search.index.vector_index import VectorIndex
 from search.locks import hold_lock
-from search.types import Filters
 from search.view import View
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Library:
         self.index_keeper = IndexKeeper(self.folder / "index", self.read, family)
         self._traces_left = False
         self._sample: Sample | None = None
+        self._sample_lock = threading.Lock()
+        self._allowed = AllowedSets(self.folder / "index" / "columns.npz")
 
     # --- catalog ---------------------------------------------------------------------------
 
@@ -210,9 +213,9 @@ class Library:
 
     @contextmanager
     def index(self) -> Iterator[VectorIndex]:
-        """Opens the vector index for one thread, brought up to the catalog's last revision."""
-        with self.index_keeper.open() as mirror:
-            yield mirror.index
+        """Opens the vector index to search it, brought up to the catalog's last revision."""
+        with self.index_keeper.open() as opened:
+            yield opened.mirror.index
 
     @contextmanager
     def view(self) -> Iterator[View]:
@@ -223,13 +226,13 @@ class Library:
         Raises:
             LibraryError: Nothing has been indexed yet.
         """
-        with ExitStack() as holding:
-            holding.enter_context(self.index_keeper.lock)
-            with self.read() as catalog:
-                record = open_record(catalog)
-                mirror = self.index_keeper.bring_up(catalog, record)
-                self._sample = sample = draw_sample(mirror, catalog, record, self._sample)
-                yield View(record, catalog, sample, mirror.index, self.index_keeper.lock, holding)
+        with self.index_keeper.open() as opened:
+            record, catalog = opened.record, opened.catalog
+            with self._sample_lock:
+                self._sample = sample = draw_sample(opened.mirror, catalog, record, self._sample)
+            held: AbstractContextManager[object] = opened.holding
+            turns = chain((held,), iter(self.index_keeper.lock.shared, None))
+            yield View(record, catalog, sample, opened.mirror.index, turns, self._allowed)
 
     def sample(self) -> Sample:
         """Draws clips that stand for the library as it is now; those that stay are not read again."""
@@ -238,9 +241,9 @@ class Library:
 
     def rebuild_index(self) -> None:
         """Throws the saved index away and makes it anew from the catalog."""
-        with self.index_keeper.lock:
+        self.index_keeper.rebuild()
+        with self._sample_lock:
             self._sample = None
-            self.index_keeper.rebuild()
 
     # --- the whole -------------------------------------------------------------------------
 
@@ -249,7 +252,7 @@ class Library:
         with self.read() as catalog:
             record = catalog.library_record()
             by_status = {status: catalog.count_videos(status) for status in ("indexed", "failed", "missing")}
-            clips = catalog.count_clips(Filters())
+        clips = 0 if record is None else record.clip_count
         saved = None if record is None else describe_index(self.index_keeper.folder)
         index: dict[str, object] = {"kind": None, "clips": 0}
         if saved is not None:

@@ -71,7 +71,7 @@ def clips(
     )
     (after,) = (0,) if cursor is None else decode_cursor("clips", cursor)
     with services.library.read() as catalog:
-        total = catalog.count_clips(filters)
+        total = catalog.visible_clips() if filters.is_empty else catalog.count_clips(filters)
         found = catalog.list_clips(filters, after_id=after, limit=limit + 1)
         page = found[:limit]
         frames = catalog.key_frames([clip.id for clip in page])

@@ -154,6 +154,7 @@ def keep_correction(catalog: Catalog, name: str, correction: LessonExample) -> C
         if other.is_positive != correction.is_positive and share_seconds(other, correction)
     ]
     giving = {other.id for other in contrary if gives_way(other, correction)}
+    catalog.actions.hold_videos()
     example_id = catalog.actions.add_example(name, correction)
     catalog.actions.drop_rejected(correction.video_id)
     note = _note(correction, [other for other in contrary if other.id not in giving])

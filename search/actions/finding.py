@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from encoders.heads.action_names import normalise_action
 from search.actions.naming import ZERO_SHOT, KnownActions
 from search.actions.zero_shot import find_by_name
-from search.catalog.actions.spans import overlaps_enough
+from search.catalog.actions.spans import Span
 from search.documents.segments import FoundAnswer, FoundBy, segment_document
 from search.types import Filters, Segment, SegmentQuery
 
 if TYPE_CHECKING:
     from search.catalog.catalog import Catalog
     from search.library import Library
+    from search.view import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +59,9 @@ class FoundSegments:
         rest = (s for s in self.on_the_fly if after is None or (s.path, s.start_seconds, s.id) > after)
         return islice(rest, limit)
 
-    def clip_ids(self, catalog: Catalog, filters: Filters) -> NDArray[np.int64]:
+    def allowed(self, view: View, filters: Filters) -> NDArray[np.int64]:
         """Returns ids of the clips that pass filters and show one of the segments: int64 (N,), ascending."""
-        if self.on_the_fly is None:
-            return catalog.clip_ids(filters, self.query)
-        by_video = read_segments_by_video(catalog, {one.video_id for one in self.on_the_fly}, self)
-        showing = [
-            clip.id
-            for video_id, segments in by_video.items()
-            for clip in catalog.clips_of_video(video_id)
-            if any(overlaps_enough(clip.start_seconds, clip.end_seconds, one) for one in segments)
-        ]
-        return np.intersect1d(catalog.clip_ids(filters), np.array(showing, np.int64))
+        return view.allowed(filters, self.query if self.on_the_fly is None else self.on_the_fly)
 
 
 def find_segments(library: Library, query: SegmentQuery) -> FoundSegments:
@@ -105,37 +97,33 @@ def find_filtering(library: Library, filters: Filters) -> FoundSegments | None:
     return None if filters.action is None else find_segments(library, filters.segments)
 
 
-def read_segments_by_video(
-    catalog: Catalog, video_ids: Iterable[int], found: FoundSegments | None
+def read_segments_touching(
+    catalog: Catalog, spans: Mapping[int, Sequence[Span]], found: FoundSegments | None
 ) -> dict[int, list[Segment]]:
-    """Returns an answer's segments that lie in some videos, by video; none where nothing was asked for."""
+    """Returns an answer's segments of some videos, at least those that lie in some spans of them, by video.
+
+    None where nothing was asked for.
+    """
     if found is not None and found.on_the_fly is None:
-        return catalog.actions.segments_of_videos(video_ids, found.query)
-    by_video: dict[int, list[Segment]] = {video_id: [] for video_id in video_ids}
+        return catalog.actions.segments_touching(spans, found.query)
+    by_video: dict[int, list[Segment]] = {video_id: [] for video_id in spans}
     for segment in (found.on_the_fly or ()) if found is not None else ():
         if segment.video_id in by_video:
             by_video[segment.video_id].append(segment)
     return by_video
 
 
-def find_allowed_clips(
-    library: Library, filters: Filters, found: FoundSegments | None = None
-) -> NDArray[np.int64] | None:
+def find_allowed_clips(view: View, filters: Filters, found: FoundSegments | None) -> NDArray[np.int64] | None:
     """Returns ids of the clips that pass filters, ascending; None where every clip does.
 
     Args:
-        library: To look in.
+        view: To look in.
         filters: What every clip must satisfy.
-        found: What `find_filtering` gave for them, if it was asked already.
-
-    Raises:
-        UnknownActionError: The filters name an action that nothing knows.
+        found: What `find_filtering` gave for them.
     """
     if filters.is_empty:
         return None
-    found = found or find_filtering(library, filters)
-    with library.read() as catalog:
-        return catalog.clip_ids(filters) if found is None else found.clip_ids(catalog, filters)
+    return view.allowed(filters) if found is None else found.allowed(view, filters)
 
 
 def found_document(found: FoundSegments, segments: Iterable[Segment], total: int) -> FoundAnswer:

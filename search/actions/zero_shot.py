@@ -32,7 +32,7 @@ def add_zero_shot(library: Library, names: Sequence[str] | None = None) -> None:
     wanted = list(names or kinetics_400_names())
     with library.read() as catalog:
         known = [head for head in catalog.actions.heads() if head.kind == ZERO_SHOT]
-        clips = catalog.count_clips()
+        clips = catalog.visible_clips()
     if known and known[0].card.get("wanted") == wanted:
         return
     _put_in_place(library, _make_head(library, wanted), {"wanted": wanted, "clips": clips})
@@ -45,7 +45,7 @@ def recalibrate_zero_shot(library: Library) -> None:
 
     with library.read() as catalog:
         heads = [head for head in catalog.actions.heads() if head.kind == ZERO_SHOT]
-        clips = catalog.count_clips()
+        clips = catalog.visible_clips()
     for record in heads:
         if clips >= 2 * max(record.card["clips"], MIN_CLIPS):
             head = Tagger(library).load([record])[record.id]

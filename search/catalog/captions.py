@@ -100,6 +100,7 @@ class CaptionCatalog(Statements):
 
         Key frames that were removed meanwhile are passed over.
         """
+        self.change_filters()
         # Held until the commit, so that none is removed, or described by another program, in between.
         query = (
             select(key_frames.c.id, key_frames.c.clip_id)

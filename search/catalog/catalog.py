@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from search.catalog.actions.catalog import ActionCatalog
 from search.catalog.captions import CaptionCatalog
 from search.catalog.clips.clips import ClipCatalog
+from search.catalog.clips.filtered import FilterCatalog
 from search.catalog.clips.vectors import VectorCatalog
 from search.catalog.clips.views import ViewCatalog
 from search.catalog.jobs import JobCatalog
@@ -25,3 +26,4 @@ class Catalog(PublishingCatalog, ClipCatalog, VectorCatalog, JobCatalog):
         self.actions = ActionCatalog(connection)
         self.captions = CaptionCatalog(connection)
         self.views = ViewCatalog(connection)
+        self.filters = FilterCatalog(connection)

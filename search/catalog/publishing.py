@@ -23,6 +23,8 @@ from search.catalog.tables import (
 )
 from search.types import EncodedClip
 
+FILTERED_BY = frozenset(("path", "recorded_at", "recorded_offset_seconds"))  # of a video's columns
+
 
 class PublishingCatalog(RecordCatalog):
     """Writes videos and their clips."""
@@ -107,6 +109,7 @@ class PublishingCatalog(RecordCatalog):
         clip_count = self._connection.execute(
             update(clips).where(clips.c.video_id == staging_id).values(video_id=video_id, revision=revision)
         ).rowcount
+        self._count(clip_count)
         if old is not None:
             self._connection.execute(delete(videos).where(videos.c.id == staging_id))
         self._connection.execute(
@@ -144,6 +147,8 @@ class PublishingCatalog(RecordCatalog):
         """Sets columns of a video (path after a move, mtime after a touch, status)."""
         if "path" in values:
             values["path_key"] = path_key(values["path"])
+        if FILTERED_BY.intersection(values):
+            self.change_filters()
         self._connection.execute(
             update(videos).where(videos.c.id == video_id).values(updated_at=time.time(), **values)
         )
@@ -190,7 +195,9 @@ class PublishingCatalog(RecordCatalog):
         gone = select(clips.c.id, literal(revision, BigInteger)).where(
             condition, clips.c.revision.is_not(None)
         )
-        self._connection.execute(insert(removed_clips).from_select(["clip_id", "revision"], gone))
+        noted = insert(removed_clips).from_select(["clip_id", "revision"], gone)
+        noting = noted.execution_options(preserve_rowcount=True)  # SQLAlchemy forgets it of an insert
+        self._count(-self._connection.execute(noting).rowcount)
         return self._connection.execute(delete(clips).where(condition)).rowcount
 
     def remove_clips(self, clip_ids: Iterable[int]) -> int:

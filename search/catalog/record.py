@@ -18,7 +18,13 @@ from search.catalog.tables import checksum, library
 
 @dataclass(frozen=True, slots=True)
 class LibraryRecord:
-    """The library's row: what was decided when it was made, and its revision."""
+    """The library's row: what was decided when it was made, and its state.
+
+    Attributes:
+        revision: Of the last transaction that showed or hid clips.
+        filter_revision: Of the last one that changed what filters go by, and no clips.
+        clip_count: How many clips are visible.
+    """
 
     catalog_id: str
     encoder_spec: str
@@ -27,6 +33,8 @@ class LibraryRecord:
     dim: int
     sampling: str
     revision: int
+    filter_revision: int = 0
+    clip_count: int = 0
 
 
 class RecordCatalog(Statements):
@@ -81,10 +89,19 @@ class RecordCatalog(Statements):
         """Reads the revision of the last transaction that showed or hid clips."""
         return self._connection.execute(select(library.c.revision)).scalar_one()
 
+    def visible_clips(self) -> int:
+        """Reads how many clips are visible; 0 before the first ingest."""
+        return self._connection.execute(select(library.c.clip_count)).scalar() or 0
+
     def _next_revision(self) -> int:
         # Locks the row until commit, so revisions become visible in their own order.
         self._connection.execute(update(library).values(revision=library.c.revision + 1))
         return self.revision()
+
+    def _count(self, shown: int) -> None:
+        """Adds to the number of visible clips; after `_next_revision`."""
+        if shown:
+            self._connection.execute(update(library).values(clip_count=library.c.clip_count + shown))
 
 
 def open_record(catalog: RecordCatalog) -> LibraryRecord:

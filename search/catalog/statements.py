@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import ge, le
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, case, or_
+from sqlalchemy import ColumnElement, Connection, and_, case, or_, update
 
 from encoders.errors import InvalidQueryError
-from search.catalog.tables import videos
+from search.catalog.tables import library, videos
 from search.dates import RecordedBound, WallTime
 from search.file_names import stored_path
 from search.types import Filters, SegmentQuery
@@ -26,6 +26,14 @@ class Statements:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def change_filters(self) -> None:
+        """Notes that a filter may let other clips through, in a transaction that shows and hides none.
+
+        To be called before what it stands for: all who write begin with the library's row, so that on
+        PostgreSQL none waits for another that waits for it.
+        """
+        self._connection.execute(update(library).values(filter_revision=library.c.filter_revision + 1))
 
 
 def split_into_chunks(values: Iterable[Value]) -> Iterator[list[Value]]:

@@ -67,6 +67,11 @@ library = Table(
     Column("sampling", Text, nullable=False),
     # Bumped by every transaction that shows or hides clips; an index is as new as its revision.
     Column("revision", BigInteger, nullable=False),
+    # Bumped by those that show and hide none, but change what a filter lets through: paths, times of
+    # recording, heads, segments, captions.
+    Column("filter_revision", BigInteger, nullable=False, server_default="0"),
+    # How many clips are visible: counting them reads an index of all.
+    Column("clip_count", BigInteger, nullable=False, server_default="0"),
     # float16 (N, D): unrelated texts, to tell a real match from this library's background.
     Column("background", LargeBinary),
     Column("created_at", Double, nullable=False),
@@ -217,7 +222,11 @@ segments = Table(
     Column("end_seconds", Double, nullable=False),
     Column("confidence", Double, nullable=False),
     Index("ix_segments_video_id_start_seconds", "video_id", "start_seconds"),
-    Index("ix_segments_action_head_id_confidence", "action", "head_id", "confidence"),
+    # With all that tells which clips show an action.
+    Index(
+        "ix_segments_action_head_id_confidence",
+        *("action", "head_id", "confidence", "video_id", "start_seconds", "end_seconds"),
+    ),
     sqlite_autoincrement=True,
 )
 

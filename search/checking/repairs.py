@@ -16,6 +16,7 @@ from sqlalchemy import (
     and_,
     cast,
     delete,
+    func,
     select,
     update,
 )
@@ -60,6 +61,7 @@ def drop(library: Library, wanted: Mapping[str, tuple[Table, ColumnElement[bool]
                 ids = connection.execute(select(clips.c.id).where(condition)).scalars().all()
                 count = Catalog(connection).remove_clips(ids)
             else:
+                Catalog(connection).change_filters()
                 count = connection.execute(delete(table).where(condition)).rowcount
             dropped.append(f"{count} {name}")
     return "dropped " + ", ".join(dropped)
@@ -96,6 +98,14 @@ def set_dim(library: Library, dim: int) -> str:
     with library.database.write() as connection:
         connection.execute(update(library_table).values(dim=dim))
     return f"set the library's dimension to {dim}"
+
+
+def set_count(library: Library) -> str:
+    """Has the library's own row say how many clips are visible."""
+    visible = select(func.count()).select_from(clips).where(clips.c.revision.is_not(None)).scalar_subquery()
+    with library.database.write() as connection:
+        connection.execute(update(library_table).values(clip_count=visible))
+    return "counted the clips"
 
 
 def set_sampling(library: Library, sampling: str) -> str:

@@ -75,6 +75,7 @@ def catalog_findings(library: Library, *, is_ingesting: bool, share: float = 1.0
         yield _removals(library, connection, record)
         yield _states(library, connection)
         yield _visibility(library, connection, record)
+        yield _count(library, connection, record)
         yield _ordinals(library, connection)
         yield from clip_findings(library, connection, record, share)
         yield _segments(library, connection)
@@ -182,6 +183,19 @@ def _visibility(library: Library, connection: Connection, record: LibraryRecord 
         name_rows("clip", wrong),
         "clips that are half published: their videos are to be read anew",
         lambda: repairs.forget_clips(library, wrong),
+    )
+
+
+def _count(library: Library, connection: Connection, record: LibraryRecord | None) -> Finding:
+    """Checks that the library's row counts the visible clips right."""
+    count = count_rows(connection, clips, clips.c.revision.is_not(None))
+    counted = count if record is None else record.clip_count
+    return finding(
+        "number of clips",
+        1,
+        [] if count == counted else [f"{counted}, not {count}"],
+        "the library's own row counts another number of clips than there are; it can be set right",
+        lambda: repairs.set_count(library),
     )
 
 

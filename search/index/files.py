@@ -83,13 +83,18 @@ def save_index(mirror: Mirror, folder: Path) -> None:
 
 
 def _home_of(mirror: Mirror, folder: Path) -> str | None:
-    """The name by which an index is saved already, but for what has changed since; else None."""
+    """The name by which an index is saved but for what has changed since; else None."""
     try:
         facts = json.loads((folder / RECORD_NAME).read_text())
         home, name = mirror.index.home(facts), str(facts["file"])
         return name if home is not None and home == folder / name and home.exists() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def is_at_home(mirror: Mirror, folder: Path) -> bool:
+    """True where `save_index` would write no more than what has changed since."""
+    return _home_of(mirror, folder) is not None
 
 
 def _write(mirror: Mirror, folder: Path, name: str, temporary: Path) -> None:

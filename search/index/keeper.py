@@ -7,19 +7,38 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.errors import IndexFileError
 from encoders.weights.files import make_private_file, make_private_folder
 from search.catalog.catalog import Catalog
 from search.catalog.record import LibraryRecord, open_record
-from search.index.files import describe_index, load_index, save_index
+from search.index.files import describe_index, is_at_home, load_index, save_index
 from search.index.mirror import Mirror
 from search.index.registry import IndexFamily
+from search.index.shared_lock import SharedLock
 from search.index.vector_index import VectorIndex
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A catalog and its index at one state.
+
+    Attributes:
+        catalog: In one transaction.
+        record: Its library row.
+        mirror: Of that revision, and not changed while `holding` is open.
+        holding: What keeps others from changing the index; may be closed early.
+    """
+
+    catalog: Catalog
+    record: LibraryRecord
+    mirror: Mirror
+    holding: ExitStack
 
 
 class IndexKeeper:
@@ -31,14 +50,14 @@ class IndexKeeper:
         family: Of the indexes that are made; a saved one of another family is made anew.
 
     Attributes:
-        lock: Held by whoever uses the index, or brings it up to date.
+        lock: Held by whoever uses the index, alone by who brings it up to date.
     """
 
     def __init__(
         self, folder: Path, read: Callable[[], AbstractContextManager[Catalog]], family: IndexFamily
     ) -> None:
         self.folder = folder
-        self.lock = threading.RLock()
+        self.lock = SharedLock()
         self._read = read
         self._family = family
         self._mirror: Mirror | None = None
@@ -49,13 +68,31 @@ class IndexKeeper:
         self._mending: threading.Thread | None = None
 
     @contextmanager
-    def open(self) -> Iterator[Mirror]:
-        """Opens the index for one thread, brought up to the catalog's last revision."""
-        with self.lock, self._read() as catalog:
-            yield self.bring_up(catalog, open_record(catalog))
+    def open(self) -> Iterator[Opened]:
+        """Opens catalog and index at the catalog's last revision; others may search the index meanwhile."""
+        with ExitStack() as reading, ExitStack() as holding:
+            opened = None if self._mirror is None else self._look(reading, holding)
+            if opened is None:
+                reading.close()
+                holding.close()
+                share = holding.enter_context(self.lock.exclusive())
+                catalog = reading.enter_context(self._read())
+                record = open_record(catalog)
+                opened = Opened(catalog, record, self.bring_up(catalog, record), holding)
+                share()
+            yield opened
+
+    def _look(self, reading: ExitStack, holding: ExitStack) -> Opened | None:
+        """Opens catalog and index as they are; None where the index is of another state."""
+        holding.enter_context(self.lock.shared())
+        catalog = reading.enter_context(self._read())
+        record, mirror = open_record(catalog), self._mirror
+        if mirror is None or (mirror.catalog_id, mirror.revision) != (record.catalog_id, record.revision):
+            return None
+        return Opened(catalog, record, mirror, holding)
 
     def bring_up(self, catalog: Catalog, record: LibraryRecord) -> Mirror:
-        """Brings the index to the state of a catalog; the lock must be held since before that was read.
+        """Brings the index to the state of a catalog; the lock must be held alone since before that was read.
 
         Args:
             catalog: At one moment.
@@ -76,8 +113,8 @@ class IndexKeeper:
             mirror = mirror.catch_up(
                 catalog, record, restructure=is_loaded_now or not len(mirror.index), folder=self._writable()
             )
-            # A catalog that was put back by hand and went on by itself; counting takes a while.
-            if is_loaded_now and len(mirror.index) != catalog.count_clips():
+            # A catalog that was put back by hand and went on by itself.
+            if is_loaded_now and len(mirror.index) != record.clip_count:
                 mirror = Mirror.make(self._family, record)
                 mirror = mirror.catch_up(catalog, record, folder=self._writable())
         self._mirror = mirror
@@ -128,7 +165,7 @@ class IndexKeeper:
 
     def rebuild(self) -> None:
         """Throws the saved index away and makes it anew from the catalog."""
-        with self.lock, self._read() as catalog:
+        with self.lock.exclusive(), self._read() as catalog:
             record = open_record(catalog)
             self._mirror = Mirror.make(self._family, record)
             mirror = self.bring_up(catalog, record)
@@ -148,9 +185,12 @@ class IndexKeeper:
         with self._save_lock:
             if not bring_up and self._is_saved():
                 return
-            with self.open() as mirror:
+            if self._save_changes():
+                return
+            with self.open() as opened:
                 if self._is_saved():
                     return
+                mirror = opened.mirror
                 self._being_saved = mirror.index
             is_outgrown = mirror.index.is_outgrown
             try:
@@ -166,6 +206,37 @@ class IndexKeeper:
             finally:
                 self._being_saved = None
 
+    def save_effort(self) -> None:
+        """Writes the index with the effort that was set, whether it is saved already or not.
+
+        Raises:
+            IndexFileError: It cannot be written.
+        """
+        with self._save_lock, self._only_saver(), self.open() as opened:
+            save_index(opened.mirror, self.folder)
+
+    def _save_changes(self) -> bool:
+        """Adds what is new to files that grow; False where they do not, or all must be written anew.
+
+        Searches wait for it: it takes as long as there is much new.
+        """
+        saved = describe_index(self.folder)
+        if saved is None or not saved.file.is_dir() or self._is_saved_broken:
+            return False
+        try:
+            with self._only_saver() as saved_revision, self.lock.exclusive(), self._read() as catalog:
+                if self._mirror is not None and saved_revision > self._saved_revision:
+                    self._mirror = None  # another program went on with the files: so does this one
+                mirror = self.bring_up(catalog, open_record(catalog))
+                if mirror.index.is_outgrown or not is_at_home(mirror, self.folder):
+                    return False
+                if saved_revision < mirror.revision:
+                    save_index(mirror, self.folder)
+                self._saved_revision = mirror.revision
+        except (OSError, RuntimeError, IndexFileError) as error:
+            logger.warning("the index could not be saved: %s", error)
+        return True
+
     def _is_saved(self) -> bool:
         mirror = self._mirror
         return (
@@ -178,7 +249,7 @@ class IndexKeeper:
     def _restructure(self, mirror: Mirror) -> Mirror:
         """Puts an index of another structure in the place of one; the next who wants it catches it up."""
         grown = mirror.restructured(self.folder)
-        with self.lock:
+        with self.lock.exclusive():
             self._being_saved, self._mirror = grown.index, grown
         return grown
 

@@ -84,7 +84,9 @@ class Scorer(Protocol):
 
 
 class VectorIndex(Protocol):
-    """Finds the stored unit vectors of highest cosine with a query; used by one thread at a time.
+    """Finds the stored unit vectors of highest cosine with a query.
+
+    Several threads may search it and read its ids and contents at once; who adds or removes does it alone.
 
     A class that inherits from it has, in a plain form, what is not of the essence.
 

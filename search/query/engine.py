@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.errors import InvalidQueryError
-from search.actions.finding import FoundSegments, find_allowed_clips, find_filtering, read_segments_by_video
+from search.actions.finding import FoundSegments, find_allowed_clips, find_filtering, read_segments_touching
 from search.alignment.aligning import find_leads, match_videos, merged, passes
 from search.bands import MATCH_PROBABILITY, MAYBE_PROBABILITY
 from search.calibration.probabilities import Level, judge
-from search.catalog.actions.spans import overlaps_enough
+from search.catalog.actions.spans import Span, overlaps_enough
 from search.catalog.catalog import Catalog
 from search.catalog.clips.views import ShownClips
 from search.hits import ActionTag, Hit, SearchResult
@@ -68,8 +68,8 @@ class SearchEngine:
         started = time.perf_counter()
         encoded = query if isinstance(query, EncodedQuery) else self.encoder.encode(query)
         wanted = find_filtering(self._library, filters)
-        allowed = find_allowed_clips(self._library, filters, wanted)
         with self._library.view() as view:
+            allowed = find_allowed_clips(view, filters, wanted)
             hits = self._answer(view, encoded, filters, allowed, wanted, limit, group_by)
             is_exact = view.is_exact(allowed)
         return SearchResult(
@@ -99,7 +99,7 @@ class SearchEngine:
         if encoded.examples:
             matched = self._matched(view, encoded, filters, allowed, wanted, level)
             hits = merged(matched, hits, one_per_video=group_by == "video")[:limit]
-        letting_in = read_segments_by_video(view.catalog, [hit.video_id for hit in hits], wanted)
+        letting_in = read_segments_touching(view.catalog, _spans(hits), wanted)
         hits = _tagged(view.catalog, hits, letting_in)
         return order_key_frames(view.catalog, hits, encoded.asked.score, view.record.dim)
 
@@ -135,7 +135,7 @@ class SearchEngine:
         sample_ids = view.sample.clip_ids.tolist()
         pool = self._library.encoder().pool
         found = match_videos(view.catalog, encoded.examples, leads, sample_ids, level, pool)
-        letting_in = read_segments_by_video(view.catalog, [hit.video_id for hit in found], wanted)
+        letting_in = read_segments_touching(view.catalog, _spans(found), wanted)
         hits = [hit for hit in found if passes(hit, allowed, filters, letting_in[hit.video_id])]
         captions = view.catalog.views.clips([hit.clip_id for hit in hits], filters.caption).captions
         return [replace(hit, caption=captions.get(hit.clip_id)) for hit in hits]
@@ -163,7 +163,7 @@ def _tagged(catalog: Catalog, hits: list[Hit], letting_in: dict[int, list[Segmen
 
     Of the action that the filters name, also what is less sure than its head's threshold: it was asked for.
     """
-    segments = catalog.actions.segments_of_videos([hit.video_id for hit in hits])
+    segments = catalog.actions.segments_touching(_spans(hits))
     tagged = []
     for hit in hits:
         best: dict[tuple[str, str], float] = {}
@@ -174,6 +174,14 @@ def _tagged(catalog: Catalog, hits: list[Hit], letting_in: dict[int, list[Segmen
         actions = (ActionTag(action, confidence, head) for (action, head), confidence in best.items())
         tagged.append(replace(hit, actions=tuple(sorted(actions, key=lambda tag: -tag.confidence))))
     return tagged
+
+
+def _spans(hits: Sequence[Hit]) -> dict[int, list[Span]]:
+    """The spans of hits, by video."""
+    spans: dict[int, list[Span]] = {}
+    for hit in hits:
+        spans.setdefault(hit.video_id, []).append((hit.start_seconds, hit.end_seconds))
+    return spans
 
 
 def _shows(hit: Hit, segment: Segment) -> bool:

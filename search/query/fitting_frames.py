@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from search.types import KeyFrame
 if TYPE_CHECKING:
     from search.catalog.catalog import Catalog
 
+CLIPS_AT_ONCE = 64
 MOST_CLIPS = 1000  # whose features are read for one answer, some 20 MB with 512 numbers a frame
 
 
@@ -41,8 +43,12 @@ def order_key_frames(
     asked = [hit for hit in hits if len(hit.key_frames) > 1]
     clip_ids = list(dict.fromkeys(frame.clip_id for hit in asked for frame in hit.key_frames))
     scored: dict[int, tuple[NDArray[np.float64], NDArray[np.float32]]] = {}
-    for clip_id, features, times in catalog.features_of_clips(clip_ids[:MOST_CLIPS], dim):
-        scored[clip_id] = times, score(normalise(features))
+    reading = catalog.features_of_clips(clip_ids[:MOST_CLIPS], dim)
+    while few := list(islice(reading, CLIPS_AT_ONCE)):  # one product for all of them
+        scores = score(normalise(np.concatenate([features for _, features, _ in few])))
+        borders = np.cumsum([len(times) for _, _, times in few])[:-1]
+        for (clip_id, _, times), own in zip(few, np.split(scores, borders), strict=True):
+            scored[clip_id] = times, own
 
     def fit(frame: KeyFrame) -> float:
         times, scores = scored[frame.clip_id]

@@ -20,6 +20,7 @@ from encoders.types import FrameBatch
 from search.actions import finding
 from search.actions.finding import FoundSegments, find_segments
 from search.catalog.actions.heads import HeadRecord
+from search.catalog.actions.segments import EVERYWHERE
 from search.catalog.tables import heads, segments
 from search.documents.exports.csv_table import to_csv
 from search.library import Library
@@ -187,8 +188,8 @@ def test_segments_of_a_name_asked_on_the_fly_are_told_apart_by_video(plain):
     filters = SegmentQuery(("polishing",), 0.1)
     answer = FoundSegments("polishing", "zero-shot", filters, (one, other))
     with plain.read() as catalog:
-        found = finding.read_segments_by_video(catalog, [2, 3], answer)
-        assert finding.read_segments_by_video(catalog, [2], None) == {2: []}
+        found = finding.read_segments_touching(catalog, {2: [EVERYWHERE], 3: [EVERYWHERE]}, answer)
+        assert finding.read_segments_touching(catalog, {2: [EVERYWHERE]}, None) == {2: []}
     assert found == {2: [other], 3: []}
 
 

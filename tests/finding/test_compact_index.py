@@ -33,7 +33,7 @@ def made(count: int, seed: int) -> np.ndarray:
     weights = np.random.default_rng(5).normal(size=(VISUAL, CLASSES))
     centres = np.abs(np.random.default_rng(6).normal(size=(400, VISUAL)))
     seen = np.abs(centres[random.integers(400, size=count)] + 0.3 * random.normal(size=(count, VISUAL)))
-    logits = 0.7 * seen @ weights
+    logits = 0.3 * seen @ weights
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     parts = [0.75**0.5 * normalise(seen), 0.25**0.5 * np.sqrt(shares)]

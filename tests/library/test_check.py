@@ -73,6 +73,7 @@ def test_a_sound_library_passes_with_every_thing_looked_at(library):
 
 # Statements that damage a sound library, and which check must find how many faults.
 DAMAGE = {
+    "a wrong number of clips": (["UPDATE library SET clip_count = 7"], {"number of clips": 1}),
     "orphaned key frame": (
         ["INSERT INTO key_frames (clip_id, time_seconds, jpeg) VALUES (999, 0, x'ffd8ffd9')"],
         {"key frames": 1},
@@ -222,11 +223,11 @@ def test_a_broken_index_is_found_and_made_anew(library, what):
     elif what == "of another catalog":
         record.write_text(json.dumps(json.loads(record.read_text()) | {"catalog_id": "another"}))
     else:  # the same clips with other vectors: nothing but a comparison can tell
-        with library.index_keeper.open() as mirror:
-            ids, vectors = (part.copy() for part in mirror.index.contents())
-            mirror.index.remove(ids)
-            mirror.index.add(ids, vectors[::-1])
-            save_index(mirror, library.index_keeper.folder)
+        with library.index_keeper.open() as opened:
+            ids, vectors = (part.copy() for part in opened.mirror.index.contents())
+            opened.mirror.index.remove(ids)
+            opened.mirror.index.add(ids, vectors[::-1])
+            save_index(opened.mirror, library.index_keeper.folder)
     assert "index" in wrong(check(library))
     assert check(library, repair=True).ok
 

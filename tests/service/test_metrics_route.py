@@ -161,7 +161,7 @@ def test_ready_is_said_when_it_is_true_and_not_before(library: Library) -> None:
     loaded = threading.Event()
 
     def hold() -> None:  # as if the index took long to load
-        with fresh.index_keeper.lock:
+        with fresh.index_keeper.lock.exclusive():
             loading.set()
             loaded.wait(60)
 

@@ -19,6 +19,7 @@ class ActionCatalog(HeadCatalog, SegmentCatalog, ExampleCatalog):
 
     def rename(self, head_id: int, old: str, new: str, parameters: bytes) -> None:
         """Gives a taught action another name, with its segments and examples."""
+        self.change_filters()
         actions = json.dumps([new], ensure_ascii=False)
         self._connection.execute(
             update(heads)
@@ -47,6 +48,7 @@ class ActionCatalog(HeadCatalog, SegmentCatalog, ExampleCatalog):
             rests = subtract_spans(whole, rejected[row.action])
             if rests == [whole]:
                 continue
+            self.change_filters()
             self._connection.execute(delete(segments).where(segments.c.id == row.id))
             spans = [ActionSpan(row.action, start, end, row.confidence) for start, end in rests]
             self.add_segments(video_id, row.head_id, spans)

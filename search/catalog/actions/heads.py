@@ -128,6 +128,7 @@ class HeadCatalog(Statements):
         if name is None:
             raise NotFoundError("this head was replaced by a newer one while it was tagging the library")
         is_older = heads.c.id < head_id
+        self.change_filters()
         self._connection.execute(
             delete(heads).where(heads.c.name == name, heads.c.id != head_id, or_(heads.c.is_active, is_older))
         )
@@ -135,6 +136,7 @@ class HeadCatalog(Statements):
 
     def remove_head(self, head_id: int) -> None:
         """Removes a head and its segments."""
+        self.change_filters()
         self._connection.execute(delete(heads).where(heads.c.id == head_id))
 
     def remove_empty_backbones(self, *, but: str) -> None:

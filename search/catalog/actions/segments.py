@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, delete, func, insert, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, delete, func, insert, or_, select, tuple_
 
 from encoders.heads.head import ActionSpan
 from search.catalog.actions.heads import DRAFT
-from search.catalog.actions.spans import LEAST_OVERLAP_SECONDS
+from search.catalog.actions.spans import LEAST_OVERLAP_SECONDS, Span
 from search.catalog.statements import Statements, larger, smaller, split_into_chunks, video_conditions
 from search.catalog.tables import clips, heads, segments, videos
 from search.types import Segment, SegmentQuery
+
+EVERYWHERE: Span = (-math.inf, math.inf)
+KEPT_STATEMENTS = 64
 
 
 class SegmentCatalog(Statements):
@@ -32,6 +37,7 @@ class SegmentCatalog(Statements):
             for span in spans
         ]
         if rows:
+            self.change_filters()
             self._connection.execute(insert(segments), rows)
 
     def clear_segments(self, video_id: int, head_ids: Sequence[int] | None = None) -> None:
@@ -39,6 +45,7 @@ class SegmentCatalog(Statements):
         condition = segments.c.video_id == video_id
         if head_ids is not None:
             condition = and_(condition, segments.c.head_id.in_(head_ids))
+        self.change_filters()
         self._connection.execute(delete(segments).where(condition))
 
     def count_segments(self, filters: SegmentQuery) -> int:
@@ -67,18 +74,25 @@ class SegmentCatalog(Statements):
         if limit is not None:
             query = query.limit(limit)
         for row in self._connection.execute(query).yield_per(2000):
-            yield Segment(**row._mapping)
+            yield Segment(*row)
 
     def segments_of_videos(
         self, video_ids: Iterable[int], filters: SegmentQuery | None = None
     ) -> dict[int, list[Segment]]:
         """Returns segments of some videos, in order of time, that pass or else reach their thresholds."""
-        found: dict[int, list[Segment]] = {video_id: [] for video_id in video_ids}
-        conditions = _segment_conditions(filters or SegmentQuery())
+        return self.segments_touching({video_id: [EVERYWHERE] for video_id in video_ids}, filters)
+
+    def segments_touching(
+        self, spans: Mapping[int, Sequence[Span]], filters: SegmentQuery | None = None
+    ) -> dict[int, list[Segment]]:
+        """Returns as `segments_of_videos` what lies in some spans of videos, if only in part."""
+        found: dict[int, list[Segment]] = {video_id: [] for video_id in spans}
+        query = _of_videos(filters or SegmentQuery())
         for chunk in split_into_chunks(found):
-            query = _segment_select().where(segments.c.video_id.in_(chunk), *conditions)
-            for row in self._connection.execute(query.order_by(segments.c.start_seconds, segments.c.id)):
-                found[row.video_id].append(Segment(**row._mapping))
+            for row in self._connection.execute(query, {"video_ids": chunk}).all():
+                _, video_id, _, start, end, *_ = row
+                if any(start < span_end and end > span_start for span_start, span_end in spans[video_id]):
+                    found[video_id].append(Segment(*row))
         return found
 
     def counts(self) -> dict[tuple[int, str], tuple[int, float]]:
@@ -117,10 +131,28 @@ def clips_with_action(filters: SegmentQuery) -> Select[Any]:
     )
 
 
+def spans_of_actions(filters: SegmentQuery) -> Select[Any]:
+    """Selects video, start and end of the segments that pass, out of their index alone."""
+    return (
+        select(segments.c.video_id, segments.c.start_seconds, segments.c.end_seconds)
+        .select_from(segments)
+        .join(heads, heads.c.id == segments.c.head_id)
+        .where(*_segment_conditions(filters, with_videos=False))
+    )
+
+
 def _joined() -> Any:
     return segments.join(heads, heads.c.id == segments.c.head_id).join(
         videos, videos.c.id == segments.c.video_id
     )
+
+
+@lru_cache(maxsize=KEPT_STATEMENTS)
+def _of_videos(filters: SegmentQuery) -> Select[Any]:
+    """The statement of `segments_touching`, which takes longer to be made than to be answered."""
+    is_asked = segments.c.video_id.in_(bindparam("video_ids", expanding=True))
+    query = _segment_select().where(is_asked, *_segment_conditions(filters))
+    return query.order_by(segments.c.start_seconds, segments.c.id)
 
 
 def _segment_select() -> Select[Any]:

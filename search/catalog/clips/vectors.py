@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Select, select
+from sqlalchemy import Select, bindparam, select
 
 from encoders.errors import NotFoundError
 from encoders.heads.head import FeatureTrack
@@ -17,6 +17,11 @@ from search.catalog.tables import clip_vectors, clips, removed_clips, videos
 from search.catalog.tracks import check_stored, shot_window_of, track_of_clips
 
 SAMPLES_PER_PIECE = 20_000  # of a long video, in memory at once
+
+# Made once: that takes longer than the answer.
+_FEATURES_BY_ID = select(clip_vectors.c.clip_id, clip_vectors.c.times, clip_vectors.c.features).where(
+    clip_vectors.c.clip_id.in_(bindparam("ids", expanding=True))
+)
 
 
 class VectorCatalog(Statements):
@@ -80,10 +85,7 @@ class VectorCatalog(Statements):
     ) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float64]]]:
         """Yields by clip its id, features float32 (T, D) and times in seconds (T,), without damaged ones."""
         for chunk in split_into_chunks(clip_ids):
-            query = select(clip_vectors.c.clip_id, clip_vectors.c.times, clip_vectors.c.features).where(
-                clip_vectors.c.clip_id.in_(chunk)
-            )
-            for row in self._connection.execute(query).yield_per(64):
+            for row in self._connection.execute(_FEATURES_BY_ID, {"ids": chunk}).yield_per(64):
                 count = len(row.times) // 8
                 if count and len(row.times) == 8 * count and len(row.features) == 2 * count * dim:
                     features = np.frombuffer(row.features, np.float16).reshape(count, dim)

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from search.caption_words import caption_words
 from search.catalog.statements import Statements, split_into_chunks
 from search.catalog.tables import captions, key_frames
 from search.types import KeyFrame
+
+# Made once: that takes longer than the answer.
+_SHOWN = (
+    select(key_frames.c.id, key_frames.c.clip_id, key_frames.c.time_seconds, captions.c.text)
+    .outerjoin(captions, captions.c.key_frame_id == key_frames.c.id)
+    .where(key_frames.c.clip_id.in_(bindparam("ids", expanding=True)))
+    .order_by(key_frames.c.time_seconds, key_frames.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +49,10 @@ class ViewCatalog(Statements):
         frames: dict[int, list[KeyFrame]] = {clip_id: [] for clip_id in clip_ids}
         texts: dict[int, list[str]] = {}
         for chunk in split_into_chunks(clip_ids):
-            query = (
-                select(key_frames.c.id, key_frames.c.clip_id, key_frames.c.time_seconds, captions.c.text)
-                .outerjoin(captions, captions.c.key_frame_id == key_frames.c.id)
-                .where(key_frames.c.clip_id.in_(chunk))
-                .order_by(key_frames.c.time_seconds, key_frames.c.id)
-            )
-            for row in self._connection.execute(query):
-                frames[row.clip_id].append(KeyFrame(row.id, row.clip_id, row.time_seconds))
-                if row.text:
-                    texts.setdefault(row.clip_id, []).append(row.text)
+            for frame_id, clip_id, seconds, text in self._connection.execute(_SHOWN, {"ids": chunk}).all():
+                frames[clip_id].append(KeyFrame(frame_id, clip_id, seconds))
+                if text:
+                    texts.setdefault(clip_id, []).append(text)
         chosen = {
             clip_id: next((text for text in found if wanted <= set(caption_words(text))), found[0])
             for clip_id, found in texts.items()
