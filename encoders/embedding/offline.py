@@ -114,12 +114,7 @@ class OfflineEncoder:
         features = np.empty((len(batch), self.dim), dtype=np.float32)
         for start in range(0, len(batch), BATCH_FRAMES):
             stretch = slice(start, start + BATCH_FRAMES)
-            visual, logits = network(batch.frames[stretch])
-            shares = np.exp(logits - logits.max(axis=2, keepdims=True))
-            shares /= shares.sum(axis=2, keepdims=True)
-            classes = WHOLE_SHARE * shares[:, 0] + (1 - WHOLE_SHARE) * shares[:, 1:].mean(axis=1)
-            semantic = np.pad(np.sqrt(classes), ((0, 0), (0, 1)))  # nothing is shown as "unknown"
-            features[stretch] = join_parts(visual, semantic)
+            features[stretch] = features_of(*network(batch.frames[stretch]))
         if not np.isfinite(features).all():
             raise EncoderError("the encoder gave features that are no numbers; try --device cpu")
         return features
@@ -256,6 +251,15 @@ def guess_vectors(likeness: NDArray[np.float32]) -> NDArray[np.float32]:
     shares = np.where(best >= UNDERSTOOD, GUESSED_SHARE, LEAST_SHARE).astype(np.float32)
     classes = normalise(np.exp((likeness - best) / TEMPERATURE))
     return np.concatenate([np.sqrt(shares) * classes, np.sqrt(1 - shares)], axis=1)
+
+
+def features_of(visual: NDArray[np.float32], logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Features of what the frames' network gives: (T, 1280) and (T, 5, 1000) -> float32 (T, 2281)."""
+    shares = np.exp(logits - logits.max(axis=2, keepdims=True))
+    shares /= shares.sum(axis=2, keepdims=True)
+    classes = WHOLE_SHARE * shares[:, 0] + (1 - WHOLE_SHARE) * shares[:, 1:].mean(axis=1)
+    semantic = np.pad(np.sqrt(classes), ((0, 0), (0, 1)))  # nothing is shown as "unknown"
+    return join_parts(visual, semantic)
 
 
 def pool_parts(features: NDArray[np.floating], pooling: Pooling) -> NDArray[np.float32]:

