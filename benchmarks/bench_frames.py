@@ -14,12 +14,12 @@ import importlib.util
 import os
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything loads a library that reads it
 
 import numpy as np
-import onnxruntime
 import torch
 from PIL import Image
 
@@ -91,7 +91,7 @@ def main() -> None:
     write_result(
         "frames",
         {
-            "onnxruntime": onnxruntime.__version__,
+            "onnxruntime": version("onnxruntime"),
             "rounds": options.rounds,
             "cpu_milliseconds_a_frame": compare_speed(engines, pictures, options.rounds),
             "squash_cpu_milliseconds": round(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from encoders.errors import EncoderError
 from encoders.weights.digests import first_line
+
+# Published builds keep an identifier in the user's cache folder and send statistics to their maker, unless
+# this is set before they are loaded ("Disabling Telemetry" in the package's Privacy.md).
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime
 
 ERRORS_ONLY = 3  # of the engine's levels: it would warn of graphics cards that it does not find
 

