@@ -16,6 +16,7 @@ from search.catalog.keys import Role
 OWN_USER = Identity("own", Role.read)
 ANSWERED = frozenset(
     {
+        ("GET", "/healthz"),
         ("GET", "/readyz"),
         ("GET", "/v1/segments"),
         ("GET", "/v1/segments/export"),

@@ -140,6 +140,7 @@ def _search_there(
     options: dict[str, Any], files: Sequence[Path], server: OwnServer
 ) -> tuple[SearchAnswer, tuple[Sequence[str], str]]:
     """Has the server search; what the filters' action was taken for comes beside the answer."""
+    server.check_ready()
     if files:
         answer = server.upload("/v1/search/example", files[0], options)
     else:

@@ -51,7 +51,7 @@ def ask(
         with short_address(path) as address:
             server = OwnServer(address, fingerprint(path.parent, database_url, index))
             with closing(server):
-                server.check_ready()
+                server.check_library()
                 answer = question(server)
     except (NoAnswer, OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
         say(f"answered here: {_reason(error, path)}")
@@ -88,8 +88,12 @@ class OwnServer(http.client.HTTPConnection):
         self.sock.settimeout(CONNECT_SECONDS)
         self.sock.connect(self._address)
 
-    def check_ready(self) -> None:
+    def check_library(self) -> None:
         """Makes sure that it answers at once, and is of this library."""
+        self._send("GET", "/healthz", seconds=READY_SECONDS)
+
+    def check_ready(self) -> None:
+        """Makes sure that it has loaded what a search takes."""
         self._send("GET", "/readyz", seconds=READY_SECONDS)
 
     def get(self, path: str, **values: object) -> Any:
