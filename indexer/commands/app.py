@@ -16,6 +16,7 @@ import sys
 from typing import Any
 
 import typer
+import typer.core
 
 from encoders.errors import InvalidQueryError, ReelseekError, UnknownActionError
 from indexer.terminal import show
@@ -44,6 +45,18 @@ COMMANDS = {
     "models": "models.listing",
 }
 GROUPS = {"actions": "actions", "keys": "keys"}
+QUICK = {"search", "status", "videos", "find"}
+
+
+class _Commands(typer.core.TyperGroup):
+    """The command's help, with the whole first sentence about each subcommand."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Writes what subcommands there are; called by the base class."""
+        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [(name, one.get_short_help_str(limit=200)) for name, one in found if one is not None]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def make_app(*, only: str | None = None) -> typer.Typer:
@@ -56,7 +69,9 @@ def make_app(*, only: str | None = None) -> typer.Typer:
     app = typer.Typer(
         name="indexer",
         help="Find any moment in a video archive: by words, by an image, by an example clip.",
+        cls=_Commands,
         no_args_is_help=True,
+        rich_markup_mode=None,  # drawing boxes takes as long as all else that `--help` does
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -67,7 +82,7 @@ def make_app(*, only: str | None = None) -> typer.Typer:
             app.command()(_find(module, name))
     for name, module in GROUPS.items():
         if name == only or not is_known:
-            app.add_typer(_find(module, f"{name}_app"))
+            app.add_typer(_find(module, f"{name}_app"), cls=_Commands)
     return app
 
 
@@ -81,20 +96,23 @@ def _no_options() -> None:
 
 def main() -> None:
     """Runs the command; errors of ours become one line on stderr and an exit status."""
+    command = next(iter(sys.argv[1:]), None)
+    if command in QUICK:
+        # Starting threads for products that take no time, and ending them, takes longer than the products.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # OpenMP's threads wait for each other by spinning unless told otherwise. Where other programs, or other
     # threads of a server, want the same cores, that made encoding six times as slow; alone it saves a tenth.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Nearly all that a short command makes are modules, which stay: looking for garbage among them,
     # as often as Python does by itself, takes a tenth of a second.
     gc.set_threshold(200_000)
-    # Nor at the end, where Python looks through all that is left: a fifth of the time of a short command.
-    atexit.register(gc.freeze)
+    atexit.register(_end_at_once)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to stop
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        make_app(only=next(iter(sys.argv[1:]), None))()
+        make_app(only=command)()
     except (Interrupted, KeyboardInterrupt):
         _fail("interrupted; run the same command again to go on", 130)
     except (InvalidQueryError, UnknownActionError) as error:
@@ -109,6 +127,15 @@ def main() -> None:
             raise
         kind = type(error).__name__
         _fail(f"{error} ({kind}; REELSEEK_TRACEBACK=1 shows where)", 1)
+
+
+def _end_at_once() -> None:
+    """Has Python not look for garbage among all that is left at the end: a fifth of a short command's time.
+
+    Where models were loaded that is little, and some of what they are made of counts what it lets go.
+    """
+    if "torch" not in sys.modules:
+        gc.freeze()
 
 
 def _fail(message: str, status: int) -> None:

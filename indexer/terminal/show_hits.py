@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
-from encoders.heads.action_names import normalise_action
 from indexer.terminal.show import (
+    aside,
     clock,
     clock_span,
+    columns,
     counted,
     note,
     printable,
@@ -30,6 +27,9 @@ SHOWN_NAMES = 8
 
 def show_hits(result: SearchAnswer) -> None:
     """Hits as a table on stdout: score, band, time, place, key-frame times (best first), path."""
+    from rich.markup import escape
+    from rich.table import Table
+
     console = uncut_console()
     for reading in result["understood"]:
         console.print(f"[dim]{escape(printable(_describe_reading(reading)))}[/]", soft_wrap=True)
@@ -108,6 +108,8 @@ def _pieces(hit: HitAnswer) -> str:
 
 
 def _action_names(hit: HitAnswer) -> str:
+    from rich.markup import escape
+
     shown = [
         f"{tag['action']} {tag['confidence']:.2f}" + (f" ({tag['head']})" if tag["head"] == "draft" else "")
         for tag in hit["actions"][:2]
@@ -130,7 +132,10 @@ def show_mapping(action: str, names: Sequence[str], how: str) -> None:
     """
     if how in ("zero-shot", "none"):
         note(f"{action}: no head knows it; told by the words alone (zero-shot)")
-    elif how != "exact" or list(names) != [normalise_action(action)]:
+        return
+    from encoders.heads.action_names import normalise_action
+
+    if how != "exact" or list(names) != [normalise_action(action)]:
         shown = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
         why = {
             "exact": "the same word in another form or spelling",
@@ -142,26 +147,19 @@ def show_mapping(action: str, names: Sequence[str], how: str) -> None:
 
 def show_segments(found: Iterable[SegmentAnswer], total: int, *, is_narrowed: bool = False) -> None:
     """Segments as a table on stdout; `is_narrowed` where bounds of the query may be why there is none."""
-    console = Console(highlight=False)
-    if not total and is_narrowed:
-        console.print("no segment: the action is known, and nothing here shows it within what was asked for")
-        return
     if not total:
-        console.print("no segment: the action is known, and nothing here shows it surely enough")
+        within = "within what was asked for" if is_narrowed else "surely enough"
+        print(f"no segment: the action is known, and nothing here shows it {within}")
         return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("confidence", justify="right")
-    table.add_column("time", no_wrap=True)
-    table.add_column("action")
-    table.add_column("head")
-    table.add_column("video", overflow="fold")
-    for segment in found:
-        table.add_row(
+    rows = (
+        (
             f"{segment['confidence']:.2f}",
             clock_span(segment["start_seconds"], segment["end_seconds"]),
-            escape(printable(segment["action"])),
-            escape(segment["head"]),
-            escape(printable_path(short_path(segment["path"]))),
+            printable(segment["action"]),
+            segment["head"],
+            printable_path(short_path(segment["path"])),
         )
-    console.print(table)
-    console.print(f"[dim]{counted(total, 'segment')}[/]")
+        for segment in found
+    )
+    columns(rows, head=("confidence", "time", "action", "head", "video"), right=("confidence",))
+    aside(counted(total, "segment"))
