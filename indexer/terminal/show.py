@@ -53,17 +53,22 @@ def short_path(path: str) -> str:
 
 def error(message: str) -> None:
     """Prints an error as one line on stderr."""
-    print(f"{styled('error:', 'red', sys.stderr)} {printable(message)}", file=sys.stderr)
+    _to_stderr(f"{styled('error:', 'red', sys.stderr)} {printable(message)}")
 
 
 def note(message: str) -> None:
     """Prints one line on stderr."""
-    print(printable(message), file=sys.stderr)
+    _to_stderr(printable(message))
+
+
+def _to_stderr(line: str) -> None:
+    if sys.stderr is not None:  # it may have been closed (2>&-), and print would take stdout instead
+        print(line, file=sys.stderr)
 
 
 def aside(message: str) -> None:
     """Prints a line of less weight on stdout."""
-    print(styled(message, "dim"))
+    print(styled(message, "dim", sys.stdout))
 
 
 def columns(rows: Iterable[Sequence[str]], *, head: Sequence[str], right: Collection[str] = ()) -> None:
@@ -81,7 +86,7 @@ def columns(rows: Iterable[Sequence[str]], *, head: Sequence[str], right: Collec
             " " * (width - cells(cell)) + cell if name in right else cell + " " * (width - cells(cell))
             for name, cell, width in zip(head, row, widths, strict=True)
         ).rstrip()
-        print(styled(line, "bold") if row is head else line)
+        print(styled(line, "bold", sys.stdout) if row is head else line)
 
 
 def cells(text: str) -> int:
@@ -93,18 +98,21 @@ def cells(text: str) -> int:
     )
 
 
-def styled(text: str, style: Literal["bold", "dim", "red"], stream: TextIO | None = None) -> str:
+def styled(text: str, style: Literal["bold", "dim", "red"], stream: TextIO | None) -> str:
     """A text in a style of the terminal (ECMA-48, SGR), or as it is where no terminal shows it.
 
     Args:
         text: Of one line.
         style: NO_COLOR and a dumb terminal mean none.
-        stream: Where it is printed; None means stdout.
+        stream: Where it is printed.
     """
-    stream = stream or sys.stdout
-    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if not _is_terminal(stream) or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
     return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
 
 
 def clock(seconds: float) -> str:
@@ -129,7 +137,7 @@ def counted(number: int, what: str) -> str:
 @contextmanager
 def status(message: str) -> Iterator[None]:
     """A spinner on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
+    if not _is_terminal(sys.stderr):
         yield
         return
     from rich.console import Console
@@ -141,7 +149,7 @@ def status(message: str) -> Iterator[None]:
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on a terminal, for things of which so many of so many are done."""
-    if not sys.stderr.isatty():
+    if not _is_terminal(sys.stderr):
         yield lambda done, total: None
         return
     from rich.console import Console

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -28,9 +29,10 @@ def show_status(document: StatusAnswer, failed: Sequence[Video]) -> None:
         ("decoders", f"confined by {document['confinement']}"),
     ]
     for name, value in rows:
-        print(f"{styled(f'{name:8}', 'bold')}  {printable(str(value))}")
+        print(f"{styled(f'{name:8}', 'bold', sys.stdout)}  {printable(str(value))}")
     for video in failed[:SHOWN_FAILURES]:
-        print(f"{styled('failed', 'red')} {printable_path(video.path)}: {printable(video.error or '')}")
+        why = f"{printable_path(video.path)}: {printable(video.error or '')}"
+        print(f"{styled('failed', 'red', sys.stdout)} {why}")
 
 
 def show_videos(found: Sequence[Video]) -> None:
@@ -38,7 +40,7 @@ def show_videos(found: Sequence[Video]) -> None:
     aside("     id  status     duration  path")
     for video in found:
         lasting = clock(video.duration_seconds) if video.duration_seconds is not None else "-"
-        why = f"  {styled(printable(video.error), 'red')}" if video.error else ""
+        why = f"  {styled(printable(video.error), 'red', sys.stdout)}" if video.error else ""
         print(f"{video.id:7d}  {video.status:8s}  {lasting:>9}  {printable_path(video.path)}{why}")
 
 
