@@ -193,6 +193,12 @@ def test_asking_loads_next_to_nothing(server, folder):
         assert not loaded & (MODEL_LIBRARIES | {"numpy", "sqlalchemy", "faiss", "httpx", "PIL", "av"}), words
 
 
+def test_without_a_server_only_what_words_take_is_loaded(folder):
+    loaded = modules_after("search", "a bicycle", "--no-server", "--json", "--library", folder)
+    assert {"numpy", "sqlalchemy"} <= loaded  # else nothing was searched
+    assert not loaded & (MODEL_LIBRARIES | {"av", "cv2", "scipy", "sklearn", "alembic", "rich", "http"})
+
+
 @pytest.mark.parametrize(
     "options", [("--no-server",), ("--device", "cpu"), ("--contact-sheet", "{tmp}/a.png")]
 )
