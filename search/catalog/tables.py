@@ -22,7 +22,6 @@ from sqlalchemy import (
     text,
 )
 
-
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
