@@ -19,6 +19,7 @@ from api.guarding.forwarded import Forwarded
 from api.guarding.guard import LOOPBACK_HOSTS, Guard
 from api.guarding.keys import COOKIE, Doorkeeper
 from api.guarding.oidc import OidcIssuer
+from api.guarding.own_socket import OwnSocket, OwnSocketGate
 from api.guarding.roles import asked_for
 from api.guarding.roots import Roots
 from api.guarding.watch import RequestWatch
@@ -54,6 +55,7 @@ def create_app(
     hosts: frozenset[str] | None = LOOPBACK_HOSTS,
     is_local: bool = True,
     settings: ServerSettings | None = None,
+    own_socket: OwnSocket | None = None,
 ) -> FastAPI:
     """Makes the app; its lifespan starts and ends the background work.
 
@@ -63,6 +65,7 @@ def create_app(
         hosts: Names that requests may call the server by; None means any.
         is_local: Whether only this machine reaches the server: then it is open, unless keys are demanded.
         settings: Limits; None reads them from the environment.
+        own_socket: On which commands of the server's own user ask, without a key.
 
     Raises:
         ReelseekError: A root is no folder, or an OIDC issuer is set without its audience.
@@ -108,6 +111,7 @@ def create_app(
         allowed_roots=allowed_roots,
         audit=AuditLog(library.folder),
     )
+    app.add_middleware(OwnSocketGate, socket=own_socket)
     app.add_middleware(Forwarded, is_open=is_open)
     app.add_middleware(RequestWatch, metrics=metrics, log_paths=settings.log_paths)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -17,6 +17,7 @@ from typing import Any
 
 import h11
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -24,10 +25,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from api.app import create_app
 from api.guarding.guard import LOOPBACK_HOSTS, MAX_HEAD_BYTES, add_headers
 from api.guarding.oidc import OidcIssuer
+from api.guarding.own_socket import OwnSocket
 from api.schemas.problems import kind_of_status, problem_response
 from api.settings import ServerSettings
 from api.telemetry import logs
 from encoders.errors import InvalidQueryError, ReelseekError
+from indexer.terminal.own_socket import fingerprint, listening
 from indexer.video.programs.confinement import describe_confinement
 from search.catalog.keys import Keys
 from search.library import Library
@@ -83,33 +86,42 @@ def run(
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listener.getsockname()[1]}"
         logs.set_up(settings.log_level)
-        app = create_app(
-            library,
-            device=device,
-            # Who has to show a key cannot be used by a foreign page under another name, and a proxy in front
-            # asks by the name that people call it.
-            hosts=LOOPBACK_HOSTS if loopback and not settings.require_keys else None,
-            is_local=loopback,
-            settings=settings,
-        )
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,  # ours leaves out paths and queries
-            server_header=False,
-            proxy_headers=False,  # `Forwarded` looks at them first
-            timeout_graceful_shutdown=settings.grace_seconds,
-            # Longer than a proxy in front keeps an idle connection (60 s with nginx): where the one that
-            # answers closes it first, now and then a request meets nobody any more.
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            ws="none",
-            http=_Protocol,  # whichever other parsers are installed: this one bounds the request's head
-            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-        )
-        with listener:
-            _Server(config, address).run(sockets=[listener])
+        with listener, listening(library.folder) as own_listener:
+            own_socket = None
+            if own_listener is not None:
+                common = fingerprint(library.folder, database_url, index)
+                own_socket = OwnSocket(own_listener.getsockname(), common)
+            app = create_app(
+                library,
+                device=device,
+                # Who has to show a key cannot be used by a foreign page under another name, and a proxy in
+                # front asks by the name that people call it.
+                hosts=LOOPBACK_HOSTS if loopback and not settings.require_keys else None,
+                is_local=loopback,
+                settings=settings,
+                own_socket=own_socket,
+            )
+            sockets = [listener] if own_listener is None else [listener, own_listener]
+            _Server(_config(app, settings), address).run(sockets=sockets)
     finally:
         library.close()
+
+
+def _config(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,  # ours leaves out paths and queries
+        server_header=False,
+        proxy_headers=False,  # `Forwarded` looks at them first
+        timeout_graceful_shutdown=settings.grace_seconds,
+        # Longer than a proxy in front keeps an idle connection (60 s with nginx): where the one that
+        # answers closes it first, now and then a request meets nobody any more.
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        ws="none",
+        http=_Protocol,  # whichever other parsers are installed: this one bounds the request's head
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+    )
 
 
 def _check_keys(library: Library, settings: ServerSettings, host: str) -> None:

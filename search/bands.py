@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 Band = Literal["match", "maybe", "unlikely"]
-BANDS: tuple[Band, ...] = ("match", "maybe", "unlikely")
 MATCH_PROBABILITY = 0.5
 MAYBE_PROBABILITY = 0.03
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from encoders.types import TextReading
-from search.bands import BANDS, Band, band_of
+from search.bands import Band, band_of
 from search.types import KeyFrame
 
 
@@ -37,11 +37,6 @@ class ActionTag:
     action: str
     confidence: float
     head: str
-
-    @property
-    def is_draft(self) -> bool:
-        """True for the head of a lesson that could not be checked, or did not hold."""
-        return self.head == "draft"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +101,3 @@ class SearchResult:
     exact: bool
     took_ms: float
     understood: tuple[TextReading, ...] = ()
-
-    @property
-    def best_band(self) -> Band | None:
-        """The band of the surest hit; None without hits."""
-        bands = {hit.band for hit in self.hits}
-        return next((band for band in BANDS if band in bands), None)

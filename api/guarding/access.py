@@ -99,11 +99,11 @@ class Access:
 
         identity: Identity | None = None
         fault: ReelseekError | None = None
+        state = scope.setdefault("state", {})
         try:
-            identity = await self._doorkeeper.identify(Headers(scope=scope))
+            identity = state.get("own_user") or await self._doorkeeper.identify(Headers(scope=scope))
         except ReelseekError as error:  # the catalog cannot be asked
             fault = error
-        state = scope.setdefault("state", {})
         state["identity"] = identity
         state["wrong_key"] = partial(self._wrong_keys.take, network_of(address))
         limits, client = self._limits(identity, address)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from indexer.terminal import show
+from indexer.terminal.own_socket import SOCKET_NAME
 from indexer.terminal.settings import read_settings
 from search.file_names import stored_path
 
 if TYPE_CHECKING:
+    from indexer.terminal.own_server import OwnServer
     from search.library import Library
+
+Answer = TypeVar("Answer")
 
 LibraryOption = Annotated[
     Path | None,
@@ -51,6 +56,38 @@ BeforeOption = Annotated[
     str | None,
     typer.Option("--before", metavar="DATE", help="Only videos recorded until then; a day counts whole."),
 ]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say whether a running server answered.")
+]
+NoServerOption = Annotated[
+    bool,
+    typer.Option("--no-server", envvar="REELSEEK_NO_SERVER", help="Ask no running server of the library."),
+]
+
+
+def ask_server(
+    question: Callable[[OwnServer], Answer], library: Path | None, *, verbose: bool
+) -> Answer | None:
+    """Asks the running server of a library; None where there is none, or it has no answer.
+
+    Args:
+        question: What to ask it.
+        library: The option's value.
+        verbose: Say on stderr who answers, and why.
+    """
+    found = read_settings()
+    path = (library or found.library).expanduser().absolute() / SOCKET_NAME
+    say = show.note if verbose else _say_nothing
+    if not os.path.lexists(path):
+        say("answered here: no server of this library runs")
+        return None
+    from indexer.terminal.own_server import ask
+
+    return ask(question, path, found.database_url, found.index, say=say)
+
+
+def _say_nothing(_: str) -> None:
+    pass
 
 
 @contextmanager

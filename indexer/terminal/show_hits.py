@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
-from encoders.heads.action_names import normalise_action
 from indexer.terminal.show import (
+    aside,
     clock,
     clock_span,
+    columns,
     counted,
     note,
     printable,
@@ -22,24 +19,27 @@ from indexer.terminal.show import (
 )
 
 if TYPE_CHECKING:
-    from encoders.types import TextReading
-    from search.hits import Hit, SearchResult
-    from search.types import Segment
+    from search.documents.hits import HitAnswer, KeyFrameAnswer, ReadingAnswer, SearchAnswer
+    from search.documents.segments import SegmentAnswer
 
 SHOWN_NAMES = 8
 
 
-def show_hits(result: SearchResult) -> None:
+def show_hits(result: SearchAnswer) -> None:
     """Hits as a table on stdout: score, band, time, place, key-frame times (best first), path."""
+    from rich.markup import escape
+    from rich.table import Table
+
     console = uncut_console()
-    for reading in result.understood:
+    for reading in result["understood"]:
         console.print(f"[dim]{escape(printable(_describe_reading(reading)))}[/]", soft_wrap=True)
-    if not result.hits:
+    if not result["hits"]:
         console.print("nothing found: no clip passes the filters")
         return
-    if result.best_band == "unlikely":
+    bands = {hit["band"] for hit in result["hits"]}
+    if bands == {"unlikely"}:
         console.print("[yellow]nothing here looks like that[/]; the least unlike:")
-    elif result.best_band == "maybe":
+    elif "match" not in bands:
         console.print("[yellow]no sure match[/]; closest results:")
     table = Table(box=None, pad_edge=False)
     table.add_column("score", justify="right", no_wrap=True)
@@ -47,76 +47,78 @@ def show_hits(result: SearchResult) -> None:
     table.add_column("time", no_wrap=True)
     table.add_column("clip", justify="right", no_wrap=True)
     table.add_column("key frames at", no_wrap=True)
-    with_actions = any(hit.actions for hit in result.hits)
+    with_actions = any(hit["actions"] for hit in result["hits"])
     if with_actions:
         table.add_column("actions")
-    with_pieces = any(hit.matches for hit in result.hits)
+    with_pieces = any(hit["matches"] for hit in result["hits"])
     if with_pieces:
         table.add_column("of the example", no_wrap=True)
-    with_captions = any(hit.caption for hit in result.hits)
+    with_captions = any(hit["caption"] for hit in result["hits"])
     if with_captions:
         table.add_column("caption", overflow="fold")
     table.add_column("video", overflow="fold")
-    for hit in result.hits:
-        style = "dim" if hit.band == "unlikely" else None
+    for hit in result["hits"]:
+        style = "dim" if hit["band"] == "unlikely" else None
         table.add_row(
-            f"{hit.score:.3f}",
-            hit.band,
-            clock_span(hit.start_seconds, hit.end_seconds),
-            str(hit.clip_id),
-            _key_frame_times(hit.key_frames),
+            f"{hit['score']:.3f}",
+            hit["band"],
+            clock_span(hit["start_seconds"], hit["end_seconds"]),
+            str(hit["clip_id"]),
+            _key_frame_times(hit["key_frames"]),
             *([_action_names(hit)] if with_actions else []),
             *([_pieces(hit)] if with_pieces else []),
-            *([escape(printable(hit.caption or ""))] if with_captions else []),
-            escape(printable_path(short_path(hit.path))),
+            *([escape(printable(hit["caption"] or ""))] if with_captions else []),
+            escape(printable_path(short_path(hit["path"]))),
             style=style,
         )
     console.print(table)
-    how = "exact" if result.exact else "approximate"
-    console.print(
-        f"[dim]{counted(len(result.hits), 'hit')}, {result.took_ms:.0f} ms, {how}, {result.encoder}[/]"
-    )
+    how = "exact" if result["exact"] else "approximate"
+    hits, took = counted(len(result["hits"]), "hit"), f"{result['took_ms']:.0f} ms"
+    console.print(f"[dim]{hits}, {took}, {how}, {result['encoder']}[/]")
 
 
-def _describe_reading(reading: TextReading) -> str:
+def _describe_reading(reading: ReadingAnswer) -> str:
     """A line on what words were taken for: "dog: 118 kinds; knows nothing of: quarterly, earnings".
 
     Words that say nothing by themselves, an article alone, are said to.
     """
     parts = []
-    for concept in reading.concepts:
-        name = concept.words
-        if concept.meaning.casefold() != concept.words.casefold():
-            name += f" ({concept.meaning})"
-        parts.append(f"{name}: {counted(concept.kinds, 'kind')}" if concept.kinds else f"{name}: by likeness")
-    if reading.unknown:
-        parts.append(f"knows nothing of: {', '.join(reading.unknown)}")
-    return "; ".join(parts) or f"{reading.text.strip()}: says nothing by itself"
+    for concept in reading["concepts"]:
+        name = concept["words"]
+        if concept["meaning"].casefold() != concept["words"].casefold():
+            name += f" ({concept['meaning']})"
+        kinds = concept["kinds"]
+        parts.append(f"{name}: {counted(kinds, 'kind')}" if kinds else f"{name}: by likeness")
+    if reading["unknown"]:
+        parts.append(f"knows nothing of: {', '.join(reading['unknown'])}")
+    return "; ".join(parts) or f"{reading['text'].strip()}: says nothing by itself"
 
 
-def _pieces(hit: Hit) -> str:
+def _pieces(hit: HitAnswer) -> str:
     """The part of an example that a hit shows: its best piece, how that was changed, how many more."""
-    match = hit.match
+    match = hit["match"]
     if match is None:
         return ""
-    shown = clock_span(match.query_start_seconds, match.query_end_seconds)
-    if abs(match.speed - 1) > 0.1:
-        shown += f" {match.speed:.2f}x"
-    shown += " mirrored" * match.mirrored + " backwards" * match.reversed
-    more = len(hit.matches) - 1
+    shown = clock_span(match["query_start_seconds"], match["query_end_seconds"])
+    if abs(match["speed"] - 1) > 0.1:
+        shown += f" {match['speed']:.2f}x"
+    shown += " mirrored" * match["mirrored"] + " backwards" * match["reversed"]
+    more = len(hit["matches"]) - 1
     return shown + (f" (+{more})" if more else "")
 
 
-def _action_names(hit: Hit) -> str:
+def _action_names(hit: HitAnswer) -> str:
+    from rich.markup import escape
+
     shown = [
-        f"{tag.action} {tag.confidence:.2f}" + (f" ({tag.head})" if tag.is_draft else "")
-        for tag in hit.actions[:2]
+        f"{tag['action']} {tag['confidence']:.2f}" + (f" ({tag['head']})" if tag["head"] == "draft" else "")
+        for tag in hit["actions"][:2]
     ]
-    return escape(printable(", ".join(shown))) + (" ..." if len(hit.actions) > 2 else "")
+    return escape(printable(", ".join(shown))) + (" ..." if len(hit["actions"]) > 2 else "")
 
 
-def _key_frame_times(frames: Sequence[Any]) -> str:
-    shown = [clock(frame.time_seconds) for frame in frames[:3]]
+def _key_frame_times(frames: Sequence[KeyFrameAnswer]) -> str:
+    shown = [clock(frame["time_seconds"]) for frame in frames[:3]]
     return " ".join(shown) + (" ..." if len(frames) > 3 else "")
 
 
@@ -130,7 +132,10 @@ def show_mapping(action: str, names: Sequence[str], how: str) -> None:
     """
     if how in ("zero-shot", "none"):
         note(f"{action}: no head knows it; told by the words alone (zero-shot)")
-    elif how != "exact" or list(names) != [normalise_action(action)]:
+        return
+    from encoders.heads.action_names import normalise_action
+
+    if how != "exact" or list(names) != [normalise_action(action)]:
         shown = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
         why = {
             "exact": "the same word in another form or spelling",
@@ -140,28 +145,21 @@ def show_mapping(action: str, names: Sequence[str], how: str) -> None:
         note(f"{action} -> {shown} ({why})")
 
 
-def show_segments(found: Iterable[Segment], total: int, *, is_narrowed: bool = False) -> None:
+def show_segments(found: Iterable[SegmentAnswer], total: int, *, is_narrowed: bool = False) -> None:
     """Segments as a table on stdout; `is_narrowed` where bounds of the query may be why there is none."""
-    console = Console(highlight=False)
-    if not total and is_narrowed:
-        console.print("no segment: the action is known, and nothing here shows it within what was asked for")
-        return
     if not total:
-        console.print("no segment: the action is known, and nothing here shows it surely enough")
+        within = "within what was asked for" if is_narrowed else "surely enough"
+        print(f"no segment: the action is known, and nothing here shows it {within}")
         return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("confidence", justify="right")
-    table.add_column("time", no_wrap=True)
-    table.add_column("action")
-    table.add_column("head")
-    table.add_column("video", overflow="fold")
-    for segment in found:
-        table.add_row(
-            f"{segment.confidence:.2f}",
-            clock_span(segment.start_seconds, segment.end_seconds),
-            escape(printable(segment.action)),
-            escape(segment.head),
-            escape(printable_path(short_path(segment.path))),
+    rows = (
+        (
+            f"{segment['confidence']:.2f}",
+            clock_span(segment["start_seconds"], segment["end_seconds"]),
+            printable(segment["action"]),
+            segment["head"],
+            printable_path(short_path(segment["path"])),
         )
-    console.print(table)
-    console.print(f"[dim]{counted(total, 'segment')}[/]")
+        for segment in found
+    )
+    columns(rows, head=("confidence", "time", "action", "head", "video"), right=("confidence",))
+    aside(counted(total, "segment"))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
-from indexer.terminal.show import clock, printable, printable_path, uncut_console
+from indexer.terminal.show import aside, clock, printable, printable_path, styled, uncut_console
 
 if TYPE_CHECKING:
     from encoders import EncoderInfo
@@ -21,8 +18,6 @@ SHOWN_FAILURES = 50
 
 def show_status(document: StatusAnswer, failed: Sequence[Video]) -> None:
     """Prints the library's counts, and what failed and why."""
-    # Nothing is cut where no terminal has a width of its own.
-    console = uncut_console()
     videos, index = document["videos"], document["index"]
     rows = [
         ("library", document["library"]),
@@ -33,34 +28,27 @@ def show_status(document: StatusAnswer, failed: Sequence[Video]) -> None:
         ("index", f"{index['kind'] or 'none'}{'' if index['up_to_date'] else ', behind the catalog'}"),
         ("decoders", f"confined by {document['confinement']}"),
     ]
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(f"[bold]{name}", escape(printable(str(value))))
-    console.print(table)
+        print(f"{styled(f'{name:8}', 'bold', sys.stdout)}  {printable(str(value))}")
     for video in failed[:SHOWN_FAILURES]:
-        console.print(
-            f"[red]failed[/] {escape(printable_path(video.path))}: {escape(printable(video.error or ''))}",
-            soft_wrap=True,
-        )
+        why = f"{printable_path(video.path)}: {printable(video.error or '')}"
+        print(f"{styled('failed', 'red', sys.stdout)} {why}")
 
 
 def show_videos(found: Sequence[Video]) -> None:
     """One line a video, in columns that `cut` and `awk` take apart; the reason of a failed one follows."""
-    console = Console(highlight=False)
-    console.print("     id  status     duration  path", style="dim", soft_wrap=True)
+    aside("     id  status     duration  path")
     for video in found:
         lasting = clock(video.duration_seconds) if video.duration_seconds is not None else "-"
-        why = f"  [red]{escape(printable(video.error))}[/]" if video.error else ""
-        console.print(
-            f"{video.id:7d}  {video.status:8s}  {lasting:>9}  {escape(printable_path(video.path))}{why}",
-            soft_wrap=True,
-        )
+        why = f"  {styled(printable(video.error), 'red', sys.stdout)}" if video.error else ""
+        print(f"{video.id:7d}  {video.status:8s}  {lasting:>9}  {printable_path(video.path)}{why}")
 
 
 def show_encoders(found: Sequence[EncoderInfo]) -> None:
     """Prints the list of encoders."""
+    from rich.markup import escape
+    from rich.table import Table
+
     console = uncut_console(160)
     table = Table(box=None, pad_edge=False)
     for name in ("encoder", "dim", "size", "licence", "here", "weights", "paper"):

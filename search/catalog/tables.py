@@ -6,6 +6,8 @@ import zlib
 from typing import Any
 
 from sqlalchemy import (
+    INTEGER,
+    TEXT,
     BigInteger,
     Boolean,
     Column,
@@ -19,7 +21,6 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 metadata = MetaData(
     naming_convention={
@@ -31,10 +32,10 @@ metadata = MetaData(
 
 # SQLite gives ids to INTEGER keys only, and never reuses one only with AUTOINCREMENT. A clip id
 # that came back with other content would make a saved index lie.
-Id = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
+Id = BigInteger().with_variant(INTEGER(), "sqlite")
 # Byte order makes a path prefix a range of the index on both engines.
-Path = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
-Word = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+Path = Text().with_variant(TEXT(collation="C"), "postgresql")
+Word = Text().with_variant(TEXT(collation="C"), "postgresql")
 
 
 def checksum(*parts: bytes | None) -> int | None:
@@ -118,7 +119,6 @@ Index(
     videos.c.path,
     unique=True,
     sqlite_where=text("status <> 'staging'"),
-    postgresql_where=text("status <> 'staging'"),
 )
 
 clips = Table(
@@ -208,7 +208,6 @@ Index(
     heads.c.name,
     unique=True,
     sqlite_where=text("is_active"),
-    postgresql_where=text("is_active"),
 )
 
 segments = Table(

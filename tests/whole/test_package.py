@@ -21,7 +21,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
-from programs import MODEL_LIBRARIES, ROOT, modules_after
+from programs import MODEL_LIBRARIES, ROOT, modules_after, run_python
 
 SHIPPED = ("alembic", "api", "encoders", "indexer", "search")
 PLATFORMS = [
@@ -143,6 +143,13 @@ def test_help_and_status_load_no_model(tmp_path: Path) -> None:
         assert "indexer" in loaded  # else nothing was measured
         assert not loaded & MODEL_LIBRARIES, arguments
         assert not loaded & {"cv2", "scipy", "scenedetect"}, arguments
+        assert not loaded & {"rich", "faiss", "alembic", "psycopg", "av", "PIL", "http"}, arguments
+        assert arguments[0] == "status" or not loaded & {"numpy", "sqlalchemy"}, arguments
+
+
+def test_a_catalog_in_a_file_loads_nothing_of_postgresql() -> None:
+    code = "import sys, search.library; print(*(name for name in sys.modules if 'postgresql' in name))"
+    assert run_python(code).stdout.split() == []
 
 
 # --- the wheel -------------------------------------------------------------------------------------
