@@ -20,14 +20,16 @@ from encoders.types import FrameBatch
 from indexer.video.clips.shots import ShotDetector
 from indexer.video.pictures.borders import BorderFinder
 from indexer.video.pictures.frame import Crop, DecodedFrame
+from indexer.video.reading.codec import Skip
 from indexer.video.reading.decode import VideoDecoder
-from indexer.video.types import KeyFrame, SampledClip, SamplingOptions
+from indexer.video.types import KeyFrame, SampledClip, Sampling, SamplingOptions
 
 __all__ = ["KeyFrame", "SampledClip", "SamplingOptions", "encode_jpeg", "sample_clips"]
 
 _JPEG_QUALITY = 80
 _SHARPNESS_SIDE = 180
 _LONGEST_STILL_WINDOWS = 10  # a frame that is shown for longer makes one long clip
+_SKIPPED: dict[Sampling, Skip] = {"exact": "none", "fast": "nonref", "keyframes": "nonkey"}
 _CLOCK_SECONDS = 0.001  # the coarsest clock of a common container rounds to this
 
 
@@ -53,8 +55,9 @@ def sample_clips(decoder: VideoDecoder, options: SamplingOptions) -> Iterator[Sa
         DamagedVideoError: At the end, from the decoder.
     """
     cutter = _WindowCutter(options, decoder)
-    shot_aware = options.shots and options.sampling == "uniform"
-    frames = decoder.frames("nonkey" if options.sampling == "keyframes" else "none")
+    shot_aware = options.shots and options.sampling != "keyframes"
+    skip = _SKIPPED[options.sampling]
+    frames = decoder.frames(skip, apart_seconds=options.apart_seconds)
     for frame, is_cut in _with_cuts(frames) if shot_aware else ((f, False) for f in frames):
         for window in cutter.push(frame, is_cut):
             yield _finished(window, options)
@@ -118,7 +121,7 @@ class _WindowCutter:
         if self._last is None:
             return
         end = self._last.pts_seconds + self._decoder.shown_seconds(self._last)
-        if self._is_sparse:
+        if self._options.sampling != "exact":  # what was left out may have been shown for longer
             end = max(end, self._decoder.end_seconds)
         yield from self._advance(end)
         yield from self._end_shot(end)
