@@ -56,7 +56,9 @@ class _Bits:
 
 
 class Av1Headers:
-    """Tells packets that hold one picture which refreshes no reference.
+    """Tells how much of each packet other pictures need: up to the one that is shown, if it refreshes nothing.
+
+    A packet holds one picture that is shown, and before it perhaps some for later.
 
     Args:
         extradata: av1C (AV1 in ISO media), or nothing.
@@ -66,27 +68,32 @@ class Av1Headers:
         self._sequence: _Sequence | None = None
         if extradata[:1] == b"\x81":  # marker and version
             with suppress(IndexError, ValueError):
-                self.is_disposable(extradata[_AV1C_BYTES:])
+                self.needed_bytes(extradata[_AV1C_BYTES:])
 
-    def is_disposable(self, packet: bytes) -> bool:
-        """Returns whether no other needs it. Raises IndexError or ValueError where it is broken."""
-        pictures, refreshed = 0, _ALL
-        for kind, content in _units(packet):
+    def needed_bytes(self, packet: bytes) -> int:
+        """How many bytes other pictures need. Raises IndexError or ValueError where it is broken."""
+        is_needed, spare_from = False, -1
+        for kind, begin, content in _units(packet):
             if kind == _SEQUENCE_HEADER:
                 self._sequence = _read_sequence(content)
+                is_needed = True
             elif kind in (_FRAME_HEADER, _FRAME):
-                pictures += 1
-                if pictures > 1 or self._sequence is None:
-                    return False
-                refreshed = _refreshed_by(content, self._sequence)
-        return pictures == 1 and refreshed == 0
+                if self._sequence is None or spare_from >= 0:
+                    return len(packet)
+                if _refreshed_by(content, self._sequence):
+                    is_needed = True
+                else:
+                    spare_from = begin
+        if spare_from < 0:
+            return len(packet)
+        return spare_from if is_needed else 0
 
 
-def _units(packet: bytes) -> Iterator[tuple[int, bytes]]:
-    """Each unit's kind and content (5.3). Raises ValueError where there are layers."""
+def _units(packet: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Each unit's kind, where it begins, and the first of its content (5.3). Raises ValueError where there are layers."""
     at = 0
     while at < len(packet):
-        head = packet[at]
+        begin, head = at, packet[at]
         at += 1
         if head & 4:
             raise ValueError("a unit of a layer")
@@ -99,7 +106,7 @@ def _units(packet: bytes) -> Iterator[tuple[int, bytes]]:
                 size |= (byte & 0x7F) << 7 * place
                 if not byte & 0x80:
                     break
-        yield head >> 3 & 15, packet[at : at + min(size, _HEAD_BYTES)]
+        yield head >> 3 & 15, begin, packet[at : at + min(size, _HEAD_BYTES)]
         at += size
 
 

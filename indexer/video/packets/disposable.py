@@ -1,6 +1,6 @@
-"""Packets whose pictures no other picture needs, told by the headers that their codecs write.
+"""Pictures that no other picture needs, told by the headers that their codecs write.
 
-Such a packet can be left out without a trace in any other picture. Known are H.264 (ITU-T H.264, 7.4.1),
+Such a picture can be left out of a packet without a trace in any other. Known are H.264 (ITU-T H.264, 7.4.1),
 HEVC (H.265, 7.4.2.2) and AV1 (its bitstream specification, 5.9.2); of other codecs nothing is left out.
 """
 
@@ -17,28 +17,32 @@ _HEVC_PICTURES, _HEVC_LAST_SUB_LAYER, _HEVC_SPS = range(32), 14, 33
 _HEVC_HEAD_BYTES = 3
 
 
-def disposable_test(codec: str, extradata: bytes | None) -> Callable[[bytes], bool] | None:
-    """A test of packets, in the order of the file, for pictures that no other needs; None of other codecs.
+def needed_bytes_test(codec: str, extradata: bytes | None) -> Callable[[bytes], int] | None:
+    """Tells of packets, in the order of the file, how many bytes from the first on other pictures need.
 
-    The test never raises: of a packet that cannot be read it says no.
+    That is 0 of a packet that holds nothing but a picture that no other needs, and all of its bytes where it
+    holds no such picture, or cannot be read: nothing is raised.
 
     Args:
         codec: FFmpeg's name of it.
         extradata: What the container says of the stream; with it, whether units come with their lengths.
+
+    Returns:
+        None of codecs that are not known here.
     """
     makers: dict[str, type[_H264] | type[_Hevc] | type[Av1Headers]]
     makers = {"h264": _H264, "hevc": _Hevc, "av1": Av1Headers}
     if codec not in makers:
         return None
-    test = makers[codec](extradata or b"").is_disposable
+    headers = makers[codec](extradata or b"")
 
-    def is_disposable(packet: bytes) -> bool:
+    def needed_bytes(packet: bytes) -> int:
         try:
-            return test(packet)
+            return headers.needed_bytes(packet)
         except (IndexError, ValueError):
-            return False
+            return len(packet)
 
-    return is_disposable
+    return needed_bytes
 
 
 class _H264:
@@ -48,10 +52,10 @@ class _H264:
         is_plain = extradata[:1] != b"\x01" or len(extradata) < 7  # Annex B; else avcC (ISO/IEC 14496-15)
         self._length_bytes = 0 if is_plain else (extradata[4] & 3) + 1
 
-    def is_disposable(self, packet: bytes) -> bool:
+    def needed_bytes(self, packet: bytes) -> int:
         heads = [packet[at] for at in _units(packet, self._length_bytes)]
         slices = [head for head in heads if head & 0x1F in _H264_SLICES]
-        return bool(slices) and not any(head & 0x60 for head in slices)
+        return len(packet) if any(head & 0x60 for head in slices) or not slices else 0
 
 
 class _Hevc:
@@ -68,7 +72,7 @@ class _Hevc:
         if head[0] >> 1 & 0x3F == _HEVC_SPS and not _hevc_layer(head):
             self._highest = head[2] >> 1 & 7
 
-    def is_disposable(self, packet: bytes) -> bool:
+    def needed_bytes(self, packet: bytes) -> int:
         found = False
         for at in _units(packet, self._length_bytes):
             head = packet[at : at + _HEVC_HEAD_BYTES]
@@ -77,9 +81,9 @@ class _Hevc:
             if kind not in _HEVC_PICTURES or _hevc_layer(head):
                 continue
             if kind > _HEVC_LAST_SUB_LAYER or kind % 2 or (head[1] & 7) - 1 != self._highest:
-                return False
+                return len(packet)
             found = True
-        return found
+        return 0 if found else len(packet)
 
 
 def _hevc_layer(head: bytes) -> int:

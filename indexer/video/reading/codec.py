@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from indexer.video.bounds import check_pixels, max_pixels
 from indexer.video.containers.crop import read_crop
-from indexer.video.engine import EngineError, PictureType, VideoReformatter, open_decoder
-from indexer.video.packets.disposable import disposable_test
+from indexer.video.engine import EngineError, PictureType, VideoReformatter, make_packet, open_decoder
+from indexer.video.packets.disposable import needed_bytes_test
 from indexer.video.pictures.filters import Cropper
 from indexer.video.pictures.frame import PictureGeometry
 from indexer.video.pictures.orientation import orientation_of
@@ -51,7 +51,7 @@ class FilmCodec:
         if threads is not None:
             self.context.thread_count = threads
         self._skip: Skip = "none"
-        self._is_disposable = disposable_test(self.name, context.extradata)
+        self._needed_bytes = needed_bytes_test(self.name, context.extradata)
 
     @property
     def name(self) -> str:
@@ -73,11 +73,15 @@ class FilmCodec:
         self._skip = skip
         self.context.skip_frame = "NONKEY" if skip == "nonkey" else "DEFAULT"
 
-    def is_disposable(self, packet: Any) -> bool:
-        """Returns whether a packet holds a whole picture that no other needs."""
-        if self._is_disposable is None or int(self.context.field_order) not in _PROGRESSIVE:
-            return False  # of a pair of fields, each is a packet
-        return self._is_disposable(bytes(packet))
+    def needed_of(self, packet: Any) -> Any:
+        """What other pictures need of a packet: itself, a shorter one, or None."""
+        if self._needed_bytes is None or int(self.context.field_order) not in _PROGRESSIVE:
+            return packet  # of a pair of fields, each is a packet
+        content = bytes(packet)
+        needed = self._needed_bytes(content)
+        if needed == len(content):
+            return packet
+        return make_packet(content[:needed], packet) if needed else None
 
     def flush(self) -> None:
         """Forgets what was decoded, where seeking in the container does not."""

@@ -202,7 +202,8 @@ class PictureStream:
                 self._note_skipped(packet)
                 if codec.takes_key_frames_alone and not packet.is_keyframe:
                     continue
-                if self._leaves_out(packet):
+                packet = self._thinned(packet)
+                if packet is None:
                     tally.packets_left_out += 1
                     self._on_packet()
                     continue
@@ -227,18 +228,20 @@ class PictureStream:
             end += (packet.duration or 0) * tick_seconds or self._clock.step_seconds
             self._tally.end_seconds = max(self._tally.end_seconds, end - self._clock.offset_seconds)
 
-    def _leaves_out(self, packet: Any) -> bool:
-        """Returns whether a packet is to be left out, whose picture no other needs."""
-        if self._thinning is None or not self._clock.goes_by_pts:
-            return False
+    def _thinned(self, packet: Any) -> Any:
+        """The packet without a picture that is left out and no other needs; None where nothing is left."""
+        thinning = self._thinning
+        if thinning is None or not self._clock.goes_by_pts:
+            return packet
         if packet.pts is None:  # it may be part of the picture before
             self._thinning = None
-            return False
-        if not self.codec.is_disposable(packet):
-            self._thinning.keep(packet.pts)
-            return False
+            return packet
+        needed = self.codec.needed_of(packet)
+        if needed is packet:
+            thinning.keep(packet.pts)
+            return packet
         step = self._clock.step_seconds / self._timeline.tick_seconds
-        return self._thinning.leaves_out(packet.pts, packet.duration or step)
+        return needed if thinning.leaves_out(packet.pts, packet.duration or step) else packet
 
     def _packets(self) -> Iterator[Any]:
         """Packets of the film from where it is read, past read errors, with stamps on one timeline."""
