@@ -1,4 +1,4 @@
-"""Films of real footage whose cuts are known, because they were made: shots of a few seconds, enlarged and panned.
+"""Films of real footage whose cuts are known, because they were made: short shots, enlarged and panned.
 
 The shots are stretches of clips in which nothing cuts, each cropped, mirrored and panned in a way of its own.
 """
@@ -46,7 +46,7 @@ class Coding:
     suffix: str = ".mp4"
 
 
-# As encoders come, for 1080p: two-second to ten-second groups, B-frames in pyramids, cuts looked for by x264 and x265.
+# As encoders come: groups of up to ten seconds, B-frames in pyramids, cuts looked for by x264 and x265.
 H264 = Coding("h264", "libx264", {"preset": "medium", "crf": "23"})
 HEVC = Coding("hevc", "libx265", {"preset": "fast", "crf": "26", "x265-params": "log-level=none"})
 AV1 = Coding("av1", "libsvtav1", {"preset": "9", "crf": "35"})

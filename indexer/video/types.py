@@ -118,8 +118,8 @@ class SamplingOptions:
             )
         if self.sampling == "keyframes" and (self.dense_fps or self.actions is not None):
             raise ValueError(
-                'sampling must be "exact" or "fast" for dense frames and action classifiers, got "keyframes": '
-                "key frames are too far apart to show movement"
+                'sampling must be "exact" or "fast" for dense frames and action classifiers, got '
+                '"keyframes": key frames are too far apart to show movement'
             )
 
     @property

@@ -24,7 +24,7 @@ from indexer.video.reading.codec import Skip
 from indexer.video.reading.decode import VideoDecoder
 from indexer.video.types import KeyFrame, SampledClip, Sampling, SamplingOptions
 
-__all__ = ["KeyFrame", "SampledClip", "SamplingOptions", "encode_jpeg", "sample_clips"]
+__all__ = ["KeyFrame", "SampledClip", "SamplingOptions", "encode_jpeg", "sample_clips", "with_cuts"]
 
 _JPEG_QUALITY = 80
 _SHARPNESS_SIDE = 180
@@ -58,20 +58,27 @@ def sample_clips(decoder: VideoDecoder, options: SamplingOptions) -> Iterator[Sa
     shot_aware = options.shots and options.sampling != "keyframes"
     skip = _SKIPPED[options.sampling]
     frames = decoder.frames(skip, apart_seconds=options.apart_seconds)
-    for frame, is_cut in _with_cuts(frames) if shot_aware else ((f, False) for f in frames):
+    for frame, is_cut in with_cuts(frames, decoder, options) if shot_aware else ((f, False) for f in frames):
         for window in cutter.push(frame, is_cut):
             yield _finished(window, options)
     for window in cutter.finish():
         yield _finished(window, options)
 
 
-def _with_cuts(frames: Iterator[DecodedFrame]) -> Iterator[tuple[DecodedFrame, bool]]:
+def with_cuts(
+    frames: Iterator[DecodedFrame], decoder: VideoDecoder, options: SamplingOptions
+) -> Iterator[tuple[DecodedFrame, bool]]:
     """Each frame with whether it begins a new shot, a few frames late."""
     detector = ShotDetector()
     cuts: set[float] = set()
     held: deque[DecodedFrame] = deque()
+    is_thinned = options.sampling == "fast"
     for frame in frames:
-        cuts.update(detector.push(frame.thumbnail(), frame.pts_seconds))
+        spacing = 1.0
+        if is_thinned and held:
+            apart = frame.pts_seconds - held[-1].pts_seconds
+            spacing = max(1.0, apart / decoder.shown_seconds(held[-1]))
+        cuts.update(detector.push(frame.thumbnail(), frame.pts_seconds, spacing))
         held.append(frame)
         if len(held) > ShotDetector.LOOKAHEAD_FRAMES:
             oldest = held.popleft()

@@ -56,7 +56,7 @@ class _Bits:
 
 
 class Av1Headers:
-    """Tells how much of each packet other pictures need: up to the one that is shown, if it refreshes nothing.
+    """Tells how much of each packet other pictures need: up to the one shown, if that refreshes nothing.
 
     A packet holds one picture that is shown, and before it perhaps some for later.
 
@@ -90,7 +90,10 @@ class Av1Headers:
 
 
 def _units(packet: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Each unit's kind, where it begins, and the first of its content (5.3). Raises ValueError where there are layers."""
+    """Each unit's kind, where it begins, and the first of its content (5.3).
+
+    Raises ValueError where there are layers.
+    """
     at = 0
     while at < len(packet):
         begin, head = at, packet[at]

@@ -91,7 +91,7 @@ def _hevc_layer(head: bytes) -> int:
 
 
 def _units(content: bytes, length_bytes: int) -> Iterator[int]:
-    """Where each unit of a packet begins: behind its length, or behind a start code where these have 0 bytes."""
+    """Where each unit of a packet begins: behind its length, or a start code where that has 0 bytes."""
     if not length_bytes:
         yield from (found.end() for found in _START_CODE.finditer(content) if found.end() < len(content))
         return

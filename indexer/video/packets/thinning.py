@@ -1,4 +1,4 @@
-"""Thinning: which of the pictures that no other needs are left out, so that those left are never far apart."""
+"""Thinning: which pictures that no other needs are left out, so that those left are never far apart."""
 
 from __future__ import annotations
 

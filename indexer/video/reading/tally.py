@@ -65,7 +65,7 @@ class Tally:
         self.end_seconds = max(self.end_seconds, end_seconds)
 
     def describe_losses(self, *, are_all_decoded: bool) -> list[str]:
-        """A sentence for people where anything was lost; `are_all_decoded` where none is skipped that others need."""
+        """A sentence for people where anything was lost; `are_all_decoded` as for `check_end`."""
         lost = []
         if self.broken_packets:
             lost.append(f"{self.broken_packets} of {self.packets_tried} packets are broken")
