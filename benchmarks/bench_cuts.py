@@ -54,11 +54,15 @@ OWN = {
     "flipping_a_pancake.mkv": ((0, 310),),
     "mm_test.avi": ((0, 164),),
 }
-_SHAKEN, _JERK = 60, 0.012  # frames of each photograph; of its width, that the camera's speed changes in one
+_PHOTOGRAPHS, _SHAKEN = 8, 60  # how many, and frames of each
+_JERK, _FASTEST = (
+    0.003,
+    1 / 30,
+)  # of its width, by which the camera's speed changes in a frame, and that it moves
 
 
 def shaken(folder: Path, count: int, seed: int) -> list[list[Picture]]:
-    """Photographs filmed by a hand that jerks, at up to a twelfth of their width a frame."""
+    """Photographs filmed by a hand that jerks."""
     random = np.random.default_rng(seed)
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     stretches = []
@@ -69,7 +73,7 @@ def shaken(folder: Path, count: int, seed: int) -> list[list[Picture]]:
         place, speed, frames = room / 2, np.zeros(2), []
         for _ in range(_SHAKEN):
             speed = 0.9 * speed + random.normal(0, _JERK * picture.shape[1], 2)
-            speed = np.clip(speed, -picture.shape[1] / 12, picture.shape[1] / 12)
+            speed = np.clip(speed, -_FASTEST * picture.shape[1], _FASTEST * picture.shape[1])
             place = place + speed
             speed = np.where((place < 0) | (place > room), -speed, speed)
             place = np.clip(place, 0, room)
@@ -156,7 +160,7 @@ def main() -> None:
     options = parser.parse_args()
     stretches = stretches_of(options.clips, OWN) if options.clips else []
     if options.photographs:
-        stretches += shaken(options.photographs, 40, options.seed)
+        stretches += shaken(options.photographs, _PHOTOGRAPHS, options.seed)
     stretches = stretches or sample_stretches()
     count = round(options.seconds * FPS)
     random = np.random.default_rng(options.seed)
