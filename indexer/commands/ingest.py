@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 
 class Sampling(StrEnum):
-    uniform = "uniform"
+    exact = "exact"
+    fast = "fast"
     keyframes = "keyframes"
 
 
@@ -51,7 +52,10 @@ FpsOption = Annotated[
 ]
 SamplingOption = Annotated[
     Sampling | None,
-    typer.Option(help="keyframes decodes key frames only: faster, coarser times and no cuts."),
+    typer.Option(
+        help="fast leaves out frames that no other needs, for times up to 1/8 s off; keyframes decodes "
+        "key frames only: faster still, coarse times and no cuts."
+    ),
 ]
 ActionsOption = Annotated[
     list[str] | None,

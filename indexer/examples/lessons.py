@@ -116,7 +116,7 @@ def _plain_sampling(library: Library) -> SamplingOptions:
     from dataclasses import replace
 
     stored = stored_sampling(library.record().sampling)
-    return replace(stored.without_actions(), sampling="uniform", frame_size=library.encoder().frame_size)
+    return replace(stored.without_actions(), sampling="exact", frame_size=library.encoder().frame_size)
 
 
 def encoded_track(

@@ -53,7 +53,7 @@ def read_example(
         DecodeError: It is broken, or is larger, longer or slower to decode than it may be.
     """
     stored = stored_sampling(sampling_json).without_actions()
-    sampling = replace(stored, sampling="uniform", frame_size=frame_size)
+    sampling = replace(stored, sampling="exact", frame_size=frame_size)
     threads = None if limits is None else UPLOAD_THREADS
     deadline = time.monotonic() + limit_seconds
     with DecodeWorker(

@@ -118,7 +118,7 @@ def _with_actions(
     if wanted.backbone is not None and sampling.sampling == "keyframes":
         raise InvalidQueryError(
             f"{wanted.backbone} needs to see movement, and key frames are too far apart for that: ingest "
-            "with --sampling uniform, or without --actions kinetics"
+            "with --sampling exact, or without --actions kinetics"
         )
     if wanted.nothing:
         remove_named_heads(library)

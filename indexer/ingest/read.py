@@ -25,6 +25,7 @@ from search.file_names import os_path
 from search.file_state import FileState
 
 _QUEUED_MESSAGES = 8
+_MOST_THREADS = 16  # of a codec: more only take memory, since each holds frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +89,13 @@ class Readers:
         self._patience = Patience(options.patience)
         self._messages: queue.Queue[tuple[FoundFile, Message] | BaseException] = queue.Queue(_QUEUED_MESSAGES)
         self._stopping = threading.Event()
-        count = min(options.workers or max(1, (os.cpu_count() or 2) // 2), len(files))
+        cores = _usable_cores()
+        count = min(options.workers or max(1, cores // 2), len(files))
+        threads = threads_of_each(count, cores)
         # What a path leads to may change after it was found: the kernel holds the programs to the roots.
         self._workers = [
-            DecodeWorker(stall_seconds=options.stall_seconds, reads=options.roots) for _ in range(count)
+            DecodeWorker(stall_seconds=options.stall_seconds, threads=threads, reads=options.roots)
+            for _ in range(count)
         ]
 
     def messages(self, should_stop: Callable[[], bool]) -> Generator[tuple[FoundFile, Message]]:
@@ -177,6 +181,18 @@ class Readers:
             with suppress(queue.Empty):
                 return opened.reply.get(timeout=0.1)
         raise _Stopped
+
+
+def threads_of_each(workers: int, cores: int) -> int:
+    """The threads of each decoder's codec: all cores for one file, and no more than these for many."""
+    return min(_MOST_THREADS, max(1, cores // max(1, workers)))
+
+
+def _usable_cores() -> int:
+    """The cores that this program may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 2
 
 
 def _check_unchanged(file: FoundFile, digest: str) -> None:

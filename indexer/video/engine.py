@@ -72,6 +72,13 @@ def make_picture(pixels: NDArray[np.uint8], format: str) -> Any:
     return av.VideoFrame.from_ndarray(pixels, format)
 
 
+def make_packet(content: bytes, like: Any) -> Any:
+    """The engine's packet of other content, with the stamps of one."""
+    made = av.Packet(content)
+    made.pts, made.dts, made.time_base = like.pts, like.dts, like.time_base
+    return made
+
+
 def open_decoder(name: str) -> Any:
     """A decoder by FFmpeg's name of it. Raises EngineError or ValueError where FFmpeg has none."""
     return av.codec.CodecContext.create(name, "r")

@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from encoders.errors import LibraryError
 from encoders.types import FrameBatch
 
 MAX_CLIP_FRAMES = 7200  # an hour at the usual rate: 2.5 GB of frames at 256 pixels
 MAX_DENSE_FRAMES = 1024  # of one clip: they are held in memory all at once
+
+Sampling = Literal["exact", "fast", "keyframes"]
+DEFAULT_SAMPLING: Sampling = "exact"
+_FORMER_NAMES = {"uniform": "exact"}
+_FAST_SHARE = 0.25  # of a sampling step: by how much times may be off
+_FAST_SECONDS = 0.125  # and no more than this: else cuts are missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +59,9 @@ class SamplingOptions:
     Attributes:
         clip_seconds: Length of a window, > 0.
         fps: Sampled frames per second, > 0.
-        sampling: "uniform" decodes everything; "keyframes" only key frames, much faster, without
-            shots.
+        sampling: "exact" decodes everything; "fast" leaves out frames that no other needs, as long as
+            cuts and samples come at most `apart_seconds` late or early; "keyframes" decodes only key
+            frames, much faster, without shots.
         shots: Whether to look for shot boundaries, which no clip then straddles.
         frame_size: Short side of sampled frames in pixels; smaller sources stay as they are.
         key_frame_size: Short side of key frame JPEGs in pixels.
@@ -72,7 +79,7 @@ class SamplingOptions:
 
     clip_seconds: float = 4.0
     fps: float = 2.0
-    sampling: Literal["uniform", "keyframes"] = "uniform"
+    sampling: Sampling = DEFAULT_SAMPLING
     shots: bool = True
     frame_size: int = 256
     key_frame_size: int = 360
@@ -91,8 +98,8 @@ class SamplingOptions:
             value = getattr(self, name)
             if not 16 <= value <= 4096:
                 raise ValueError(f"{name} must be from 16 to 4096 pixels, got {value}")
-        if self.sampling not in ("uniform", "keyframes"):
-            raise ValueError(f'sampling must be "uniform" or "keyframes", got {self.sampling!r}')
+        if self.sampling not in get_args(Sampling):
+            raise ValueError(f'sampling must be "exact", "fast" or "keyframes", got {self.sampling!r}')
         # A clip is in memory as a whole while it is encoded.
         if self.fps * self.clip_seconds > MAX_CLIP_FRAMES:
             raise ValueError(
@@ -111,9 +118,17 @@ class SamplingOptions:
             )
         if self.sampling == "keyframes" and (self.dense_fps or self.actions is not None):
             raise ValueError(
-                'sampling must be "uniform" for dense frames and action classifiers, got "keyframes": '
-                "key frames are too far apart to show movement"
+                'sampling must be "exact" or "fast" for dense frames and action classifiers, got '
+                '"keyframes": key frames are too far apart to show movement'
             )
+
+    @property
+    def apart_seconds(self) -> float:
+        """The longest between two frames where "fast" leaves out one in between.
+
+        A quarter of the step between samples, dense ones too, and an eighth of a second at most.
+        """
+        return min(_FAST_SECONDS, _FAST_SHARE / max(self.fps, self.dense_fps))
 
     def to_json(self) -> str:
         """The options as text; equal options give equal text."""
@@ -130,6 +145,9 @@ class SamplingOptions:
         document = json.loads(text)
         if not isinstance(document, dict):
             raise ValueError(f"expected an object, got {type(document).__name__}")
+        former = document.get("sampling")
+        if isinstance(former, str):
+            document["sampling"] = _FORMER_NAMES.get(former, former)
         try:
             return cls(**{name: value for name, value in document.items() if name in known})
         except (TypeError, OverflowError) as error:

@@ -21,6 +21,7 @@ from video_factory import moving, scene, shots, write_sound, write_video
 
 from encoders.errors import EncoderMismatchError, LibraryError
 from indexer.ingest.pipeline import IngestOptions, IngestSummary, ingest
+from indexer.ingest.read import threads_of_each
 from indexer.video.types import SamplingOptions
 from search.catalog.tables import clip_vectors, clips, key_frames, videos
 from search.library import Library
@@ -171,6 +172,23 @@ def test_other_sampling_is_asked_for_once_and_stays(library, archive):
     assert run(library, archive, sampling=asked).indexed == 2
     assert clip_spans(library, "one.mp4") == [(0.0, 2.0), (2.0, 4.0), (4.0, 6.0)]
     assert run(library, archive).unchanged == 2
+
+
+def test_fast_sampling_finds_the_cuts_and_stays(library, tmp_path):
+    frames, starts = shots([60, 85])
+    path = write_video(tmp_path / "film.mp4", frames, fps=25, b_frames=3)
+    assert run(library, path, sampling=SamplingOptions(sampling="fast")).indexed == 1
+    begins = [start for start, _ in clip_spans(library, "film.mp4")]
+    assert min(abs(start - starts[0] / 25) for start in begins) <= 0.125
+    assert run(library, path).unchanged == 1
+
+
+@pytest.mark.parametrize(
+    ("workers", "cores", "threads"),
+    [(1, 2, 2), (1, 16, 16), (8, 16, 2), (3, 16, 5), (1, 64, 16), (4, 2, 1)],
+)
+def test_decoders_have_no_more_threads_together_than_there_are_cores(workers, cores, threads):
+    assert threads_of_each(workers, cores) == threads
 
 
 def test_a_file_that_was_moved_and_is_sampled_otherwise_is_one_video(library, archive):

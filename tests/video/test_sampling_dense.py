@@ -180,7 +180,7 @@ def test_options_of_before_mean_what_they_did() -> None:
         "key_frame_size": 360,
         "crop_borders": True,
     }
-    assert SamplingOptions.from_json(json.dumps(before)) == SamplingOptions()
+    assert SamplingOptions.from_json(json.dumps(before)) == SamplingOptions(sampling="exact")
     options = DENSE.changed(actions="kinetics:mvit_v2_s")
     assert SamplingOptions.from_json(options.to_json()) == options
 

@@ -165,7 +165,7 @@ def check_clips(clips: list[SampledClip]) -> None:
 @given(
     clip_seconds=st.floats(0.05, 5),
     fps=st.floats(0.01, 60),
-    sampling=st.sampled_from(["uniform", "keyframes"]),
+    sampling=st.sampled_from(["exact", "fast", "keyframes"]),
     shots=st.booleans(),
     number=st.integers(0, 5),
 )

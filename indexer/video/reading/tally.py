@@ -18,6 +18,7 @@ class Tally:
 
     Attributes:
         packets_read: Packets, broken ones too.
+        packets_left_out: Of these, packets that were left out on purpose, with a picture that no other needs.
         broken_packets: Packets that could not be decoded, or only with holes.
         frames_decoded: Pictures that the codec gave out.
         frames_covered: Frames that another of the same time took the place of.
@@ -28,6 +29,7 @@ class Tally:
     """
 
     packets_read: int = 0
+    packets_left_out: int = 0
     broken_packets: int = 0
     frames_decoded: int = 0
     frames_covered: int = 0
@@ -35,6 +37,11 @@ class Tally:
     frames_delivered: int = 0
     first_seconds: float = math.inf
     end_seconds: float = -math.inf
+
+    @property
+    def packets_tried(self) -> int:
+        """The packets that were to be decoded."""
+        return self.packets_read - self.packets_left_out
 
     def note_unread(self) -> None:
         """Counts a packet that could not be read."""
@@ -58,10 +65,10 @@ class Tally:
         self.end_seconds = max(self.end_seconds, end_seconds)
 
     def describe_losses(self, *, are_all_decoded: bool) -> list[str]:
-        """A sentence for people where anything was lost; `are_all_decoded` where no frame is skipped."""
+        """A sentence for people where anything was lost; `are_all_decoded` as for `check_end`."""
         lost = []
         if self.broken_packets:
-            lost.append(f"{self.broken_packets} of {self.packets_read} packets are broken")
+            lost.append(f"{self.broken_packets} of {self.packets_tried} packets are broken")
         if self.frames_dropped and are_all_decoded:
             lost.append(f"{self.frames_dropped} frames have times that do not ascend")
         return [f"damaged: {' and '.join(lost)}; what could be read is indexed"] if lost else []
@@ -74,7 +81,7 @@ class Tally:
                 "before its first frame; copy the file again"
             )
         return DamagedVideoError(
-            f"no frame could be decoded ({self.broken_packets} of {self.packets_read} packets "
+            f"no frame could be decoded ({self.broken_packets} of {self.packets_tried} packets "
             "are broken): copy the file again or repair it"
         )
 
@@ -84,16 +91,16 @@ class Tally:
         Args:
             info: What it promised.
             is_outlasted: Tells whether sound goes on after the picture.
-            are_all_decoded: No frame was skipped on purpose.
+            are_all_decoded: No frame was skipped on purpose that others need.
 
         Raises:
             DamagedVideoError: Too much was broken, or the file is truncated.
         """
         if self.frames_delivered == 0:
             raise self.nothing_decoded()
-        if self.broken_packets * 2 > self.packets_read:
+        if self.broken_packets * 2 > self.packets_tried:
             raise DamagedVideoError(
-                f"damaged: {self.broken_packets} of {self.packets_read} packets are broken; "
+                f"damaged: {self.broken_packets} of {self.packets_tried} packets are broken; "
                 "copy the file again or repair it"
             )
         unshown = self.frames_dropped + self.frames_covered
