@@ -1,1 +1,1 @@
-"""Archives of any size made of real activations: the default encoder's vectors, a catalog, questions, right answers."""
+"""Archives of any size made of real activations: vectors, a catalog, questions, right answers, engines."""

@@ -1,7 +1,8 @@
-"""What the clips of a made archive are besides their vectors: videos, times, dates, actions, captions, and filters.
+"""What the clips of a made archive are besides their vectors: videos, times, dates, actions, captions.
 
-Everything follows from the number of a video, so that a larger archive begins with a smaller one. Filters let 0.1,
-1 and 10 % of the clips through, by each of five things; which ones is known from here and not from the catalog.
+Everything follows from the number of a video, so that a larger archive begins with a smaller one. Filters let
+0.1, 1 and 10 % of the clips through, by each of five things; which ones is known from here and not from the
+catalog.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def cases_of(columns: Columns) -> list[Case]:
     """No filter first; then those by path, duration, date, action and caption, from narrow to wide."""
     count = len(columns.path)
     cases = [Case("", Filters(), "", np.ones(count, np.bool_))]
-    # Folders, actions and words of their own hold each share; bounds of durations and dates hold it from one end.
+    # Folders, actions and words have clips of their own; bounds of durations and dates take one end of all.
     for place, share in enumerate(SHARES):
         folder = f"/archive/{FOLDERS[place]}/"
         longest = LENGTHS[place][1]
@@ -160,7 +161,12 @@ def cases_of(columns: Columns) -> list[Case]:
                 f"recorded >= {since}",
                 columns.recorded >= since,
             ),
-            Case(f"action {share:.1%}", Filters(action=action), f"action = '{action}'", columns.action == action),
+            Case(
+                f"action {share:.1%}",
+                Filters(action=action),
+                f"action = '{action}'",
+                columns.action == action,
+            ),
             Case(f"caption {share:.1%}", Filters(caption=noun), f"noun = '{noun}'", columns.noun == noun),
         ]
     return cases

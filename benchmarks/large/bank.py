@@ -1,15 +1,16 @@
 """A bank of what the default encoder's network sees in photographs, from which any number of clips is mixed.
 
 Each photograph is cropped at random some times, and goes through the real network. What is kept of a crop is
-what the encoder `offline` makes its vectors of: the mean activations of the last layer, and the logits of the
-whole crop and of its quarters. The classifier is linear, so that logits of mixed activations are mixed logits.
+what the encoder `offline` makes its vectors of: mean activations of the last layer, and logits of the whole
+and of its quarters. The classifier is linear, so that logits of mixed activations are mixed logits.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -98,30 +99,31 @@ def _footage() -> Iterator[Image.Image]:
 
 
 def _look_at(pictures: Iterator[Image.Image]) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
+    look, crops = _open_network(), _crops(pictures)
+    seen = []
+    while batch := list(islice(crops, BATCH)):
+        seen.append([one.astype(np.float16) for one in look(np.stack(batch))])
+    activations, logits = map(np.concatenate, zip(*seen, strict=True))
+    return activations, logits
+
+
+def _open_network() -> Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """The encoder's network: crops uint8 (B, 224, 224, 3) to activations (B, 1280) and logits (B, 5, 1000)."""
     import torch
 
     network = load_visual_tower()
-    activations, logits, waiting = [], [], []
 
-    def look(crops: Sequence[NDArray[np.uint8]]) -> None:
-        images = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float()
+    def look(crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        images = torch.from_numpy(crops).permute(0, 3, 1, 2).float()
         with torch.inference_mode():
-            seen = network(images.mul_(2.0 / 255.0).sub_(1.0))
-        activations.append(seen[0].numpy().astype(np.float16))
-        logits.append(seen[1].numpy().astype(np.float16))
+            activations, logits = network(images.mul_(2.0 / 255.0).sub_(1.0))
+        return activations.numpy(), logits.numpy()
 
-    for crop in _crops(pictures):
-        waiting.append(crop)
-        if len(waiting) == BATCH:
-            look(waiting)
-            waiting = []
-    if waiting:
-        look(waiting)
-    return np.concatenate(activations), np.concatenate(logits)
+    return look
 
 
 def _crops(pictures: Iterator[Image.Image]) -> Iterator[NDArray[np.uint8]]:
-    """Every picture CROPS times, uint8 (224, 224, 3): squashed as the encoder does, every other one mirrored."""
+    """Every picture CROPS times, uint8 (224, 224, 3): squashed as by the encoder, every other mirrored."""
     random = np.random.default_rng(0)
     for picture in pictures:
         for number in range(CROPS):

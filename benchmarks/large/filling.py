@@ -1,4 +1,4 @@
-"""Fills a library's catalog with made clips, row by row as an ingest leaves them, a thousand times as fast."""
+"""Fills a library's catalog with made clips, in rows as an ingest leaves them, a thousand times as fast."""
 
 from __future__ import annotations
 
@@ -10,24 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sqlalchemy import Connection, Table, func, insert, select, update
+from sqlalchemy import Connection, Table, insert, select, text, update
 
 from benchmarks.large.archive import ACTIONS, MadeVideo, make_video
 from encoders import open_encoder
 from indexer.video.types import SamplingOptions
 from search.caption_words import caption_words as words_of
+from search.catalog import tables
 from search.catalog.statements import path_key
-from search.catalog.tables import (
-    caption_words,
-    captions,
-    clip_vectors,
-    clips,
-    heads,
-    key_frames,
-    library as library_row,
-    segments,
-    videos,
-)
 from search.library import Library
 
 HEAD = "kinetics:made"
@@ -69,83 +59,25 @@ def fill(library: Library, vectors: NDArray[np.float16], first: int, clips_per_v
             for at in range(0, len(rows), clips_per_video)
         ]
         with library.database.write() as connection:
-            _add(connection, made, rows, head, sampling)
+            revision = connection.execute(select(tables.library.c.revision)).scalar_one() + 1
+            connection.execute(update(tables.library).values(revision=revision))
+            number = _next_id(connection, tables.videos)
+            numbered = list(enumerate(made, number))
+            _insert(connection, tables.videos, (_video(one, at, sampling) for at, one in numbered))
+            _insert(connection, tables.segments, _segments(numbered, head))
+            _add_clips(connection, numbered, rows, revision)
 
 
-def _add(
-    connection: Connection, made: Sequence[MadeVideo], vectors: NDArray[np.float16], head: int, sampling: str
-) -> None:
-    revision = connection.execute(select(library_row.c.revision)).scalar_one() + 1
-    first_clip, first_video, first_frame = (
-        (connection.execute(select(func.max(table.c.id))).scalar() or 0) + 1
-        for table in (clips, videos, key_frames)
-    )
-    connection.execute(update(library_row).values(revision=revision))
-    numbered = list(enumerate(made, first_video))
-    _insert(connection, videos, (_video(one, number, sampling) for number, one in numbered))
-    spans = [
-        (number, ordinal, float(one.borders[ordinal]), float(one.borders[ordinal + 1]), str(noun))
-        for number, one in numbered
-        for ordinal, noun in enumerate(one.nouns)
-    ]
-    counted = list(enumerate(spans))
-    _insert(
-        connection,
-        clips,
-        (
-            dict(id=first_clip + row, video_id=video, ordinal=ordinal, start_seconds=start, end_seconds=end)
-            | {"revision": revision}
-            for row, (video, ordinal, start, end, _) in counted
-        ),
-    )
-    _insert(
-        connection,
-        clip_vectors,
-        (
-            {
-                "clip_id": first_clip + row,
-                "embedding": vectors[row].astype(np.float32).tobytes(),
-                "times": np.float64((start + end) / 2).tobytes(),
-                "features": vectors[row].tobytes(),
-            }
-            for row, (_, _, start, end, _) in counted
-        ),
-    )
-    picture = _picture()
-    _insert(
-        connection,
-        key_frames,
-        (
-            {"id": first_frame + row, "clip_id": first_clip + row, "time_seconds": (start + end) / 2}
-            | {"jpeg": picture}
-            for row, (_, _, start, end, _) in counted
-        ),
-    )
-    texts = [f"{noun} scene" for *_, noun in spans]
-    _insert(
-        connection,
-        captions,
-        ({"key_frame_id": first_frame + row, "text": text, "model": "made"} for row, text in enumerate(texts)),
-    )
-    _insert(
-        connection,
-        caption_words,
-        (
-            {"word": word, "clip_id": first_clip + row, "key_frame_id": first_frame + row}
-            for row, text in enumerate(texts)
-            for word in words_of(text)
-        ),
-    )
-    _insert(
-        connection,
-        segments,
-        (
-            dict(video_id=number, head_id=head, action=action, start_seconds=start, end_seconds=end)
-            | {"confidence": 0.9}
-            for number, one in numbered
-            for action, start, end in one.segments()
-        ),
-    )
+def _next_id(connection: Connection, table: Table) -> int:
+    """The id that SQLite gives next, which no row has had."""
+    query = text("SELECT seq FROM sqlite_sequence WHERE name = :name")
+    return (connection.execute(query, {"name": table.name}).scalar() or 0) + 1
+
+
+def _insert(connection: Connection, table: Table, rows: Iterator[dict[str, Any]]) -> None:
+    every = list(rows)
+    if every:
+        connection.execute(insert(table), every)
 
 
 def _video(one: MadeVideo, number: int, sampling: str) -> dict[str, Any]:
@@ -169,10 +101,72 @@ def _video(one: MadeVideo, number: int, sampling: str) -> dict[str, Any]:
     }
 
 
-def _insert(connection: Connection, table: Table, rows: Iterator[dict[str, Any]]) -> None:
-    every = list(rows)
-    if every:
-        connection.execute(insert(table), every)
+def _segments(numbered: Sequence[tuple[int, MadeVideo]], head: int) -> Iterator[dict[str, Any]]:
+    for number, one in numbered:
+        for action, start, end in one.segments():
+            yield {
+                "video_id": number,
+                "head_id": head,
+                "action": action,
+                "start_seconds": start,
+                "end_seconds": end,
+                "confidence": 0.9,
+            }
+
+
+def _add_clips(
+    connection: Connection,
+    numbered: Sequence[tuple[int, MadeVideo]],
+    vectors: NDArray[np.float16],
+    revision: int,
+) -> None:
+    spans = [
+        (number, ordinal, float(one.borders[ordinal]), float(one.borders[ordinal + 1]))
+        for number, one in numbered
+        for ordinal in range(len(one.nouns))
+    ]
+    said = [f"{noun} scene" for _, one in numbered for noun in one.nouns]
+    clip, frame = _next_id(connection, tables.clips), _next_id(connection, tables.key_frames)
+    names = ("id", "video_id", "ordinal", "start_seconds", "end_seconds", "revision")
+    shown = (dict(zip(names, (clip + row, *span, revision), strict=True)) for row, span in enumerate(spans))
+    _insert(connection, tables.clips, shown)
+    middles = [(start + end) / 2 for _, _, start, end in spans]
+    _insert(
+        connection,
+        tables.clip_vectors,
+        (
+            {
+                "clip_id": clip + row,
+                "embedding": vectors[row].astype(np.float32).tobytes(),
+                "times": np.float64(middle).tobytes(),
+                "features": vectors[row].tobytes(),
+            }
+            for row, middle in enumerate(middles)
+        ),
+    )
+    picture = _picture()
+    _insert(
+        connection,
+        tables.key_frames,
+        (
+            {"id": frame + row, "clip_id": clip + row, "time_seconds": middle, "jpeg": picture}
+            for row, middle in enumerate(middles)
+        ),
+    )
+    _insert(
+        connection,
+        tables.captions,
+        ({"key_frame_id": frame + row, "text": words, "model": "made"} for row, words in enumerate(said)),
+    )
+    _insert(
+        connection,
+        tables.caption_words,
+        (
+            {"word": word, "clip_id": clip + row, "key_frame_id": frame + row}
+            for row, words in enumerate(said)
+            for word in words_of(words)
+        ),
+    )
 
 
 def _picture() -> bytes:
