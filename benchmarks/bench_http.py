@@ -2,10 +2,9 @@
 
     python -m benchmarks.bench_http [--clips 20000] [--clients 1,8] [--photographs FOLDER]
 
-`indexer serve` runs in a program of its own. Each client has a connection that it keeps, and asks again as soon
-as it has an answer: words that nobody has asked for yet, stored clips, and both under each filter. Numbers of
-clients take turns; of each round the median and the 95th percentile are taken, and of these the median over the
-rounds.
+`indexer serve` runs in a program of its own. Each client has a connection that it keeps, and asks again when
+it has an answer: words that nobody has asked for yet, stored clips, and both under each filter. Numbers of
+clients take turns; of each round the median and the 95th percentile are taken, and of these the median.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def _look_at(pictures: Iterator[Image.Image]) -> tuple[NDArray[np.float16], NDAr
 
 
 def _open_network() -> Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """The encoder's network: crops uint8 (B, 224, 224, 3) to activations (B, 1280) and logits (B, 5, 1000)."""
+    """The network: crops uint8 (B, 224, 224, 3) to activations (B, 1280) and logits (B, 5, 1000)."""
     import torch
 
     network = load_visual_tower()
