@@ -71,7 +71,7 @@ def open_bank(
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         pictures = (_open(path) for path in paths) if paths else _footage()
-        activations, logits = _look_at(pictures)
+        activations, logits = look_at(_crops(pictures))
         partial = file.with_suffix(".partial.npz")
         np.savez(partial, activations=activations, logits=logits)
         partial.replace(file)
@@ -98,8 +98,9 @@ def _footage() -> Iterator[Image.Image]:
         yield from map(Image.fromarray, frames[::FOOTAGE_STEP])
 
 
-def _look_at(pictures: Iterator[Image.Image]) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
-    look, crops = _open_network(), _crops(pictures)
+def look_at(crops: Iterator[NDArray[np.uint8]]) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
+    """Activations (B, 1280) and logits (B, 5, 1000) of crops uint8 (224, 224, 3), as a bank keeps them."""
+    look = _open_network()
     seen = []
     while batch := list(islice(crops, BATCH)):
         seen.append([one.astype(np.float16) for one in look(np.stack(batch))])
