@@ -165,7 +165,7 @@ class Bench:
         for name in names:
             say(f"{name}: building")
             try:
-                figures[name] = {"build": build(name, self.work, self.python(name))}
+                figures[name] = {"build": build(name, self.work, self.python(name), self.options.patience)}
             except ContenderError as error:
                 say(f"left out: {error}")
                 figures[name] = {"left_out": str(error)}
@@ -254,6 +254,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", default=",".join(PEERS), help="names with commas between, or none")
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="of the peers' packages")
+    parser.add_argument("--patience", type=float, default=3600, help="seconds that a build may take")
     parser.add_argument("--name", default="search", help="of the result's file")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where it is written")
     options = parser.parse_args()

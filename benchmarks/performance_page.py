@@ -176,7 +176,11 @@ def growth(every: list[Figures]) -> str:
             for size, one in sizes.items()
         ]
         head = ("clips", *(f"{name}, s" for name in work), "build, s", "index, MiB", "library, MiB", "index")
-        parts += [origin(found), table(head, rows)]
+        parts += [
+            origin(found),
+            "![Seconds of work by the number of clips](images/growth.svg)",
+            table(head, rows),
+        ]
     return "\n\n".join(parts)
 
 

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,10 +19,24 @@ class ContenderError(Exception):
     """A contender's program ended before it answered: what it said last."""
 
 
-def build(name: str, folder: Path, python: str) -> dict[str, Any]:
-    """Builds an engine in a program of its own; what that took. Raises ContenderError."""
+def build(name: str, folder: Path, python: str, most_seconds: float) -> dict[str, Any]:
+    """Builds an engine in a program of its own; what that took.
+
+    Raises:
+        ContenderError: It fails, or takes longer than that.
+    """
     with Program(name, folder, python, "build") as program:
-        return program.answer()
+        timer = threading.Timer(most_seconds, program.kill)
+        timer.start()
+        started = time.monotonic()
+        try:
+            return program.answer()
+        except ContenderError as error:
+            if time.monotonic() - started >= most_seconds:
+                raise ContenderError(f"{name} was not built within {most_seconds:g} s") from error
+            raise
+        finally:
+            timer.cancel()
 
 
 def versions(packages: tuple[str, ...], python: str) -> dict[str, str]:
@@ -77,6 +93,10 @@ class Program:
     def ask(self, questions: list[int], case: int, k: int) -> dict[str, Any]:
         """Rows found, milliseconds of each question, and processor milliseconds of one on average."""
         return self.order("ask", questions=questions, case=case, k=k)
+
+    def kill(self) -> None:
+        """Ends it at once, whatever it does."""
+        self._program.kill()
 
     def close(self) -> None:
         """Ends it."""
