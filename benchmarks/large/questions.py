@@ -24,6 +24,7 @@ from search.types import Query, TextPart
 Kind = Literal["text", "clip", "picture", "tuning"]
 SEED = 11
 LEAST_KINDS = 4  # of a general word, in classes
+MOST_DRAWS = 1000
 # What WordNet's tree knows no thing of: read by its likeness to names of classes.
 SENTENCES = (
     "getting married", "sunset over the hills", "celebrating a victory", "pouring rain", "an argument",
@@ -93,7 +94,7 @@ def by_vector(vector: NDArray[np.float32]) -> AskedFor:
 
 
 def make_texts(random: np.random.Generator, count: int) -> list[tuple[str, str]]:
-    """So many different texts, (sort, words), the five sorts in turn."""
+    """So many different texts, (sort, words), the five sorts in turn as long as there are more of each."""
     table = word_table()
     general = [word for word in table.words() if len(table.kind(word).classes) >= LEAST_KINDS]  # type: ignore[union-attr]
     names, everyday = list(class_names()), sorted(COMPANIONS)
@@ -110,8 +111,10 @@ def make_texts(random: np.random.Generator, count: int) -> list[tuple[str, str]]
     def texts() -> Iterator[tuple[str, str]]:
         seen = set()
         for sort in cycle(sorts):
-            text = next(text for text in iter(sorts[sort], None) if text not in seen)
-            seen.add(text)
-            yield sort, text
+            drawn = (sorts[sort]() for _ in range(MOST_DRAWS))
+            text = next((text for text in drawn if text not in seen), None)
+            if text is not None:  # else all of this sort were asked
+                seen.add(text)
+                yield sort, text
 
     return list(islice(texts(), count))
