@@ -73,6 +73,9 @@ bench: install
 	"$(BIN)/python" -m benchmarks.bench_ingest
 	"$(BIN)/python" -m benchmarks.bench_decode
 	"$(BIN)/python" -m benchmarks.bench_search
+	"$(BIN)/python" -m benchmarks.bench_http
+	"$(BIN)/python" -m benchmarks.growth --sizes 1000,10000,20000 --plot docs/images/growth.svg
+	"$(BIN)/python" -m benchmarks.performance_page
 
 wheel: install sbom
 	"$(BIN)/python" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
@@ -108,4 +111,4 @@ lock:
 	{ echo "# Exact versions for every platform, written by 'make lock'."; cat "$$folder/lock"; } > requirements.lock
 
 clean:
-	rm -rf "$(VENV)" .demo dist build
+	rm -rf "$(VENV)" .demo .bench dist build
