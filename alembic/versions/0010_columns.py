@@ -1,4 +1,4 @@
-"""What is kept in memory is told by the library's row alone: whether filters let others through, how many clips.
+"""What is kept in memory is told by the library's row: whether filters let others through, how many clips.
 
 Segments of an action are read out of their index, without a look at their rows.
 

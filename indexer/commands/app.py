@@ -30,6 +30,7 @@ COMMANDS = {
     "videos": "library",
     "remove": "library",
     "rebuild": "library",
+    "tune": "library",
     "encoders": "models.listing",
     "serve": "serve",
     "find": "find",

@@ -1,4 +1,4 @@
-"""Commands about what the library holds: `status`, `videos`, `remove` and `rebuild`."""
+"""Commands about what the library holds: `status`, `videos`, `remove`, `rebuild` and `tune`."""
 
 from __future__ import annotations
 
@@ -106,6 +106,40 @@ def rebuild(library: LibraryOption = None, as_json: JsonOption = False) -> None:
         from indexer.terminal.show_library import show_status
 
         show_status(document, [])
+
+
+def tune(
+    recall: Annotated[
+        float,
+        typer.Option(
+            help="Share of what comparing all clips finds that is to be found, above 0 to 1.",
+            min=1e-6,
+            max=1.0,
+        ),
+    ] = 0.99,
+    at: Annotated[int, typer.Option(help="Among how many results.", min=1, max=1000)] = 100,
+    library: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how much searches find of what comparing all clips would, and read more where that is too little.
+
+    Up to some ten thousand clips all are compared, and there is nothing to tune.
+    """
+    with open_library(library) as opened:
+        with show.status("comparing all clips"):
+            from search.query.tuning import tune as run_tune
+
+            tuning = run_tune(opened, recall, at)
+            if tuning.after is not None:
+                opened.index_keeper.save_effort()
+    if as_json:
+        print_json(tuning.as_json())
+    else:
+        from indexer.terminal.show_library import show_tuning
+
+        show_tuning(tuning)
+    if not tuning.is_reached:
+        raise typer.Exit(1)
 
 
 def _status_of(library: Library) -> StatusAnswer:

@@ -11,6 +11,7 @@ from indexer.terminal.show import aside, clock, printable, printable_path, style
 if TYPE_CHECKING:
     from encoders import EncoderInfo
     from search.documents.videos import StatusAnswer
+    from search.query.tuning import Tuning
     from search.types import Video
 
 SHOWN_FAILURES = 50
@@ -33,6 +34,20 @@ def show_status(document: StatusAnswer, failed: Sequence[Video]) -> None:
     for video in failed[:SHOWN_FAILURES]:
         why = f"{printable_path(video.path)}: {printable(video.error or '')}"
         print(f"{styled('failed', 'red', sys.stdout)} {why}")
+
+
+def show_tuning(tuning: Tuning) -> None:
+    """Prints what searches found before and after, kind by kind."""
+    print(f"{styled('index', 'bold', sys.stdout)}  {tuning.kind}")
+    if tuning.before is None or tuning.after is None:
+        print("all clips are compared: nothing to tune")
+        return
+    print(f"of the first {tuning.at} among {tuning.clips} clips, searches find")
+    for kind, found in tuning.after.recall.items():
+        before, took = tuning.before.recall[kind], tuning.after.milliseconds[kind]
+        print(f"  {kind:6} {found:.4f} (before: {before:.4f}), {took:.1f} ms each in the index")
+    if not tuning.is_reached:
+        print(f"that is less than {tuning.wanted:g}, and no greater effort is tried")
 
 
 def show_videos(found: Sequence[Video]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,16 +43,33 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What was measured before and after an index was tuned; `after` as `before` where all were well."""
+    """What was measured before and after an index was tuned.
+
+    Attributes:
+        kind: Of the index, as it is now.
+        clips: How many it holds.
+        wanted: The recall that was wanted, above 0 to 1, `at` so many results.
+        before, after: None where the index compares all clips.
+    """
 
     kind: str
     clips: int
+    wanted: float
     at: int
-    before: Measured
-    after: Measured
+    before: Measured | None = None
+    after: Measured | None = None
+
+    @property
+    def is_reached(self) -> bool:
+        """True where every kind of query finds as much as was wanted."""
+        return self.after is None or min(self.after.recall.values()) >= self.wanted
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `indexer tune --json` prints."""
+        return {**asdict(self), "reached": self.is_reached}
 
 
-def tune(library: Library, recall: float, at: int) -> Tuning | None:
+def tune(library: Library, recall: float, at: int) -> Tuning:
     """Finds the least effort with which an index finds enough, measured on stored clips and everyday words.
 
     The truth is an exact search over the index's own vectors. The effort is set in this program's index, and
@@ -62,16 +80,13 @@ def tune(library: Library, recall: float, at: int) -> Tuning | None:
         recall: What is wanted, above 0 to 1.
         at: Of how many results, 1 or more.
 
-    Returns:
-        None where the index compares all clips.
-
     Raises:
         LibraryError: Nothing has been indexed yet.
     """
     texts = _encode_texts(library)
     with library.index() as index:
         if index.effort is None or index.is_exact():
-            return None
+            return Tuning(index.kind, len(index), recall, at)
         at = min(at, len(index))
         ids = index.ids()
         random = np.random.default_rng(0)
@@ -87,7 +102,8 @@ def tune(library: Library, recall: float, at: int) -> Tuning | None:
             best = _measure(index, clips, texts, truth, at)
         said = ", ".join(f"{value:.3f} for {kind}" for kind, value in best.recall.items())
         index.effort = replace(best.effort, measured=f"recall@{at} {said}")
-        return Tuning(index.kind, len(index), at, before, replace(best, effort=index.effort))
+        after = replace(best, effort=index.effort)
+        return Tuning(index.kind, len(index), recall, at, before, after)
 
 
 def _encode_texts(library: Library) -> list[AskedFor]:
