@@ -112,7 +112,7 @@ def tune(
     recall: Annotated[
         float,
         typer.Option(
-            help="Share of what comparing all clips finds that is to be found, above 0 to 1.",
+            help="Share of what comparing all clips finds, above 0 to 1.",
             min=1e-6,
             max=1.0,
         ),
@@ -121,17 +121,16 @@ def tune(
     library: LibraryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure how much searches find of what comparing all clips would, and read more where that is too little.
+    """Measure how much searches find of what comparing all clips would, and read more if it is too little.
 
     Up to some ten thousand clips all are compared, and there is nothing to tune.
     """
-    with open_library(library) as opened:
-        with show.status("comparing all clips"):
-            from search.query.tuning import tune as run_tune
+    from search.query.tuning import tune as run_tune
 
-            tuning = run_tune(opened, recall, at)
-            if tuning.after is not None:
-                opened.index_keeper.save_effort()
+    with open_library(library) as opened, show.status("comparing all clips"):
+        tuning = run_tune(opened, recall, at)
+        if tuning.after is not None:
+            opened.index_keeper.save_effort()
     if as_json:
         print_json(tuning.as_json())
     else:

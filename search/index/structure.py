@@ -68,7 +68,7 @@ def load_structure(path: Path, space: VectorSpace) -> tuple[InvertedLists, Proba
     try:
         with np.load(path, allow_pickle=False) as parts:
             held = {name: parts[name] for name in parts.files}
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"{path.name} is damaged: {error}") from error
     lists = InvertedLists(held["directions"], held["centres"], held["ranges"])
     if lists.directions.shape[0] != space.dim:
