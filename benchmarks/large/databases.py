@@ -72,7 +72,9 @@ class LanceDb(Columned):
 
     def ask(self, question: int, case: int, k: int) -> list[int]:
         query = self._table.search(self._padded(self.questions[question][None])[0])
-        query = query.distance_type("cosine").nprobes(self.effort).refine_factor(REFINED)
+        query = query.distance_type("cosine").refine_factor(REFINED)
+        # More lists than these are looked into where a filter leaves too few.
+        query = query.maximum_nprobes(0).minimum_nprobes(self.effort)
         if case:
             query = query.where(self.condition(case), prefilter=True)
         found = query.limit(k + 1).select(["id", "_distance"]).to_arrow()["id"].to_pylist()
