@@ -120,7 +120,7 @@ def test_what_is_there_is_not_weak(archive, words):
 def test_of_what_the_classifier_is_unsure_the_closest_results_are_shown_and_not_nothing(archive, words):
     result = archive.engine.search(Query((TextPart(words),)))
     assert result.hits[0].video_id == archive.ids[archive.named[words]]
-    assert result.best_band in ("match", "maybe")
+    assert {"match", "maybe"} & {hit.band for hit in result.hits}
     others = [hit.probability for hit in result.hits if hit.video_id != result.hits[0].video_id]
     assert max(others) < 0.7 * result.hits[0].probability
 
