@@ -8,7 +8,7 @@ and of its quarters. The classifier is linear, so that logits of mixed activatio
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -100,27 +100,12 @@ def _footage() -> Iterator[Image.Image]:
 
 def look_at(crops: Iterator[NDArray[np.uint8]]) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
     """Activations (B, 1280) and logits (B, 5, 1000) of crops uint8 (224, 224, 3), as a bank keeps them."""
-    look = _open_network()
+    look = load_visual_tower("cpu")
     seen = []
     while batch := list(islice(crops, BATCH)):
         seen.append([one.astype(np.float16) for one in look(np.stack(batch))])
     activations, logits = map(np.concatenate, zip(*seen, strict=True))
     return activations, logits
-
-
-def _open_network() -> Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """The network: crops uint8 (B, 224, 224, 3) to activations (B, 1280) and logits (B, 5, 1000)."""
-    import torch
-
-    network = load_visual_tower()
-
-    def look(crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        images = torch.from_numpy(crops).permute(0, 3, 1, 2).float()
-        with torch.inference_mode():
-            activations, logits = network(images.mul_(2.0 / 255.0).sub_(1.0))
-        return activations.numpy(), logits.numpy()
-
-    return look
 
 
 def _crops(pictures: Iterator[Image.Image]) -> Iterator[NDArray[np.uint8]]:

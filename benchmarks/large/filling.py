@@ -60,7 +60,8 @@ def fill(library: Library, vectors: NDArray[np.float16], first: int, clips_per_v
         ]
         with library.database.write() as connection:
             revision = connection.execute(select(tables.library.c.revision)).scalar_one() + 1
-            connection.execute(update(tables.library).values(revision=revision))
+            clips = tables.library.c.clip_count + len(rows)
+            connection.execute(update(tables.library).values(revision=revision, clip_count=clips))
             number = _next_id(connection, tables.videos)
             numbered = list(enumerate(made, number))
             _insert(connection, tables.videos, (_video(one, at, sampling) for at, one in numbered))
