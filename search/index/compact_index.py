@@ -36,6 +36,7 @@ from search.index.structure import STRUCTURE, learn_structure, load_structure, s
 from search.index.vector_index import Effort, Ids, Scorer, VectorIndex, Vectors, VectorSource, VectorSpace
 
 EXACT_ROWS = 1024  # up to so many allowed clips are all compared by their vectors
+EXACT_CODES = 50_000  # up to so many are all compared by their codes
 RANKED_PER_HIT = 20  # of what codes find, so many times as many as are wanted are ranked by their vectors
 LEAST_RANKED = 1000
 LEAST_RANKED_BY_WORDS = 2000
@@ -279,28 +280,35 @@ class CompactIndex(VectorIndex):
             else:
                 by_lists.append(number)
         if by_lists:
-            among, lists = self._is_live, self.effort.lists
-            if rows is not None:
-                among = np.zeros(len(self._ids), np.bool_)
-                among[rows] = True
-                lists = math.ceil(lists * self._count / len(rows))
-            candidates = self._lists.search(queries[by_lists], depth, lists, among)
-            if (candidates[:, k - 1] < 0).any():  # the lists that were read held fewer
-                candidates = self._lists.search(queries[by_lists], depth, len(self._lists), among)
+            candidates = self._find_by_codes(queries[by_lists], depth, k, rows)
             found |= {number: one[one >= 0] for number, one in zip(by_lists, candidates, strict=True)}
         return [found[number] for number in range(len(queries))]
+
+    def _find_by_codes(self, queries: Vectors, depth: int, k: int, rows: RowNumbers | None) -> RowNumbers:
+        """For each query the rows of the codes that fit it best: (Q, depth), -1 where there are no more."""
+        among, lists = self._is_live, self.effort.lists
+        if rows is not None:
+            if len(rows) <= EXACT_CODES:
+                found: RowNumbers = rows[self._lists.rank(self._store.read_codes(rows), queries, depth)]
+                return found
+            among = np.zeros(len(self._ids), np.bool_)
+            among[rows] = True
+            lists = math.ceil(lists * self._count / len(rows))
+        found = self._lists.search(queries, depth, lists, among)
+        if (found[:, k - 1] < 0).any():  # the lists that were read held fewer
+            found = self._lists.search(queries, depth, len(self._lists), among)
+        return found
 
     def search_by(self, scorer: Scorer, k: int, allowed_ids: Ids | None = None) -> tuple[Vectors, Ids]:
         """See `VectorIndex.search_by`."""
         rows = None if allowed_ids is None else self._rows_of(allowed_ids)
         available = self._count if rows is None else len(rows)
+        few = min(max(2 * k, self.effort.ranked_by_words), available)
         if available <= EXACT_ROWS:
             rows = np.flatnonzero(self._ids != REMOVED) if rows is None else rows
         elif self._columns is not None:
-            few = min(max(2 * k, self.effort.ranked_by_words), available)
             rows = self._best(scorer.score_by(self._columns.parts), few, rows)
         else:
-            few = min(max(2 * k, self.effort.ranked_by_words), available)
             found = self._find(scorer.vectors, few, min(k, available), rows)
             rows = np.unique(np.concatenate(found))
         rows = np.sort(rows)  # as they lie on the disk
@@ -334,7 +342,7 @@ class CompactIndex(VectorIndex):
         """See `VectorIndex.write`: a folder. Where that is its home, only what has changed is written."""
         if path != self._store.folder or not path.exists():
             before = self._store
-            if self._is_temporary and before.folder.exists() and _are_on_one_disk(before.folder, path.parent):
+            if self._is_temporary and before.can_move(path):
                 before.move(path)
             else:
                 self._store = before.copy_to(path)
@@ -388,7 +396,3 @@ def _highest(scores: Vectors, count: int) -> RowNumbers:
     among = scores if places is None else scores[places]
     chosen = np.argpartition(among, len(among) - count)[len(among) - count :]
     return chosen if places is None else places[chosen]
-
-
-def _are_on_one_disk(path: Path, other: Path) -> bool:
-    return path.stat().st_dev == other.stat().st_dev

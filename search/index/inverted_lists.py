@@ -125,6 +125,19 @@ class InvertedLists:
         found: Ids = rows
         return found
 
+    def rank(self, codes: Codes, queries: Vectors, k: int) -> NDArray[np.intp]:
+        """Places of the codes that fit queries best, all compared: uint8 (N, d) -> (Q, k), k at most N."""
+        index = faiss.IndexScalarQuantizer(
+            self.centres.shape[1], faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
+        )
+        faiss.copy_array_to_vector(self.ranges, index.sq.trained)
+        faiss.copy_array_to_vector(codes.reshape(-1), index.codes)
+        index.is_trained, index.ntotal = True, len(codes)
+        with _threads(1 if len(queries) < _FEW_QUERIES else None):
+            _, places = index.search(queries @ self.directions, k)
+        found: NDArray[np.intp] = places
+        return found
+
     def copy(self) -> Self:
         """Copies it, to be added to apart from this one."""
         other = type(self)(self.directions, self.centres, self.ranges)

@@ -121,7 +121,6 @@ class RowStore:
     def _map(self) -> None:
         """Maps what is saved, to be read."""
         self._mapped = self._open("r")
-        self._vectors = self._mapped.vectors
 
     def _open(self, mode: Literal["r", "r+"]) -> Rows:
         found = {}
@@ -154,15 +153,23 @@ class RowStore:
 
     def read(self, rows: NDArray[np.intp]) -> NDArray[np.float16]:
         """Reads vectors of rows, in the order asked: float16 (N, D)."""
+        return self._read(rows, "vectors")
+
+    def read_codes(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Reads codes of rows, in the order asked: uint8 (N, d)."""
+        return self._read(rows, "codes")
+
+    def _read(self, rows: NDArray[np.intp], name: Literal["vectors", "codes"]) -> NDArray[Any]:
+        saved: NDArray[Any] = getattr(self._mapped, name)
         if not self._late:
-            return self._vectors[rows]
-        found = np.empty((len(rows), *self._shapes["vectors"][1]), np.float16)
+            return np.asarray(saved[rows])
+        found = np.empty((len(rows), *saved.shape[1:]), saved.dtype)
         early = rows < self.saved
-        found[early] = self._vectors[rows[early]]
+        found[early] = saved[rows[early]]
         first = self.saved
         for part in self._late:
             inside = (rows >= first) & (rows < first + len(part))
-            found[inside] = part.vectors[rows[inside] - first]
+            found[inside] = getattr(part, name)[rows[inside] - first]
             first += len(part)
         return found
 
@@ -221,6 +228,10 @@ class RowStore:
         """Waits until all files are on the disk."""
         for path in self.folder.iterdir():
             sync(path)
+
+    def can_move(self, folder: Path) -> bool:
+        """True where the files are there, and on the disk of another place."""
+        return self.folder.exists() and self.folder.stat().st_dev == folder.parent.stat().st_dev
 
     def move(self, folder: Path) -> None:
         """Takes the files to another place on the same disk."""

@@ -42,15 +42,15 @@ BOUNDS = {
     "text": (5, 1),
     "text again": (5, 1),
     "clip": (7, 2),
-    "text, path": (7, 2),
-    "text, duration": (6, 2),
-    "text, date": (6, 2),
-    "text, action": (8, 3),
-    "text, caption": (7, 2),
-    "clip, path": (9, 3),
-    "clip, action": (10, 4),
+    "text, path": (5, 1),
+    "text, duration": (5, 1),
+    "text, date": (5, 1),
+    "text, action": (7, 2),
+    "text, caption": (5, 1),
+    "clip, path": (7, 2),
+    "clip, action": (9, 3),
 }
-INGEST_STATEMENTS, INGEST_READS = 32, 11  # of one short film
+INGEST_STATEMENTS, INGEST_READS = 33, 11  # of one short film
 FILTERS = {
     "path": Filters(path_prefix="/archive/one/"),
     "duration": Filters(max_duration_seconds=1.5),
