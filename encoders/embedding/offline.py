@@ -91,6 +91,7 @@ class OfflineEncoder:
         self._text_tower: MiniLM | None = None
         self._visual_tower: Lite0 | None = None
         self._class_embeddings: NDArray[np.float32] | None = None
+        self._last_likeness: tuple[list[str], NDArray[np.float32]] | None = None
         self._device: str | None = None
         self._device_name = device
         check_device_name(device)
@@ -198,9 +199,17 @@ class OfflineEncoder:
         return masks
 
     def _likeness(self, texts: list[str]) -> NDArray[np.float32]:
-        """Cosines of sentences and class names, (N, 1000)."""
+        """Cosines of sentences and class names, (N, 1000); those asked last are remembered.
+
+        Who encodes a text asks next how it was understood.
+        """
+        last = self._last_likeness
+        if last is not None and last[0] == texts:
+            return last[1]
         tower, names = self._load_text_tower()
-        return tower.encode(texts) @ names.T
+        found: NDArray[np.float32] = tower.encode(texts) @ names.T
+        self._last_likeness = (list(texts), found)
+        return found
 
     def best_score(self, text: NDArray[np.float32]) -> float:
         """The score of a frame that is surely of the likeliest class, were all the words understood."""

@@ -29,7 +29,6 @@ from search.index.probability_columns import (
     Postings,
     ProbabilityColumns,
     find_postings,
-    join_postings,
 )
 from search.index.row_store import REMOVED, Rows, RowStore
 from search.index.structure import STRUCTURE, learn_structure, load_structure, save_structure
@@ -104,7 +103,7 @@ class CompactIndex(VectorIndex):
                 index._store.append(index._encode(some, vectors))
                 index._store.flush(is_last=False)
             save_structure(place / STRUCTURE, lists, columns)
-            index._take_in(index._store.runs())
+            index._take_in(index._store.mapped)
             index._tune(random)
         except BaseException:
             index._store.discard()
@@ -122,17 +121,13 @@ class CompactIndex(VectorIndex):
         halves[:, : self.dim] = vectors
         return Rows(np.array(ids, np.int64), halves, lists, codes, postings)
 
-    def _take_in(self, runs: Iterator[Rows]) -> None:
+    def _take_in(self, rows: Rows) -> None:
         """Puts rows that follow those that are there into memory."""
-        found = [(rows.ids, rows.lists, rows.codes, rows.postings) for rows in runs]
-        if not found:
-            return
-        ids, lists, codes = (np.concatenate([one[place] for one in found]) for place in range(3))
-        first = len(self._ids)
+        first, ids = len(self._ids), np.array(rows.ids)
         live = np.flatnonzero(ids != REMOVED)
-        self._lists.add(lists[live], codes[live], (first + live).astype(np.int64))
+        self._lists.add(rows.lists, rows.codes, live, first)
         if self._columns is not None:
-            self._columns.add(join_postings([one[3] for one in found]))
+            self._columns.add(rows.postings)
         self._ids = np.concatenate([self._ids, ids])
         top = int(ids.max(initial=-1)) + 1
         if top > len(self._row_of):
@@ -217,7 +212,7 @@ class CompactIndex(VectorIndex):
         if len(ids):
             rows = self._encode(ids, vectors)
             self._store.append(rows)
-            self._take_in(iter([rows]))
+            self._take_in(rows)
 
     def remove(self, ids: Ids) -> None:
         """See `VectorIndex.remove`."""
@@ -364,7 +359,7 @@ class CompactIndex(VectorIndex):
         lists, columns = load_structure(path / STRUCTURE, space)
         store = RowStore(path, padded(space.dim), lists.code_bytes, int(facts["rows"]), int(facts["entries"]))
         index = cls(space, lists, columns, store, int(facts["trained_at"]))
-        index._take_in(store.runs())
+        index._take_in(store.mapped)
         index.effort = Effort(**facts["effort"])
         return index
 

@@ -93,15 +93,22 @@ class InvertedLists:
         _, lists = self._index.quantizer.search(projected, 1)
         return lists[:, 0].astype(np.int32), self._index.sq.compute_codes(projected)
 
-    def add(self, lists: Lists, codes: Codes, rows: Ids) -> None:
-        """Puts codes into lists, under the numbers of their rows int64 (N,)."""
-        order = np.argsort(lists, kind="stable")
-        codes, rows = np.ascontiguousarray(codes[order]), np.ascontiguousarray(rows[order])
+    def add(self, lists: Lists, codes: Codes, places: NDArray[np.intp], first: int) -> None:
+        """Puts codes into lists.
+
+        Args:
+            lists: int32 (N,), of each code.
+            codes: uint8 (N, d); may be mapped.
+            places: Of those that are put in.
+            first: The number of the first row.
+        """
+        order = places[np.argsort(lists[places], kind="stable")]
         for number, start, stop in _runs(lists[order]):
+            few, rows = codes[order[start:stop]], (order[start:stop] + first).astype(np.int64)
             self._index.invlists.add_entries(
-                number, stop - start, faiss.swig_ptr(rows[start:stop]), faiss.swig_ptr(codes[start:stop])
+                number, stop - start, faiss.swig_ptr(rows), faiss.swig_ptr(np.ascontiguousarray(few))
             )
-        self._index.ntotal += len(rows)
+        self._index.ntotal += len(order)
 
     def search(self, queries: Vectors, k: int, probed: int, among: NDArray[np.bool_] | None = None) -> Ids:
         """Rows of the codes that fit queries best: float32 (Q, D) -> int64 (Q, k), -1 where there are no

@@ -95,6 +95,9 @@ class RowStore:
         rows, entries: How many the files hold, of rows and of their postings; what stands behind is of
             a program that was stopped.
 
+    Attributes:
+        mapped: The rows in the files.
+
     Raises:
         OSError: A file is not there, or cannot be made.
         ValueError: A file is shorter than it must be.
@@ -120,7 +123,7 @@ class RowStore:
 
     def _map(self) -> None:
         """Maps what is saved, to be read."""
-        self._mapped = self._open("r")
+        self.mapped = self._open("r")
 
     def _open(self, mode: Literal["r", "r+"]) -> Rows:
         found = {}
@@ -160,7 +163,7 @@ class RowStore:
         return self._read(rows, "codes")
 
     def _read(self, rows: NDArray[np.intp], name: Literal["vectors", "codes"]) -> NDArray[Any]:
-        saved: NDArray[Any] = getattr(self._mapped, name)
+        saved: NDArray[Any] = getattr(self.mapped, name)
         if not self._late:
             return np.asarray(saved[rows])
         found = np.empty((len(rows), *saved.shape[1:]), saved.dtype)
@@ -175,7 +178,7 @@ class RowStore:
 
     def runs(self) -> Iterator[Rows]:
         """Yields all rows in order, some thousand at a time; views of the store's own memory."""
-        held, postings = self._mapped, self._mapped.postings
+        held, postings = self.mapped, self.mapped.postings
         ends = np.cumsum(postings.counts, dtype=np.int64)
         for start in range(0, self.saved, ROWS_AT_ONCE):
             part = slice(start, min(start + ROWS_AT_ONCE, self.saved))
