@@ -83,10 +83,11 @@ def tune(library: Library, recall: float, at: int) -> Tuning:
     Raises:
         LibraryError: Nothing has been indexed yet.
     """
-    texts = _encode_texts(library)
     with library.index() as index:
         if index.effort is None or index.is_exact():
             return Tuning(index.kind, len(index), recall, at)
+    texts = _encode_texts(library)
+    with library.index() as index:
         at = min(at, len(index))
         ids = index.ids()
         random = np.random.default_rng(0)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_library import add_video, faults, make_library, make_offline_library, remove_video
 
 from encoders.types import normalise
 from encoders.words.things import Things
+from indexer.keeping.check import check
 from search.calibration.probabilities import AskedFor
 from search.catalog.record import LibraryRecord
+from search.index import compact_index, faiss_index
 from search.index.compact_index import CompactIndex
 from search.index.files import load_index, save_index, verify_index
 from search.index.inverted_lists import find_directions, rank_halves, suitable_lists
@@ -20,6 +24,10 @@ from search.index.mirror import Mirror
 from search.index.numpy_index import NumpyIndex
 from search.index.registry import INDEXES
 from search.index.vector_index import VectorSpace
+from search.library import Library
+from search.query.engine import SearchEngine
+from search.query.tuning import tune
+from search.types import ClipPart, EncodedClip, Filters, Query
 
 VISUAL, CLASSES = 64, 200
 SPACE = VectorSpace(VISUAL + CLASSES, (VISUAL, VISUAL + CLASSES))
@@ -286,3 +294,108 @@ def test_halves_are_ranked_as_numpy_ranks_them():
 )
 def test_lists_for_a_size(count, lists):
     assert suitable_lists(count) == lists
+
+
+# --- in a library --------------------------------------------------------------------------
+
+
+def held_by(library: Library) -> list[int]:
+    with library.index() as index:
+        assert index.kind.startswith("compact")
+        return index.ids().tolist()
+
+
+def shown_by(library: Library) -> list[int]:
+    with library.read() as catalog:
+        return catalog.clip_ids(Filters()).tolist()
+
+
+def test_a_library_saves_what_has_changed_and_programs_take_turns(tmp_path, monkeypatch):
+    monkeypatch.setattr(faiss_index, "EXACT_LIMIT_NUMBERS", 100)
+    library = make_library(tmp_path / "library")
+    for number in range(4):
+        add_video(library, f"/v/{number}.mp4", count=30, seed=number)
+    library.index_keeper.save()
+    file = library.index_keeper.file()
+    assert held_by(library) == shown_by(library) and file.is_dir()
+    add_video(library, "/v/late.mp4", count=5, seed=9)
+    library.index_keeper.save()
+    assert library.index_keeper.file() == file, "what is new is written behind what was there"
+    other = Library(library.folder)
+    add_video(other, "/v/other.mp4", count=7, seed=10)
+    remove_video(other, "/v/1.mp4")
+    other.index_keeper.save()
+    assert other.index_keeper.file() == file
+    add_video(library, "/v/last.mp4", count=3, seed=11)
+    library.index_keeper.save()
+    assert library.index_keeper.file() == file, "the first program goes on with what the second has written"
+    assert held_by(library) == shown_by(library) == held_by(other) and len(held_by(library)) == 105
+    again = Library(library.folder)
+    assert again.index_keeper.state() is None and held_by(again) == shown_by(library)
+    query = Query((ClipPart(held_by(again)[50]),))
+    found = [
+        [(hit.clip_id, round(hit.score, 3)) for hit in SearchEngine(one).search(query).hits]
+        for one in (library, other, again)
+    ]
+    assert found[0] == found[1] == found[2] and len(found[0]) == 10
+    assert again.status()["index"]["up_to_date"] and not faults(again)
+    (file / "codes").write_bytes(bytes(len((file / "codes").read_bytes())))
+    assert faults(again) == {"index": 1}
+    check(again, repair=True)
+    assert not faults(again) and held_by(again) == shown_by(library)
+    for one in (library, other, again):
+        one.close()
+
+
+def add_offline_clips(library: Library, count: int) -> None:
+    """A video of clips as the encoder `offline` makes them of pictures that differ as if by chance."""
+    random = np.random.default_rng(3)
+    centres = np.abs(random.normal(size=(200, 1280)))
+    seen = np.abs(centres[random.integers(200, size=count)] + 0.5 * random.normal(size=(count, 1280)))
+    logits = 3 * random.normal(size=(count, 1000))
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    parts = [0.75**0.5 * normalise(seen), 0.5 * np.sqrt(shares), np.zeros((count, 1))]
+    vectors = np.concatenate(parts, axis=1).astype(np.float32)
+    clips = [
+        EncodedClip(4.0 * at, 4.0 * at + 4, row, row[None].astype(np.float16), np.array([4.0 * at]), ())
+        for at, row in enumerate(vectors)
+    ]
+    with library.write() as catalog:
+        video = catalog.stage_video("/v/1.mp4", 1, 1)
+        catalog.add_clips(video, 0, clips)
+        catalog.publish_video(video, digest="made", duration_seconds=4.0 * count, sampling="{}")
+
+
+def test_tuning_tells_what_is_found_and_reads_more(offline_encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(faiss_index, "EXACT_LIMIT_NUMBERS", 100)
+    library = make_offline_library(tmp_path / "library", offline_encoder)
+    add_offline_clips(library, 2000)
+    library.index_keeper.save()
+    with library.index() as index:
+        assert not index.is_exact()
+        index.effort = replace(index.effort, lists=1, ranked=1, ranked_by_words=50)
+    monkeypatch.setattr(compact_index, "LEAST_RANKED", 1)
+    tuning = tune(library, 0.99, 50)
+    for kind in ("clips", "texts"):
+        assert tuning.before.recall[kind] < 0.99 <= tuning.after.recall[kind]
+    assert tuning.is_reached and tuning.after.effort.ranked > 1 and "recall@50" in tuning.kind
+    library.index_keeper.save_effort()
+    again = Library(library.folder)
+    with again.index() as index:
+        assert index.kind == tuning.kind and index.effort == tuning.after.effort
+        # The recall, counted anew by NumPy.
+        ids, vectors = index.contents()
+        queries = vectors[::97]
+        found = index.search(queries, 50)[1]
+        expected = ids[np.argsort(-(queries @ vectors.T), axis=1)[:, :50]]
+        assert np.mean([shared(a, b) for a, b in zip(found, expected, strict=True)]) >= 0.97
+    again.close()
+    library.close()
+
+
+def test_there_is_nothing_to_tune_where_all_are_compared(tmp_path):
+    library = make_library(tmp_path / "library")
+    add_video(library, "/v/1.mp4", count=10)
+    tuning = tune(library, 0.99, 10)
+    assert tuning.after is None and tuning.is_reached and tuning.as_json()["kind"].startswith("exact")
+    library.close()
