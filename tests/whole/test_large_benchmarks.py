@@ -26,7 +26,7 @@ from encoders.embedding.encoder import Encoder
 from encoders.embedding.offline import join_parts
 from encoders.types import FrameBatch, normalise
 from indexer.keeping.check import check
-from search.actions.finding import find_allowed_clips
+from search.actions.finding import find_allowed_clips, find_filtering
 from search.library import Library
 from search.query.encoding import EncodedQuery, QueryEncoder
 from search.query.engine import SearchEngine
@@ -66,7 +66,8 @@ def test_a_crop_mixed_with_itself_is_what_the_encoder_makes_of_it(offline_encode
 def test_filters_let_through_what_the_archive_was_made_with(library: Library) -> None:
     shares = {}
     for case in cases_of(columns_of(CLIPS))[1:]:
-        allowed = find_allowed_clips(library, case.filters)
+        with library.view() as view:
+            allowed = find_allowed_clips(view, case.filters, find_filtering(library, case.filters))
         assert allowed is not None
         assert (allowed - 1).tolist() == np.flatnonzero(case.passes).tolist(), case.name
         shares[case.name] = case.passes.mean()
