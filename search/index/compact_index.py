@@ -176,9 +176,10 @@ class CompactIndex(VectorIndex):
 
     @property
     def is_outgrown(self) -> bool:
-        """True at four times the size that it was made for, and where a quarter of its rows are removed."""
+        """True at four times the size that it was made for, and where many of its rows are removed."""
         removed = len(self._ids) - self._count
-        return self._count >= GROWTH * self._trained_at or removed > max(LEAST_GROWTH, self._count // GROWTH)
+        has_shrunk = self._count > EXACT_ROWS and removed > max(LEAST_GROWTH, self._count // GROWTH)
+        return has_shrunk or self._count >= GROWTH * self._trained_at
 
     def __len__(self) -> int:
         return self._count

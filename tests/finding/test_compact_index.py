@@ -208,6 +208,21 @@ def test_nothing_stays_on_disk_of_what_was_removed(index, vectors, tmp_path):
     assert changed(tmp_path) is None
 
 
+def test_all_that_is_removed_comes_back(index, oracle, ids, vectors, tmp_path):
+    index.remove(ids)
+    assert len(index) == 0 and not len(index.ids()) and not index.is_outgrown
+    assert index.search(vectors[:2], 5)[1].shape == (2, 0) and not len(index.search_by(WORDS[0], 5)[1])
+    save(index, tmp_path, 8)
+    again = load(tmp_path)
+    assert len(again) == 0 and not (home(tmp_path) / "vectors").read_bytes().strip(b"\0")
+    again.add(ids, vectors)
+    assert again.is_outgrown  # half of its rows are empty
+    assert np.array_equal(again.search(vectors[:9], 1)[1][:, 0], ids[:9])
+    anew = again.restructured(tmp_path)
+    assert len(anew) == COUNT and not anew.is_outgrown
+    assert np.array_equal(anew.search(vectors[:9], 1)[1][:, 0], ids[:9])
+
+
 def test_what_a_stopped_program_left_is_written_over(index, tmp_path):
     path = home(tmp_path)
     for file in path.iterdir():
