@@ -17,6 +17,7 @@ from search.calibration.probabilities import Level, judge
 from search.catalog.actions.spans import Span, overlaps_enough
 from search.catalog.catalog import Catalog
 from search.catalog.clips.views import ShownClips
+from search.catalog.record import open_record
 from search.hits import ActionTag, Hit, SearchResult
 from search.library import Library
 from search.query.candidates import find_groups
@@ -109,13 +110,12 @@ class SearchEngine:
         Raises:
             InvalidQueryError, NotFoundError, UnsupportedQueryError, LibraryError: As `search`.
         """
-        record = self._library.record()
-        with self._library.read() as catalog:
-            catalog.video(video_id)
         encoded = query if isinstance(query, EncodedQuery) else self.encoder.encode(query)
-        level = judge(encoded.asked, self._library.sample(), record.encoder_id)
+        sample = self._library.sample()
         with self._library.read() as catalog:
-            catalog.video(video_id)  # it may have gone meanwhile
+            record = open_record(catalog)
+            catalog.video(video_id)
+            level = judge(encoded.asked, sample, record.encoder_id)
             times, scores = score_frames(catalog.tracks(video_id, record.dim), encoded.asked.score)
         usual, sure = level.score_at(MAYBE_PROBABILITY), level.score_at(MATCH_PROBABILITY)
         return VideoMatches(video_id, times, scores, usual, sure)
