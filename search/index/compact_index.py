@@ -199,10 +199,13 @@ class CompactIndex(VectorIndex):
 
     def batches(self) -> Iterator[tuple[Ids, Vectors]]:
         """See `VectorIndex.batches`."""
+        first = 0
         for rows in self._store.runs():
-            live = rows.ids != REMOVED
+            ids = self._ids[first : first + len(rows)]  # in the files stands what is not yet overwritten
+            first += len(rows)
+            live = ids != REMOVED
             if live.any():
-                yield rows.ids[live], rows.vectors[live, : self.dim].astype(np.float32)
+                yield ids[live], rows.vectors[live, : self.dim].astype(np.float32)
 
     # --- changing --------------------------------------------------------------------------
 
@@ -241,7 +244,7 @@ class CompactIndex(VectorIndex):
         columns = None if self._columns is None else self._columns.copy()
         other = type(self)(self.space, self._lists.copy(), columns, self._store.copy(), self._trained_at)
         other._ids, other._row_of, other._count = self._ids.copy(), self._row_of.copy(), self._count
-        other._is_live, other._is_temporary = self._is_live, self._is_temporary
+        other._is_live = self._is_live  # whose folder it is, the one that was copied knows
         other.effort = self.effort
         return other
 

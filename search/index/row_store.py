@@ -53,11 +53,12 @@ class Rows:
 
     def erase(self, rows: NDArray[np.intp]) -> None:
         """Overwrites rows."""
-        self.ids[rows], self.vectors[rows], self.lists[rows], self.codes[rows] = REMOVED, 0, 0, 0
+        self.vectors[rows], self.lists[rows], self.codes[rows] = 0, 0, 0
         ends = np.cumsum(self.postings.counts, dtype=np.int64)
         for row in rows:
             entries = slice(ends[row] - self.postings.counts[row], ends[row])
             self.postings.classes[entries], self.postings.roots[entries] = 0, 0
+        self.ids[rows] = REMOVED  # last: a row without an id is looked at no more
 
     def checksums(self, rows: NDArray[np.intp]) -> NDArray[np.uint32]:
         """CRC-32 of each of some rows."""

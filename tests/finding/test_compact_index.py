@@ -223,6 +223,13 @@ def test_all_that_is_removed_comes_back(index, oracle, ids, vectors, tmp_path):
     assert np.array_equal(anew.search(vectors[:9], 1)[1][:, 0], ids[:9])
 
 
+def test_what_was_removed_does_not_come_back_with_another_structure(index, ids, tmp_path):
+    index.remove(ids[::2])
+    assert np.array_equal(np.concatenate([some for some, _ in index.batches()]), ids[1::2])
+    anew = index.restructured(tmp_path)
+    assert np.array_equal(anew.ids(), ids[1::2]) and np.array_equal(index.ids(), ids[1::2])
+
+
 def test_what_a_stopped_program_left_is_written_over(index, tmp_path):
     path = home(tmp_path)
     for file in path.iterdir():
