@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import zlib
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -256,11 +257,8 @@ class RowStore:
         return other
 
     def copy(self) -> Self:
-        """Copies it, to be added to apart from this one; both read the same files."""
-        shapes = self._shapes
-        other = type(self)(
-            self.folder, shapes["vectors"][1][0], shapes["codes"][1][0], self.saved, self._saved_entries
-        )
+        """Copies it, to be added to apart from this one; both read the same files, wherever those go."""
+        other = copy(self)
         other._late = [join_rows([part]) for part in self._late]
         other._erased = list(self._erased)
         return other

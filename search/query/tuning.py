@@ -21,6 +21,7 @@ from search.types import Query, TextPart
 QUERIES = 64  # of each kind
 MOST_RANKED = 512  # for each result
 MOST_RANKED_BY_WORDS = 32_000
+MOST_LISTS = 2**14  # more than there are in an index of ten million clips
 STEP = 2
 
 Search = Callable[[], Ids]  # the ids that an index finds for one query
@@ -122,7 +123,9 @@ def _raised(measured: Measured, recall: float) -> Effort:
     if found.get("texts", 1.0) < recall:
         effort = replace(effort, ranked_by_words=min(STEP * effort.ranked_by_words, MOST_RANKED_BY_WORDS))
     if found["clips"] < recall:
-        effort = replace(effort, ranked=min(STEP * effort.ranked, MOST_RANKED), lists=STEP * effort.lists)
+        effort = replace(
+            effort, ranked=min(STEP * effort.ranked, MOST_RANKED), lists=min(STEP * effort.lists, MOST_LISTS)
+        )
     return effort
 
 

@@ -230,6 +230,17 @@ def test_what_was_removed_does_not_come_back_with_another_structure(index, ids, 
     assert np.array_equal(anew.ids(), ids[1::2]) and np.array_equal(index.ids(), ids[1::2])
 
 
+def test_a_copy_is_read_when_the_files_have_moved_or_gone(index, ids, vectors, tmp_path):
+    index.add(np.array([10**6]), made(1, 3))
+    files = home(tmp_path)
+    files.rename(tmp_path / "elsewhere")
+    other = index.copy()
+    shutil.rmtree(tmp_path / "elsewhere")
+    assert np.array_equal(other.copy().search(vectors[:9], 1)[1][:, 0], ids[:9])
+    other.remove(ids[:1])
+    assert save(other, tmp_path, 9).exists() and np.array_equal(load(tmp_path).ids(), [*ids[1:], 10**6])
+
+
 def test_what_a_stopped_program_left_is_written_over(index, tmp_path):
     path = home(tmp_path)
     for file in path.iterdir():
