@@ -19,6 +19,7 @@ from search.checking.verification import catalog_findings, schema_finding
 from search.checking.verified_index import index_finding
 from search.file_names import os_path
 from search.file_state import FileState
+from search.index.row_store import is_left_behind
 from search.library import Library
 from search.types import Video
 
@@ -291,7 +292,7 @@ def _leftovers(library: Library, is_ingesting: bool) -> Finding:
         for folder, patterns in folders
         for pattern in patterns
         for path in folder.glob(pattern)
-        if path != kept
+        if path != kept and is_left_behind(path)
     )
     if not found or is_ingesting:  # they may be at work
         return Finding("leftovers", len(found))

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.types import normalise
+from encoders.weights.files import being_written
 from search.index.inverted_lists import (
     InvertedLists,
     padded,
@@ -30,7 +31,7 @@ from search.index.probability_columns import (
     ProbabilityColumns,
     find_postings,
 )
-from search.index.row_store import REMOVED, Rows, RowStore
+from search.index.row_store import BUILDING, REMOVED, Rows, RowStore
 from search.index.structure import STRUCTURE, learn_structure, load_structure, save_structure
 from search.index.vector_index import Effort, Ids, Scorer, VectorIndex, Vectors, VectorSource, VectorSpace
 
@@ -99,9 +100,11 @@ class CompactIndex(VectorIndex):
         index._is_temporary = True
         weakref.finalize(index, shutil.rmtree, place, ignore_errors=True)  # where it still is there
         try:
-            for some, vectors in source.batches():
-                index._store.append(index._encode(some, vectors))
-                index._store.flush(is_last=False)
+            with being_written(place / BUILDING):
+                for some, vectors in source.batches():
+                    index._store.append(index._encode(some, vectors))
+                    index._store.flush(is_last=False)
+            (place / BUILDING).unlink()
             save_structure(place / STRUCTURE, lists, columns)
             index._take_in(index._store.mapped)
             index._tune(random)

@@ -17,6 +17,7 @@ from encoders.weights.files import make_private_folder, sync
 from search.catalog.record import LibraryRecord
 from search.index.mirror import Mirror, space_of
 from search.index.registry import INDEXES
+from search.index.row_store import is_left_behind
 
 RECORD_NAME = "index.json"
 BYTES_PER_READ = 2**20
@@ -78,7 +79,7 @@ def save_index(mirror: Mirror, folder: Path) -> None:
             "mode and owner; the catalog is whole, and `indexer rebuild` makes the index from it"
         ) from error
     for stale in [*folder.glob("vectors-*"), *folder.glob("index-*.tmp")]:
-        if stale.name != name:
+        if stale.name != name and is_left_behind(stale):
             _clear(stale)
 
 

@@ -17,12 +17,13 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.weights.files import make_private_folder, sync
+from encoders.weights.files import is_abandoned, make_private_folder, sync
 from search.index.probability_columns import Postings, join_postings
 from search.index.vector_index import Ids
 
 ROWS_AT_ONCE = 8192
 REMOVED = -1  # in place of an id
+BUILDING = "building"  # a file that is locked for as long as a folder is being filled
 _POSTINGS = ("classes", "roots")
 
 
@@ -76,6 +77,12 @@ class Rows:
         return found
 
 
+def is_left_behind(path: Path) -> bool:
+    """True unless a program is filling this folder now."""
+    lock = path / BUILDING
+    return not lock.exists() or is_abandoned(lock)
+
+
 def join_rows(parts: list[Rows]) -> Rows:
     """Several runs of rows as one."""
     return Rows(
@@ -97,9 +104,6 @@ class RowStore:
         rows, entries: How many the files hold, of rows and of their postings; what stands behind is of
             a program that was stopped.
 
-    Attributes:
-        mapped: The rows in the files.
-
     Raises:
         OSError: A file is not there, or cannot be made.
         ValueError: A file is shorter than it must be.
@@ -119,13 +123,19 @@ class RowStore:
         }
         if not rows:
             make_private_folder(folder)
-        self._late: list[Rows] = []
+        # Of rows and their numbers others read one state: a flush puts the next in its place at once.
+        self._state: tuple[Rows, tuple[Rows, ...]]
         self._erased: list[NDArray[np.intp]] = []
-        self._map()
+        self._state = self._open("r"), ()
 
-    def _map(self) -> None:
-        """Maps what is saved, to be read."""
-        self.mapped = self._open("r")
+    @property
+    def mapped(self) -> Rows:
+        """The rows in the files."""
+        return self._state[0]
+
+    @property
+    def _late(self) -> tuple[Rows, ...]:
+        return self._state[1]
 
     def _open(self, mode: Literal["r", "r+"]) -> Rows:
         found = {}
@@ -154,7 +164,7 @@ class RowStore:
 
     def append(self, rows: Rows) -> None:
         """Adds rows, in memory for now."""
-        self._late.append(rows)
+        self._state = self.mapped, (*self._late, rows)
 
     def read(self, rows: NDArray[np.intp]) -> NDArray[np.float16]:
         """Reads vectors of rows, in the order asked: float16 (N, D)."""
@@ -165,14 +175,15 @@ class RowStore:
         return self._read(rows, "codes")
 
     def _read(self, rows: NDArray[np.intp], name: Literal["vectors", "codes"]) -> NDArray[Any]:
-        saved: NDArray[Any] = getattr(self.mapped, name)
-        if not self._late:
+        mapped, late = self._state
+        saved: NDArray[Any] = getattr(mapped, name)
+        if not late:
             return np.asarray(saved[rows])
         found = np.empty((len(rows), *saved.shape[1:]), saved.dtype)
-        early = rows < self.saved
+        first = len(mapped)
+        early = rows < first
         found[early] = saved[rows[early]]
-        first = self.saved
-        for part in self._late:
+        for part in late:
             inside = (rows >= first) & (rows < first + len(part))
             found[inside] = getattr(part, name)[rows[inside] - first]
             first += len(part)
@@ -180,14 +191,15 @@ class RowStore:
 
     def runs(self) -> Iterator[Rows]:
         """Yields all rows in order, some thousand at a time; views of the store's own memory."""
-        held, postings = self.mapped, self.mapped.postings
+        held, late = self._state
+        postings = held.postings
         ends = np.cumsum(postings.counts, dtype=np.int64)
-        for start in range(0, self.saved, ROWS_AT_ONCE):
-            part = slice(start, min(start + ROWS_AT_ONCE, self.saved))
+        for start in range(0, len(held), ROWS_AT_ONCE):
+            part = slice(start, min(start + ROWS_AT_ONCE, len(held)))
             entries = slice(int(ends[start]) - int(postings.counts[start]), int(ends[part.stop - 1]))
             some = Postings(postings.counts[part], postings.classes[entries], postings.roots[entries])
             yield Rows(held.ids[part], held.vectors[part], held.lists[part], held.codes[part], some)
-        yield from self._late
+        yield from late
 
     def erase(self, rows: NDArray[np.intp]) -> None:
         """Forgets rows: those in memory now, those on disk with the next `flush`."""
@@ -218,7 +230,7 @@ class RowStore:
             self._erased.clear()
         if not self._late:
             return
-        late = join_rows(self._late)
+        late = join_rows(list(self._late))
         columns = {**late.columns(), "crc32": late.checksums(np.arange(len(late)))}
         for name, column in columns.items():
             _append(self.folder / name, column, self._saved_entries if name in _POSTINGS else self.saved)
@@ -226,8 +238,7 @@ class RowStore:
             self.sync()
         self.saved += len(late)
         self._saved_entries += len(late.postings.classes)
-        self._late.clear()
-        self._map()
+        self._state = self._open("r"), ()
 
     def sync(self) -> None:
         """Waits until all files are on the disk."""
@@ -259,7 +270,9 @@ class RowStore:
     def copy(self) -> Self:
         """Copies it, to be added to apart from this one; both read the same files, wherever those go."""
         other = copy(self)
-        other._late = [join_rows([part]) for part in self._late]
+        mapped, late = self._state
+        other._state = mapped, tuple(join_rows([part]) for part in late)
+        other.saved, other._saved_entries = len(mapped), len(mapped.postings.classes)
         other._erased = list(self._erased)
         return other
 

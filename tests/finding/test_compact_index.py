@@ -241,6 +241,31 @@ def test_a_copy_is_read_when_the_files_have_moved_or_gone(index, ids, vectors, t
     assert save(other, tmp_path, 9).exists() and np.array_equal(load(tmp_path).ids(), [*ids[1:], 10**6])
 
 
+def test_a_folder_that_is_being_filled_is_left_alone(index, oracle, tmp_path):
+    """While one program builds, another saves; what a program left that was killed goes."""
+
+    class Interrupted(NumpyIndex):
+        def batches(self):
+            for number, batch in enumerate(oracle.batches()):
+                if number == 1:
+                    save(index, tmp_path, 9)
+                yield batch
+
+        def ids(self):
+            return oracle.ids()
+
+        def vectors_of(self, ids):
+            return oracle.vectors_of(ids)
+
+    index.add(np.array([10**6]), made(1, 3))
+    killed = tmp_path / "index-killed.tmp"
+    killed.mkdir()
+    (killed / "building").touch()
+    built = CompactIndex.build(Interrupted(SPACE), SPACE, tmp_path)
+    assert len(built) == COUNT and not killed.exists()
+    assert len(list(tmp_path.glob("index-*.tmp"))) == 1 and len(load(tmp_path)) == COUNT + 1
+
+
 def test_what_a_stopped_program_left_is_written_over(index, tmp_path):
     path = home(tmp_path)
     for file in path.iterdir():
